@@ -1,0 +1,205 @@
+"""The one value that holds everything that changes pixels: `RenderRequest`.
+
+Same request + same weights = same bytes. The request is checked when it is made, round-trips
+through JSON, and is stored in every picture. It knows ranges that hold for any model; whether a
+sampler name exists or a size fits a model is decided by the packages above.
+Start reading at `RenderRequest`; the two unions are `Source` and `Method`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import ClassVar, TypeAlias, cast
+
+from sfumato.core import tagged
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.ranges import check_float, check_int, check_text
+
+# 32 bits is what most tools roll, 64 what some do; a request imported from them has to fit.
+LARGEST_SEED = 2**64 - 1
+# Noise schedules of the families served here have 1000 trained steps.
+MOST_STEPS = 1000
+# Beyond this, guidance is saturated noise in every published scale.
+LARGEST_GUIDANCE = 100.0
+# CLIP ViT-L has 12 layers, the larger text encoders of SD 2.x and SDXL 24 and 32.
+DEEPEST_CLIP_SKIP = 32
+MOST_PICTURES = 64
+# PNG allows 2^31-1, but nothing here addresses a side of more than a million pixels.
+LONGEST_SIDE_PX = 1_000_000
+LONGEST_PROMPT_CHARACTERS = 20_000
+LONGEST_PATH_CHARACTERS = 4096
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoraRef:
+    """A LoRA file and the weight it is attached with."""
+
+    path: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_text("a LoRA path", self.path, most=LONGEST_PATH_CHARACTERS, empty=False)
+        check_float("a LoRA weight", self.weight, low=-10.0, high=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextSource:
+    """Start from noise alone (txt2img)."""
+
+    kind: ClassVar[str] = "text"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageSource:
+    """Start from a picture with noise on top (img2img); strength 1 keeps nothing of it."""
+
+    kind: ClassVar[str] = "image"
+    path: str
+    sha256: str
+    strength: float = 0.75
+
+    def __post_init__(self) -> None:
+        _check_file("the starting picture", self.path, self.sha256)
+        check_float("strength", self.strength, low=0.0, high=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InpaintSource:
+    """Re-render where the mask is white; pixels where it is black come back bit-identical."""
+
+    kind: ClassVar[str] = "inpaint"
+    path: str
+    sha256: str
+    mask: str
+    mask_sha256: str
+    strength: float = 0.75
+
+    def __post_init__(self) -> None:
+        _check_file("the starting picture", self.path, self.sha256)
+        _check_file("the mask", self.mask, self.mask_sha256)
+        check_float("strength", self.strength, low=0.0, high=1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeMethod:
+    """Denoise the whole canvas at once."""
+
+    kind: ClassVar[str] = "native"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GobigMethod:
+    """Render a native base, then enlarge it round by round and re-render overlapping slices by img2img.
+
+    `upscale` is the enlargement of one round, `overlap` a fraction of the slice's side, `strength`
+    the img2img strength of a slice, `steps` the schedule a slice is cut from (None: the request's).
+    Source: the txt2imghd and GOBIG scripts of 2022.
+    """
+
+    kind: ClassVar[str] = "gobig"
+    upscaler: str = "lanczos"
+    upscale: float = 2.0
+    overlap: float = 0.25
+    strength: float = 0.35
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        check_text("the upscaler", self.upscaler, most=LONGEST_PATH_CHARACTERS, empty=False)
+        check_float("the enlargement of one round", self.upscale, low=1.05, high=8.0)
+        check_float("the overlap of slices", self.overlap, low=0.0, high=0.9)
+        check_float("the strength of slices", self.strength, low=0.0, high=1.0)
+        if self.steps is not None:
+            check_int("the steps of slices", self.steps, low=1, high=MOST_STEPS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MultidiffusionMethod:
+    """Fuse the predictions of overlapping windows on the whole canvas at every step.
+
+    `window` is a size in pixels (None: the model's native size), `overlap` a fraction of its side.
+    Source: MultiDiffusion, Bar-Tal et al. 2023, equation 5.
+    """
+
+    kind: ClassVar[str] = "multidiffusion"
+    window: PixelSize | None = None
+    overlap: float = 0.5
+
+    def __post_init__(self) -> None:
+        check_float("the overlap of windows", self.overlap, low=0.0, high=0.95)
+
+
+Source: TypeAlias = TextSource | ImageSource | InpaintSource
+Method: TypeAlias = NativeMethod | GobigMethod | MultidiffusionMethod
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenderRequest:
+    """Everything that changes pixels, in words; picture i of a batch uses seed + i."""
+
+    kind: ClassVar[str] = "render"
+    prompt: str
+    size: PixelSize
+    negative: str = ""
+    seed: int = 1
+    steps: int = 20
+    sampler: str = "DPM++ 2M"
+    schedule: str = "karras"
+    guidance: float = 7.0
+    guidance_rescale: float = 0.0
+    clip_skip: int = 1
+    batch: int = 1
+    model: str = "mini"
+    vae: str | None = None
+    loras: tuple[LoraRef, ...] = ()
+    embeddings: tuple[str, ...] = ()
+    source: Source = TextSource()
+    method: Method = NativeMethod()
+
+    def __post_init__(self) -> None:
+        self._check_words()
+        check_int("a side of the picture", max(self.size.width, self.size.height), low=1, high=LONGEST_SIDE_PX)
+        check_int("the seed", self.seed, low=0, high=LARGEST_SEED)
+        check_int("the number of steps", self.steps, low=1, high=MOST_STEPS)
+        check_float("guidance", self.guidance, low=0.0, high=LARGEST_GUIDANCE)
+        check_float("guidance_rescale", self.guidance_rescale, low=0.0, high=1.0)
+        check_int("clip_skip", self.clip_skip, low=1, high=DEEPEST_CLIP_SKIP)
+        check_int("the number of pictures", self.batch, low=1, high=MOST_PICTURES)
+        check_int("the seed of the last picture", self.seed + self.batch - 1, low=0, high=LARGEST_SEED)
+
+    def _check_words(self) -> None:
+        check_text("the prompt", self.prompt, most=LONGEST_PROMPT_CHARACTERS)
+        check_text("the negative prompt", self.negative, most=LONGEST_PROMPT_CHARACTERS)
+        for what, word in (("sampler", self.sampler), ("schedule", self.schedule)):
+            check_text(f"the {what}", word, most=64, empty=False)
+        files = [self.model, *self.embeddings, *([] if self.vae is None else [self.vae])]
+        for path in files:
+            check_text("a model, vae or embedding", path, most=LONGEST_PATH_CHARACTERS, empty=False)
+
+    def to_json(self) -> dict[str, tagged.Json]:
+        """Return the request as JSON values, tagged with its kind."""
+        return cast("dict[str, tagged.Json]", tagged.to_json(self))
+
+    @classmethod
+    def from_json(cls, value: object) -> RenderRequest:
+        """Rebuild a request from JSON values.
+
+        Raises:
+            RequestError: a key is unknown or missing, or a value is out of range.
+        """
+        return tagged.from_json(cls, value, where="the request")
+
+    def request_hash(self) -> str:
+        """Return the SHA-256 (hex) of the canonical JSON of the request."""
+        return hashlib.sha256(tagged.canonical_text(self.to_json()).encode()).hexdigest()
+
+
+def _check_file(what: str, path: str, sha256: str) -> None:
+    check_text(f"the path of {what}", path, most=LONGEST_PATH_CHARACTERS, empty=False)
+    # The digest, not the path, is what makes a request mean the same pixels on another day.
+    if not _SHA256.fullmatch(sha256):
+        raise RequestError(f"the sha256 of {what} is 64 lower-case hex digits", got=sha256)
