@@ -1,0 +1,149 @@
+"""What a picture says about itself: the `parameters` text that other tools read, and our whole request.
+
+Turns a request into texts and back; knows no picture format and opens no weights (digests are
+given). The grammar of `parameters` is written from its observed behaviour: a prompt, an optional
+line that opens with `Negative prompt:`, and one last line of `key: value` pairs.
+Start reading at `write_metadata`; `images` puts its texts into files and reads them back.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from sfumato import __version__
+from sfumato.core import tagged
+from sfumato.core.request import GobigMethod, MultidiffusionMethod, RenderRequest, TextSource
+
+# Names that other tools know; ours pass through when they have no name there.
+_SAMPLERS = {
+    "euler": "Euler",
+    "euler_a": "Euler a",
+    "heun": "Heun",
+    "dpmpp_2m": "DPM++ 2M",
+    "dpmpp_2m_sde": "DPM++ 2M SDE",
+    "dpmpp_sde": "DPM++ SDE",
+    "ddim": "DDIM",
+    "unipc": "UniPC",
+    "lcm": "LCM",
+}
+_SCHEDULES = {
+    "model": "Automatic",
+    "karras": "Karras",
+    "exponential": "Exponential",
+    "sgm_uniform": "SGM Uniform",
+    "trailing": "Trailing",
+}
+_NEGATIVE = "Negative prompt: "
+_PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
+# A last line with fewer pairs is a line of the prompt that happens to hold a colon.
+_FEWEST_PAIRS = 3
+# Shown widths of digests that other tools look up: checkpoints by 10 hex digits, adapters by 12.
+_MODEL_DIGITS, _ADAPTER_DIGITS = 10, 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightDigests:
+    """SHA-256 digests (hex) of the weights that made a picture; empty where there is none."""
+
+    model: str = ""
+    vae: str = ""
+    loras: tuple[tuple[str, str], ...] = ()
+    embeddings: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infotext:
+    """A `parameters` text taken apart."""
+
+    prompt: str
+    negative: str
+    pairs: Mapping[str, str]
+
+
+def write_metadata(request: RenderRequest, digests: WeightDigests | None = None) -> dict[str, str]:
+    """Return the texts to store in a picture of `request`: `parameters` and `sfumato`."""
+    return {
+        "parameters": write_infotext(request, digests or WeightDigests()),
+        "sfumato": tagged.canonical_text(request.to_json()),
+    }
+
+
+def write_infotext(request: RenderRequest, digests: WeightDigests) -> str:
+    """Write the `parameters` text of a request."""
+    lines = [request.prompt]
+    if request.negative:
+        lines.append(_NEGATIVE + request.negative)
+    pairs = {**_render_pairs(request), **_weight_pairs(request, digests), **_method_pairs(request)}
+    pairs["Version"] = f"sfumato {__version__}"
+    lines.append(", ".join(f"{key}: {_quote(str(value))}" for key, value in pairs.items() if value is not None))
+    return "\n".join(lines)
+
+
+def parse_infotext(text: str) -> Infotext:
+    """Take a `parameters` text of any tool apart; anything is accepted, as it comes from outside."""
+    *lines, last = text.strip().split("\n")
+    pairs = {key: _unquote(value) for key, value in _PAIR.findall(last)}
+    if len(pairs) < _FEWEST_PAIRS:
+        lines, pairs = [*lines, last], {}
+    opens = next((index for index, line in enumerate(lines) if line.startswith(_NEGATIVE.strip())), len(lines))
+    negative = "\n".join(lines[opens:]).removeprefix(_NEGATIVE.strip()).strip()
+    return Infotext(prompt="\n".join(lines[:opens]).strip(), negative=negative, pairs=pairs)
+
+
+def _render_pairs(request: RenderRequest) -> dict[str, object]:
+    return {
+        "Steps": request.steps,
+        "Sampler": _SAMPLERS.get(request.sampler, request.sampler),
+        "Schedule type": _SCHEDULES.get(request.schedule, request.schedule),
+        "CFG scale": f"{request.guidance:g}",
+        "Seed": request.seed,
+        "Size": request.size,
+    }
+
+
+def _weight_pairs(request: RenderRequest, digests: WeightDigests) -> dict[str, object]:
+    return {
+        "Model hash": digests.model[:_MODEL_DIGITS] or None,
+        "Model": Path(request.model).stem,
+        "VAE hash": digests.vae[:_MODEL_DIGITS] or None,
+        "VAE": Path(request.vae).name if request.vae else None,
+        "Denoising strength": None if isinstance(request.source, TextSource) else f"{request.source.strength:g}",
+        # Absence means 1 to every reader.
+        "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
+        "RNG": "sfumato",
+        "CFG rescale": f"{request.guidance_rescale:g}" if request.guidance_rescale else None,
+        "Lora hashes": _join_digests(digests.loras),
+        "TI hashes": _join_digests(digests.embeddings),
+    }
+
+
+def _method_pairs(request: RenderRequest) -> dict[str, object]:
+    method = request.method
+    pairs: dict[str, object] = {"Method": method.kind}
+    if isinstance(method, GobigMethod):
+        pairs["Upscaler"] = Path(method.upscaler).stem
+        pairs["Slice strength"] = f"{method.strength:g}"
+    if isinstance(method, GobigMethod | MultidiffusionMethod):
+        pairs["Tile overlap"] = f"{method.overlap:g}"
+    return pairs
+
+
+def _join_digests(named: tuple[tuple[str, str], ...]) -> str | None:
+    return ", ".join(f"{name}: {digest[:_ADAPTER_DIGITS]}" for name, digest in named) or None
+
+
+def _quote(value: str) -> str:
+    return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ",\n:") else value
+
+
+def _unquote(value: str) -> str:
+    if not value.startswith('"'):
+        return value.strip()
+    try:
+        return str(json.loads(value))
+    except ValueError:
+        return value

@@ -1,0 +1,108 @@
+"""The one table of settings: what may differ between machines without changing what a request means.
+
+Each field of `Settings` is a row: name, type, default, range, help; its environment variable is
+`SFUMATO_` and the name in capitals. Nothing here changes pixels (that is the request's business).
+Start reading at `Settings`; `load_settings` fills it from the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from sfumato.core.errors import RequestError
+from sfumato.core.images import LARGEST_PICTURE_PIXELS
+from sfumato.core.ranges import check_float, check_int, check_text
+
+PREFIX = "SFUMATO_"
+_LONGEST_TEXT_CHARACTERS = 4096
+_TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What the table says about one setting besides its name, type and default."""
+
+    words: str
+    low: float | None = None
+    high: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+def _row(default: Any, words: str, **more: Any) -> Any:
+    return dataclasses.field(default=default, metadata={"row": Row(words=words, **more)})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The settings in force; every field carries its row of the table."""
+
+    device: str = _row("auto", "Where models run.", choices=("auto", "cpu", "cuda"))
+    dtype: str = _row(
+        "auto", "Number format of the models; auto measures the machine.", choices=("auto", "fp32", "bf16", "fp16")
+    )
+    threads: int = _row(0, "CPU threads for models; 0 uses every core.", low=0, high=1024)
+    budget_gb: float = _row(
+        0.0, "Memory (GB) that a render may use; 0 takes what is free when it starts.", low=0.0, high=1e6
+    )
+    max_picture_pixels: int = _row(
+        LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_value(field.name, getattr(self, field.name), type(field.default), find_row(field.name))
+
+
+def find_row(name: str) -> Row:
+    """Return the row of a setting."""
+    return next(cast("Row", field.metadata["row"]) for field in dataclasses.fields(Settings) if field.name == name)
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings from environment variables (the process's own by default).
+
+    Raises:
+        RequestError: a variable that starts with SFUMATO_ names no setting, or its value does not fit.
+    """
+    given = os.environ if environment is None else environment
+    kinds = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
+    found: dict[str, Any] = {}
+    for variable, text in given.items():
+        if variable.startswith(PREFIX):
+            name = variable.removeprefix(PREFIX).lower()
+            if name not in kinds:
+                raise RequestError("no setting has this name", got=variable, do=_suggest(name, list(kinds)))
+            found[name] = _parse(variable, text.strip(), kinds[name])
+    return Settings(**found)
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1)
+    return f"Did you mean {PREFIX}{near[0].upper()}?" if near else f"Settings: {', '.join(known)}."
+
+
+def _parse(variable: str, text: str, kind: type) -> object:
+    if kind is bool:
+        if text.lower() not in _TRUE + _FALSE:
+            raise RequestError(f"{variable} is on or off", got=text)
+        return text.lower() in _TRUE
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise RequestError(f"{variable} is a number", got=text) from error
+
+
+def _check_value(name: str, value: object, kind: type, row: Row) -> None:
+    what = f"the setting {name}"
+    if row.choices and value not in row.choices:
+        raise RequestError(f"{what} is one of {', '.join(row.choices)}", got=value)
+    if kind is str:
+        check_text(what, value, most=_LONGEST_TEXT_CHARACTERS)
+    elif row.low is not None and row.high is not None:
+        check = check_int if kind is int else check_float
+        check(what, value, low=cast("int", row.low), high=cast("int", row.high))
