@@ -1,0 +1,43 @@
+# Every target sets itself up: on a machine with Python, pip, make and git, `make demo` is all there is to type.
+# The stamp's name holds the digest of what was installed, so a second run starts at once and a changed lock does not.
+BIN := .venv/bin
+STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-slow check format bench docs lock
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
+
+setup: $(STAMP) ## Make .venv from the lock
+
+$(STAMP):
+	@tools/setup $@
+
+demo: $(STAMP) ## Render one picture several times larger than the model's native size
+	@mkdir -p out
+	@$(BIN)/sfumato render "a woman in a red coat and a man waving on a beach, photo" --size 1024x576 --seed 7 --out out/demo.png
+
+test: $(STAMP) ## Run the tests that fit a coffee break
+	@$(BIN)/python -m pytest
+
+test-slow: $(STAMP) ## Run the full-size tests
+	@$(BIN)/python -m pytest -m slow
+
+check: $(STAMP) ## Lint, format and types
+	@$(BIN)/ruff check
+	@$(BIN)/ruff format --check
+	@$(BIN)/basedpyright
+
+format: $(STAMP) ## Mend what the linter can mend
+	@$(BIN)/ruff check --fix
+	@$(BIN)/ruff format
+
+bench: $(STAMP) ## Measure the speed floor on this machine
+	@$(BIN)/sfumato bench native
+
+docs: $(STAMP) ## Write docs/reference/ from the code
+	@$(BIN)/python -m sfumato.cli.reference
+
+lock: $(STAMP) ## Resolve requirements.lock again
+	@$(BIN)/python tools/lock.py
