@@ -76,7 +76,7 @@ class StorageError(SfumatoError):
     kind = "storage"
 
 
-class InterruptedRender(SfumatoError):
+class InterruptedRender(SfumatoError):  # noqa: N818 - stopping is no mistake of anyone
     """The caller stopped a render between two steps."""
 
     exit_code = 130

@@ -9,8 +9,9 @@ import hashlib
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
@@ -44,7 +45,7 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 @contextmanager
-def open_regular(path: Path, *, what: str) -> Iterator[BinaryIO]:
+def open_regular(path: Path, *, what: str) -> Generator[BufferedReader]:
     """Open a plain file for reading; a folder, device or pipe (which could block) is refused.
 
     Raises:

@@ -7,7 +7,7 @@ Start reading at `load_picture` and `save_picture`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -94,7 +94,7 @@ def save_picture(path: Path | str, picture: Image.Image, metadata: Mapping[str, 
 
 
 @contextmanager
-def _open_picture(path: Path) -> Iterator[ImageFile.ImageFile]:
+def _open_picture(path: Path) -> Generator[ImageFile.ImageFile]:
     with open_regular(path, what="the picture") as stream:
         try:
             with _open_plugin(stream, path) as picture:

@@ -19,7 +19,7 @@ from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 
-Json: TypeAlias = "None | bool | int | float | str | list[Json] | dict[str, Json]"
+Json: TypeAlias = "bool | int | float | str | list[Json] | dict[str, Json] | None"
 T = TypeVar("T")
 
 # A request is a page of text; this leaves room for very long prompts and stops a bomb early.
