@@ -1,0 +1,36 @@
+"""A scene as values: what is in the picture and where, before anything is drawn. Start at `Scene`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sfumato.world.body import HEAD, NECK
+from sfumato.world.person import HandView, Person, Placement
+from sfumato.world.places import Place
+from sfumato.world.things import Thing
+
+SHOTS = ("portrait", "half", "full", "group", "wide", "hand", "hands", "thing", "pair", "place", "texture")
+STYLES = ("photo", "cartoon")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """Everything a picture shows. `aspect` is width over height; coordinates have the picture's height as unit."""
+
+    shot: str
+    style: str
+    place: Place
+    people: tuple[tuple[Person, Placement], ...] = ()
+    things: tuple[Thing, ...] = ()
+    hands: tuple[HandView, ...] = ()
+    aspect: float = 1.0
+
+    @property
+    def digit_count(self) -> int:
+        """Digits that a whole hand has in this style."""
+        return 4 if self.style == "cartoon" else 5
+
+
+def placement_for_head(x: float, head_y: float, height: float) -> Placement:
+    """Place a standing person so that the middle of the head is at (x, head_y)."""
+    return Placement(x, head_y + height * (0.475 + 0.315 + NECK + HEAD / 2), height)

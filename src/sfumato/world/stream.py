@@ -1,0 +1,118 @@
+"""The endless stream of samples: a seed in; picture, caption, labels and truth out. Start at `make_sample`.
+
+The same seed, size and version give the same bytes. The truth is drawn beside the picture, with the same paths.
+"""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.world.body import BodyShape, make_body
+from sfumato.world.caption import make_captions
+from sfumato.world.compose import lean_direction, make_scene
+from sfumato.world.draw_hand import draw_hand
+from sfumato.world.draw_person import draw_person
+from sfumato.world.hand import HandShape, make_hand
+from sfumato.world.ink import Ink, tube_path
+from sfumato.world.labels import Labels, make_labels
+from sfumato.world.palette import CLOTHES, SKIN
+from sfumato.world.person import HandView
+from sfumato.world.places import draw_place
+from sfumato.world.scene import Scene
+from sfumato.world.settle import settle_states
+from sfumato.world.things import Thing, draw_thing
+from sfumato.world.truth import PartTree, Truth
+
+WORLD_VERSION = 1
+"""Raised when the same seed gives other bytes than before."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One picture with what is known of it; `truth` is None unless it was asked for."""
+
+    image: NDArray[np.uint8]
+    caption: str
+    captions: tuple[str, ...]
+    labels: Labels
+    scene: Scene
+    truth: Truth | None
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The geometry of a scene's people and hands, between planning and drawing; faults are planted here."""
+
+    bodies: tuple[BodyShape, ...]
+    hands: tuple[HandShape, ...]
+
+
+def make_sample(seed: int, *, size: int = 128, mix: str = "mini", shot: str = "", style: str = "", with_truth: bool = False) -> Sample:
+    """Draw the sample of a seed at size x size pixels."""
+    rng = random.Random(f"world {WORLD_VERSION} {seed}")
+    scene = make_scene(rng, mix=mix, shot=shot, style=style)
+    captions = make_captions(scene, rng)
+    image, truth = draw_scene(scene, make_shapes(scene), height_px=size, with_truth=with_truth)
+    return Sample(image, captions[rng.choices(range(4), (0.4, 0.3, 0.2, 0.1))[0]], captions, make_labels(scene), scene, truth)
+
+
+def make_shapes(scene: Scene) -> Shapes:
+    """Build the geometry of everybody in a scene."""
+    bodies = tuple(make_body(person, where, digit_count=scene.digit_count) for person, where in scene.people)
+    return Shapes(bodies, tuple(_shape_hand(view) for view in scene.hands))
+
+
+def _shape_hand(view: HandView) -> HandShape:
+    along = lean_direction(view.lean_deg)
+    return make_hand(view.spec, view.centre - along * view.size * 0.42, along, view.size)
+
+
+def draw_scene(scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool) -> tuple[NDArray[np.uint8], Truth | None]:
+    """Draw a scene at a height in pixels: uint8 [H, W, 3] and, if wanted, its truth."""
+    ink = Ink(round(height_px * scene.aspect), height_px, scene.style, with_ids=with_truth)
+    tree = PartTree()
+    draw_place(ink, tree, scene.place)
+    counts: dict[str, int] = {}
+    for thing in scene.things:
+        counts[thing.kind] = counts.get(thing.kind, 0) + 1
+        draw_thing(ink, tree, thing, f"{thing.kind}{counts[thing.kind]}")
+    for number, body in enumerate(shapes.bodies, 1):
+        draw_person(ink, tree, body, f"person{number}")
+        _draw_held(ink, tree, body, number)
+    for number, (view, hand) in enumerate(zip(scene.hands, shapes.hands, strict=True), 1):
+        _draw_hand_view(ink, tree, (view, hand), f"hand{number}")
+    if not with_truth:
+        return ink.picture(), None
+    return ink.picture(), settle_states(Truth(ink.part_ids(), tuple(tree.paths), tree.facts))
+
+
+def _draw_held(ink: Ink, tree: PartTree, body: BodyShape, number: int) -> None:
+    if body.held_at is None or not body.person.held:
+        return
+    heights = {"cup": 0.085, "ball": 0.12, "flower": 0.19, "balloon": 0.50}
+    height = heights[body.person.held] * body.height
+    foot = body.held_at + (0.45j * height if body.person.held in ("cup", "ball") else 0.03j)
+    thing = Thing(body.person.held, body.person.held_colour, foot, height)
+    draw_thing(ink, tree, thing, f"person{number}/held_{thing.kind}")
+
+
+def _draw_hand_view(ink: Ink, tree: PartTree, what: tuple[HandView, HandShape], path: str) -> None:
+    view, hand = what
+    skin = CLOTHES[view.glove] if view.glove else SKIN[view.skin]
+    size, along, wrist = view.size, hand.along, hand.wrist
+    if view.exception is not None:
+        tree.add(path, exception=view.exception.kind, level=view.exception.level)
+    forearm = (wrist - along * size * 0.9, wrist + along * size * 0.03, 0.165 * size, 0.128 * size)
+    ink.tube(forearm, skin, tree.add(f"{path}_arm/lower", colour=skin))
+    draw_hand(ink, tree, hand, skin, path)
+    # The skin of the wrist runs into the palm without a line.
+    ink.tube((wrist - along * size * 0.05, wrist + along * size * 0.05, 0.120 * size, 0.110 * size), skin, None, edge=False)
+    ink.mark(tube_path(wrist + along * size * 0.02, wrist + along * size * 0.06, 0.110 * size, 0.110 * size), tree.add(f"{path}/palm"))
+    sleeve = CLOTHES[view.sleeve]
+    start = wrist - along * size * 0.22
+    ink.tube((start, start - along * size, 0.185 * size, 0.23 * size), sleeve, tree.add(f"{path}_arm/sleeve", colour=sleeve))
+
