@@ -4,3 +4,8 @@ The only package that imports diffusers, transformers and spandrel, opens weight
 dtype, device and memory format. It knows no request and no picture file. Start reading at
 `sfumato.models.contract`, then `sfumato.models.load`.
 """
+
+from sfumato.models.offline import go_offline
+
+# Before diffusers or transformers can be imported through any module of this package.
+go_offline()
