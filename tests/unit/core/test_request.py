@@ -1,0 +1,131 @@
+"""The request: ranges, tags and what is refused."""
+
+import dataclasses
+import math
+
+import pytest
+
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import (
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    LoraRef,
+    MultidiffusionMethod,
+    RenderRequest,
+)
+
+DIGEST = "ab" * 32
+PLAIN = RenderRequest(prompt="a cat", size=PixelSize(512, 512))
+FULL = RenderRequest(
+    prompt="a cat, (red:1.2)\nBREAK café",
+    negative="blurry",
+    size=PixelSize(1024, 576),
+    seed=2**63,
+    loras=(LoraRef(path="a.safetensors", weight=0.5),),
+    embeddings=("bad.safetensors",),
+    vae="v.safetensors",
+    source=InpaintSource(path="i.png", sha256=DIGEST, mask="m.png", mask_sha256=DIGEST, strength=0.4),
+    method=MultidiffusionMethod(window=PixelSize(512, 512), overlap=0.75),
+)
+
+
+@pytest.mark.parametrize("request_", [PLAIN, FULL, dataclasses.replace(FULL, method=GobigMethod(steps=12))])
+def test_json_round_trip(request_):
+    back = RenderRequest.from_json(request_.to_json())
+    assert back == request_
+    assert back.request_hash() == request_.request_hash()
+
+
+def test_hash_is_stable_between_versions():
+    # A change here means that stored requests change their name: say so in the log when it is meant.
+    assert PLAIN.request_hash() == "de4277430cfa9ccacc036578f540e61e3d980f044d173322aaca8b98047b004b"
+
+
+def test_equal_requests_have_equal_hashes():
+    whole = dataclasses.replace(PLAIN, guidance=7)
+    assert whole == PLAIN
+    assert whole.request_hash() == PLAIN.request_hash()
+    assert dataclasses.replace(PLAIN, guidance_rescale=-0.0).request_hash() == PLAIN.request_hash()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("seed", -1),
+        ("seed", 2**64),
+        ("seed", 1.5),
+        ("seed", True),
+        ("steps", 0),
+        ("steps", 10**9),
+        ("guidance", math.nan),
+        ("guidance", math.inf),
+        ("guidance", -1.0),
+        ("guidance_rescale", 1.1),
+        ("clip_skip", 0),
+        ("batch", 10**6),
+        ("size", PixelSize(10**9 - 1, 8)),
+        ("prompt", "x" * 1_000_000),
+        ("prompt", "a\0b"),
+        ("prompt", "\ud800"),
+        ("prompt", None),
+        ("sampler", ""),
+        ("model", ""),
+        ("vae", ""),
+    ],
+)
+def test_values_out_of_range_are_refused(name, value):
+    with pytest.raises(RequestError):
+        dataclasses.replace(PLAIN, **{name: value})
+
+
+def test_last_seed_of_a_batch_has_to_exist():
+    with pytest.raises(RequestError):
+        dataclasses.replace(PLAIN, seed=2**64 - 2, batch=3)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: ImageSource(path="i.png", sha256="abc"),
+        lambda: ImageSource(path="", sha256=DIGEST),
+        lambda: ImageSource(path="i.png", sha256=DIGEST, strength=1.5),
+        lambda: InpaintSource(path="i.png", sha256=DIGEST, mask="m.png", mask_sha256="x"),
+        lambda: LoraRef(path="a", weight=math.nan),
+        lambda: GobigMethod(upscale=1.0),
+        lambda: GobigMethod(steps=0),
+        lambda: MultidiffusionMethod(overlap=1.0),
+    ],
+)
+def test_parts_check_themselves(make):
+    with pytest.raises(RequestError):
+        make()
+
+
+def edited(**changes):
+    return PLAIN.to_json() | changes
+
+
+@pytest.mark.parametrize(
+    ("value", "place"),
+    [
+        (edited(extra=1), "the request has unknown keys"),
+        (edited(source={"kind": "text", "path": "x"}), "the request.source has unknown keys"),
+        (edited(source={"kind": "video"}), "the request.source has no known kind"),
+        (edited(method=None), "the request.method has no known kind"),
+        (edited(method={"kind": "gobig", "strength": "high"}), "the request.method.strength"),
+        (edited(loras=[{"path": 7}]), r"the request.loras\[0\].path"),
+        (edited(loras="a"), "the request.loras has to be a list"),
+        (edited(seed="7"), "the request.seed"),
+        (edited(steps=True), "the request.steps"),
+        (edited(size="huge"), "a size is written"),
+        (edited(kind="plan"), "has to have the kind 'render'"),
+        ({"kind": "render", "prompt": "x"}, r"lacks keys .*size"),
+        ([], "has to be an object"),
+        (None, "has to be an object"),
+    ],
+)
+def test_json_that_is_not_a_request_says_where(value, place):
+    with pytest.raises(RequestError, match=place):
+        RenderRequest.from_json(value)
