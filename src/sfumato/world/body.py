@@ -76,9 +76,9 @@ _ARMS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
     "standing": (_ARM_REST, _ARM_REST),
     "walking": ((24.0, 38.0), (20.0, -8.0)),
     "sitting": ((16.0, -14.0), (16.0, -14.0)),
-    "waving": ((112.0, 168.0), _ARM_REST),
+    "waving": ((124.0, 176.0), _ARM_REST),
     "arms up": ((142.0, 166.0), (142.0, 166.0)),
-    "holding": ((24.0, 128.0), _ARM_REST),
+    "holding": ((30.0, 164.0), _ARM_REST),
 }
 
 
@@ -111,9 +111,10 @@ def _make_torso(x: float, top: float, hip: float, widths: tuple[float, float], h
     waist_w = (0.080 if man else 0.063) * h
     waist = top + 0.62 * (hip - top)
     right = [
-        complex(x - 0.040 * h, top - 0.010 * h),
-        complex(x - shoulder_w, top + 0.020 * h),
-        complex(x - shoulder_w * 0.93, top + 0.09 * h),
+        complex(x - 0.036 * h, top - 0.014 * h),
+        complex(x - shoulder_w * 0.72, top + 0.000 * h),
+        complex(x - shoulder_w * 0.99, top + 0.024 * h),
+        complex(x - shoulder_w * 0.92, top + 0.09 * h),
         complex(x - waist_w, waist),
         complex(x - hip_w - 0.012 * h, hip + 0.025 * h),
     ]
@@ -135,11 +136,9 @@ def _make_arm(person: Person, side: str, chest: complex, shoulder_w: float, h: f
     upper_deg += rng.uniform(-5, 5)
     lower_deg += rng.uniform(-7, 7)
     outward = -1.0 if side == "right" else 1.0
-    shoulder = chest + complex(outward * (shoulder_w - 0.020 * h), 0.030 * h)
+    shoulder = chest + complex(outward * (shoulder_w - 0.024 * h), 0.033 * h)
     elbow = shoulder + _outward(side, upper_deg) * 0.168 * h
     forearm = _outward(side, lower_deg)
-    if person.pose == "holding" and acts:
-        forearm = cmath.rect(1.0, math.radians(-62.0 if side == "right" else -118.0))
     wrist = elbow + forearm * 0.140 * h
     raised = forearm.imag < -0.2
     spec = HandSpec(

@@ -100,9 +100,9 @@ def _portrait(rng: random.Random, style: str, aspect: float) -> Scene:
 
 def _half(rng: random.Random, style: str, aspect: float) -> Scene:
     person = _with_exception(_with_pose(make_person(rng), rng, ("standing", "waving", "arms up", "holding", "waving")), rng)
-    low = person.pose == "arms up"
-    height = rng.uniform(1.45, 1.6) if low else rng.uniform(1.6, 1.85)
-    head_y = 0.42 if low else rng.uniform(0.26, 0.31)
+    raised = person.pose in ("arms up", "waving", "holding")
+    height = rng.uniform(1.30, 1.45) if raised else rng.uniform(1.55, 1.80)
+    head_y = rng.uniform(0.38, 0.42) if raised else rng.uniform(0.26, 0.31)
     return Scene("half", style, _place(rng), people=((person, placement_for_head(aspect / 2 + rng.uniform(-0.04, 0.04), head_y, height)),), aspect=aspect)
 
 

@@ -129,6 +129,7 @@ def _draw_arm(ink: Ink, tree: PartTree, shape: BodyShape, limb: Limb, path: str)
     metal = limb.made_of == "prosthesis"
     below = METAL if metal else cloth if long_sleeve else skin
     _draw_upper_arm(ink, limb, (cloth, cloth if long_sleeve else skin), tree.add(f"{path}/upper", colour=cloth))
+    _hide_shoulder(ink, shape, limb, cloth)
     if limb.ends_at == "elbow" and not metal:
         return
     lower = _thin(limb.lower, 1.15 if long_sleeve and not metal else 1.0)
@@ -157,3 +158,12 @@ def _draw_upper_arm(ink: Ink, limb: Limb, colours: tuple[Colour, Colour], part: 
     middle = bone.start + (bone.end - bone.start) * 0.58
     ink.tube((bone.start, middle, bone.r_start * 1.12, bone.r_end * 1.25), sleeve, part)
     ink.mark(tube_path(*bone.tube()), part)
+
+
+def _hide_shoulder(ink: Ink, shape: BodyShape, limb: Limb, cloth: Colour) -> None:
+    """Let a cartoon sleeve run into the torso without an outline between them."""
+    if not ink.is_cartoon:
+        return
+    start, r = limb.upper.start, limb.upper.r_start
+    inside = complex(shape.hip.real + (start.real - shape.hip.real) * 0.62, start.imag + 0.004 * shape.height)
+    ink.fill(tube_path(inside, start, r * 0.88, r * 0.93), cloth, None, edge=False)
