@@ -101,6 +101,8 @@ def _open_picture(path: Path) -> Generator[ImageFile.ImageFile]:
                 yield picture
         except SfumatoError:
             raise
+        except Image.DecompressionBombError as error:
+            raise UnsafeFileError("the picture is too large to open", got=f"{path}: {error}") from error
         except ValueError as error:
             # Pillow's own limits on text chunks and colour profiles speak up as ValueError.
             raise UnsafeFileError("the picture holds too much text", got=f"{path}: {error}") from error

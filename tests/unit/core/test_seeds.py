@@ -10,7 +10,13 @@ def test_values_are_pinned():
 
 
 def test_purposes_do_not_run_into_each_other():
-    seeds = [sub_seed(1, "a", "bc"), sub_seed(1, "ab", "c"), sub_seed(1, "a", 1), sub_seed(1, "a", "1"), sub_seed(11, "a")]
+    seeds = [
+        sub_seed(1, "a", "bc"),
+        sub_seed(1, "ab", "c"),
+        sub_seed(1, "a", 1),
+        sub_seed(1, "a", "1"),
+        sub_seed(11, "a"),
+    ]
     assert len(set(seeds)) == len(seeds)
 
 

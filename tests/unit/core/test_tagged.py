@@ -6,7 +6,9 @@ from sfumato.core.errors import RequestError
 from sfumato.core.tagged import canonical_text, parse_json
 
 
-@pytest.mark.parametrize("text", ["", "{", "NaN", '{"a": Infinity}', '{"a": 1, "a": 2}', "[" * 100_000, "x" * 1_000_001])
+@pytest.mark.parametrize(
+    "text", ["", "{", "NaN", '{"a": Infinity}', '{"a": 1, "a": 2}', "[" * 100_000, "x" * 1_000_001]
+)
 def test_text_that_is_not_our_json_is_refused(text):
     with pytest.raises(RequestError, match="the test"):
         parse_json(text, what="the test")
