@@ -5,7 +5,6 @@ Chances live in the tables below. What the small model cannot learn is kept rare
 
 from __future__ import annotations
 
-import math
 import random
 from dataclasses import replace
 
@@ -234,8 +233,3 @@ _MAKE = {
     "texture": _texture,
 }
 
-
-def lean_direction(lean_deg: float) -> complex:
-    """Return the unit direction of a hand that leans `lean_deg` clockwise from straight up."""
-    lean = math.radians(lean_deg)
-    return complex(math.sin(lean), -math.cos(lean))

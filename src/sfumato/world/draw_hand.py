@@ -28,6 +28,8 @@ def draw_hand(ink: Ink, tree: PartTree, hand: HandShape, colour: Colour, path: s
         _draw_digit(ink, tree, hand, digit, (colour, path))
     for digit in sorted(folded, key=lambda d: d.name == "thumb"):
         _draw_digit(ink, tree, hand, digit, (colour, path))
+    for start, end, radius in hand.webs:
+        ink.fill(tube_path(start, end, radius, radius), colour, tree.add(f"{path}/web", colour=colour), edge=False)
     _note_missing(tree, hand, path)
     ink.edge_scale = before
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from sfumato.world.body import BodyShape, Bone, Limb
 from sfumato.world.draw_face import draw_back_hair, draw_head
 from sfumato.world.draw_hand import draw_hand
-from sfumato.world.ink import Ink, oval_path, poly_path, tube_path
-from sfumato.world.palette import CLOTHES, METAL, SKIN, Colour, darken, lighten
+from sfumato.world.ink import Ink, box_path, oval_path, poly_path, tube_path
+from sfumato.world.palette import CLOTHES, METAL, SKIN, WOOD, Colour, darken, lighten
 from sfumato.world.truth import PartTree
 
 SHOE: Colour = (0.16, 0.13, 0.12)
@@ -20,6 +20,7 @@ def draw_person(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     ink.edge_scale = min(1.0, 0.35 + 0.35 * shape.height)
     tree.add(path, kind=person.kind, pose=person.pose, age=person.age)
     _draw_shadow(ink, shape)
+    _draw_seat(ink, tree, shape, path)
     draw_back_hair(ink, tree, shape, f"{path}/head")
     for limb in shape.legs:
         _draw_leg(ink, tree, shape, limb, f"{path}/{limb.name}")
@@ -37,6 +38,18 @@ def _draw_shadow(ink: Ink, shape: BodyShape) -> None:
     low = max((limb.foot.end.imag for limb in shape.legs if limb.foot), default=None)
     if low is not None:
         ink.wash(oval_path(complex(shape.hip.real, low), 0.16 * shape.height, 0.020 * shape.height), (0, 0, 0), 0.22)
+
+
+def _draw_seat(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
+    """Draw the bench of somebody who sits: it belongs to nobody's body."""
+    if shape.person.pose != "sitting":
+        return
+    h, x, top = shape.height, shape.hip.real, shape.hip.imag + 0.015 * shape.height
+    low = max(limb.foot.end.imag for limb in shape.legs if limb.foot)
+    part = tree.add(f"{path.replace('person', 'bench')}/seat", colour=WOOD)
+    for sign in (-1, 1):
+        ink.fill(box_path(x + sign * 0.15 * h - 0.016 * h, top, x + sign * 0.15 * h + 0.016 * h, low - 0.02 * h), darken(WOOD, 0.25), part)
+    ink.fill(box_path(x - 0.20 * h, top, x + 0.20 * h, top + 0.050 * h), WOOD, part, shade="down")
 
 
 def _draw_leg(ink: Ink, tree: PartTree, shape: BodyShape, limb: Limb, path: str) -> None:

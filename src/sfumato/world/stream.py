@@ -11,12 +11,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.world.body import BodyShape, make_body
+from sfumato.world.body import BodyShape
 from sfumato.world.caption import make_captions
-from sfumato.world.compose import lean_direction, make_scene
+from sfumato.world.compose import make_scene
 from sfumato.world.draw_hand import draw_hand
 from sfumato.world.draw_person import draw_person
-from sfumato.world.hand import HandShape, make_hand
+from sfumato.world.goofs import plant_fault
+from sfumato.world.hand import HandShape
 from sfumato.world.ink import Ink, tube_path
 from sfumato.world.labels import Labels, make_labels
 from sfumato.world.palette import CLOTHES, SKIN
@@ -24,6 +25,7 @@ from sfumato.world.person import HandView
 from sfumato.world.places import draw_place
 from sfumato.world.scene import Scene
 from sfumato.world.settle import settle_states
+from sfumato.world.shapes import Fault, Shapes, make_shapes
 from sfumato.world.things import Thing, draw_thing
 from sfumato.world.truth import PartTree, Truth
 
@@ -41,34 +43,37 @@ class Sample:
     labels: Labels
     scene: Scene
     truth: Truth | None
+    faults: tuple[Fault, ...] = ()
 
 
 @dataclass(frozen=True)
-class Shapes:
-    """The geometry of a scene's people and hands, between planning and drawing; faults are planted here."""
+class Wish:
+    """What to draw: the mix of shots, or one shot or style; a fault to plant and how gross it is; the truth or not."""
 
-    bodies: tuple[BodyShape, ...]
-    hands: tuple[HandShape, ...]
+    mix: str = "mini"
+    shot: str = ""
+    style: str = ""
+    fault: str = ""
+    amount: float = 1.0
+    aspect: float = 1.0
+    with_truth: bool = False
 
 
-def make_sample(seed: int, *, size: int = 128, mix: str = "mini", shot: str = "", style: str = "", with_truth: bool = False) -> Sample:
-    """Draw the sample of a seed at size x size pixels."""
+def make_sample(seed: int, *, size: int = 128, mix: str = "mini", wish: Wish | None = None) -> Sample:
+    """Draw the sample of a seed, `size` pixels high, as wished (a wish replaces `mix`).
+
+    A fault that applies to nothing in the scene is not planted: look at `Sample.faults`.
+    """
+    wish = wish or Wish(mix=mix)
     rng = random.Random(f"world {WORLD_VERSION} {seed}")
-    scene = make_scene(rng, mix=mix, shot=shot, style=style)
+    scene = make_scene(rng, mix=wish.mix, shot=wish.shot, style=wish.style, aspect=wish.aspect)
     captions = make_captions(scene, rng)
-    image, truth = draw_scene(scene, make_shapes(scene), height_px=size, with_truth=with_truth)
-    return Sample(image, captions[rng.choices(range(4), (0.4, 0.3, 0.2, 0.1))[0]], captions, make_labels(scene), scene, truth)
-
-
-def make_shapes(scene: Scene) -> Shapes:
-    """Build the geometry of everybody in a scene."""
-    bodies = tuple(make_body(person, where, digit_count=scene.digit_count) for person, where in scene.people)
-    return Shapes(bodies, tuple(_shape_hand(view) for view in scene.hands))
-
-
-def _shape_hand(view: HandView) -> HandShape:
-    along = lean_direction(view.lean_deg)
-    return make_hand(view.spec, view.centre - along * view.size * 0.42, along, view.size)
+    caption = captions[rng.choices(range(4), (0.4, 0.3, 0.2, 0.1))[0]]
+    shapes = make_shapes(scene)
+    if wish.fault:
+        shapes = plant_fault(shapes, wish.fault, rng, amount=wish.amount) or shapes
+    image, truth = draw_scene(scene, shapes, height_px=size, with_truth=wish.with_truth)
+    return Sample(image, caption, captions, make_labels(scene), scene, truth, shapes.faults)
 
 
 def draw_scene(scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool) -> tuple[NDArray[np.uint8], Truth | None]:
@@ -85,6 +90,8 @@ def draw_scene(scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool
         _draw_held(ink, tree, body, number)
     for number, (view, hand) in enumerate(zip(scene.hands, shapes.hands, strict=True), 1):
         _draw_hand_view(ink, tree, (view, hand), f"hand{number}")
+    for fault in shapes.faults:
+        tree.add(fault.where, fault=fault.kind, fault_parts=list(fault.parts), fault_amount=fault.amount)
     if not with_truth:
         return ink.picture(), None
     return ink.picture(), settle_states(Truth(ink.part_ids(), tuple(tree.paths), tree.facts))
