@@ -7,13 +7,18 @@ no sampler, canvas, request or file. Start reading at `LatentModel.denoise`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from sfumato.core.errors import RequestError
-from sfumato.nn.guidance import guide
+from sfumato.core.geometry import PixelSize
+from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels
+from sfumato.models.conditioning import Conditioning, ConditioningPart
+from sfumato.models.denoiser import predict_clean
+from sfumato.models.text import size_condition
+from sfumato.nn.guidance import compose, guide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,10 +26,10 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sfumato.core.geometry import PixelSize
+    from sfumato.core.geometry import LatentBox
     from sfumato.core.prompt import Part
-    from sfumato.models.conditioning import Conditioning, ConditioningPart
     from sfumato.models.device import Policy
+    from sfumato.models.text import PromptEncoder
     from sfumato.nn.schedules import NoiseSchedule
 
 Family = Literal["mini", "sd1", "sd2", "sdxl"]
@@ -36,7 +41,8 @@ class ModelContract:
     """State what a plan needs to know of a model, without its weights.
 
     `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else
-    sees: (raw - shift) * scaling. `text_layer` says which hidden state feeds cross-attention.
+    sees: (raw - shift) * scaling. `text_layer` says which hidden state feeds cross-attention;
+    `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text.
     """
 
     family: Family
@@ -54,6 +60,7 @@ class ModelContract:
     scaling: float = 0.18215
     shift: float = 0.0
     autoencoder: Literal["kl", "tiny"] = "kl"
+    zero_empty: bool = False
 
 
 @dataclass(eq=False, kw_only=True)
@@ -70,6 +77,7 @@ class LatentModel:
     vae: Any
     text_encoders: tuple[Any, ...]
     tokenizers: tuple[Any, ...]
+    text: PromptEncoder
 
     @property
     def device(self) -> torch.device:
@@ -81,9 +89,40 @@ class LatentModel:
         """The number type of the denoiser."""
         return self.policy.unet_dtype
 
-    def encode_prompt(self, parts: Sequence[Part], *, size: PixelSize, clip_skip: int = 1) -> Conditioning:
-        """Encode the AND parts of a prompt for a picture of `size` pixels."""
-        raise NotImplementedError
+    @torch.inference_mode()
+    def encode_prompt(
+        self,
+        parts: Sequence[Part],
+        *,
+        size: PixelSize,
+        clip_skip: int = 1,
+        chunks: int = 1,
+        negative: bool = False,
+    ) -> Conditioning:
+        """Encode the AND parts of a prompt for a picture of `size` pixels.
+
+        All parts are padded to one length, at least `chunks` times the encoder's (give both halves
+        of guidance the same, from `text.count_chunks`, to run them as one batch). `negative` marks
+        what guidance points away from.
+
+        Raises:
+            RequestError: there is no part, or `clip_skip` points outside the encoder.
+        """
+        encoded = self.text.encode(
+            [part.segments for part in parts], clip_skip=clip_skip, chunks=chunks, negative=negative
+        )
+        record = size_condition(size)[None].to(self.device) if self.contract.pooled_width else None
+        return Conditioning(
+            tuple(
+                ConditioningPart(
+                    weight=part.weight,
+                    hidden=encoded.hidden[index : index + 1],
+                    pooled=None if encoded.pooled is None or record is None else encoded.pooled[index : index + 1],
+                    time_ids=record,
+                )
+                for index, part in enumerate(parts)
+            )
+        )
 
     @torch.inference_mode()
     def denoise(self, x: Tensor, sigma: float | Tensor, conditioning: Conditioning) -> Tensor:
@@ -94,14 +133,16 @@ class LatentModel:
 
         Raises:
             RequestError: the weights of several parts add up to zero or less.
+            ModelError: the prediction is not finite.
         """
-        if len(conditioning.parts) > 1 and conditioning.total_weight <= 0:
-            raise RequestError("AND weights without guidance have to add up to more than zero")
-        clean = self._denoise_parts(x, sigma, conditioning.parts)
-        total = conditioning.total_weight if len(clean) > 1 else conditioning.parts[0].weight or 1.0
-        if len(clean) == 1:
-            return clean[0]
-        return _weigh(clean, [part.weight / total for part in conditioning.parts])
+        parts = conditioning.parts
+        if len(parts) == 1:
+            return self._denoise_parts(x, sigma, parts)[0]
+        total = conditioning.total_weight
+        if total <= 0:
+            raise RequestError("AND weights without guidance have to add up to more than zero", got=total)
+        clean = self._denoise_parts(x, sigma, parts)
+        return sum((part.weight / total) * one for part, one in zip(parts, clean, strict=True))  # pyright: ignore[reportReturnType]
 
     @torch.inference_mode()
     def denoise_guided(
@@ -116,27 +157,55 @@ class LatentModel:
     ) -> Tensor:
         """Predict x0 with classifier-free guidance, AND parts composed.
 
-        x0 = uncond + guidance * sum_i w_i (cond_i - uncond); shapes as in `denoise`. A guidance of
-        exactly 1 with one part of weight 1 skips the second pass, which cannot change the answer.
+        x0 = uncond + guidance * sum_i w_i (cond_i - uncond); shapes as in `denoise`; AND parts of
+        `uncond` are averaged. A guidance of exactly 1 with one part of weight 1 skips the second
+        pass, which cannot change the answer.
+
+        Raises: as `denoise`.
 
         Source: Ho and Salimans 2022, eq. 6; Liu et al. 2022, Composable Diffusion, eq. 11.
         """
-        if guidance == 1.0 and len(cond.parts) == 1 and cond.parts[0].weight == 1.0:
+        single = len(cond.parts) == 1 and cond.parts[0].weight == 1.0
+        if guidance == 1.0 and single:
             return self.denoise(x, sigma, cond)
-        *clean, base = self._denoise_parts(x, sigma, (*cond.parts, *uncond.parts[:1]))
         weights = [part.weight for part in cond.parts]
-        joined = base + _weigh([part - base for part in clean], weights)
-        return guide(joined, base, guidance, rescale)
+        if len(uncond.parts) == 1:
+            *clean, base = self._denoise_parts(x, sigma, (*cond.parts, *uncond.parts))
+        else:
+            clean, base = self._denoise_parts(x, sigma, cond.parts), self.denoise(x, sigma, uncond)
+        return guide(compose(clean, weights, base), base, guidance, rescale)
 
+    @torch.inference_mode()
     def encode_image(self, pixels: Tensor) -> Tensor:
-        """Encode pixels [B, 3, H, W] float32 in [-1, 1] to scaled latents [B, 4, H/8, W/8] float32."""
-        raise NotImplementedError
+        """Encode pixels [B, 3, H, W] float32 in [-1, 1] to scaled latents [B, 4, H/8, W/8] float32.
 
+        Raises:
+            RequestError: a side is not a multiple of the factor.
+            BudgetError: it does not fit in memory.
+        """
+        height, width = pixels.shape[-2:]
+        PixelSize(width, height).to_latent(self.contract.factor)
+        return encode_pixels(self.vae, pixels, self.contract, self.policy)
+
+    @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
-        """Decode scaled latents [B, 4, h, w] to pixels [B, 3, 8h, 8w] float32, about [-1, 1]."""
-        raise NotImplementedError
+        """Decode scaled latents [B, 4, h, w] to pixels [B, 3, 8h, 8w] float32, about [-1, 1].
 
-    def attach_lora(self, path: Path, weight: float, *, text_weight: float | None = None) -> Any:
+        Raises:
+            BudgetError: a KL autoencoder does not fit in memory at this size.
+        """
+        return decode_latents(self.vae, latents, self.contract, self.policy)
+
+    @torch.inference_mode()
+    def decode_box(self, latents: Tensor, box: LatentBox) -> Tensor:
+        """Decode one box of a canvas exactly as the whole would be; only with a tiny autoencoder."""
+        return decode_box(self.vae, latents, box, self.contract, self.policy)
+
+    def settle_prediction(self, prediction: Prediction) -> None:
+        """Fix what the network predicts, once, while it is being loaded."""
+        self.contract = replace(self.contract, prediction=prediction)
+
+    def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Any:
         """Add a LoRA file; the returned `Attachment.detach()` restores the bits."""
         raise NotImplementedError
 
@@ -144,14 +213,9 @@ class LatentModel:
         """Add a textual-inversion file under a token; `Attachment.detach()` restores the bits."""
         raise NotImplementedError
 
-    def _denoise_parts(
-        self, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]
-    ) -> list[Tensor]:
-        raise NotImplementedError
-
-
-def _weigh(values: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
-    total = values[0] * weights[0]
-    for value, weight in zip(values[1:], weights[1:], strict=True):
-        total = total + value * weight
-    return total
+    def _denoise_parts(self, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]) -> list[Tensor]:
+        """Predict x0 for each part; parts of one length share a forward pass where that is faster."""
+        lengths = {part.hidden.shape[1] for part in parts}
+        if self.policy.pair_batch and len(lengths) == 1:
+            return predict_clean(self, x, sigma, parts)
+        return [predict_clean(self, x, sigma, [part])[0] for part in parts]

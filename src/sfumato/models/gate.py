@@ -37,13 +37,13 @@ class CheckedCheckpoint:
     """List what passed the gate.
 
     `headers` maps a component to its weight files ("file" for a single file); `configs` maps a
-    component to its configuration ("index" is `model_index.json`).
     """
 
     path: Path
     layout: Literal["folder", "file"]
     headers: dict[str, tuple[Header, ...]]
     configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    components: tuple[str, ...] = ()
 
     @property
     def weights_bytes(self) -> int:
@@ -97,7 +97,7 @@ def _convert_advice(path: Path) -> str:
 
 
 def _check_folder(root: Path) -> CheckedCheckpoint:
-    _check_files(root)
+    check_folder_files(root)
     index_path = root / "model_index.json"
     if not index_path.is_file():
         raise UnsafeFileError(
@@ -112,8 +112,8 @@ def _check_folder(root: Path) -> CheckedCheckpoint:
         if component in CONFIG_NAMES:
             configs[component] = _check_config(root, component)
         if component in ("unet", "vae", "text_encoder", "text_encoder_2"):
-            headers[component] = _check_component_weights(root / component, component)
-    return CheckedCheckpoint(root, "folder", headers, configs)
+            headers[component] = find_weights(root / component, component)
+    return CheckedCheckpoint(root, "folder", headers, configs, components)
 
 
 def _check_config(root: Path, component: str) -> dict[str, Any]:
@@ -123,7 +123,12 @@ def _check_config(root: Path, component: str) -> dict[str, Any]:
     return config
 
 
-def _check_files(root: Path) -> None:
+def check_folder_files(root: Path) -> None:
+    """Check that a folder holds only weights and texts, by name and kind.
+
+    Raises:
+        UnsafeFileError: a program, pickle, link, device or unknown file; too many or too deep.
+    """
     seen = 0
     for folder, names, files in os.walk(root, followlinks=False):
         here = Path(folder)
@@ -159,7 +164,13 @@ def _check_entry(root: Path, path: Path) -> None:
         refuse(path, "a checkpoint folder holds only weights and texts", got=path.name, do="Remove it.")
 
 
-def _check_component_weights(folder: Path, component: str) -> tuple[Header, ...]:
+def find_weights(folder: Path, component: str) -> tuple[Header, ...]:
+    """Find and check the weight files of one component: plain, a variant such as fp16, or shards.
+
+    Raises:
+        ModelError: there are none.
+        UnsafeFileError: a file or shard index is not sound.
+    """
     assert component in COMPONENTS, "the index was checked"
     assert component not in NEVER_LOADED, "the index leaves these out"
     stem = _WEIGHTS["text" if component.startswith("text") else component]

@@ -25,8 +25,9 @@ LONGEST_NUMBER_CHARACTERS = 40
 
 # Keys that start with `_` steer the libraries from inside: one of them ran code from the network
 # (CVE-2026-4372). These are harmless records that real folders carry.
+# (`__type` marks an added token in tokenizer files.)
 KNOWN_PRIVATE_KEYS = frozenset(
-    {"_class_name", "_diffusers_version", "_name_or_path", "_commit_hash", "_use_default_values"}
+    {"_class_name", "_diffusers_version", "_name_or_path", "_commit_hash", "_use_default_values", "__type"}
 )
 CODE_KEYS = frozenset({"trust_remote_code", "auto_map", "custom_pipeline", "custom_pipelines"})
 

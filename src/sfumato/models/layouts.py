@@ -32,6 +32,7 @@ SDXL_TEXT_2 = "conditioner.embedders.1.model."
 HEAD_WIDTH = 64
 
 Family = Literal["sd1", "sd2", "sdxl"]
+_NEW_VAE_NAMES = ("down_blocks", "resnets")
 _SUPPORTED = "Sfumato opens SD 1.x, SD 2.x and SDXL text-to-image checkpoints."
 
 
@@ -121,10 +122,17 @@ def load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:
     Raises:
         ModelError: the layers do not follow the pattern of the family.
     """
+    try:
+        return _load_configs(layout, shapes)
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise ModelError("a tensor that every checkpoint has is missing or misshapen", got=str(error), do=_SUPPORTED) from error
+
+
+def _load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:
     base = load_family_configs(packaged_name(layout.family, layout.prediction))
     configs = {"unet": base["unet"] | _describe_unet(_below(shapes, UNET), layout.family)}
     if "vae" in layout.parts:
-        configs["vae"] = base["vae"] | _describe_vae(_below(shapes, VAE))
+        configs["vae"] = base["vae"] | describe_vae(_below(shapes, VAE))
     for part in ("text_encoder", "text_encoder_2"):
         if part in layout.parts:
             below = _below(shapes, layout.parts[part])
@@ -190,22 +198,23 @@ def _describe_unet(shapes: Shapes, family: Family) -> dict[str, Any]:
     return described
 
 
-def _describe_vae(shapes: Shapes) -> dict[str, Any]:
-    levels = _count(shapes, "encoder.down.")
-    widths = [shapes.get(f"encoder.down.{level}.block.0.conv1.weight", (0,))[0] for level in range(levels)]
+def describe_vae(shapes: Shapes) -> dict[str, Any]:
+    """Describe a KL autoencoder, original or diffusers' names, without a prefix.
+
+    Raises:
+        ModelError: it is another kind of network.
+    """
+    block, layer = ("down", "block") if any(name.startswith("encoder.down.") for name in shapes) else _NEW_VAE_NAMES
+    levels = _count(shapes, f"encoder.{block}.")
+    widths = [shapes.get(f"encoder.{block}.{level}.{layer}.0.conv1.weight", (0,))[0] for level in range(levels)]
     if not levels or 0 in widths:
         raise ModelError("the autoencoder is of no known kind", got=_sketch(shapes), do="Use a KL autoencoder of SD.")
     return {
         "block_out_channels": widths,
-        "layers_per_block": _count(shapes, "encoder.down.0.block."),
+        "layers_per_block": _count(shapes, f"encoder.{block}.0.{layer}."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
-
-
-def describe_vae(shapes: Shapes) -> dict[str, Any]:
-    """Describe a KL autoencoder in the original layout, names without a prefix."""
-    return _describe_vae(shapes)
 
 
 def _describe_clip(shapes: Shapes) -> dict[str, Any]:
