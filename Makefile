@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format bench docs lock
+.PHONY: help setup demo test test-slow check format bench docs lock sums
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -41,3 +41,6 @@ docs: $(STAMP) ## Write docs/reference/ from the code
 
 lock: $(STAMP) ## Resolve requirements.lock again
 	@$(BIN)/python tools/lock.py
+
+sums: $(STAMP) ## List the digests of the shipped weights again
+	@$(BIN)/python tools/sums.py

@@ -1,0 +1,167 @@
+"""Who may import whom, decided from the syntax tree alone.
+
+Knows the ranks and the borders for outside packages; opens no module. Start reading at `RANKS`,
+then `check_ranks`, `check_outside`, `check_functions` and `find_cycles`.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from guards.source import Function, Module
+
+# A package imports lower ranks and itself; packages of one rank are blind to each other.
+RANKS = {
+    "cli": 6,
+    "server": 6,
+    "studio": 6,
+    "workflows": 5,
+    "render": 4,
+    "critic": 4,
+    "customize": 4,
+    "curate": 4,
+    "world": 4,
+    "train": 4,
+    "models": 3,
+    "nn": 2,
+    "core": 1,
+    "": 0,
+}
+# Outside packages that only some of ours may import; one not named here is free above core and nn.
+OUTSIDE = {
+    "diffusers": {"models"},
+    "transformers": {"models"},
+    "tokenizers": {"models"},
+    "spandrel": {"models"},
+    # Training checkpoints are our own files; weights from outside are opened by models alone.
+    "safetensors": {"models", "train"},
+    "peft": {"models"},
+    "skia": {"world"},
+    "typer": {"cli"},
+    "click": {"cli"},
+    "rich": {"cli"},
+    "fastapi": {"server"},
+    "sqlalchemy": {"server"},
+}
+CLOSED = {"core": {"numpy", "PIL"}, "nn": {"numpy", "torch", "jaxtyping"}, "world": {"numpy", "PIL", "skia", "scipy"}}
+# Imports inside functions, by module prefix, with the reason.
+INSIDE_FUNCTIONS = {
+    "sfumato.cli": "`sfumato --help` must not wait for torch",
+}
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One import: from a module to a dotted name, at a place."""
+
+    source: str
+    target: str
+    place: str
+    inside_function: bool
+    typing_only: bool = False
+
+
+def find_edges(module: Module, known: frozenset[str]) -> Iterator[Edge]:
+    """Yield every import of a module, resolved to modules among `known` where it can be."""
+    inside = {
+        id(node) for function in ast.walk(module.tree) if isinstance(function, Function) for node in ast.walk(function)
+    }
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Import):
+            targets = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = _resolve_base(module, node)
+            targets = [_deepest(f"{base}.{alias.name}", base, known) for alias in node.names]
+        else:
+            continue
+        for target in dict.fromkeys(targets):
+            yield Edge(module.name, target, module.place(node), id(node) in inside, id(node) in typing_only)
+
+
+def _resolve_base(module: Module, node: ast.ImportFrom) -> str:
+    if not node.level:
+        return node.module or ""
+    parts = module.name.split(".")
+    here = parts[: len(parts) - node.level + (1 if module.is_package else 0)]
+    return ".".join([*here, *([node.module] if node.module else [])])
+
+
+def _deepest(longer: str, shorter: str, known: frozenset[str]) -> str:
+    return longer if longer in known else shorter
+
+
+def package_of(name: str) -> str | None:
+    """Return our package that a dotted name belongs to ('' for the root), None for an outside name."""
+    parts = name.split(".")
+    if parts[0] != "sfumato":
+        return None
+    return parts[1] if len(parts) > 1 and parts[1] in RANKS else ""
+
+
+def check_ranks(edges: Sequence[Edge]) -> list[str]:
+    """Return the imports that go up or sideways."""
+    found = []
+    for edge in edges:
+        source, target = package_of(edge.source), package_of(edge.target)
+        if source is None or target is None or source == target or source == "":
+            continue
+        if RANKS[target] >= RANKS[source]:
+            found.append(f"{edge.place}: {source} may not import {target} ({edge.target})")
+    return found
+
+
+def check_outside(edges: Sequence[Edge]) -> list[str]:
+    """Return the imports of outside packages by one of ours that may not."""
+    found = []
+    for edge in edges:
+        source, top = package_of(edge.source), edge.target.split(".")[0]
+        if source is None or top == "sfumato" or top in sys.stdlib_module_names:
+            continue
+        closed = source in CLOSED and top not in CLOSED[source]
+        if closed or (top in OUTSIDE and source not in OUTSIDE[top]):
+            found.append(f"{edge.place}: {source or 'the root'} may not import {top}")
+    return found
+
+
+def check_functions(edges: Sequence[Edge]) -> list[str]:
+    """Return the imports inside functions that no entry of the table allows."""
+    return [
+        f"{edge.place}: import of {edge.target} inside a function"
+        for edge in edges
+        if edge.inside_function and not any(_is_under(edge.source, prefix) for prefix in INSIDE_FUNCTIONS)
+    ]
+
+
+def _is_under(name: str, prefix: str) -> bool:
+    return name == prefix or name.startswith(f"{prefix}.")
+
+
+def find_cycles(edges: Sequence[Edge]) -> list[str]:
+    """Return each group of modules that import each other in a ring, by the first place found."""
+    graph: dict[str, dict[str, str]] = {}
+    for edge in edges:
+        # A ring has to run to hurt: names imported for annotations alone are no part of one.
+        runs = not edge.inside_function and not edge.typing_only
+        if package_of(edge.target) is not None and runs and edge.target != edge.source:
+            graph.setdefault(edge.source, {}).setdefault(edge.target, edge.place)
+    rings = {}
+    for start in graph:
+        ring = _find_way(graph, start, start)
+        if ring is not None:
+            rings.setdefault(frozenset(ring), f"{graph[start][ring[0]]}: ring {' -> '.join([start, *ring])}")
+    return list(rings.values())
+
+
+def _find_way(graph: dict[str, dict[str, str]], start: str, goal: str) -> list[str] | None:
+    ways, seen = [[step] for step in graph[start]], set(graph[start])
+    while ways:
+        way = ways.pop(0)
+        if way[-1] == goal:
+            return way
+        fresh = [step for step in graph.get(way[-1], ()) if step not in seen]
+        seen.update(fresh)
+        ways.extend([*way, step] for step in fresh)
+    return None

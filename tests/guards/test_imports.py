@@ -1,0 +1,53 @@
+"""The architecture holds: ranks, borders for outside packages, no rings, no imports inside functions."""
+
+import pytest
+
+from guards import imports
+from guards.source import find_modules, make_module, report
+
+KNOWN = frozenset(module.name for module in find_modules())
+EDGES = [edge for module in find_modules() for edge in imports.find_edges(module, KNOWN)]
+
+
+@pytest.mark.parametrize(
+    "check", [imports.check_ranks, imports.check_outside, imports.check_functions, imports.find_cycles]
+)
+def test_the_architecture_holds(check):
+    report(check(EDGES))
+
+
+def test_every_package_has_a_rank():
+    tops = {module.name.split(".")[1] for module in find_modules() if module.name.count(".") >= 1}
+    packages = {top for top in tops if any(name.startswith(f"sfumato.{top}.") for name in KNOWN)}
+    assert packages <= set(imports.RANKS)
+
+
+SAMPLES = {
+    "sfumato.nn.a": "import sfumato.models.b\n",
+    "sfumato.models.b": "from sfumato.nn import a\nfrom ..core import c\n",
+    "sfumato.core.c": "import torch\ndef f():\n    import json\n",
+    "sfumato.render.d": "from sfumato.world import e\n",
+    "sfumato.world.e": "import diffusers\n",
+}
+
+
+def sample_edges():
+    modules = [make_module(name, text, f"{name[-1]}.py") for name, text in SAMPLES.items()]
+    known = frozenset(SAMPLES)
+    return [edge for module in modules for edge in imports.find_edges(module, known)]
+
+
+@pytest.mark.parametrize(
+    ("check", "expected"),
+    [
+        (imports.check_ranks, ["a.py:1: nn may not import models", "d.py:1: render may not import world"]),
+        (imports.check_outside, ["c.py:1: core may not import torch", "e.py:1: world may not import diffusers"]),
+        (imports.check_functions, ["c.py:3: import of json"]),
+        (imports.find_cycles, ["a.py:1: ring sfumato.nn.a -> sfumato.models.b -> sfumato.nn.a"]),
+    ],
+)
+def test_each_check_bites(check, expected):
+    found = sorted(check(sample_edges()))
+    assert len(found) == len(expected)
+    for line, start in zip(found, expected, strict=True):
+        assert line.startswith(start)

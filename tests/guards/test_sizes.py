@@ -1,0 +1,84 @@
+"""Files, functions and parameter lists stay small; every exception has a reason and is still needed."""
+
+import ast
+
+from guards.source import Function, Module, find_modules, make_module, report, walk_functions
+
+MOST_FILE_LINES = 500
+MOST_FUNCTION_LINES = 60
+MOST_POSITIONAL = 5
+# Place -> reason. An entry that is no longer needed fails, so the table cannot rot.
+LONG_FILES: dict[str, str] = {}
+LONG_FUNCTIONS: dict[str, str] = {}
+MANY_PARAMETERS: dict[str, str] = {
+    "src/sfumato/nn/noise.py:normal_noise": "the words of the counter, in its order, and where the numbers go",
+}
+
+
+def function_lines(function: Function) -> int:
+    """Count the lines of a function without its docstring: telling more is no growth."""
+    lines = (function.end_lineno or function.lineno) - function.lineno + 1
+    first = function.body[0]
+    if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+        lines -= (first.end_lineno or first.lineno) - first.lineno + 1
+    return lines
+
+
+def positional(function: Function) -> int:
+    """Count what a caller may pass by position; a command's parameters are its options, typed by people."""
+    if any("command" in ast.unparse(mark) or "callback" in ast.unparse(mark) for mark in function.decorator_list):
+        return 0
+    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
+    return len([name for name in names if name not in ("self", "cls", "ctx")])
+
+
+def long_files(modules):
+    return {module.path: lines for module in modules if (lines := module.text.count("\n")) > MOST_FILE_LINES}
+
+
+def long_functions(modules):
+    return {
+        f"{module.path}:{name}": lines
+        for module in modules
+        for name, function in walk_functions(module)
+        if (lines := function_lines(function)) > MOST_FUNCTION_LINES
+    }
+
+
+def many_parameters(modules):
+    return {
+        f"{module.path}:{name}": count
+        for module in modules
+        for name, function in walk_functions(module)
+        if (count := positional(function)) > MOST_POSITIONAL
+    }
+
+
+def compare(found: dict[str, int], allowed: dict[str, str], most: int) -> None:
+    extra = [f"{place}: {count}, at most {most}" for place, count in found.items() if place not in allowed]
+    stale = [f"{place}: the exception is no longer needed" for place in allowed if place not in found]
+    report(extra + stale)
+
+
+def everything() -> tuple[Module, ...]:
+    return find_modules("src") + find_modules("tests") + find_modules("tools")
+
+
+def test_files_are_short():
+    compare(long_files(everything()), LONG_FILES, MOST_FILE_LINES)
+
+
+def test_functions_are_short():
+    compare(long_functions(everything()), LONG_FUNCTIONS, MOST_FUNCTION_LINES)
+
+
+def test_parameter_lists_are_short():
+    compare(many_parameters(find_modules("src")), MANY_PARAMETERS, MOST_POSITIONAL)
+
+
+def test_each_check_bites():
+    body = "".join(f"    x{line} = 1\n" for line in range(60))
+    module = make_module("m", f'class A:\n  def f(self, a, b, c, d, e, g, *, h=1):\n    """Do."""\n{body}', "m.py")
+    assert long_functions([module]) == {"m.py:A.f": 61}
+    assert many_parameters([module]) == {"m.py:A.f": 6}
+    assert long_files([make_module("m", "\n" * 501, "m.py")]) == {"m.py": 501}

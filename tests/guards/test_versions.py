@@ -1,0 +1,73 @@
+"""Floors are met, the lock is complete and clean, and what is imported is declared."""
+
+import re
+import sys
+import tomllib
+from importlib import metadata
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
+
+from guards.imports import find_edges
+from guards.source import ROOT, find_modules, report
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
+EVERYTHING = RUNTIME + [Requirement(line) for extra in PROJECT["optional-dependencies"].values() for line in extra]
+LOCK = (ROOT / "requirements.lock").read_text()
+LOCKED = {
+    name.lower(): Version(version) for name, version in re.findall(r"^([\w.-]+)==([\w.+!-]+)", LOCK, re.MULTILINE)
+}
+# Where the name that is imported differs from the name that is installed.
+IMPORT_NAMES = {"pillow": "PIL", "skia-python": "skia"}
+# Declared, but never imported by name: used through another package.
+SILENT: dict[str, str] = {}
+# The design sets these; a floor may rise above them, never fall.
+DESIGN_FLOORS = {"torch": "2.10", "diffusers": "0.42", "transformers": "5.3", "pillow": "12.3"}
+
+
+@pytest.mark.parametrize("requirement", EVERYTHING, ids=lambda requirement: requirement.name)
+def test_installed_version_meets_its_floor(requirement):
+    try:
+        installed = metadata.version(requirement.name)
+    except metadata.PackageNotFoundError:
+        if requirement in RUNTIME:
+            raise
+        pytest.skip(f"{requirement.name} is not installed here; `make setup` installs it")
+    assert requirement.specifier.contains(installed, prereleases=True), installed
+
+
+@pytest.mark.parametrize("requirement", EVERYTHING, ids=lambda requirement: requirement.name)
+def test_locked_version_meets_its_floor(requirement):
+    assert requirement.specifier.contains(LOCKED[requirement.name.lower()], prereleases=True)
+
+
+def test_design_floors_hold():
+    floors = {item.name.lower(): min(Version(part.version) for part in item.specifier) for item in RUNTIME}
+    report([f"{name} >= {floor}" for name, floor in DESIGN_FLOORS.items() if floors[name] < Version(floor)])
+
+
+def test_python_floor_is_one_everywhere():
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]
+    assert PROJECT["requires-python"] == ">=3.11"
+    assert settings["ruff"]["target-version"] == "py311"
+    assert settings["basedpyright"]["pythonVersion"] == "3.11"
+    assert sys.version_info >= (3, 11)
+
+
+def test_lock_has_digests_and_no_addresses():
+    entries = re.split(r"^(?=\S)", LOCK, flags=re.MULTILINE)
+    report([entry.split(" ")[0] for entry in entries if "==" in entry and "--hash=sha256:" not in entry])
+    assert "://" not in LOCK
+    assert not re.search(r"^-", LOCK, re.MULTILINE), "an option line would name an index"
+
+
+def test_what_is_imported_is_declared_and_what_is_declared_is_imported():
+    edges = [edge for module in find_modules("src") for edge in find_edges(module, frozenset())]
+    used = {edge.target.split(".")[0] for edge in edges if not edge.typing_only}
+    used -= {"sfumato", "__future__", *sys.stdlib_module_names}
+    declared = {IMPORT_NAMES.get(item.name.lower(), item.name) for item in RUNTIME}
+    undeclared = [f"{name} is imported but not declared" for name in used - declared]
+    unused = [f"{name} is declared but not imported" for name in declared - used - set(SILENT)]
+    report(undeclared + unused)

@@ -1,0 +1,26 @@
+"""Write the digests of everything shipped inside the package to `src/sfumato/data/SHA256SUMS`.
+
+The format is that of `sha256sum`, so `cd src/sfumato/data && sha256sum -c SHA256SUMS` checks it too.
+Knows only git's list of files. Start reading at `main`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+DATA = Path(__file__).parent.parent / "src" / "sfumato" / "data"
+LIST = DATA / "SHA256SUMS"
+
+
+def main() -> None:
+    """List every file that is tracked or about to be, in a stable order."""
+    command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "."]
+    names = subprocess.run(command, cwd=DATA, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603
+    files = sorted(name for name in names if name and name != LIST.name and (DATA / name).is_file())
+    LIST.write_text("".join(f"{hashlib.sha256((DATA / name).read_bytes()).hexdigest()}  {name}\n" for name in files))
+
+
+if __name__ == "__main__":
+    main()
