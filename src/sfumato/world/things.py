@@ -86,9 +86,9 @@ def _draw_house(pen: _Pen, colour: Colour) -> None:
     pen.poly(((-0.64, 0.58), (0.64, 0.58), (0.40, 1.0), (-0.40, 1.0)), roof, "roof", shade="down")
     pen.box(-0.10, 0.0, 0.10, 0.34, WOOD, "door")
     for i, x in enumerate((-0.34, 0.34), 1):
-        pen.box(x - 0.11, 0.20, x + 0.11, 0.44, (0.96, 0.96, 0.94), f"window{i}", shade="flat")
+        pen.box(x - 0.11, 0.20, x + 0.11, 0.44, (0.96, 0.96, 0.94), f"window{i}/frame", shade="flat")
         pen.box(x - 0.085, 0.225, x + 0.085, 0.415, GLASS, f"window{i}", shade="down")
-        pen.line(((x, 0.21), (x, 0.43)), (0.96, 0.96, 0.94), 0.022, f"window{i}")
+        pen.line(((x, 0.21), (x, 0.43)), (0.96, 0.96, 0.94), 0.022, f"window{i}/frame")
 
 
 def _draw_tree(pen: _Pen, colour: Colour) -> None:
@@ -106,7 +106,7 @@ def _draw_car(pen: _Pen, colour: Colour) -> None:
     pen.oval(1.04, 0.40, 0.07, 0.06, (0.98, 0.93, 0.65), "light")
     for i, x in enumerate((-0.66, 0.66), 1):
         pen.oval(x, 0.19, 0.21, 0.21, (0.10, 0.10, 0.11), f"wheel{i}")
-        pen.oval(x, 0.19, 0.10, 0.10, METAL, f"wheel{i}")
+        pen.oval(x, 0.19, 0.10, 0.10, METAL, f"wheel{i}/hub")
 
 
 def _draw_watch(pen: _Pen, colour: Colour) -> None:
