@@ -66,8 +66,11 @@ class Edge:
 
 def find_edges(module: Module, known: frozenset[str]) -> Iterator[Edge]:
     """Yield every import of a module, resolved to modules among `known` where it can be."""
-    inside = {
-        id(node) for function in ast.walk(module.tree) if isinstance(function, Function) for node in ast.walk(function)
+    functions = [node for node in ast.walk(module.tree) if isinstance(node, Function)]
+    inside = {id(node) for function in functions for node in ast.walk(function)}
+    blocks = [node for node in ast.walk(module.tree) if isinstance(node, ast.If)]
+    typing_only = {
+        id(node) for block in blocks if "TYPE_CHECKING" in ast.unparse(block.test) for node in ast.walk(block)
     }
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Import):

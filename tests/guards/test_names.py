@@ -20,10 +20,8 @@ def words_of(name: str) -> set[str]:
 def empty_names(module) -> list[str]:
     last = module.name.rsplit(".", 1)[-1]
     found = [f"{module.path}:1: module {last}"] if words_of(last) & EMPTY_MODULE_WORDS else []
-    for node in ast.walk(module.tree):
-        if isinstance(node, Function | ast.ClassDef) and words_of(node.name) & EMPTY_WORDS:
-            found.append(f"{module.place(node)}: {node.name}")
-    return found
+    named = [node for node in ast.walk(module.tree) if isinstance(node, Function | ast.ClassDef)]
+    return found + [f"{module.place(node)}: {node.name}" for node in named if words_of(node.name) & EMPTY_WORDS]
 
 
 def soft_checks(module) -> list[str]:

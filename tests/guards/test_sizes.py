@@ -25,11 +25,11 @@ def function_lines(function: Function) -> int:
 
 
 def positional(function: Function) -> int:
-    """Count what a caller may pass by position; a command's parameters are its options, typed by people."""
-    if any("command" in ast.unparse(mark) or "callback" in ast.unparse(mark) for mark in function.decorator_list):
+    """Count what a caller may pass by position; a command's options are typed by people, by name."""
+    arguments = [*function.args.posonlyargs, *function.args.args]
+    if any(argument.annotation is not None and "typer." in ast.unparse(argument.annotation) for argument in arguments):
         return 0
-    names = [argument.arg for argument in (*function.args.posonlyargs, *function.args.args)]
-    return len([name for name in names if name not in ("self", "cls", "ctx")])
+    return len([argument for argument in arguments if argument.arg not in ("self", "cls")])
 
 
 def long_files(modules):

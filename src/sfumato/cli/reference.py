@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import typer
+from typer.core import TyperArgument
 
 from sfumato.cli.app import make_app
 from sfumato.core import errors
@@ -37,7 +38,13 @@ def make_pages() -> dict[str, str]:
 def write_settings() -> str:
     """Write the page of settings."""
     rows = [
-        [f"`{PREFIX}{field.name.upper()}`", type(field.default).__name__, _default(field.default), _range(row), row.words]
+        [
+            f"`{PREFIX}{field.name.upper()}`",
+            type(field.default).__name__,
+            _default(field.default),
+            _range(row),
+            row.words,
+        ]
         for field in dataclasses.fields(Settings)
         for row in [find_row(field.name)]
     ]
@@ -75,20 +82,37 @@ def _walk(command: Any, path: str) -> Iterator[tuple[str, Any]]:
 
 def _command_section(path: str, command: Any) -> str:
     words = inspect.cleandoc(command.help or "")
-    names = [parameter.name.upper() for parameter in command.params if parameter.param_type_name == "argument"]
-    usage = " ".join([path, *names, "[options]" if len(command.params) > len(names) else ""]).strip()
-    rows = [_parameter_row(parameter) for parameter in command.params if not getattr(parameter, "hidden", False)]
+    shown = [parameter for parameter in command.params if not parameter.hidden]
+    names = [_name(parameter) for parameter in shown if isinstance(parameter, TyperArgument)]
+    usage = " ".join([path, *names, *(["[options]"] if len(shown) > len(names) else [])])
+    rows = [
+        [f"`{_name(parameter)}`", _kind(parameter), _shown_default(parameter), parameter.help or ""]
+        for parameter in shown
+    ]
     table = _table(["option", "type", "default", "what"], rows) if rows else ""
     return f"## {path}\n\n{words}\n\n```\n{usage}\n```\n\n{table}".rstrip()
 
 
-def _parameter_row(parameter: Any) -> list[str]:
-    is_argument = parameter.param_type_name == "argument"
-    name = parameter.name.upper() if is_argument else ", ".join([*parameter.opts, *parameter.secondary_opts])
-    kind = "flag" if getattr(parameter, "is_flag", False) else parameter.type.name
-    default = parameter.default if isinstance(parameter.default, str | int | float | Path) else None
-    shown = "" if default is None or kind == "flag" else _default(str(default))
-    return [f"`{name}`", kind, shown, parameter.help or ""]
+def _name(parameter: Any) -> str:
+    if isinstance(parameter, TyperArgument):
+        return parameter.metavar or (parameter.name or "").upper()
+    return ", ".join([*parameter.opts, *parameter.secondary_opts])
+
+
+def _kind(parameter: Any) -> str:
+    if getattr(parameter, "is_flag", False):
+        return "flag"
+    kind = parameter.type_descriptor.annotation
+    name = parameter.metavar or getattr(kind, "__name__", str(kind))
+    return f"{name}, repeatable" if parameter.multiple or parameter.nargs == -1 else name
+
+
+def _shown_default(parameter: Any) -> str:
+    value = parameter.default
+    # Flags are off, and a default made when the command runs has no value to print.
+    if value is None or isinstance(value, bool) or not isinstance(value, str | int | float | Path):
+        return ""
+    return _default(str(value))
 
 
 def _default(value: object) -> str:

@@ -19,11 +19,10 @@ from sfumato.core import tagged
 from sfumato.core.errors import RequestError, SfumatoError, StorageError, UnsafeFileError
 from sfumato.core.files import file_sha256, open_regular, write_atomic
 from sfumato.core.request import RenderRequest
+from sfumato.core.settings import load_settings
 
-__all__ = ["LARGEST_PICTURE_PIXELS", "file_sha256", "load_picture", "read_request", "read_texts", "save_picture"]
+__all__ = ["file_sha256", "load_picture", "read_request", "read_texts", "save_picture"]
 
-# 16384 x 16384 decodes to 1 GB of RGBA: the most that one picture may cost unless the caller says otherwise.
-LARGEST_PICTURE_PIXELS = 2**28
 # The first bytes of each format; the file's name says nothing about its content.
 _PNG, _JPEG, _RIFF, _WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"WEBP"
 # Readers of AUTOMATIC1111 pictures expect this prefix and UTF-16 in big-endian order.
@@ -33,13 +32,16 @@ _EXIF_TAGS: Mapping[str, int] = {"parameters": ExifTags.Base.UserComment, "sfuma
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
-def load_picture(path: Path | str, *, most_pixels: int = LARGEST_PICTURE_PIXELS) -> Image.Image:
+def load_picture(path: Path | str, *, most_pixels: int | None = None) -> Image.Image:
     """Read a picture upright in 8-bit RGB, or RGBA where it has transparency; of an animation the first frame.
+
+    Without `most_pixels` the setting `max_picture_pixels` holds.
 
     Raises:
         RequestError: no such file, another format, or a damaged file.
-        UnsafeFileError: the header promises more than `most_pixels`, or a text chunk is a bomb.
+        UnsafeFileError: the header promises more than that many pixels, or a text chunk is a bomb.
     """
+    most_pixels = load_settings().max_picture_pixels if most_pixels is None else most_pixels
     with _open_picture(Path(path)) as picture:
         _check_size(picture.size, most_pixels, path)
         picture.load()
@@ -129,7 +131,7 @@ def _check_size(size: tuple[int, int], most_pixels: int, path: Path | str) -> No
         raise UnsafeFileError(
             f"the picture has more than {most_pixels} pixels",
             got=f"{path}: {size[0]}x{size[1]}",
-            do="Make it smaller, or raise max_picture_pixels.",
+            do="Make it smaller, or raise SFUMATO_MAX_PICTURE_PIXELS.",
         )
 
 

@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sfumato.core.errors import RequestError
-from sfumato.core.images import LARGEST_PICTURE_PIXELS
 from sfumato.core.ranges import check_float, check_int, check_text
 
 PREFIX = "SFUMATO_"
+# 16384 x 16384 decodes to 1 GB of RGBA: the most that one picture may cost unless the owner of the machine says otherwise.
+_LARGEST_PICTURE_PIXELS = 2**28
 _LONGEST_TEXT_CHARACTERS = 4096
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
@@ -41,17 +42,18 @@ def _row(default: Any, words: str, **more: Any) -> Any:
 class Settings:
     """The settings in force; every field carries its row of the table."""
 
-    device: str = _row("auto", "Where models run.", choices=("auto", "cpu", "cuda"))
+    device: str = _row("auto", "Where models run: auto, cpu, cuda, cuda:N or mps.")
     dtype: str = _row(
-        "auto", "Number format of the models; auto measures the machine.", choices=("auto", "fp32", "bf16", "fp16")
+        "auto",
+        "Number format of the denoiser; auto picks what this machine computes fastest.",
+        choices=("auto", "fp32", "bf16", "fp16"),
     )
-    threads: int = _row(0, "CPU threads for models; 0 uses every core.", low=0, high=1024)
     budget_gb: float = _row(
         0.0, "Memory (GB) that a render may use; 0 takes what is free when it starts.", low=0.0, high=1e6
     )
     lora_folder: str = _row("", "Folder in which `<lora:name:weight>` in a prompt is looked up; empty turns it off.")
     max_picture_pixels: int = _row(
-        LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
+        _LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
     )
 
     def __post_init__(self) -> None:

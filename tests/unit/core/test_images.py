@@ -123,8 +123,15 @@ def test_giant_webp_is_refused_from_its_header(tmp_path):
 
 def test_limit_is_the_callers(tmp_path, noise):
     save_picture(tmp_path / "a.png", noise, {})
-    with pytest.raises(UnsafeFileError, match="max_picture_pixels"):
+    with pytest.raises(UnsafeFileError, match="MAX_PICTURE_PIXELS"):
         load_picture(tmp_path / "a.png", most_pixels=100)
+
+
+def test_limit_is_the_setting_otherwise(tmp_path, noise, monkeypatch):
+    save_picture(tmp_path / "a.png", noise, {})
+    monkeypatch.setenv("SFUMATO_MAX_PICTURE_PIXELS", "100")
+    with pytest.raises(UnsafeFileError, match="100 pixels"):
+        load_picture(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("read", [load_picture, read_texts, read_request])

@@ -13,19 +13,19 @@ def test_defaults_hold_without_variables():
 
 
 def test_variables_are_read_with_their_types():
-    settings = load_settings({"SFUMATO_THREADS": " 3 ", "SFUMATO_BUDGET_GB": "2.5", "SFUMATO_DEVICE": "cpu"})
-    assert (settings.threads, settings.budget_gb, settings.device) == (3, 2.5, "cpu")
+    settings = load_settings({"SFUMATO_MAX_PICTURE_PIXELS": " 3 ", "SFUMATO_BUDGET_GB": "2.5", "SFUMATO_DEVICE": "cpu"})
+    assert (settings.max_picture_pixels, settings.budget_gb, settings.device) == (3, 2.5, "cpu")
 
 
 @pytest.mark.parametrize(
     ("variable", "text", "message"),
     [
-        ("SFUMATO_THREADZ", "3", "Did you mean SFUMATO_THREADS"),
+        ("SFUMATO_DEVISE", "cpu", "Did you mean SFUMATO_DEVICE"),
         ("SFUMATO_QQ", "3", "Settings: "),
-        ("SFUMATO_THREADS", "many", "is a number"),
-        ("SFUMATO_THREADS", "-1", "between 0 and"),
+        ("SFUMATO_MAX_PICTURE_PIXELS", "many", "is a number"),
+        ("SFUMATO_MAX_PICTURE_PIXELS", "0", "between 1 and"),
         ("SFUMATO_BUDGET_GB", "nan", "finite"),
-        ("SFUMATO_DEVICE", "toaster", "one of auto, cpu, cuda"),
+        ("SFUMATO_DTYPE", "int3", "one of auto, fp32"),
     ],
 )
 def test_wrong_variables_are_errors(variable, text, message):
