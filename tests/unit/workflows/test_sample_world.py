@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from sfumato.core.errors import RequestError
+from sfumato.core.images import load_picture
 from sfumato.workflows.sample_world import sample_world
 from sfumato.world.stream import Wish
 
@@ -18,8 +19,9 @@ def test_files_agree_with_each_other(tmp_path: Path) -> None:
     assert written.sheet.exists()
     for record in written.records:
         told = json.loads((tmp_path / f"{record['seed']:08d}.json").read_text())
-        ids = np.asarray(Image.open(tmp_path / str(record["parts"])))
-        picture = Image.open(tmp_path / str(record["picture"]))
+        with Image.open(tmp_path / str(record["parts"])) as parts:
+            ids = np.asarray(parts)
+        picture = load_picture(tmp_path / str(record["picture"]))
         assert picture.size == (96, 96) and ids.shape == (96, 96) and ids.dtype == np.uint16
         for name, part in told["truth"]["parts"].items():
             assert int((ids == part["id"]).sum()) == part["own_px"] or part["id"] == 0
