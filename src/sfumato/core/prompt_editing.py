@@ -84,19 +84,19 @@ def read_edits(text: str) -> Nodes:
     """
     stack = [_Frame("")]
     for match in _TOKEN.finditer(text):
-        token = match.group()
+        mark = match.group()
         top = stack[-1]
-        if token in "([":
+        if mark in "([":
             if len(stack) > DEEPEST_NESTING:
                 raise too_deep()
-            stack.append(_Frame(token))
-        elif token in ")]":
-            _close(stack, token)
+            stack.append(_Frame(mark))
+        elif mark in ")]":
+            _close(stack, mark)
         else:
-            places = {":": top.colons, "|": top.bars}.get(token)
+            places = {":": top.colons, "|": top.bars}.get(mark)
             if places is not None:
                 places.append(len(top.nodes))
-            top.nodes.append(token)
+            top.nodes.append(mark)
     _fold(stack, 0)
     return _tidy(stack[0].nodes)
 
@@ -116,17 +116,17 @@ def render_text(nodes: Nodes, step: int, steps: int) -> str:
     return "".join(words)
 
 
-def _close(stack: list[_Frame], token: str) -> None:
-    partner = "(" if token == ")" else "["
+def _close(stack: list[_Frame], mark: str) -> None:
+    partner = "(" if mark == ")" else "["
     depth = next((place for place in range(len(stack) - 1, 0, -1) if stack[place].opening == partner), 0)
     if depth == 0:
-        stack[-1].nodes.append(token)
+        stack[-1].nodes.append(mark)
         return
     _fold(stack, depth)
     frame = stack.pop()
-    node = _make_node(frame) if token == "]" else None  # noqa: S105
+    node = _make_node(frame) if mark == "]" else None
     if node is None:
-        stack[-1].take(frame, token)
+        stack[-1].take(frame, mark)
     else:
         stack[-1].nodes.append(node)
 

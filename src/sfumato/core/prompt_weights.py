@@ -82,18 +82,18 @@ class _Reader:
 
     def take(self, match: re.Match[str]) -> None:
         """Read one token."""
-        token = match.group()
+        mark = match.group()
         if match.lastgroup == "bracket":
-            self._take_bracket(token)
+            self._take_bracket(mark)
         elif match.lastgroup == "weight" and self._round:
-            self._multiply(self._round.pop(), float(token[1:-1]))
+            self._multiply(self._round.pop(), float(mark[1:-1]))
         elif match.lastgroup == "weight":
-            self._add(token)
+            self._add(mark)
         elif match.lastgroup == "escape":
             # A lone backslash at the very end stands for itself.
-            self._add(token[1:] or token)
+            self._add(mark[1:] or mark)
         else:
-            self._add_with_breaks(token)
+            self._add_with_breaks(mark)
 
     def finish(self) -> tuple[list[_Piece], list[float]]:
         """Close what is still open at the end of the text, and return pieces and weights."""
@@ -103,16 +103,16 @@ class _Reader:
             self._multiply(start, 1 / _STRONGER)
         return self._pieces, self._weights
 
-    def _take_bracket(self, token: str) -> None:
-        places = self._round if token in "()" else self._square
-        if token in "([":
+    def _take_bracket(self, mark: str) -> None:
+        places = self._round if mark in "()" else self._square
+        if mark in "([":
             places.append(len(self._pieces))
             if len(self._round) + len(self._square) > DEEPEST_NESTING:
                 raise too_deep()
         elif places:
-            self._multiply(places.pop(), _STRONGER if token == ")" else 1 / _STRONGER)
+            self._multiply(places.pop(), _STRONGER if mark == ")" else 1 / _STRONGER)
         else:
-            self._add(token)
+            self._add(mark)
 
     def _add_with_breaks(self, text: str) -> None:
         for place, part in enumerate(_BREAK.split(text)):

@@ -1,3 +1,5 @@
+import itertools
+
 import pytest
 import torch
 
@@ -11,7 +13,7 @@ def test_windows_end_on_the_edges_and_spread_evenly():
     starts = [box.left for box in boxes]
     assert starts[0] == 0
     assert boxes[-1].right == 100
-    gaps = [b - a for a, b in zip(starts, starts[1:], strict=False)]
+    gaps = [b - a for a, b in itertools.pairwise(starts)]
     assert max(gaps) <= 12
     assert max(gaps) - min(gaps) <= 1
 
