@@ -1,0 +1,104 @@
+"""Keep the original bits of every weight that adapters have changed.
+
+Knows networks and `LayerDelta`; no files, no names of adapters. Start reading at `WeightLedger.add`.
+
+A changed weight is always original + the changes of its owners in the order they came, computed
+afresh, so that removing one owner leaves what the others alone would have made, and removing the
+last one puts the original bits back. Host memory: one copy of each touched weight, and the factors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sfumato.core.errors import ModelError
+from sfumato.models.adapters.layer_delta import LayerDelta
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Place:
+    """One parameter of one network, such as unet / mid_block.attentions.0.proj_in / weight."""
+
+    component: str
+    module: str
+    parameter: str = "weight"
+
+    def __str__(self) -> str:
+        return f"{self.component}.{self.module}.{self.parameter}"
+
+
+@dataclass(slots=True)
+class _Entry:
+    original: Tensor
+    changes: dict[int, tuple[float, LayerDelta]] = field(default_factory=dict)
+
+
+class WeightLedger:
+    """The changed weights of one model."""
+
+    def __init__(self, components: Mapping[str, nn.Module]) -> None:
+        """Watch over these networks; nothing is copied before it is touched."""
+        self.components = components
+        self._entries: dict[Place, _Entry] = {}
+
+    @property
+    def touched(self) -> tuple[Place, ...]:
+        """The weights that differ from the checkpoint at present."""
+        return tuple(self._entries)
+
+    def find(self, place: Place) -> nn.Parameter | None:
+        """Find the parameter at a place."""
+        try:
+            module = self.components[place.component].get_submodule(place.module)
+        except (KeyError, AttributeError):
+            return None
+        found = getattr(module, place.parameter, None)
+        return found if isinstance(found, nn.Parameter) else None
+
+    def add(self, owner: int, changes: Mapping[Place, tuple[float, LayerDelta]]) -> None:
+        """Add weight * delta at each place; all of them, or none when one fails.
+
+        Raises: ModelError when a changed weight is not finite in the model's number format.
+        """
+        try:
+            for place, change in changes.items():
+                entry = self._entries.get(place)
+                if entry is None:
+                    entry = _Entry(self._at(place).detach().to("cpu", copy=True))
+                    self._entries[place] = entry
+                entry.changes[owner] = change
+                self._write(place)
+        except BaseException:
+            self.remove(owner)
+            raise
+
+    def remove(self, owner: int) -> None:
+        """Take an owner's changes out again."""
+        for place, entry in list(self._entries.items()):
+            if entry.changes.pop(owner, None) is not None:
+                self._write(place)
+
+    def _at(self, place: Place) -> nn.Parameter:
+        parameter = self.find(place)
+        assert parameter is not None, f"{place} was found before"
+        return parameter
+
+    @torch.no_grad()
+    def _write(self, place: Place) -> None:
+        parameter, entry = self._at(place), self._entries[place]
+        if not entry.changes:
+            parameter.copy_(entry.original)
+            del self._entries[place]
+            return
+        original = entry.original.to(parameter.device, torch.float32)
+        changed = original.clone()
+        for weight, delta in entry.changes.values():
+            changed.add_(delta.change(original), alpha=weight)
+        changed = changed.to(parameter.dtype)
+        if not torch.isfinite(changed).all():
+            raise ModelError("the adapter makes a weight infinite", got=str(place), do="Use a smaller weight")
+        parameter.copy_(changed)
