@@ -1,7 +1,7 @@
 """The body as geometry: joints, limbs, torso and head of a posed person, in scene units.
 
 Frontal puppets: the person's right arm is on the left of the picture. Proportions follow the eight-head canon, with
-the head a little larger so that a face survives at 128 px. Knows no colours and no ink. Start at `make_body`.
+the head a little larger so that a face survives at 128 px. Knows no colours and no ink. Start reading at `make_body`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ class Bone:
     r_end: float
 
     def tube(self) -> tuple[complex, complex, float, float]:
+        """Return the bone as the four values that ink draws."""
         return self.start, self.end, self.r_start, self.r_end
 
 
@@ -82,41 +83,56 @@ _ARMS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 }
 
 
+@dataclass(frozen=True)
+class _Trunk:
+    """What limbs hang on: chest and hip points, half widths, the unit h, the ground, and the digits of a hand."""
+
+    person: Person
+    chest: complex
+    hip: complex
+    shoulder_w: float
+    hip_w: float
+    h: float
+    ground: float
+    digit_count: int
+
+
 def make_body(person: Person, placement: Placement, *, digit_count: int) -> BodyShape:
     """Build the geometry of a person at a place in the scene."""
     rng = random.Random(f"body {person.wobble}")
-    h = placement.height
+    h, x = placement.height, placement.x
     man = person.kind == "man"
-    sitting = person.pose == "sitting"
-    shoulder_w = (0.122 if man else 0.100) * h
-    hip_w = (0.070 if man else 0.078) * h
-    hip_y = placement.ground - (0.30 if sitting else 0.475) * h
-    hip = complex(placement.x, hip_y)
-    shoulder_y = hip_y - 0.315 * h
+    hip = complex(x, placement.ground - (0.30 if person.pose == "sitting" else 0.475) * h)
+    chest = hip - 0.315j * h
+    widths = ((0.122 if man else 0.100) * h, (0.070 if man else 0.078) * h)
+    trunk = _Trunk(person, chest, hip, *widths, h, placement.ground, digit_count)
     head_ry = HEAD * h / 2
-    head = complex(placement.x + rng.uniform(-0.004, 0.004) * h, shoulder_y - NECK * h - head_ry)
-    neck = Bone(complex(placement.x, shoulder_y + 0.012 * h), head + 0.6j * head_ry, 0.036 * h if man else 0.029 * h, 0.031 * h if man else 0.026 * h)
-    torso = _make_torso(placement.x, shoulder_y, hip_y, (shoulder_w, hip_w), h, man)
-    arms = tuple(_make_arm(person, side, complex(placement.x, shoulder_y), shoulder_w, h, digit_count, rng) for side in ("right", "left"))
-    legs = tuple(_make_leg(person, side, hip, hip_w, h, placement.ground, rng) for side in ("right", "left"))
-    held_at = None
-    if person.pose == "holding":
-        acting = next(arm for arm in arms if arm.side == person.arm_side)
-        held_at = acting.hand.place(0.05, 0.42) if acting.hand else None
-    return BodyShape(person, h, head, head_ry * 0.80, head_ry, neck, torso, hip, arms, legs, held_at)
+    head = complex(x + rng.uniform(-0.004, 0.004) * h, chest.imag - NECK * h - head_ry)
+    nape, throat = chest + 0.012j * h, head + 0.6j * head_ry
+    neck = Bone(nape, throat, 0.036 * h, 0.031 * h) if man else Bone(nape, throat, 0.029 * h, 0.026 * h)
+    arms = tuple(_make_arm(trunk, side, rng) for side in ("right", "left"))
+    legs = tuple(_make_leg(trunk, side, rng) for side in ("right", "left"))
+    held_at = _find_grip(person, arms)
+    return BodyShape(person, h, head, head_ry * 0.80, head_ry, neck, _make_torso(trunk), hip, arms, legs, held_at)
 
 
-def _make_torso(x: float, top: float, hip: float, widths: tuple[float, float], h: float, man: bool) -> tuple[complex, ...]:
-    shoulder_w, hip_w = widths
-    waist_w = (0.080 if man else 0.063) * h
-    waist = top + 0.62 * (hip - top)
+def _find_grip(person: Person, arms: tuple[Limb, ...]) -> complex | None:
+    if person.pose != "holding":
+        return None
+    acting = next(arm for arm in arms if arm.side == person.arm_side)
+    return acting.hand.place(0.05, 0.42) if acting.hand else None
+
+
+def _make_torso(trunk: _Trunk) -> tuple[complex, ...]:
+    x, h, top = trunk.hip.real, trunk.h, trunk.chest.imag
+    waist_w = (0.080 if trunk.person.kind == "man" else 0.063) * h
     right = [
         complex(x - 0.036 * h, top - 0.014 * h),
-        complex(x - shoulder_w * 0.72, top + 0.000 * h),
-        complex(x - shoulder_w * 0.99, top + 0.024 * h),
-        complex(x - shoulder_w * 0.92, top + 0.09 * h),
-        complex(x - waist_w, waist),
-        complex(x - hip_w - 0.012 * h, hip + 0.025 * h),
+        complex(x - trunk.shoulder_w * 0.72, top),
+        complex(x - trunk.shoulder_w * 0.99, top + 0.024 * h),
+        complex(x - trunk.shoulder_w * 0.92, top + 0.09 * h),
+        complex(x - waist_w, top + 0.62 * (trunk.hip.imag - top)),
+        complex(x - trunk.hip_w - 0.012 * h, trunk.hip.imag + 0.025 * h),
     ]
     left = [complex(2 * x - p.real, p.imag) for p in reversed(right)]
     return tuple(right + left)
@@ -129,35 +145,41 @@ def _outward(side: str, degrees: float) -> complex:
     return complex(x, math.cos(lean))
 
 
-def _make_arm(person: Person, side: str, chest: complex, shoulder_w: float, h: float, digit_count: int, rng: random.Random) -> Limb:
+def _make_arm(trunk: _Trunk, side: str, rng: random.Random) -> Limb:
+    person, h = trunk.person, trunk.h
     acting, other = _ARMS[person.pose]
-    acts = side == person.arm_side
-    upper_deg, lower_deg = acting if acts else other
+    upper_deg, lower_deg = acting if side == person.arm_side else other
     upper_deg += rng.uniform(-5, 5)
     lower_deg += rng.uniform(-7, 7)
     outward = -1.0 if side == "right" else 1.0
-    shoulder = chest + complex(outward * (shoulder_w - 0.024 * h), 0.033 * h)
+    shoulder = trunk.chest + complex(outward * (trunk.shoulder_w - 0.024 * h), 0.033 * h)
     elbow = shoulder + _outward(side, upper_deg) * 0.168 * h
     forearm = _outward(side, lower_deg)
     wrist = elbow + forearm * 0.140 * h
-    raised = forearm.imag < -0.2
-    spec = HandSpec(
-        side=side,
-        view="palm" if raised and person.pose != "holding" else "back",
-        gesture="grip" if person.pose == "holding" and acts else "open" if raised else "relaxed",
-        count=digit_count,
-        spread=1.0 if raised else 0.1,
-        wobble=rng.randrange(1 << 30),
-    )
-    hand = make_hand(spec, wrist, forearm * cmath.rect(1.0, math.radians(rng.uniform(-8, 8))), (0.118 if digit_count == 5 else 0.128) * h)
+    spec = _choose_hand(trunk, side, raised=forearm.imag < -0.2, wobble=rng.randrange(1 << 30))
+    along = forearm * cmath.rect(1.0, math.radians(rng.uniform(-8, 8)))
+    hand = make_hand(spec, wrist, along, (0.118 if trunk.digit_count == 5 else 0.128) * h)
     upper = Bone(shoulder, elbow, 0.034 * h, 0.027 * h)
     lower = Bone(elbow, wrist, 0.026 * h, 0.019 * h)
     return _end_limb(Limb(f"arm_{side}", side, upper, lower, hand=hand), person)
 
 
-def _make_leg(person: Person, side: str, hip: complex, hip_w: float, h: float, ground: float, rng: random.Random) -> Limb:
+def _choose_hand(trunk: _Trunk, side: str, *, raised: bool, wobble: int) -> HandSpec:
+    holding = trunk.person.pose == "holding"
+    return HandSpec(
+        side=side,
+        view="palm" if raised and not holding else "back",
+        gesture="grip" if holding and side == trunk.person.arm_side else "open" if raised else "relaxed",
+        count=trunk.digit_count,
+        spread=1.0 if raised else 0.1,
+        wobble=wobble,
+    )
+
+
+def _make_leg(trunk: _Trunk, side: str, rng: random.Random) -> Limb:
+    person, h, ground = trunk.person, trunk.h, trunk.ground
     outward = -1.0 if side == "right" else 1.0
-    top = hip + complex(outward * hip_w * 0.60, 0.0)
+    top = trunk.hip + complex(outward * trunk.hip_w * 0.60, 0.0)
     if person.pose == "sitting":
         knee = top + complex(outward * 0.030 * h, 0.075 * h)
         ankle = complex(knee.real + outward * 0.008 * h, ground - 0.030 * h)

@@ -1,4 +1,4 @@
-"""Says what a scene shows: several paraphrases, whole or partial, with style and count words. Start at `make_captions`."""
+"""Says what a scene shows: several paraphrases, whole or partial, with style and count words. Start reading at `make_captions`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,18 @@ from sfumato.world.scene import Scene
 from sfumato.world.things import Thing
 
 COUNT_WORDS = {1: "one", 2: "two", 3: "three", 4: "four", 5: "five"}
-_STYLE_FRONT = {"photo": ("a photo of", "photo of", "a photograph of"), "cartoon": ("a cartoon of", "cartoon of", "a drawing of")}
+_STYLE_FRONT = {
+    "photo": ("a photo of", "photo of", "a photograph of"),
+    "cartoon": ("a cartoon of", "cartoon of", "a drawing of"),
+}
 _STYLE_BACK = {"photo": (", photo", ", photograph"), "cartoon": (", cartoon", ", cartoon style")}
-_WHERE = {"meadow": ("in a meadow", "on the grass", "in a green meadow"), "beach": ("on a beach", "at the beach", "by the sea"), "street": ("in a street", "on the street", "in a city street"), "room": ("in a room", "indoors"), "plain": ("", "plain background")}
+_WHERE = {
+    "meadow": ("in a meadow", "on the grass", "in a green meadow"),
+    "beach": ("on a beach", "at the beach", "by the sea"),
+    "street": ("in a street", "on the street", "in a city street"),
+    "room": ("in a room", "indoors"),
+    "plain": ("", "plain background"),
+}
 
 
 def make_captions(scene: Scene, rng: random.Random) -> tuple[str, ...]:
@@ -64,7 +73,13 @@ def _describe_subjects(scene: Scene, rng: random.Random, detail: float) -> str:
 
 def _relate(placed: list[tuple[float, str]], rng: random.Random) -> str:
     (_, left), (_, right) = placed
-    patterns = ("{l} left of {r}", "{r} right of {l}", "{l} and {r}", "{l} on the left and {r} on the right", "{l} to the left of {r}")
+    patterns = (
+        "{l} left of {r}",
+        "{r} right of {l}",
+        "{l} and {r}",
+        "{l} on the left and {r} on the right",
+        "{l} to the left of {r}",
+    )
     return rng.choice(patterns).format(l=left, r=right)
 
 
@@ -77,7 +92,13 @@ def _describe_group(people: list[Person], rng: random.Random) -> str:
     return _join(f"{rng.choice((count, count, 'a group of ' + count))} {noun}", pose)
 
 
-_POSE_WORDS = {"standing": ("standing", ""), "walking": ("walking", "walking"), "sitting": ("sitting", "sitting down"), "waving": ("waving", "waving a hand"), "arms up": ("with arms up", "with raised arms")}
+_POSE_WORDS = {
+    "standing": ("standing", ""),
+    "walking": ("walking", "walking"),
+    "sitting": ("sitting", "sitting down"),
+    "waving": ("waving", "waving a hand"),
+    "arms up": ("with arms up", "with raised arms"),
+}
 
 
 def _person(person: Person, rng: random.Random, detail: float, *, close: bool) -> str:
@@ -86,7 +107,15 @@ def _person(person: Person, rng: random.Random, detail: float, *, close: bool) -
 
     adjective = {"young": "young ", "old": "old "}.get(person.age, "") if keep() else ""
     noun = person.kind
-    traits = [text for text, wanted in ((_hair(person, rng), keep()), ("glasses", person.glasses and keep()), ("a beard", person.beard and keep())) if wanted and text]
+    traits = [
+        text
+        for text, wanted in (
+            (_hair(person, rng), keep()),
+            ("glasses", person.glasses and keep()),
+            ("a beard", person.beard and keep()),
+        )
+        if wanted and text
+    ]
     if _exception(person):
         traits.append(_exception(person))
     text = f"{'an' if adjective.startswith('o') else 'a'} {adjective}{noun}"
@@ -97,7 +126,13 @@ def _person(person: Person, rng: random.Random, detail: float, *, close: bool) -
         text += " with " + (" and ".join(traits) if len(traits) < 3 else f"{traits[0]}, {traits[1]} and {traits[2]}")
     clothes = _clothes(person, rng, close=close) if keep(1.2) else ""
     action = _action(person, rng) if not close and keep(1.2) else ""
-    smile = rng.choice(("smiling", "with a smile")) if person.smile and close and keep() else "serious" if close and not person.smile and keep(0.6) else ""
+    smile = (
+        rng.choice(("smiling", "with a smile"))
+        if person.smile and close and keep()
+        else "serious"
+        if close and not person.smile and keep(0.6)
+        else ""
+    )
     parts = [text, clothes] + ([action] if action else []) + ([f", {smile}"] if smile else [])
     return _join(*parts).replace(" ,", ",")
 
@@ -181,7 +216,9 @@ _GESTURE_WORDS = {
 def _describe_hands(scene: Scene, rng: random.Random, detail: float) -> str:
     view = scene.hands[0]
     if scene.shot == "hands":
-        gesture = {"open": "two open hands", "fist": "two fists", "two": "two hands showing two fingers each"}[view.spec.gesture]
+        gesture = {"open": "two open hands", "fist": "two fists", "two": "two hands showing two fingers each"}[
+            view.spec.gesture
+        ]
         return _join(gesture, _hand_traits(scene, view, rng, detail), _where(scene, rng, detail))
     noun = f"{view.spec.side} hand" if rng.random() < 0.5 * detail + 0.15 else "hand"
     text = rng.choice(_GESTURE_WORDS[view.spec.gesture]).format(noun)
@@ -193,7 +230,11 @@ def _hand_traits(scene: Scene, view: HandView, rng: random.Random, detail: float
     if view.exception is not None:
         parts.append(f"in a {view.glove} glove" if view.glove else f"with an amputated {view.exception.limb} finger")
     if rng.random() < 0.5 * detail:
-        parts.append(rng.choice((", palm side", ", seen from the palm")) if view.spec.view == "palm" else rng.choice((", back side", ", back of the hand")))
+        parts.append(
+            rng.choice((", palm side", ", seen from the palm"))
+            if view.spec.view == "palm"
+            else rng.choice((", back side", ", back of the hand"))
+        )
     if not view.glove and rng.random() < 0.6 * detail:
         parts.append(f", {view.skin} skin")
     if rng.random() < 0.6 * detail:

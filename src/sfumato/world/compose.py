@@ -1,4 +1,4 @@
-"""Makes random scenes: who, where, doing what, framed how. Start at `make_scene`.
+"""Makes random scenes: who, where, doing what, framed how. Start reading at `make_scene`.
 
 Chances live in the tables below. What the small model cannot learn is kept rare rather than left out.
 """
@@ -10,13 +10,25 @@ from dataclasses import replace
 
 from sfumato.world.hand import HandSpec, digit_names
 from sfumato.world.palette import CLOTHES, GLOVE_WORDS, SKIN
-from sfumato.world.person import HELD, Exception_, Garment, HandView, Person, Placement
+from sfumato.world.person import HELD, Difference, Garment, HandView, Person, Placement
 from sfumato.world.places import PLACES, PLAIN, TEXTURES, Place
 from sfumato.world.scene import STYLES, Scene, placement_for_head
 from sfumato.world.things import THINGS, Thing
 
 MIXES: dict[str, dict[str, float]] = {
-    "mini": {"portrait": 0.20, "half": 0.10, "full": 0.16, "group": 0.12, "wide": 0.07, "hand": 0.13, "hands": 0.03, "thing": 0.10, "pair": 0.04, "place": 0.03, "texture": 0.02},
+    "mini": {
+        "portrait": 0.20,
+        "half": 0.10,
+        "full": 0.16,
+        "group": 0.12,
+        "wide": 0.07,
+        "hand": 0.13,
+        "hands": 0.03,
+        "thing": 0.10,
+        "pair": 0.04,
+        "place": 0.03,
+        "texture": 0.02,
+    },
     "people": {"portrait": 0.25, "half": 0.15, "full": 0.30, "group": 0.20, "wide": 0.10},
     "hands": {"hand": 0.8, "hands": 0.2},
 }
@@ -79,11 +91,13 @@ def _with_exception(person: Person, rng: random.Random) -> Person:
     kind = rng.choice(("amputation", "prosthesis", "glove"))
     side = rng.choice(("left", "right"))
     if kind == "glove":
-        return replace(person, exception=Exception_(kind, "both", rng.choice(GLOVE_WORDS)))
-    limb, level = rng.choice(((f"arm_{side}", "elbow"), (f"arm_{side}", "wrist"), (f"arm_{side}", "shoulder"), (f"leg_{side}", "knee")))
+        return replace(person, exception=Difference(kind, "both", rng.choice(GLOVE_WORDS)))
+    limb, level = rng.choice(
+        ((f"arm_{side}", "elbow"), (f"arm_{side}", "wrist"), (f"arm_{side}", "shoulder"), (f"leg_{side}", "knee"))
+    )
     if kind == "prosthesis" and level in ("wrist", "shoulder"):
         level = "elbow"
-    return replace(person, exception=Exception_(kind, limb, level))
+    return replace(person, exception=Difference(kind, limb, level))
 
 
 def _place(rng: random.Random, kinds: tuple[str, ...] = PLACES) -> Place:
@@ -98,15 +112,25 @@ def _portrait(rng: random.Random, style: str, aspect: float) -> Scene:
 
 
 def _half(rng: random.Random, style: str, aspect: float) -> Scene:
-    person = _with_exception(_with_pose(make_person(rng), rng, ("standing", "waving", "arms up", "holding", "waving")), rng)
+    person = _with_exception(
+        _with_pose(make_person(rng), rng, ("standing", "waving", "arms up", "holding", "waving")), rng
+    )
     raised = person.pose in ("arms up", "waving", "holding")
     height = rng.uniform(1.30, 1.45) if raised else rng.uniform(1.55, 1.80)
     head_y = rng.uniform(0.38, 0.42) if raised else rng.uniform(0.26, 0.31)
-    return Scene("half", style, _place(rng), people=((person, placement_for_head(aspect / 2 + rng.uniform(-0.04, 0.04), head_y, height)),), aspect=aspect)
+    return Scene(
+        "half",
+        style,
+        _place(rng),
+        people=((person, placement_for_head(aspect / 2 + rng.uniform(-0.04, 0.04), head_y, height)),),
+        aspect=aspect,
+    )
 
 
 def _full(rng: random.Random, style: str, aspect: float) -> Scene:
-    person = _with_exception(_with_pose(make_person(rng), rng, ("standing", "walking", "sitting", "waving", "arms up", "holding")), rng)
+    person = _with_exception(
+        _with_pose(make_person(rng), rng, ("standing", "walking", "sitting", "waving", "arms up", "holding")), rng
+    )
     height = rng.uniform(0.70, 0.80) if person.pose in ("arms up", "waving") else rng.uniform(0.78, 0.90)
     where = Placement(aspect / 2 + rng.uniform(-0.10, 0.10), rng.uniform(0.93, 0.97), height)
     return Scene("full", style, _place(rng), people=((person, where),), aspect=aspect)
@@ -134,7 +158,12 @@ def _wide(rng: random.Random, style: str, aspect: float) -> Scene:
     people: list[tuple[Person, Placement]] = []
     for x in sorted(slots[:count]):
         height = rng.uniform(0.24, 0.34)
-        people.append((_with_pose(make_person(rng), rng, ("standing", "walking", "waving")), Placement(x * aspect, place.horizon + height * rng.uniform(0.95, 1.15), height)))
+        people.append(
+            (
+                _with_pose(make_person(rng), rng, ("standing", "walking", "waving")),
+                Placement(x * aspect, place.horizon + height * rng.uniform(0.95, 1.15), height),
+            )
+        )
     things: tuple[Thing, ...] = ()
     if rng.random() < 0.6:
         kind = rng.choice(("house", "tree"))
@@ -143,7 +172,11 @@ def _wide(rng: random.Random, style: str, aspect: float) -> Scene:
 
 
 def _make_thing(rng: random.Random, kind: str, foot: complex, height: float) -> Thing:
-    words = {"dog": ("brown", "white", "black"), "tree": ("green", "green", "orange"), "watch": ("black", "red", "blue", "green")}
+    words = {
+        "dog": ("brown", "white", "black"),
+        "tree": ("green", "green", "orange"),
+        "watch": ("black", "red", "blue", "green"),
+    }
     return Thing(kind, rng.choice(words.get(kind, tuple(CLOTHES))), foot, height)
 
 
@@ -159,7 +192,9 @@ def _thing_place(rng: random.Random, kind: str) -> Place:
 def _thing(rng: random.Random, style: str, aspect: float) -> Scene:
     kind = rng.choice(THINGS)
     height = _THING_SIZE[kind] * rng.uniform(0.85, 1.15)
-    foot = complex(aspect / 2 + rng.uniform(-0.08, 0.08), 0.52 + height / 2 if kind == "watch" else rng.uniform(0.82, 0.90))
+    foot = complex(
+        aspect / 2 + rng.uniform(-0.08, 0.08), 0.52 + height / 2 if kind == "watch" else rng.uniform(0.82, 0.90)
+    )
     return Scene("thing", style, _thing_place(rng, kind), things=(_make_thing(rng, kind, foot, height),), aspect=aspect)
 
 
@@ -178,20 +213,32 @@ def _pair(rng: random.Random, style: str, aspect: float) -> Scene:
 
 def _hand_view(rng: random.Random, style: str, centre: complex, size: float) -> HandView:
     count = 4 if style == "cartoon" else 5
-    gesture = rng.choices(("open", "fist", "pointing", "one", "two", "three", "four", "five"), (0.38, 0.12, 0.10, 0.05, 0.12, 0.09, 0.09, 0.05))[0]
+    gesture = rng.choices(
+        ("open", "fist", "pointing", "one", "two", "three", "four", "five"),
+        (0.38, 0.12, 0.10, 0.05, 0.12, 0.09, 0.09, 0.05),
+    )[0]
     if gesture == "five" and count == 4:
         gesture = "open"
     side, view = rng.choice(("left", "right")), rng.choice(("palm", "back"))
     exception, missing, glove = None, (), ""
     if gesture == "open" and rng.random() < 2 * EXCEPTION_SHARE:
         lost = rng.choice(digit_names(count)[1:])
-        exception, missing = Exception_("amputation", lost, "finger"), (lost,)
+        exception, missing = Difference("amputation", lost, "finger"), (lost,)
     elif rng.random() < EXCEPTION_SHARE:
         glove = rng.choice(GLOVE_WORDS)
-        exception = Exception_("glove", "hand", glove)
+        exception = Difference("glove", "hand", glove)
     spec = HandSpec(side, view, gesture, count, rng.uniform(0.6, 1.25), rng.randrange(1 << 30), missing)
     lean = rng.uniform(-16, 16) if gesture != "pointing" else rng.choice((-82.0, 82.0)) + rng.uniform(-8, 8)
-    return HandView(spec, rng.choices(list(SKIN), (0.45, 0.3, 0.25))[0], glove, rng.choice(list(CLOTHES)), centre, size, lean, exception)
+    return HandView(
+        spec,
+        rng.choices(list(SKIN), (0.45, 0.3, 0.25))[0],
+        glove,
+        rng.choice(list(CLOTHES)),
+        centre,
+        size,
+        lean,
+        exception,
+    )
 
 
 def _hand(rng: random.Random, style: str, aspect: float) -> Scene:
@@ -203,11 +250,21 @@ def _hand(rng: random.Random, style: str, aspect: float) -> Scene:
 def _hands(rng: random.Random, style: str, aspect: float) -> Scene:
     first = _hand_view(rng, style, complex(0.27 * aspect, 0.48), 0.50)
     lean = rng.uniform(-8, 8)
-    first = replace(first, lean_deg=-abs(lean), exception=None, spec=replace(first.spec, gesture=rng.choice(("open", "fist", "two")), missing=()))
+    first = replace(
+        first,
+        lean_deg=-abs(lean),
+        exception=None,
+        spec=replace(first.spec, gesture=rng.choice(("open", "fist", "two")), missing=()),
+    )
     # As seen by the person who stretches them out (backs) or from in front (palms): thumbs point inwards or outwards.
     sides = ("left", "right") if first.spec.view == "back" else ("right", "left")
     first = replace(first, spec=replace(first.spec, side=sides[0]))
-    second = replace(first, centre=complex(0.73 * aspect, 0.48), lean_deg=abs(lean), spec=replace(first.spec, side=sides[1], wobble=rng.randrange(1 << 30)))
+    second = replace(
+        first,
+        centre=complex(0.73 * aspect, 0.48),
+        lean_deg=abs(lean),
+        spec=replace(first.spec, side=sides[1], wobble=rng.randrange(1 << 30)),
+    )
     return Scene("hands", style, _place(rng, (PLAIN, "room")), hands=(first, second), aspect=aspect)
 
 
@@ -232,4 +289,3 @@ _MAKE = {
     "place": _only_place,
     "texture": _texture,
 }
-

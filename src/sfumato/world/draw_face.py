@@ -1,4 +1,4 @@
-"""Draws a head: hair, ears, face, eyes, brows, nose, mouth, glasses, beard. Start at `draw_head`."""
+"""Draws a head: hair, ears, face, eyes, brows, nose, mouth, glasses, beard. Start reading at `draw_head`."""
 
 from __future__ import annotations
 
@@ -26,10 +26,25 @@ def draw_back_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> Non
     if style == "long":
         drop = 2.15 * ry
         outline = [c + complex(x * rx, y * ry) for x, y in ((-1.05, -0.5), (-0.6, -1.08), (0.6, -1.08), (1.05, -0.5))]
-        outline += [c + complex(1.32 * rx, 0.5 * drop), c + complex(1.12 * rx, drop * 0.82), c + complex(-1.12 * rx, drop * 0.82), c + complex(-1.32 * rx, 0.5 * drop)]
-        ink.fill(poly_path(outline, 0.3), darken(hair_colour(shape), 0.12), tree.add(f"{path}/hair", colour=hair_colour(shape)), shade="side")
+        outline += [
+            c + complex(1.32 * rx, 0.5 * drop),
+            c + complex(1.12 * rx, drop * 0.82),
+            c + complex(-1.12 * rx, drop * 0.82),
+            c + complex(-1.32 * rx, 0.5 * drop),
+        ]
+        ink.fill(
+            poly_path(outline, 0.3),
+            darken(hair_colour(shape), 0.12),
+            tree.add(f"{path}/hair", colour=hair_colour(shape)),
+            shade="side",
+        )
     elif style == "bun":
-        ink.fill(oval_path(c - 1.18j * ry, 0.42 * rx, 0.34 * ry), hair_colour(shape), tree.add(f"{path}/hair", colour=hair_colour(shape)), shade="round")
+        ink.fill(
+            oval_path(c - 1.18j * ry, 0.42 * rx, 0.34 * ry),
+            hair_colour(shape),
+            tree.add(f"{path}/hair", colour=hair_colour(shape)),
+            shade="round",
+        )
 
 
 def draw_head(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
@@ -54,7 +69,19 @@ def draw_head(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
 
 def _face_path(shape: BodyShape) -> skia.Path:
     jaw = 0.80 if shape.person.kind == "man" else 0.68
-    outline = ((0, -1.0), (0.72, -0.80), (1.0, -0.18), (0.95, 0.35), (jaw, 0.74), (0.30, 1.0), (-0.30, 1.0), (-jaw, 0.74), (-0.95, 0.35), (-1.0, -0.18), (-0.72, -0.80))
+    outline = (
+        (0, -1.0),
+        (0.72, -0.80),
+        (1.0, -0.18),
+        (0.95, 0.35),
+        (jaw, 0.74),
+        (0.30, 1.0),
+        (-0.30, 1.0),
+        (-jaw, 0.74),
+        (-0.95, 0.35),
+        (-1.0, -0.18),
+        (-0.72, -0.80),
+    )
     return poly_path([shape.head + complex(x * shape.head_rx, y * shape.head_ry) for x, y in outline], 0.5)
 
 
@@ -71,7 +98,11 @@ def _draw_eyes(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
         ink.fill(oval_path(centre, 0.065 * rx * big, 0.060 * ry * big), (0.04, 0.04, 0.05), part, edge=False)
         glint = oval_path(centre + complex(-0.045 * rx, -0.045 * ry), 0.030 * rx, 0.028 * ry)
         ink.fill(glint, (1.0, 1.0, 1.0), part, edge=False)
-        lid = (centre + complex(-0.25 * rx * big, 0.02 * ry), centre + complex(0, -0.20 * ry * big), centre + complex(0.25 * rx * big, 0.02 * ry))
+        lid = (
+            centre + complex(-0.25 * rx * big, 0.02 * ry),
+            centre + complex(0, -0.20 * ry * big),
+            centre + complex(0.25 * rx * big, 0.02 * ry),
+        )
         ink.line(lid, (0.16, 0.10, 0.09), (0.075 if shape.person.kind == "woman" else 0.05) * rx)
 
 
@@ -90,7 +121,9 @@ def _draw_nose(ink: Ink, tree: PartTree, shape: BodyShape, where: tuple[Colour, 
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     part = tree.add(f"{path}/nose", colour=skin)
     if not ink.is_cartoon:
-        ink.fill(oval_path(c + complex(0.02 * rx, 0.27 * ry), 0.13 * rx, 0.17 * ry), darken(skin, 0.05), part, edge=False)
+        ink.fill(
+            oval_path(c + complex(0.02 * rx, 0.27 * ry), 0.13 * rx, 0.17 * ry), darken(skin, 0.05), part, edge=False
+        )
     points = (c + complex(-0.15 * rx, 0.36 * ry), c + complex(0.0, 0.48 * ry), c + complex(0.15 * rx, 0.36 * ry))
     ink.line(points, darken(skin, 0.32), 0.055 * rx, part)
 
@@ -101,10 +134,19 @@ def _draw_mouth(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     part = tree.add(f"{path}/mouth", colour=lip)
     if not shape.person.smile:
         y = 0.66
-        ink.line((c + complex(-0.26 * rx, y * ry), c + complex(0, (y - 0.02) * ry), c + complex(0.26 * rx, y * ry)), lip, 0.085 * rx, part)
+        ink.line(
+            (c + complex(-0.26 * rx, y * ry), c + complex(0, (y - 0.02) * ry), c + complex(0.26 * rx, y * ry)),
+            lip,
+            0.085 * rx,
+            part,
+        )
         return
     smile = skia.Path()
-    left, low, right = c + complex(-0.40 * rx, 0.575 * ry), c + complex(0, 0.97 * ry), c + complex(0.40 * rx, 0.575 * ry)
+    left, low, right = (
+        c + complex(-0.40 * rx, 0.575 * ry),
+        c + complex(0, 0.97 * ry),
+        c + complex(0.40 * rx, 0.575 * ry),
+    )
     smile.moveTo(left.real, left.imag)
     smile.quadTo(low.real, low.imag, right.real, right.imag)
     smile.quadTo(c.real, c.imag + 0.62 * ry, left.real, left.imag)
@@ -120,9 +162,20 @@ def _draw_front_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> N
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     rng = random.Random(f"hair {shape.person.wobble}")
     reach = 0.10 if shape.person.hair_style == "short" else 0.35
-    outer = [c + complex(1.10 * rx * math.sin(a), -1.10 * ry * math.cos(a)) for a in (-1.72, -1.35, -0.9, -0.45, 0.0, 0.45, 0.9, 1.35, 1.72)]
+    outer = [
+        c + complex(1.10 * rx * math.sin(a), -1.10 * ry * math.cos(a))
+        for a in (-1.72, -1.35, -0.9, -0.45, 0.0, 0.45, 0.9, 1.35, 1.72)
+    ]
     part_x = rng.choice((-0.35, 0.0, 0.35)) if shape.person.hair_style != "bun" else 0.0
-    inner = [(0.98, reach), (0.84, -0.28), (0.52, -0.52), (part_x, -0.66), (-0.52, -0.52), (-0.84, -0.28), (-0.98, reach)]
+    inner = [
+        (0.98, reach),
+        (0.84, -0.28),
+        (0.52, -0.52),
+        (part_x, -0.66),
+        (-0.52, -0.52),
+        (-0.84, -0.28),
+        (-0.98, reach),
+    ]
     outline = outer + [c + complex(x * rx, y * ry) for x, y in inner]
     colour = hair_colour(shape)
     hair = poly_path(outline, 0.45)
@@ -140,7 +193,12 @@ def _draw_glasses(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None
     frame: Colour = (0.08, 0.08, 0.10)
     for sign in (-1, 1):
         centre = c + complex(sign * 0.42 * rx, 0.03 * ry)
-        ring = [centre + cmath.rect(1.0, a * math.pi / 8).real * 0.33 * rx + 1j * cmath.rect(1.0, a * math.pi / 8).imag * 0.215 * ry for a in range(17)]
+        ring = [
+            centre
+            + cmath.rect(1.0, a * math.pi / 8).real * 0.33 * rx
+            + 1j * cmath.rect(1.0, a * math.pi / 8).imag * 0.215 * ry
+            for a in range(17)
+        ]
         ink.line(ring, frame, 0.075 * rx, part)
         ink.line((centre + sign * 0.33 * rx, c + complex(sign * 1.0 * rx, 0.0)), frame, 0.06 * rx, part)
     ink.line((c + complex(-0.10 * rx, 0.01 * ry), c + complex(0.10 * rx, 0.01 * ry)), frame, 0.06 * rx, part)
@@ -148,7 +206,21 @@ def _draw_glasses(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None
 
 def _draw_beard(ink: Ink, shape: BodyShape) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
-    outline = [c + complex(x * rx, y * ry) for x, y in ((-0.97, 0.15), (-0.80, 0.36), (-0.45, 0.47), (0.45, 0.47), (0.80, 0.36), (0.97, 0.15), (0.88, 0.62), (0.36, 1.08), (-0.36, 1.08), (-0.88, 0.62))]
+    outline = [
+        c + complex(x * rx, y * ry)
+        for x, y in (
+            (-0.97, 0.15),
+            (-0.80, 0.36),
+            (-0.45, 0.47),
+            (0.45, 0.47),
+            (0.80, 0.36),
+            (0.97, 0.15),
+            (0.88, 0.62),
+            (0.36, 1.08),
+            (-0.36, 1.08),
+            (-0.88, 0.62),
+        )
+    ]
     ink.fill(poly_path(outline, 0.4), hair_colour(shape), None, edge=False, shade="down")
 
 
@@ -158,6 +230,18 @@ def _draw_wrinkles(ink: Ink, shape: BodyShape, skin: Colour) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     tone = darken(skin, 0.18)
     for sign in (-1, 1):
-        ink.line((c + complex(sign * 0.30 * rx, 0.38 * ry), c + complex(sign * 0.52 * rx, 0.48 * ry), c + complex(sign * 0.54 * rx, 0.68 * ry)), tone, 0.04 * rx)
+        ink.line(
+            (
+                c + complex(sign * 0.30 * rx, 0.38 * ry),
+                c + complex(sign * 0.52 * rx, 0.48 * ry),
+                c + complex(sign * 0.54 * rx, 0.68 * ry),
+            ),
+            tone,
+            0.04 * rx,
+        )
     for y in (-0.44, -0.54):
-        ink.line((c + complex(-0.38 * rx, y * ry), c + complex(0, (y - 0.05) * ry), c + complex(0.38 * rx, y * ry)), tone, 0.035 * rx)
+        ink.line(
+            (c + complex(-0.38 * rx, y * ry), c + complex(0, (y - 0.05) * ry), c + complex(0.38 * rx, y * ry)),
+            tone,
+            0.035 * rx,
+        )

@@ -1,4 +1,4 @@
-"""Draws a hand: palm, digits by segment, nails, creases. Start at `draw_hand`."""
+"""Draws a hand: palm, digits by segment, nails, creases. Start reading at `draw_hand`."""
 
 from __future__ import annotations
 

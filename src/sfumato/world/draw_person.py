@@ -1,4 +1,4 @@
-"""Draws a whole person, back to front: hair behind, legs, clothes, head, arms and hands. Start at `draw_person`."""
+"""Draws a whole person, back to front: hair behind, legs, clothes, head, arms and hands. Start reading at `draw_person`."""
 
 from __future__ import annotations
 
@@ -48,7 +48,11 @@ def _draw_seat(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     low = max(limb.foot.end.imag for limb in shape.legs if limb.foot)
     part = tree.add(f"{path.replace('person', 'bench')}/seat", colour=WOOD)
     for sign in (-1, 1):
-        ink.fill(box_path(x + sign * 0.15 * h - 0.016 * h, top, x + sign * 0.15 * h + 0.016 * h, low - 0.02 * h), darken(WOOD, 0.25), part)
+        ink.fill(
+            box_path(x + sign * 0.15 * h - 0.016 * h, top, x + sign * 0.15 * h + 0.016 * h, low - 0.02 * h),
+            darken(WOOD, 0.25),
+            part,
+        )
     ink.fill(box_path(x - 0.20 * h, top, x + 0.20 * h, top + 0.050 * h), WOOD, part, shade="down")
 
 
@@ -77,7 +81,11 @@ def _draw_leg(ink: Ink, tree: PartTree, shape: BodyShape, limb: Limb, path: str)
 def _limb_facts(limb: Limb) -> dict[str, object]:
     if not limb.ends_at:
         return {}
-    return {"ends_at": limb.ends_at, "made_of": limb.made_of, "exception": "prosthesis" if limb.made_of == "prosthesis" else "amputation"}
+    return {
+        "ends_at": limb.ends_at,
+        "made_of": limb.made_of,
+        "exception": "prosthesis" if limb.made_of == "prosthesis" else "amputation",
+    }
 
 
 def _hide_joint(ink: Ink, limb: Limb, colour: Colour) -> None:
@@ -98,7 +106,9 @@ def _draw_clothes(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None
         ink.fill(_skirt(shape, 0.17), skirt, tree.add(f"{path}/skirt", colour=skirt), shade="side")
     elif person.top.kind != "dress":
         seat = CLOTHES[person.bottom.colour]
-        ink.fill(oval_path(hip + 0.012j * h, 0.088 * h, 0.050 * h), seat, tree.add(f"{path}/hips", colour=seat), edge=False)
+        ink.fill(
+            oval_path(hip + 0.012j * h, 0.088 * h, 0.050 * h), seat, tree.add(f"{path}/hips", colour=seat), edge=False
+        )
     if person.top.kind == "dress":
         ink.fill(_skirt(shape, 0.235), colour, part, shade="side")
     elif person.top.kind == "coat":
@@ -111,7 +121,12 @@ def _skirt(shape: BodyShape, drop: float, flare: float = 0.05):
     h, hip = shape.height, shape.hip
     if shape.person.pose == "sitting":
         drop *= 0.55
-    corners = (complex(-0.066, -0.10), complex(0.066, -0.10), complex(0.088 + flare, drop), complex(-0.088 - flare, drop))
+    corners = (
+        complex(-0.066, -0.10),
+        complex(0.066, -0.10),
+        complex(0.088 + flare, drop),
+        complex(-0.088 - flare, drop),
+    )
     return poly_path([hip + corner * h for corner in corners], 0.12)
 
 
@@ -125,11 +140,24 @@ def _draw_front(ink: Ink, shape: BodyShape, colour: Colour) -> None:
     if shape.person.top.kind == "coat":
         ink.line((complex(x, top + 0.02 * h), complex(x, shape.hip.imag + 0.12 * h)), darken(colour, 0.45), 0.007 * h)
         for i in range(4):
-            ink.fill(oval_path(complex(x + 0.017 * h, top + (0.08 + 0.075 * i) * h), 0.008 * h, 0.008 * h), lighten(colour, 0.6), None, edge=False)
+            ink.fill(
+                oval_path(complex(x + 0.017 * h, top + (0.08 + 0.075 * i) * h), 0.008 * h, 0.008 * h),
+                lighten(colour, 0.6),
+                None,
+                edge=False,
+            )
         for sign in (-1, 1):
-            ink.line((complex(x + sign * 0.045 * h, top - 0.01 * h), complex(x, top + 0.07 * h)), darken(colour, 0.4), 0.009 * h)
+            ink.line(
+                (complex(x + sign * 0.045 * h, top - 0.01 * h), complex(x, top + 0.07 * h)),
+                darken(colour, 0.4),
+                0.009 * h,
+            )
     if shape.person.top.kind == "sweater":
-        ink.line((complex(x - 0.04 * h, top), complex(x, top + 0.024 * h), complex(x + 0.04 * h, top)), lighten(colour, 0.35), 0.014 * h)
+        ink.line(
+            (complex(x - 0.04 * h, top), complex(x, top + 0.024 * h), complex(x + 0.04 * h, top)),
+            lighten(colour, 0.35),
+            0.014 * h,
+        )
 
 
 def _draw_arm(ink: Ink, tree: PartTree, shape: BodyShape, limb: Limb, path: str) -> None:

@@ -1,7 +1,7 @@
 """Plants faults in a scene's geometry, each with its truth: what generated people get wrong, on demand.
 
 A fault works on shapes between planning and drawing, so drawing knows nothing of faults. What is an exception (an
-amputee, a glove, a cartoon hand) is never a fault. Start at `plant_fault`; `FAULTS` lists the kinds.
+amputee, a glove, a cartoon hand) is never a fault. Start reading at `plant_fault`; `FAULTS` lists the kinds.
 """
 
 from __future__ import annotations
@@ -66,7 +66,11 @@ def plant_fault(shapes: Shapes, kind: str, rng: random.Random, *, amount: float 
 
 
 def _plant_in_hand(shapes: Shapes, kind: str, rng: random.Random, amount: float) -> Shapes | None:
-    sites = [site for site in _find_sites(shapes) if len([d for d in site.hand.digits if not d.folded and d.name != "thumb"]) >= 2]
+    sites = [
+        site
+        for site in _find_sites(shapes)
+        if len([d for d in site.hand.digits if not d.folded and d.name != "thumb"]) >= 2
+    ]
     if not sites:
         return None
     site = rng.choice(sites)

@@ -1,4 +1,4 @@
-"""Faults of hands, as functions from a hand to a faulty hand, the place and the digits touched. Start at `extra_digit`."""
+"""Faults of hands, as functions from a hand to a faulty hand, the place and the digits touched. Start reading at `extra_digit`."""
 
 from __future__ import annotations
 
@@ -59,11 +59,18 @@ def fused_digits(hand: HandShape, rng: random.Random, amount: float) -> Faulty:
     at = rng.randrange(len(fingers) - 1)
     first, second = fingers[at], fingers[at + 1]
     pull = 0.35 + 0.35 * amount
-    a = tuple(p + ((q - p) / 2 * pull if i else 0) for i, (p, q) in enumerate(zip(first.joints, second.joints, strict=True)))
-    b = tuple(q + ((p - q) / 2 * pull if i else 0) for i, (p, q) in enumerate(zip(first.joints, second.joints, strict=True)))
+    a = tuple(
+        p + ((q - p) / 2 * pull if i else 0) for i, (p, q) in enumerate(zip(first.joints, second.joints, strict=True))
+    )
+    b = tuple(
+        q + ((p - q) / 2 * pull if i else 0) for i, (p, q) in enumerate(zip(first.joints, second.joints, strict=True))
+    )
     new = {first.name: replace(first, joints=a), second.name: replace(second, joints=b)}
     digits = tuple(new.get(digit.name, digit) for digit in hand.digits)
-    webs = tuple((_along(a, t * amount), _along(b, t * amount), _radius_at(first, t * amount) * 0.92) for t in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0))
+    webs = tuple(
+        (_along(a, t * amount), _along(b, t * amount), _radius_at(first, t * amount) * 0.92)
+        for t in (0.1, 0.25, 0.4, 0.55, 0.7, 0.85, 1.0)
+    )
     return replace(hand, digits=digits, webs=webs), "", (first.name, second.name)
 
 

@@ -1,4 +1,4 @@
-"""Faults of bodies: limbs too many, gone, torn off, swapped or too long. Start at `third_arm`."""
+"""Faults of bodies: limbs too many, gone, torn off, swapped or too long. Start reading at `third_arm`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ def third_arm(body: BodyShape, rng: random.Random, amount: float) -> Faulty:
     """Add an arm below another one, turned away from it by up to 60 degrees."""
     arm = rng.choice(body.arms)
     outward = -1.0 if arm.side == "right" else 1.0
-    down = math.degrees(math.atan2((arm.upper.end - arm.upper.start).real * outward, (arm.upper.end - arm.upper.start).imag))
+    down = math.degrees(
+        math.atan2((arm.upper.end - arm.upper.start).real * outward, (arm.upper.end - arm.upper.start).imag)
+    )
     # An arm that hangs gets its double above, a raised one below, so that both are seen.
     turn = math.radians(30 + 30 * amount) * outward * (-1.0 if down < 60 else 1.0)
     extra = _move_limb(arm, 0.06j * body.height, turn)
@@ -41,7 +43,13 @@ def missing_limb(body: BodyShape, rng: random.Random, amount: float) -> Faulty:
         level = "elbow" if lost.name.startswith("arm") else "knee"
         keep = replace(lost, ends_at=level)
         return _with_limb(body, lost, keep), lost.name, (lost.name,)
-    return replace(body, arms=tuple(a for a in body.arms if a != lost), legs=tuple(leg for leg in body.legs if leg != lost)), lost.name, (lost.name,)
+    return (
+        replace(
+            body, arms=tuple(a for a in body.arms if a != lost), legs=tuple(leg for leg in body.legs if leg != lost)
+        ),
+        lost.name,
+        (lost.name,),
+    )
 
 
 def detached_hand(body: BodyShape, rng: random.Random, amount: float) -> Faulty:
@@ -81,7 +89,11 @@ def long_bone(body: BodyShape, rng: random.Random, amount: float) -> Faulty:
 
 
 def _with_limb(body: BodyShape, old: Limb, new: Limb) -> BodyShape:
-    return replace(body, arms=tuple(new if a == old else a for a in body.arms), legs=tuple(new if leg == old else leg for leg in body.legs))
+    return replace(
+        body,
+        arms=tuple(new if a == old else a for a in body.arms),
+        legs=tuple(new if leg == old else leg for leg in body.legs),
+    )
 
 
 def _move_limb(limb: Limb, shift: complex, turn: float) -> Limb:
@@ -107,4 +119,12 @@ def _move_hand(hand: HandShape, shift: complex, pivot: complex, turn: float) -> 
     digits = tuple(replace(d, joints=tuple(move(j) for j in d.joints)) for d in hand.digits)
     creases = tuple((move(a), move(b), move(c)) for a, b, c in hand.creases)
     webs = tuple((move(a), move(b), r) for a, b, r in hand.webs)
-    return replace(hand, wrist=move(hand.wrist), along=hand.along * spin, palm=tuple(move(p) for p in hand.palm), digits=digits, creases=creases, webs=webs)
+    return replace(
+        hand,
+        wrist=move(hand.wrist),
+        along=hand.along * spin,
+        palm=tuple(move(p) for p in hand.palm),
+        digits=digits,
+        creases=creases,
+        webs=webs,
+    )

@@ -1,7 +1,7 @@
 """The hand as geometry: where palm, digits and nails are, for any side, view and gesture.
 
 Local frame: v runs from the wrist (0) to the middle fingertip (1), u towards the thumb. It knows no colours and no ink.
-Start at `make_hand`. Proportions are those of adult hands as drawn by textbooks (palm about half the length, middle
+Start reading at `make_hand`. Proportions are those of adult hands as drawn by textbooks (palm about half the length, middle
 finger longest, segments about 0.45 : 0.30 : 0.25); anatomy notes of the project list what a critic needs to see.
 """
 
@@ -124,8 +124,21 @@ _FOUR: dict[str, _Plan] = {
 }
 _SHARES = (0.45, 0.30, 0.25)
 _THUMB_SHARES = (0.55, 0.45)
-_PALM = (-0.12 + 0j, -0.20 + 0.12j, -0.205 + 0.44j, -0.10 + 0.51j, 0.05 + 0.525j, 0.195 + 0.48j, 0.215 + 0.26j, 0.13 + 0j)
-_CREASES = ((0.20 + 0.36j, 0.02 + 0.30j, -0.02 + 0.04j), (0.18 + 0.40j, 0.0 + 0.38j, -0.16 + 0.22j), (-0.19 + 0.34j, -0.05 + 0.33j, 0.08 + 0.47j))
+_PALM = (
+    -0.12 + 0j,
+    -0.20 + 0.12j,
+    -0.205 + 0.44j,
+    -0.10 + 0.51j,
+    0.05 + 0.525j,
+    0.195 + 0.48j,
+    0.215 + 0.26j,
+    0.13 + 0j,
+)
+_CREASES = (
+    (0.20 + 0.36j, 0.02 + 0.30j, -0.02 + 0.04j),
+    (0.18 + 0.40j, 0.0 + 0.38j, -0.16 + 0.22j),
+    (-0.19 + 0.34j, -0.05 + 0.33j, 0.08 + 0.47j),
+)
 
 
 def make_hand(spec: HandSpec, wrist: complex, along: complex, size: float) -> HandShape:
@@ -144,7 +157,9 @@ def make_hand(spec: HandSpec, wrist: complex, along: complex, size: float) -> Ha
             continue
         wobble = rng.uniform(-3.0, 3.0)
         local = _make_local(name, plans[name], spec, raised, wobble)
-        digits.append(replace(local, joints=tuple(place(j) for j in local.joints), radii=tuple(r * size for r in local.radii)))
+        digits.append(
+            replace(local, joints=tuple(place(j) for j in local.joints), radii=tuple(r * size for r in local.radii))
+        )
     creases = tuple((place(a), place(b), place(c)) for a, b, c in _CREASES) if spec.view == "palm" else ()
     return HandShape(spec, wrist, along, size, tuple(place(p) for p in _PALM), tuple(digits), creases)
 

@@ -1,7 +1,7 @@
 """Ink: draws shapes on a skia canvas and, beside it, which part each pixel belongs to.
 
 Scene units: the picture's height is 1, x grows right, y grows down; a point is a complex number. The style decides how
-a fill looks (`photo`: shaded and soft, `cartoon`: flat and outlined). It knows no bodies and no scenes. Start at `Ink`.
+a fill looks (`photo`: shaded and soft, `cartoon`: flat and outlined). It knows no bodies and no scenes. Start reading at `Ink`.
 """
 
 from __future__ import annotations
@@ -74,6 +74,7 @@ class Ink:
 
     @property
     def is_cartoon(self) -> bool:
+        """Tell whether fills are flat and outlined."""
         return self.style == "cartoon"
 
     def fill(

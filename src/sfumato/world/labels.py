@@ -1,4 +1,4 @@
-"""The attributes of a scene as flat labels, for readers and for measuring prompts. Start at `make_labels`."""
+"""The attributes of a scene as flat labels, for readers and for measuring prompts. Start reading at `make_labels`."""
 
 from __future__ import annotations
 
@@ -24,15 +24,20 @@ def make_labels(scene: Scene) -> Labels:
             "top": person.top.kind,
             "top_colour": person.top.colour,
         }
-        if scene.shot not in ("portrait",):
+        if scene.shot != "portrait":
             labels |= {"pose": person.pose}
         if scene.shot == "full":
             labels |= {"bottom": "dress" if person.top.kind == "dress" else person.bottom.kind}
-            if person.top.kind not in ("dress",):
+            if person.top.kind != "dress":
                 labels |= {"bottom_colour": person.bottom.colour}
     if len(scene.things) == 1:
         labels |= {"thing": scene.things[0].kind, "thing_colour": scene.things[0].colour}
     if scene.shot == "hand":
         spec = scene.hands[0].spec
-        labels |= {"gesture": spec.gesture, "digits": len(spec.raised()), "hand_side": spec.side, "hand_view": spec.view}
+        labels |= {
+            "gesture": spec.gesture,
+            "digits": len(spec.raised()),
+            "hand_side": spec.side,
+            "hand_view": spec.view,
+        }
     return labels

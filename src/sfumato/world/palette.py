@@ -1,7 +1,7 @@
 """Named colours of the world and the arithmetic on them.
 
 A colour is an (r, g, b) tuple of floats in [0, 1]. The names are the words of the captions; one name is
-one narrow family, so that a reader can tell them apart. Start at `CLOTHES`.
+one narrow family, so that a reader can tell them apart. Start reading at `CLOTHES`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A person as words: who they are, what they wear, what they do. Values only; `body` makes geometry of them."""
+"""A person as words: who they are, what they wear, what they do. Values only; `body` makes geometry of them.
+
+It knows no pictures. Start reading at `Person`.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ class Garment:
 
 
 @dataclass(frozen=True)
-class Exception_:
+class Difference:
     """A body that differs and is right: what (amputation, prosthesis, glove), which limb, at what level."""
 
     kind: str
@@ -47,7 +50,7 @@ class Person:
     held: str = ""
     held_colour: str = "red"
     arm_side: str = "right"
-    exception: Exception_ | None = None
+    exception: Difference | None = None
     wobble: int = 0
 
 
@@ -71,4 +74,4 @@ class HandView:
     centre: complex = 0.5 + 0.5j
     size: float = 0.72
     lean_deg: float = 0.0
-    exception: Exception_ | None = None
+    exception: Difference | None = None

@@ -1,6 +1,6 @@
 """Draws places behind a scene: meadow, beach, street, room, plain walls, and whole-picture textures.
 
-Start at `draw_place`. The horizon is a share of the picture's height from above.
+Start reading at `draw_place`. The horizon is a share of the picture's height from above.
 """
 
 from __future__ import annotations
@@ -85,14 +85,30 @@ def _meadow(stage: _Stage) -> None:
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     _draw_sky(stage, horizon + 0.06, clouds=rng.choice((0, 1, 2)))
     hill = mix(vary(GRASS, rng), SKY, 0.30)
-    crest = [complex(-0.05, horizon + 0.02), complex(ink.aspect * 0.25, horizon - rng.uniform(0.02, 0.09)), complex(ink.aspect * 0.6, horizon + 0.01), complex(ink.aspect * 0.85, horizon - rng.uniform(0.0, 0.07)), complex(ink.aspect + 0.05, horizon + 0.01)]
-    ink.fill(poly_path([*crest, complex(ink.aspect + 0.1, 1.1), complex(-0.1, 1.1)], 0.4), hill, stage.part("hills"), edge=False)
+    crest = [
+        complex(-0.05, horizon + 0.02),
+        complex(ink.aspect * 0.25, horizon - rng.uniform(0.02, 0.09)),
+        complex(ink.aspect * 0.6, horizon + 0.01),
+        complex(ink.aspect * 0.85, horizon - rng.uniform(0.0, 0.07)),
+        complex(ink.aspect + 0.05, horizon + 0.01),
+    ]
+    ink.fill(
+        poly_path([*crest, complex(ink.aspect + 0.1, 1.1), complex(-0.1, 1.1)], 0.4),
+        hill,
+        stage.part("hills"),
+        edge=False,
+    )
     ground = stage.band(horizon + 0.03, 1.01, vary(GRASS, rng), "grass")
     ink.texture(ground, 0.16, 0.80)
     for _ in range(rng.choice((0, 0, 6))):
         spot = complex(rng.uniform(0, ink.aspect), rng.uniform(horizon + 0.1, 1.0))
         size = 0.008 + 0.012 * (spot.imag - horizon)
-        ink.fill(oval_path(spot, size, size), rng.choice(((0.98, 0.95, 0.5), (0.97, 0.97, 0.97), (0.92, 0.45, 0.45))), None, edge=False)
+        ink.fill(
+            oval_path(spot, size, size),
+            rng.choice(((0.98, 0.95, 0.5), (0.97, 0.97, 0.97), (0.92, 0.45, 0.45))),
+            None,
+            edge=False,
+        )
 
 
 def _beach(stage: _Stage) -> None:
@@ -137,7 +153,9 @@ def _room(stage: _Stage) -> None:
     stage.band(-0.01, horizon, wall, "wall")
     x = ink.aspect * rng.choice((0.18, 0.80))
     ink.fill(box_path(x - 0.14, 0.08, x + 0.14, 0.36), (0.96, 0.96, 0.94), stage.part("window"))
-    ink.fill(box_path(x - 0.12, 0.10, x + 0.12, 0.34), (0.66, 0.84, 0.96), stage.part("window"), shade="down", edge=False)
+    ink.fill(
+        box_path(x - 0.12, 0.10, x + 0.12, 0.34), (0.66, 0.84, 0.96), stage.part("window"), shade="down", edge=False
+    )
     ink.line((complex(x, 0.09), complex(x, 0.35)), (0.96, 0.96, 0.94), 0.014)
     ink.line((complex(x - 0.13, 0.22), complex(x + 0.13, 0.22)), (0.96, 0.96, 0.94), 0.014)
     floor = stage.band(horizon, 1.01, (0.62, 0.44, 0.28), "floor")

@@ -1,4 +1,4 @@
-"""A scene as values: what is in the picture and where, before anything is drawn. Start at `Scene`."""
+"""A scene as values: what is in the picture and where, before anything is drawn. Start reading at `Scene`."""
 
 from __future__ import annotations
 

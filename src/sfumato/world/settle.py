@@ -1,4 +1,4 @@
-"""Settles the state of each digit after drawing: what was planned against what can be seen. Start at `settle_states`."""
+"""Settles the state of each digit after drawing: what was planned against what can be seen. Start reading at `settle_states`."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def settle_states(truth: Truth) -> Truth:
     for path, known in facts.items():
         if "area" not in known:
             continue
-        expected = cast(float, known.pop("area")) * height * height
-        x, y = cast(tuple[float, float], known["tip"])
+        expected = cast("float", known.pop("area")) * height * height
+        x, y = cast("tuple[float, float]", known["tip"])
         seen = sum(int(counts[i]) for i, name in enumerate(truth.paths) if name.startswith(path + "/"))
         known["expected_px"] = round(expected, 1)
         if not (0.0 <= x < width / height and 0.0 <= y < 1.0):

@@ -1,4 +1,4 @@
-"""The geometry of a scene between planning and drawing, and the faults planted in it. Start at `make_shapes`."""
+"""The geometry of a scene between planning and drawing, and the faults planted in it. Start reading at `make_shapes`."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ class Fault:
     amount: float
 
     def to_json(self) -> dict[str, object]:
+        """Return the fault as plain values."""
         return {"kind": self.kind, "where": self.where, "parts": list(self.parts), "amount": round(self.amount, 4)}
 
 

@@ -1,4 +1,4 @@
-"""The endless stream of samples: a seed in; picture, caption, labels and truth out. Start at `make_sample`.
+"""The endless stream of samples: a seed in; picture, caption, labels and truth out. Start reading at `make_sample`.
 
 The same seed, size and version give the same bytes. The truth is drawn beside the picture, with the same paths.
 """
@@ -76,7 +76,9 @@ def make_sample(seed: int, *, size: int = 128, mix: str = "mini", wish: Wish | N
     return Sample(image, caption, captions, make_labels(scene), scene, truth, shapes.faults)
 
 
-def draw_scene(scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool) -> tuple[NDArray[np.uint8], Truth | None]:
+def draw_scene(
+    scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool
+) -> tuple[NDArray[np.uint8], Truth | None]:
     """Draw a scene at a height in pixels: uint8 [H, W, 3] and, if wanted, its truth."""
     ink = Ink(round(height_px * scene.aspect), height_px, scene.style, with_ids=with_truth)
     tree = PartTree()
@@ -117,9 +119,15 @@ def _draw_hand_view(ink: Ink, tree: PartTree, what: tuple[HandView, HandShape], 
     ink.tube(forearm, skin, tree.add(f"{path}_arm/lower", colour=skin))
     draw_hand(ink, tree, hand, skin, path)
     # The skin of the wrist runs into the palm without a line.
-    ink.tube((wrist - along * size * 0.05, wrist + along * size * 0.05, 0.120 * size, 0.110 * size), skin, None, edge=False)
-    ink.mark(tube_path(wrist + along * size * 0.02, wrist + along * size * 0.06, 0.110 * size, 0.110 * size), tree.add(f"{path}/palm"))
+    ink.tube(
+        (wrist - along * size * 0.05, wrist + along * size * 0.05, 0.120 * size, 0.110 * size), skin, None, edge=False
+    )
+    ink.mark(
+        tube_path(wrist + along * size * 0.02, wrist + along * size * 0.06, 0.110 * size, 0.110 * size),
+        tree.add(f"{path}/palm"),
+    )
     sleeve = CLOTHES[view.sleeve]
     start = wrist - along * size * 0.22
-    ink.tube((start, start - along * size, 0.185 * size, 0.23 * size), sleeve, tree.add(f"{path}_arm/sleeve", colour=sleeve))
-
+    ink.tube(
+        (start, start - along * size, 0.185 * size, 0.23 * size), sleeve, tree.add(f"{path}_arm/sleeve", colour=sleeve)
+    )

@@ -1,4 +1,4 @@
-"""Draws things: house, tree, car, watch, lamp, dog, cup, and what people hold. Start at `draw_thing`.
+"""Draws things: house, tree, car, watch, lamp, dog, cup, and what people hold. Start reading at `draw_thing`.
 
 A thing stands at `foot` (the middle of its lower edge) with a height in scene units. It knows nothing of scenes.
 """
@@ -40,16 +40,29 @@ class _Pen:
     def at(self, x: float, y: float) -> complex:
         return self.thing.foot + self.thing.height * complex(x, -y)
 
-    def poly(self, points: tuple[tuple[float, float], ...], colour: Colour, name: str, *, shade: str = "side", round_by: float = 0.0) -> None:
-        self.ink.fill(poly_path([self.at(x, y) for x, y in points], round_by), colour, self.part(name, colour), shade=shade)
+    def poly(
+        self,
+        points: tuple[tuple[float, float], ...],
+        colour: Colour,
+        name: str,
+        *,
+        shade: str = "side",
+        round_by: float = 0.0,
+    ) -> None:
+        self.ink.fill(
+            poly_path([self.at(x, y) for x, y in points], round_by), colour, self.part(name, colour), shade=shade
+        )
 
-    def box(self, left: float, low: float, right: float, high: float, colour: Colour, name: str, *, shade: str = "side") -> None:
+    def box(self, sides: tuple[float, float, float, float], colour: Colour, name: str, *, shade: str = "side") -> None:
+        left, low, right, high = sides
         a, b = self.at(left, high), self.at(right, low)
         self.ink.fill(box_path(a.real, a.imag, b.real, b.imag), colour, self.part(name, colour), shade=shade)
 
-    def oval(self, x: float, y: float, rx: float, ry: float, colour: Colour, name: str, *, shade: str = "round") -> None:
-        h = self.thing.height
-        self.ink.fill(oval_path(self.at(x, y), rx * h, ry * h), colour, self.part(name, colour), shade=shade)
+    def oval(
+        self, at: tuple[float, float], radii: tuple[float, float], colour: Colour, name: str, *, shade: str = "round"
+    ) -> None:
+        rx, ry = radii[0] * self.thing.height, radii[1] * self.thing.height
+        self.ink.fill(oval_path(self.at(*at), rx, ry), colour, self.part(name, colour), shade=shade)
 
     def line(self, points: tuple[tuple[float, float], ...], colour: Colour, width: float, name: str) -> None:
         self.ink.line([self.at(x, y) for x, y in points], colour, width * self.thing.height, self.part(name, colour))
@@ -81,89 +94,111 @@ def colour_of(thing: Thing) -> Colour:
 
 def _draw_house(pen: _Pen, colour: Colour) -> None:
     roof = (0.45, 0.20, 0.16) if pen.thing.colour not in ("red", "orange") else (0.30, 0.30, 0.34)
-    pen.box(0.24, 0.72, 0.36, 1.02, darken(roof, 0.2), "chimney")
-    pen.box(-0.52, 0.0, 0.52, 0.60, colour, "wall")
+    pen.box((0.24, 0.72, 0.36, 1.02), darken(roof, 0.2), "chimney")
+    pen.box((-0.52, 0.0, 0.52, 0.60), colour, "wall")
     pen.poly(((-0.64, 0.58), (0.64, 0.58), (0.40, 1.0), (-0.40, 1.0)), roof, "roof", shade="down")
-    pen.box(-0.10, 0.0, 0.10, 0.34, WOOD, "door")
+    pen.box((-0.10, 0.0, 0.10, 0.34), WOOD, "door")
     for i, x in enumerate((-0.34, 0.34), 1):
-        pen.box(x - 0.11, 0.20, x + 0.11, 0.44, (0.96, 0.96, 0.94), f"window{i}/frame", shade="flat")
-        pen.box(x - 0.085, 0.225, x + 0.085, 0.415, GLASS, f"window{i}", shade="down")
+        pen.box((x - 0.11, 0.20, x + 0.11, 0.44), (0.96, 0.96, 0.94), f"window{i}/frame", shade="flat")
+        pen.box((x - 0.085, 0.225, x + 0.085, 0.415), GLASS, f"window{i}", shade="down")
         pen.line(((x, 0.21), (x, 0.43)), (0.96, 0.96, 0.94), 0.022, f"window{i}/frame")
 
 
 def _draw_tree(pen: _Pen, colour: Colour) -> None:
     pen.poly(((-0.07, 0.0), (0.07, 0.0), (0.045, 0.5), (-0.045, 0.5)), WOOD, "trunk")
-    for x, y, r in ((-0.20, 0.55, 0.20), (0.20, 0.55, 0.20), (0.0, 0.60, 0.26), (-0.12, 0.76, 0.19), (0.13, 0.76, 0.19), (0.0, 0.86, 0.15)):
-        pen.oval(x, y, r, r * 0.95, colour, "crown")
-    pen.ink.texture(oval_path(pen.at(0, 0.68), 0.36 * pen.thing.height, 0.30 * pen.thing.height), 0.18, 1.0 * pen.thing.height)
+    for x, y, r in (
+        (-0.20, 0.55, 0.20),
+        (0.20, 0.55, 0.20),
+        (0.0, 0.60, 0.26),
+        (-0.12, 0.76, 0.19),
+        (0.13, 0.76, 0.19),
+        (0.0, 0.86, 0.15),
+    ):
+        pen.oval((x, y), (r, r * 0.95), colour, "crown")
+    pen.ink.texture(
+        oval_path(pen.at(0, 0.68), 0.36 * pen.thing.height, 0.30 * pen.thing.height), 0.18, 1.0 * pen.thing.height
+    )
 
 
 def _draw_car(pen: _Pen, colour: Colour) -> None:
     pen.poly(((-0.62, 0.52), (-0.38, 0.98), (0.34, 0.98), (0.66, 0.52)), colour, "cabin", shade="down", round_by=0.12)
     pen.poly(((-0.50, 0.56), (-0.32, 0.88), (-0.04, 0.88), (-0.04, 0.56)), GLASS, "window1", shade="down")
     pen.poly(((0.02, 0.56), (0.02, 0.88), (0.28, 0.88), (0.52, 0.56)), GLASS, "window2", shade="down")
-    pen.poly(((-1.12, 0.20), (-1.10, 0.50), (-0.66, 0.60), (0.70, 0.60), (1.12, 0.48), (1.14, 0.20)), colour, "body", shade="down", round_by=0.2)
-    pen.oval(1.04, 0.40, 0.07, 0.06, (0.98, 0.93, 0.65), "light")
+    pen.poly(
+        ((-1.12, 0.20), (-1.10, 0.50), (-0.66, 0.60), (0.70, 0.60), (1.12, 0.48), (1.14, 0.20)),
+        colour,
+        "body",
+        shade="down",
+        round_by=0.2,
+    )
+    pen.oval((1.04, 0.40), (0.07, 0.06), (0.98, 0.93, 0.65), "light")
     for i, x in enumerate((-0.66, 0.66), 1):
-        pen.oval(x, 0.19, 0.21, 0.21, (0.10, 0.10, 0.11), f"wheel{i}")
-        pen.oval(x, 0.19, 0.10, 0.10, METAL, f"wheel{i}/hub")
+        pen.oval((x, 0.19), (0.21, 0.21), (0.10, 0.10, 0.11), f"wheel{i}")
+        pen.oval((x, 0.19), (0.10, 0.10), METAL, f"wheel{i}/hub")
 
 
 def _draw_watch(pen: _Pen, colour: Colour) -> None:
     pen.poly(((-0.17, 0.0), (0.17, 0.0), (0.20, 0.5), (0.17, 1.0), (-0.17, 1.0), (-0.20, 0.5)), colour, "strap")
-    pen.oval(0.0, 0.5, 0.33, 0.33, METAL, "case")
-    pen.box(0.32, 0.46, 0.38, 0.54, METAL, "crown")
-    pen.oval(0.0, 0.5, 0.27, 0.27, (0.97, 0.97, 0.95), "face", shade="flat")
+    pen.oval((0.0, 0.5), (0.33, 0.33), METAL, "case")
+    pen.box((0.32, 0.46, 0.38, 0.54), METAL, "crown")
+    pen.oval((0.0, 0.5), (0.27, 0.27), (0.97, 0.97, 0.95), "face", shade="flat")
     for hour in range(12):
         turn = cmath.rect(1.0, math.pi * hour / 6)
-        pen.line(((0.215 * turn.real, 0.5 + 0.215 * turn.imag), (0.245 * turn.real, 0.5 + 0.245 * turn.imag)), (0.1, 0.1, 0.1), 0.02, "face")
+        pen.line(
+            ((0.215 * turn.real, 0.5 + 0.215 * turn.imag), (0.245 * turn.real, 0.5 + 0.245 * turn.imag)),
+            (0.1, 0.1, 0.1),
+            0.02,
+            "face",
+        )
     pen.line(((0.0, 0.5), (0.09, 0.60)), (0.08, 0.08, 0.08), 0.034, "hour_hand")
     pen.line(((0.0, 0.5), (-0.06, 0.69)), (0.08, 0.08, 0.08), 0.024, "minute_hand")
 
 
 def _draw_lamp(pen: _Pen, colour: Colour) -> None:
-    pen.oval(0.0, 0.03, 0.20, 0.045, METAL, "base")
+    pen.oval((0.0, 0.03), (0.20, 0.045), METAL, "base")
     pen.poly(((-0.025, 0.03), (0.025, 0.03), (0.025, 0.6), (-0.025, 0.6)), METAL, "stem")
-    pen.oval(0.0, 0.57, 0.07, 0.07, (1.0, 0.95, 0.70), "bulb")
+    pen.oval((0.0, 0.57), (0.07, 0.07), (1.0, 0.95, 0.70), "bulb")
     pen.poly(((-0.34, 0.56), (0.34, 0.56), (0.18, 1.0), (-0.18, 1.0)), colour, "shade")
 
 
 def _draw_dog(pen: _Pen, colour: Colour) -> None:
     pen.line(((-0.52, 0.58), (-0.70, 0.70), (-0.72, 0.90)), colour, 0.09, "tail")
     for i, x in enumerate((-0.42, -0.28, 0.24, 0.38), 1):
-        pen.box(x - 0.055, 0.0, x + 0.055, 0.42, darken(colour, 0.15 if i in (2, 3) else 0.0), f"leg{i}")
-    pen.oval(0.0, 0.50, 0.56, 0.22, colour, "body")
+        pen.box((x - 0.055, 0.0, x + 0.055, 0.42), darken(colour, 0.15 if i in (2, 3) else 0.0), f"leg{i}")
+    pen.oval((0.0, 0.50), (0.56, 0.22), colour, "body")
     pen.poly(((0.30, 0.48), (0.52, 0.44), (0.62, 0.78), (0.40, 0.82)), colour, "neck", round_by=0.2)
-    pen.oval(0.58, 0.80, 0.20, 0.17, colour, "head")
-    pen.oval(0.75, 0.74, 0.13, 0.085, lighten(colour, 0.12), "muzzle")
-    pen.oval(0.85, 0.77, 0.04, 0.035, (0.05, 0.05, 0.05), "nose")
-    pen.oval(0.62, 0.84, 0.033, 0.033, (0.03, 0.03, 0.03), "eye")
-    pen.oval(0.45, 0.80, 0.075, 0.15, darken(colour, 0.35), "ear")
+    pen.oval((0.58, 0.80), (0.20, 0.17), colour, "head")
+    pen.oval((0.75, 0.74), (0.13, 0.085), lighten(colour, 0.12), "muzzle")
+    pen.oval((0.85, 0.77), (0.04, 0.035), (0.05, 0.05, 0.05), "nose")
+    pen.oval((0.62, 0.84), (0.033, 0.033), (0.03, 0.03, 0.03), "eye")
+    pen.oval((0.45, 0.80), (0.075, 0.15), darken(colour, 0.35), "ear")
 
 
 def _draw_cup(pen: _Pen, colour: Colour) -> None:
     ring = tuple((0.42 + 0.20 * math.cos(a * math.pi / 8), 0.50 + 0.24 * math.sin(a * math.pi / 8)) for a in range(17))
     pen.line(ring, darken(colour, 0.12), 0.085, "handle")
     pen.poly(((-0.33, 0.02), (0.33, 0.02), (0.42, 0.92), (-0.42, 0.92)), colour, "body", round_by=0.06)
-    pen.oval(0.0, 0.92, 0.42, 0.085, lighten(colour, 0.3), "rim", shade="flat")
-    pen.oval(0.0, 0.915, 0.35, 0.06, (0.30, 0.17, 0.09), "drink", shade="flat")
+    pen.oval((0.0, 0.92), (0.42, 0.085), lighten(colour, 0.3), "rim", shade="flat")
+    pen.oval((0.0, 0.915), (0.35, 0.06), (0.30, 0.17, 0.09), "drink", shade="flat")
 
 
 def _draw_ball(pen: _Pen, colour: Colour) -> None:
-    pen.oval(0.0, 0.5, 0.5, 0.5, colour, "ball")
+    pen.oval((0.0, 0.5), (0.5, 0.5), colour, "ball")
 
 
 def _draw_balloon(pen: _Pen, colour: Colour) -> None:
     pen.line(((0.0, 0.0), (0.03, 0.3), (0.0, 0.6)), (0.3, 0.3, 0.3), 0.015, "string")
-    pen.oval(0.0, 0.80, 0.19, 0.22, colour, "balloon")
+    pen.oval((0.0, 0.80), (0.19, 0.22), colour, "balloon")
 
 
 def _draw_flower(pen: _Pen, colour: Colour) -> None:
     pen.line(((0.0, 0.0), (0.0, 0.75)), (0.16, 0.45, 0.16), 0.06, "stem")
     for k in range(6):
         turn = cmath.rect(0.17, k * math.pi / 3)
-        pen.oval(turn.real, 0.78 + turn.imag, 0.12, 0.12, colour, "petals")
-    pen.oval(0.0, 0.78, 0.10, 0.10, (0.95, 0.78, 0.15) if pen.thing.colour != "yellow" else (0.45, 0.27, 0.12), "heart")
+        pen.oval((turn.real, 0.78 + turn.imag), (0.12, 0.12), colour, "petals")
+    pen.oval(
+        (0.0, 0.78), (0.10, 0.10), (0.95, 0.78, 0.15) if pen.thing.colour != "yellow" else (0.45, 0.27, 0.12), "heart"
+    )
 
 
 _DRAW: dict[str, Callable[[_Pen, Colour], None]] = {

@@ -1,7 +1,7 @@
 """Truth: the tree of parts of a drawn picture, with masks, boxes and states at the drawn size.
 
 A part is named by its path, such as `person1/arm_left/hand/index/segment2`. Its mask is the union of its own visible
-pixels and those of everything below it. It knows nothing of drawing. Start at `Truth`.
+pixels and those of everything below it. It knows nothing of drawing. Start reading at `Truth`.
 """
 
 from __future__ import annotations

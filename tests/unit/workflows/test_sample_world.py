@@ -22,7 +22,9 @@ def test_files_agree_with_each_other(tmp_path: Path) -> None:
         with Image.open(tmp_path / str(record["parts"])) as parts:
             ids = np.asarray(parts)
         picture = load_picture(tmp_path / str(record["picture"]))
-        assert picture.size == (96, 96) and ids.shape == (96, 96) and ids.dtype == np.uint16
+        assert picture.size == (96, 96)
+        assert ids.shape == (96, 96)
+        assert ids.dtype == np.uint16
         for name, part in told["truth"]["parts"].items():
             assert int((ids == part["id"]).sum()) == part["own_px"] or part["id"] == 0
             mask = tmp_path / f"{record['seed']:08d}_masks" / f"{name.replace('/', '.')}.png"

@@ -36,7 +36,8 @@ def test_a_fault_changes_pixels_and_is_told(kind: str) -> None:
         fault = wrong.faults[0]
         assert fault.kind == kind
         assert not np.array_equal(right.image, wrong.image)
-        assert wrong.truth is not None and wrong.truth.facts[fault.where]["fault"] == kind
+        assert wrong.truth is not None
+        assert wrong.truth.facts[fault.where]["fault"] == kind
         assert wrong.captions == right.captions
 
 
@@ -49,7 +50,8 @@ def test_hand_faults_change_the_digits_as_named() -> None:
     for right, wrong in _faulty("split_digit"):
         assert _digits(wrong) - _digits(right) == {"hand1/split1"}
     for _, wrong in _faulty("fused_digits"):
-        assert wrong.truth is not None and wrong.truth.mask("hand1/web").any()
+        assert wrong.truth is not None
+        assert wrong.truth.mask("hand1/web").any()
 
 
 def test_fusion_grows_with_its_amount() -> None:
@@ -64,16 +66,20 @@ def test_fusion_grows_with_its_amount() -> None:
 
 def test_limb_faults_change_the_limbs_as_named() -> None:
     for _, wrong in _faulty("third_arm"):
-        assert wrong.truth is not None and wrong.truth.mask("person1/arm_extra").any()
+        assert wrong.truth is not None
+        assert wrong.truth.mask("person1/arm_extra").any()
     for _, wrong in _faulty("third_leg"):
-        assert wrong.truth is not None and wrong.truth.mask("person1/leg_extra").any()
+        assert wrong.truth is not None
+        assert wrong.truth.mask("person1/leg_extra").any()
     for _, wrong in _faulty("missing_limb"):
-        assert wrong.truth is not None and not wrong.truth.mask(f"person1/{wrong.faults[0].parts[0]}").any()
+        assert wrong.truth is not None
+        assert not wrong.truth.mask(f"person1/{wrong.faults[0].parts[0]}").any()
     for _, wrong in _faulty("detached_hand"):
         assert _gap_px(wrong) >= 2
     for right, wrong in _faulty("long_bone"):
         part = f"person1/{wrong.faults[0].parts[0]}"
-        assert right.truth is not None and wrong.truth is not None
+        assert right.truth is not None
+        assert wrong.truth is not None
         assert wrong.truth.mask(part).sum() > 1.1 * right.truth.mask(part).sum() or _cut_off(wrong, part)
 
 
@@ -96,9 +102,11 @@ def _cut_off(sample: Sample, part: str) -> bool:
 
 def test_swapped_hands_turn_the_thumbs() -> None:
     for right, wrong in _faulty("swapped_hands", 3):
-        assert right.truth is not None and wrong.truth is not None
+        assert right.truth is not None
+        assert wrong.truth is not None
         hand = "person1/arm_left/hand"
-        assert right.truth.facts[hand]["side"] == "left" and wrong.truth.facts[hand]["side"] == "right"
+        assert right.truth.facts[hand]["side"] == "left"
+        assert wrong.truth.facts[hand]["side"] == "right"
 
 
 def test_exceptions_are_never_faults() -> None:

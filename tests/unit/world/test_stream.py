@@ -37,7 +37,8 @@ def test_every_shot_in_every_style(shot: str, style: str) -> None:
     sample = make_sample(5, size=96, wish=Wish(shot=shot, style=style, with_truth=True))
     assert sample.image.shape == (96, 96, 3)
     assert sample.image.std() > 3
-    assert sample.labels["shot"] == shot and sample.labels["style"] == style
+    assert sample.labels["shot"] == shot
+    assert sample.labels["style"] == style
 
 
 def test_a_larger_drawing_is_the_same_picture() -> None:

@@ -17,7 +17,9 @@ def _told(seed: int, shot: str = "", **wishes: object) -> Sample:
 def _ramp(colour: tuple[float, float, float]) -> np.ndarray:
     """Return the shades a part's colour may take: darkened to 45 %, lightened by up to 40 %."""
     base = np.array(colour)
-    return np.stack([base * (1 - t) for t in np.linspace(0, 0.55, 12)] + [base + (1 - base) * t for t in np.linspace(0, 0.4, 9)])
+    return np.stack(
+        [base * (1 - t) for t in np.linspace(0, 0.55, 12)] + [base + (1 - base) * t for t in np.linspace(0, 0.4, 9)]
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -57,7 +59,11 @@ def test_eyes_lie_in_the_head_and_digits_on_the_hand(seed: int) -> None:
     assert head
     for side in ("left", "right"):
         eye = truth.box(f"person1/head/eye_{side}")
-        assert eye and head[0] < eye[0] and eye[2] < head[2] and head[1] < eye[1] and eye[3] < head[3]
+        assert eye
+        assert head[0] < eye[0]
+        assert eye[2] < head[2]
+        assert head[1] < eye[1]
+        assert eye[3] < head[3]
     hand = _told(seed, "hand").truth
     assert hand is not None
     palm = _grown(hand.mask("hand1/palm"), 4)
@@ -93,12 +99,15 @@ def test_counts_are_what_the_captions_say() -> None:
             if shown and "amputated" not in caption:
                 hands += 1
                 assert _NUMBERS[shown[1]] == _raised(sample), caption
-    assert people > 100 and hands > 100
+    assert people > 100
+    assert hands > 100
 
 
 def _raised(sample: Sample) -> int:
     assert sample.truth is not None
-    digits = [n for n, f in sample.truth.facts.items() if n.count("/") == 1 and n.startswith("hand1/") and "expected_px" in f]
+    digits = [
+        n for n, f in sample.truth.facts.items() if n.count("/") == 1 and n.startswith("hand1/") and "expected_px" in f
+    ]
     return sum(sample.truth.state(name) != "folded" for name in digits)
 
 
@@ -116,7 +125,8 @@ def test_an_amputated_finger_is_absent_and_an_exception() -> None:
         sample = make_sample(seed, size=16, wish=Wish(shot="hand", with_truth=True))
         exception = sample.scene.hands[0].exception
         if exception and exception.kind == "amputation":
-            assert sample.truth is not None and sample.truth.state(f"hand1/{exception.limb}") == "absent"
+            assert sample.truth is not None
+            assert sample.truth.state(f"hand1/{exception.limb}") == "absent"
             assert sample.truth.facts["hand1"]["exception"] == "amputation"
             assert f"amputated {exception.limb} finger" in sample.captions[0]
             return
@@ -129,6 +139,7 @@ def test_truth_as_json_is_complete_and_plain() -> None:
     truth = _told(4).truth
     assert truth is not None
     told = json.loads(json.dumps(truth.to_json()))
-    assert told["width_px"] == SIZE and told["parts"]
+    assert told["width_px"] == SIZE
+    assert told["parts"]
     for name, part in told["parts"].items():
         assert (part["box"] is None) == (not truth.mask(name).any())
