@@ -12,20 +12,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
 from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.prompt import Span
 from sfumato.models.text_chunks import Chunk, Piece, cut_chunks, frame_chunk, frame_weights
 from sfumato.models.text_concepts import ConceptTable, fold_name
 
-if TYPE_CHECKING:
-    from sfumato.core.prompt import Span
-
-Segments = Sequence[Sequence["Span"]]
+Segments = Sequence[Sequence[Span]]
 
 # A ratio of means beyond this comes from means near zero, not from the weights; see `restore_mean`.
 LARGEST_MEAN_GAIN = 10.0
@@ -138,7 +135,8 @@ class TextTower:
 
     def replace_concepts(self, concepts: Sequence[Concept]) -> None:
         """Put exactly these concepts in force; the encoder's own rows keep their bits."""
-        with torch.no_grad():
+        # Not inference tensors, whoever calls: a concept may be trained on.
+        with torch.inference_mode(mode=False), torch.no_grad():
             old = self.embedding.weight
             own = old[: self._own_rows]
             added = [concept.vectors.to(old.device, old.dtype) for concept in concepts]
