@@ -1,0 +1,161 @@
+"""The networks of `mini`: the parts of SD 1.x at a size two CPU cores can train.
+
+It builds fresh networks from diffusers and transformers classes and writes them as a diffusers
+folder. It knows no training and no world. Start reading at `make_mini_unet` and `save_mini`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from diffusers.models.attention_processor import AttnProcessor
+from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from torch import nn
+
+LATENT_CHANNELS = 4
+LATENT_CELLS = 16
+CONTEXT_WIDTH = 256
+TEXT_TOKENS = 77
+
+
+@dataclass(frozen=True)
+class MiniParts:
+    """Hold the parts of the pipeline, trained."""
+
+    vae: AutoencoderTiny
+    text: CLIPTextModel
+    tokenizer: CLIPTokenizer
+    unet: UNet2DConditionModel
+
+
+def make_mini_autoencoder(channels: int = 32) -> AutoencoderTiny:
+    """Make the f8 autoencoder without residual blocks at full resolution.
+
+    At 128 px those blocks are half of the cost; leaving them out doubles the pictures per second.
+    Without GroupNorm, tiles with a halo of the receptive field equal the whole exactly.
+    """
+    widths = (channels,) * 4
+    return AutoencoderTiny(
+        encoder_block_out_channels=widths,
+        decoder_block_out_channels=widths,
+        num_encoder_blocks=(0, 2, 3, 3),
+        num_decoder_blocks=(3, 3, 2, 0),
+        latent_channels=LATENT_CHANNELS,
+        scaling_factor=1.0,
+    )
+
+
+def make_mini_unet(widths: tuple[int, ...] = (96, 160, 256)) -> UNet2DConditionModel:
+    """Make the denoiser: attention on 8x8 and 4x4 cells only, where it is cheap.
+
+    Plain matmul attention: the backward pass of the fused CPU kernel takes half of a step.
+    """
+    unet = UNet2DConditionModel(
+        sample_size=LATENT_CELLS,
+        in_channels=LATENT_CHANNELS,
+        out_channels=LATENT_CHANNELS,
+        block_out_channels=widths,
+        layers_per_block=1,
+        down_block_types=("DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
+        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D", "UpBlock2D"),
+        cross_attention_dim=CONTEXT_WIDTH,
+        attention_head_dim=4,
+        norm_num_groups=16,
+    )
+    use_plain_attention(unet)
+    return unet
+
+
+def use_plain_attention(unet: nn.Module) -> None:
+    """Swap the fused attention for matmul and softmax, for training on a CPU."""
+    unet.set_attn_processor(AttnProcessor())  # pyright: ignore[reportCallIssue]
+
+
+def make_mini_text_encoder(vocabulary: int, *, start: int, end: int) -> CLIPTextModel:
+    """Make the text encoder for a vocabulary of so many tokens with these special ids."""
+    config = CLIPTextConfig(
+        vocab_size=vocabulary,
+        hidden_size=CONTEXT_WIDTH,
+        intermediate_size=4 * CONTEXT_WIDTH,
+        projection_dim=CONTEXT_WIDTH,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        max_position_embeddings=TEXT_TOKENS,
+        hidden_act="quick_gelu",
+        bos_token_id=start,
+        eos_token_id=end,
+        pad_token_id=end,
+    )
+    # Eager attention: the fused kernel's backward pass is the slow one on a CPU.
+    config._attn_implementation = "eager"  # pyright: ignore[reportPrivateUsage]
+    return CLIPTextModel(config)
+
+
+def load_mini_autoencoder(folder: Path) -> AutoencoderTiny:
+    """Open an autoencoder that training saved."""
+    return AutoencoderTiny.from_pretrained(folder, torch_dtype=torch.float32).eval()
+
+
+def load_mini_tokenizer(folder: Path) -> CLIPTokenizer:
+    """Open the tokenizer that training saved."""
+    return CLIPTokenizer.from_pretrained(folder)
+
+
+def open_mini_part(folder: Path | None, part: str) -> Any:
+    """Open `unet` or `text_encoder` of a diffusers folder in float32 to train it on, or return None without one."""
+    if folder is None:
+        return None
+    if part == "unet":
+        unet = UNet2DConditionModel.from_pretrained(folder, subfolder=part, torch_dtype=torch.float32)
+        use_plain_attention(unet)
+        return unet
+    return CLIPTextModel.from_pretrained(folder / part, dtype=torch.float32, attn_implementation="eager")
+
+
+def make_mini_scorer(vocabulary: int, *, start: int, end: int) -> CLIPModel:
+    """Make the small pair of towers that scores pictures against captions: about 1.7 M parameters."""
+    text = {
+        "vocab_size": vocabulary, "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4,
+        "max_position_embeddings": TEXT_TOKENS, "bos_token_id": start, "eos_token_id": end, "pad_token_id": end,
+    }  # fmt: skip
+    vision = {
+        "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 5, "num_attention_heads": 4,
+        "image_size": LATENT_CELLS * 8, "patch_size": 16,
+    }  # fmt: skip
+    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=128, attn_implementation="eager")
+    return CLIPModel(config)
+
+
+def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> None:
+    """Write a diffusers folder in float16: what `StableDiffusionPipeline.from_pretrained` opens.
+
+    `extras` are saved beside the pipeline's parts, each in its own subfolder.
+    """
+    # clip_sample's default, True, would travel into DDIM through `from_config` and cut latents at 1.
+    scheduler = DDIMScheduler(
+        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
+        prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="leading",
+    )  # fmt: skip
+    pipeline = StableDiffusionPipeline(
+        vae=parts.vae, text_encoder=parts.text, tokenizer=parts.tokenizer, unet=parts.unet, scheduler=scheduler,
+        safety_checker=None, feature_extractor=None, requires_safety_checker=False,  # pyright: ignore[reportArgumentType]
+    )  # fmt: skip
+    pipeline.to(torch.float16)
+    pipeline.save_pretrained(folder)
+    for name, network in extras.items():
+        network.half().save_pretrained(folder / name)  # pyright: ignore[reportCallIssue]
+    shutil.rmtree(folder / "tokenizer")
+    shutil.copytree(parts.tokenizer.name_or_path, folder / "tokenizer")
+
+
+def load_mini_scorer(folder: Path) -> CLIPModel:
+    """Open a scorer that training saved."""
+    return CLIPModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()

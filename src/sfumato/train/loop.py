@@ -1,0 +1,252 @@
+"""The loop: step, average, measure, draw, save, resume.
+
+One function trains every network of the project. All randomness of step k comes from generators
+seeded with (seed, k, lane), so a resumed run repeats an unbroken one bit for bit. It knows no
+pictures and no file formats beyond its own. Start reading at `run_training`.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+import signal
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import torch
+
+from sfumato.core.errors import ModelError
+from sfumato.train.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from sfumato.train.ema import Average
+from sfumato.train.lanes import Lanes, choose_lanes
+from sfumato.train.optimiser import Optimiser, clip_gradients
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from sfumato.train.task import Budget, Recipe, Task
+
+# A broken step (loss not finite) is skipped; this many in a row is a broken run.
+BROKEN_STEPS_ALLOWED = 20
+# Spreads (seed, step, lane) over 63 bits; any large odd numbers do.
+SEED_STRIDES = (1_000_003, 7_919)
+
+
+@dataclass
+class TrainingResult:
+    """Say how far a run came and what it measured last."""
+
+    step: int
+    elapsed_s: float
+    pictures: int
+    losses: dict[str, float] = field(default_factory=dict)
+    validation: dict[str, float] = field(default_factory=dict)
+    stopped: bool = False
+
+
+def run_training(
+    task: Task,
+    recipe: Recipe,
+    budget: Budget,
+    folder: Path,
+    *,
+    resume: bool = True,
+    report: Callable[[dict[str, float | str]], None] | None = None,
+) -> TrainingResult:
+    """Train until the budget ends or SIGTERM comes; leave the averaged weights in `task.networks`.
+
+    State, log and grids are written below `folder`. With `resume` an earlier state there goes on.
+
+    Raises:
+        ModelError: the loss stays not finite.
+        StorageError: a checkpoint cannot be written.
+
+    """
+    run = _Run(task, recipe, budget, folder, report)
+    if resume:
+        run.restore()
+    with _StopSignal() as stop:
+        while not run.is_over() and not stop.wanted:
+            run.step_once()
+            run.keep_appointments()
+    run.close(stopped=stop.wanted)
+    return run.result
+
+
+class _Run:
+    """One run's moving parts. A leaf."""
+
+    def __init__(
+        self,
+        task: Task,
+        recipe: Recipe,
+        budget: Budget,
+        folder: Path,
+        report: Callable[[dict[str, float | str]], None] | None,
+    ) -> None:
+        self.task, self.recipe, self.budget, self.folder, self.report = task, recipe, budget, folder, report
+        folder.mkdir(parents=True, exist_ok=True)
+        self.device, dtype, count = choose_lanes(recipe.batch)
+        task.networks.to(self.device)
+        self.optimiser = Optimiser(task.networks.named_parameters(), recipe, threads=count)
+        self.average = Average(task.networks, recipe.ema_decay)
+        self.lanes = Lanes(task.networks, count=count, dtype=dtype)
+        self.result = TrainingResult(0, 0.0, 0)
+        self.broken = 0
+        self.mark = self.began = time.monotonic()
+        self.marked_step = 0
+        self.due = {"save": budget.save_every_s, "validate": budget.validate_every_s, "grid": budget.grid_every_s}
+        self.next = {name: self.began + min(wait, 60.0) for name, wait in self.due.items()}
+        self.before_s = 0.0
+
+    def is_over(self) -> bool:
+        return self.progress() >= 1.0
+
+    def progress(self) -> float:
+        """Share of the budget that is spent, 0 to 1."""
+        if self.budget.steps is not None:
+            return min(1.0, self.result.step / self.budget.steps)
+        return min(1.0, self.result.elapsed_s / 60 / (self.budget.minutes or math.inf))
+
+    def rate(self) -> float:
+        """Learning rate of the coming step."""
+        recipe, done = self.recipe, self.progress()
+        warm = min(1.0, (self.result.step + 1) / max(1, recipe.warmup_steps))
+        fall = max(0.0, done - recipe.decay_from_frac) / max(1e-9, 1 - recipe.decay_from_frac)
+        cosine = 0.5 * (1 + math.cos(math.pi * fall))
+        return recipe.learning_rate * warm * (recipe.final_rate_frac + (1 - recipe.final_rate_frac) * cosine)
+
+    def step_once(self) -> None:
+        step, recipe = self.result.step, self.recipe
+        each = recipe.batch // self.lanes.count
+        self.lanes.refresh()
+
+        def work(lane: int, networks: torch.nn.ModuleDict) -> dict[str, torch.Tensor]:
+            noise = torch.Generator(self.device).manual_seed(_mix_seed(recipe.seed, step, lane))
+            batch = {k: v.to(self.device) for k, v in self.task.load_batch(step, each, noise).items()}
+            return self.task.compute_losses(networks, batch, noise)
+
+        losses, gradients = self.lanes.run(work)
+        norm = clip_gradients(gradients, recipe.clip_norm)
+        rate = self.rate()
+        if math.isfinite(norm) and math.isfinite(losses["loss"]):
+            self.optimiser.step(gradients, rate)
+            self.average.update(self.task.networks, step)
+            self.broken = 0
+        else:
+            self.broken += 1
+            if self.broken > BROKEN_STEPS_ALLOWED:
+                raise ModelError(
+                    "Training diverged", got=losses, do="Lower the learning rate and resume from the last checkpoint."
+                )
+        self.result.step += 1
+        self.result.pictures += each * self.lanes.count
+        self.result.elapsed_s = self.before_s + time.monotonic() - self.began
+        self.result.losses = losses
+        if self.result.step % self.budget.log_every_steps == 0:
+            self.log("train", losses | {"rate": rate, "norm": norm})
+
+    def keep_appointments(self) -> None:
+        """Save, measure and draw whenever the clock says so."""
+        now = time.monotonic()
+        for name, act in (("validate", self.validate), ("grid", self.draw), ("save", self.save)):
+            if now >= self.next[name]:
+                act()
+                self.next[name] = time.monotonic() + self.due[name]
+
+    def validate(self) -> None:
+        self.result.validation = self.task.measure_validation(self.averaged())
+        self.log("validation", self.result.validation)
+
+    def draw(self) -> None:
+        grid = self.task.draw_grid(self.averaged())
+        if grid is not None:
+            (self.folder / "grids").mkdir(exist_ok=True)
+            grid.save(self.folder / "grids" / f"step_{self.result.step:07d}.png")
+
+    def averaged(self) -> torch.nn.ModuleDict:
+        networks = copy.deepcopy(self.task.networks).eval()
+        self.average.copy_to(networks)
+        return networks
+
+    def save(self) -> None:
+        tensors = {f"network.{n}": t for n, t in self.task.networks.state_dict().items()}
+        tensors |= {f"average.{n}": t for n, t in self.average.weights.items()}
+        tensors |= {f"optimiser.{n}": t for n, t in self.optimiser.state().items()}
+        tensors["rng"] = torch.get_rng_state()
+        values = {"step": self.result.step, "elapsed_s": self.result.elapsed_s, "pictures": self.result.pictures}
+        save_checkpoint(self.folder, self.result.step, Checkpoint(tensors, values))
+
+    def restore(self) -> None:
+        saved = load_checkpoint(self.folder)
+        if saved is None:
+            return
+        groups: dict[str, dict[str, torch.Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
+        for name, tensor in saved.tensors.items():
+            group, _, key = name.partition(".")
+            groups.get(group, {})[key] = tensor
+        self.task.networks.load_state_dict(groups["network"])
+        self.average.restore(groups["average"])
+        self.optimiser.restore(groups["optimiser"])
+        torch.set_rng_state(saved.tensors["rng"])
+        self.result.step, self.result.pictures = int(saved.values["step"]), int(saved.values["pictures"])
+        self.result.elapsed_s = self.before_s = float(saved.values["elapsed_s"])
+        self.marked_step = self.result.step
+
+    def log(self, kind: str, values: dict[str, float]) -> None:
+        now = time.monotonic()
+        row: dict[str, float | str] = {
+            "kind": kind,
+            "step": self.result.step,
+            "pictures": self.result.pictures,
+            "elapsed_s": round(self.result.elapsed_s, 1),
+        }
+        if kind == "train":
+            done = (self.result.step - self.marked_step) * self.recipe.batch
+            row["pictures_per_s"] = round(done / max(1e-9, now - self.mark), 2)
+            self.mark, self.marked_step = now, self.result.step
+        row |= {name: float(f"{value:.6g}") for name, value in values.items()}
+        with (self.folder / "log.jsonl").open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        if self.report is not None:
+            self.report(row)
+
+    def close(self, *, stopped: bool) -> None:
+        self.save()
+        self.result.stopped = stopped
+        if not stopped:
+            self.validate()
+            self.draw()
+        self.average.copy_to(self.task.networks)
+        self.task.networks.eval()
+
+
+class _StopSignal:
+    """Turn SIGTERM and SIGINT into a wish that the loop reads between two steps. A leaf."""
+
+    def __init__(self) -> None:
+        self.wanted = False
+        self._old: dict[int, object] = {}
+
+    def __enter__(self) -> _StopSignal:
+        # Python lets only the main thread set handlers; elsewhere the caller has to stop us itself.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGTERM, signal.SIGINT):
+                self._old[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._old.items():
+            signal.signal(number, handler)  # pyright: ignore[reportArgumentType]
+
+    def _ask(self, number: int, frame: object) -> None:
+        del number, frame
+        self.wanted = True
+
+
+def _mix_seed(seed: int, step: int, lane: int) -> int:
+    return (seed * SEED_STRIDES[0] + step) * SEED_STRIDES[1] + lane

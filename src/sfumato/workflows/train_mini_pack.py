@@ -1,0 +1,82 @@
+"""Pack what was trained into the folder that ships: a diffusers folder in float16 with checksums.
+
+It knows the state folder's layout and the bundle's limit, no training. Start reading at
+`pack_mini`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+
+from sfumato.core.errors import ModelError
+from sfumato.models.mini import (
+    MiniParts,
+    load_mini_autoencoder,
+    load_mini_scorer,
+    load_mini_tokenizer,
+    open_mini_part,
+    save_mini,
+)
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Every committed version stays in every clone.
+LARGEST_BUNDLE_BYTES = 64 * 2**20
+SUMS = "SHA256SUMS"
+
+
+def pack_mini(state: Path, out: Path) -> int:
+    """Write the bundle to `out`, replacing what is there; return its size in bytes.
+
+    Raises:
+        ModelError: a part is missing, holds a number that is not finite, or the bundle is too large.
+
+    """
+    missing = [part for part in ("vae", "unet", "text_encoder", "tokenizer") if not (state / part).is_dir()]
+    if missing:
+        raise ModelError("A part of mini is not trained yet", got=missing, do="Run its stage first.")
+    parts = MiniParts(
+        load_mini_autoencoder(state / "vae"),
+        open_mini_part(state, "text_encoder"),
+        load_mini_tokenizer(state / "tokenizer"),
+        open_mini_part(state, "unet"),
+    )
+    extras = {"scorer": load_mini_scorer(state / "scorer")} if (state / "scorer").is_dir() else {}
+    for name, network in (("vae", parts.vae), ("unet", parts.unet), ("text_encoder", parts.text), *extras.items()):
+        _check_finite(name, network)
+    fresh = out.with_name(out.name + ".part")
+    shutil.rmtree(fresh, ignore_errors=True)
+    save_mini(fresh, parts, dict(extras))
+    # Another stage's output (the reader) lives in the bundle too and is kept.
+    for kept in out.glob("*") if out.is_dir() else ():
+        if kept.is_dir() and not (fresh / kept.name).exists():
+            shutil.copytree(kept, fresh / kept.name)
+    size = _write_sums(fresh)
+    if size > LARGEST_BUNDLE_BYTES:
+        raise ModelError("The bundle is too large to ship", got=size, do=f"Keep it below {LARGEST_BUNDLE_BYTES} bytes.")
+    shutil.rmtree(out, ignore_errors=True)
+    fresh.replace(out)
+    return size
+
+
+def _check_finite(name: str, network: nn.Module) -> None:
+    for key, tensor in network.state_dict().items():
+        if tensor.is_floating_point() and not torch.isfinite(tensor.half()).all():
+            raise ModelError(
+                "A trained weight does not fit float16", got=f"{name}: {key}", do="Train on from an earlier checkpoint."
+            )
+
+
+def _write_sums(folder: Path) -> int:
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    lines = [
+        f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in files
+    ]
+    (folder / SUMS).write_text("".join(lines))
+    return sum(path.stat().st_size for path in files)
