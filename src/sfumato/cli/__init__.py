@@ -1,0 +1,21 @@
+"""The command line: parse, call a workflow, print.
+
+Thin on purpose; a library user misses nothing. Nothing heavy is imported before a command runs, so
+`sfumato --help` answers at once. Start reading at `main`, then `app`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and leave with its exit code (see `sfumato.cli.outcome`)."""
+    from sfumato.cli.app import make_app
+    from sfumato.cli.outcome import run_command
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.exit(run_command(make_app(), given))

@@ -1,0 +1,47 @@
+"""All commands in one place: which exist, and the module each is loaded from when it runs.
+
+A command's module is imported only when its name is on the command line, so help for all of them
+costs nothing. To add a command, see docs/howto/add-a-command.md. Start reading at `make_app`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from sfumato import __version__
+from sfumato.cli import commands, rendering
+
+WORDS = "Pictures beyond a checkpoint's native size, with hands that are right."
+
+
+def make_app() -> typer.Typer:
+    """Build the application."""
+    app = typer.Typer(
+        help=WORDS, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
+    )
+    app.callback()(_main)
+    app.command("render")(rendering.render)
+    app.command("plan")(rendering.plan)
+    for name, words, group in commands.GROUPS:
+        part = typer.Typer(help=words, no_args_is_help=True)
+        for command, function in group.items():
+            part.command(command)(function)
+        app.add_typer(part, name=name)
+    return app
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"sfumato {__version__}")
+        raise typer.Exit
+
+
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Take what stands before the command."""
+    del version

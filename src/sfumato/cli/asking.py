@@ -1,0 +1,191 @@
+"""What was typed becomes a `RenderRequest`: defaults, a stored request, and options without effect refused.
+
+Reads the pictures' sizes and digests; runs nothing. Start reading at `make_request`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.images import file_sha256, load_picture, read_request
+from sfumato.core.request import (
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    LoraRef,
+    Method,
+    MultidiffusionMethod,
+    NativeMethod,
+    RenderRequest,
+    Source,
+    TextSource,
+)
+from sfumato.nn.samplers import choose_schedule, make_sampler
+from sfumato.render.plan import choose_method
+
+if TYPE_CHECKING:
+    from sfumato.cli.options import RenderOptions
+    from sfumato.models.contract import ModelContract
+
+_KINDS: dict[str, type[Method]] = {kind.kind: kind for kind in (NativeMethod, GobigMethod, MultidiffusionMethod)}
+# option -> (field of the method, methods that have it)
+_METHOD_OPTIONS = {
+    "upscaler": ("upscaler", ("gobig",)),
+    "upscale": ("upscale", ("gobig",)),
+    "slice_strength": ("strength", ("gobig",)),
+    "slice_steps": ("steps", ("gobig",)),
+    "window": ("window", ("multidiffusion",)),
+    "overlap": ("overlap", ("gobig", "multidiffusion")),
+}
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_PLAIN = ("prompt", "negative", "seed", "steps", "guidance", "guidance_rescale", "clip_skip", "batch", "model", "vae")
+
+
+def check_options(options: RenderOptions) -> None:
+    """Check what needs no model: options of later versions, names of files, options that need another.
+
+    Raises:
+        RequestError: says what to use instead.
+    """
+    for name, value in (("focus", options.focus), ("anatomy", options.anatomy)):
+        if value not in (None, "off"):
+            raise RequestError(f"--{name} {value} is not in this version", do=f"Leave --{name} out, or say off.")
+    if options.resume:
+        raise RequestError("--resume is not in this version", do="Run the whole command again; a seed repeats it.")
+    if options.method == "cohesive":
+        raise RequestError("--method cohesive is not in this version", do="Use gobig or multidiffusion.")
+    _check_name("--out", options.out)
+    _check_name("--preview", options.preview)
+    if options.preview is None and options.preview_every is not None:
+        raise RequestError("--preview-every has no effect without --preview", do="Add --preview FILE.png.")
+    if options.preview_every is not None and options.preview_every < 1:
+        raise RequestError("--preview-every is at least 1", got=options.preview_every)
+    if options.budget_gb is not None and not 0.0 < options.budget_gb < math.inf:
+        raise RequestError("--budget-gb is a number above 0", got=options.budget_gb)
+
+
+def read_stored(options: RenderOptions) -> RenderRequest | None:
+    """Read the request of `--from`, or None without it."""
+    return None if options.source is None else read_request(options.source)
+
+
+def model_of(options: RenderOptions, stored: RenderRequest | None) -> str:
+    """Return which model is asked for."""
+    return options.model or (stored.model if stored else "mini")
+
+
+def make_request(options: RenderOptions, stored: RenderRequest | None, contract: ModelContract) -> RenderRequest:
+    """Build the request: the stored one or the defaults, changed by what was typed.
+
+    Raises:
+        RequestError: no prompt, an unknown name, or an option that would have no effect.
+    """
+    if options.prompt is None and stored is None:
+        raise RequestError("nothing to draw", do='Give a prompt: sfumato render "a house by the sea".')
+    source = _make_source(options, stored)
+    size = _make_size(options, stored, (source, contract))
+    method = _make_method(options, stored, choose_method(size, contract, from_picture=source != TextSource()))
+    changes = {name: getattr(options, name) for name in _PLAIN if getattr(options, name) is not None}
+    changes |= _sampling(options, stored)
+    if options.lora:
+        changes["loras"] = tuple(read_lora(text) for text in options.lora)
+    if options.embedding:
+        changes["embeddings"] = tuple(options.embedding)
+    base = stored or RenderRequest(prompt=options.prompt or "", size=size)
+    return replace(base, **changes, size=size, source=source, method=method)
+
+
+def read_lora(text: str) -> LoraRef:
+    """Read `FILE` or `FILE:WEIGHT`.
+
+    Raises:
+        RequestError: the weight is out of range.
+    """
+    path, colon, weight = text.rpartition(":")
+    try:
+        return LoraRef(path=path, weight=float(weight)) if colon else LoraRef(path=text)
+    except ValueError:
+        # What follows the colon is no number, so the colon belongs to the path.
+        return LoraRef(path=text)
+
+
+def _check_name(option: str, path: Path | None) -> None:
+    if path is None or path.suffix.lower() in _SUFFIXES:
+        return
+    if path.suffix.lower() in (".tif", ".tiff", ".dzi"):
+        raise RequestError(f"pictures in {path.suffix} are not in this version", do=f"Use {option} FILE.png.")
+    raise RequestError(f"{option} names no picture format", got=str(path), do="Use .png, .jpg or .webp.")
+
+
+def _make_source(options: RenderOptions, stored: RenderRequest | None) -> Source:
+    before = stored.source if stored else TextSource()
+    if options.init is None:
+        if options.mask is not None:
+            raise RequestError("--mask has no effect without --init", do="Add --init IMG, the picture to change.")
+        if options.strength is not None and isinstance(before, TextSource):
+            raise RequestError("--strength has no effect without --init", do="Add --init IMG, or use --slice-strength.")
+        return before if isinstance(before, TextSource) else _stronger(before, options.strength)
+    path, digest = str(options.init), file_sha256(options.init)
+    if options.mask is None:
+        return _stronger(ImageSource(path=path, sha256=digest), options.strength)
+    mask, mask_digest = str(options.mask), file_sha256(options.mask)
+    inpaint = InpaintSource(path=path, sha256=digest, mask=mask, mask_sha256=mask_digest)
+    return _stronger(inpaint, options.strength)
+
+
+def _stronger(source: ImageSource | InpaintSource, strength: float | None) -> ImageSource | InpaintSource:
+    return source if strength is None else replace(source, strength=strength)
+
+
+def _make_size(options: RenderOptions, stored: RenderRequest | None, given: tuple[Source, ModelContract]) -> PixelSize:
+    source, contract = given
+    if options.size is not None:
+        return PixelSize.parse(options.size)
+    if stored is not None and options.init is None:
+        return stored.size
+    if isinstance(source, TextSource):
+        return contract.native
+    found = PixelSize(*load_picture(Path(source.path)).size)
+    if isinstance(source, InpaintSource):
+        return found
+    # A side is cut down to whole cells; the picture is cropped and resampled to that.
+    cells = [max(1, side // contract.factor) for side in (found.width, found.height)]
+    return PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
+
+
+def _make_method(options: RenderOptions, stored: RenderRequest | None, default: Method) -> Method:
+    method = _base_method(options, stored, default)
+    changes: dict[str, Any] = {}
+    for option, (field, kinds) in _METHOD_OPTIONS.items():
+        value = getattr(options, option)
+        if value is None:
+            continue
+        if method.kind not in kinds:
+            flag = f"--{option.replace('_', '-')}"
+            raise RequestError(f"{flag} has no effect with {method.kind}", do=f"Add --method {' or '.join(kinds)}.")
+        changes[field] = PixelSize.parse(value) if field == "window" else value
+    return replace(method, **changes)
+
+
+def _base_method(options: RenderOptions, stored: RenderRequest | None, default: Method) -> Method:
+    if options.method is None:
+        return stored.method if stored and options.size is None else default
+    if options.method not in _KINDS:
+        raise RequestError("unknown method", got=options.method, do=f"Use {', '.join(_KINDS)}.")
+    if stored and stored.method.kind == options.method:
+        return stored.method
+    return _KINDS[options.method]()
+
+
+def _sampling(options: RenderOptions, stored: RenderRequest | None) -> dict[str, str]:
+    """Return sampler and schedule; a sampler's name may bring its schedule ("DPM++ 2M Karras")."""
+    if options.sampler is None and options.schedule is None:
+        return {}
+    before = stored.sampler if stored else RenderRequest.__dataclass_fields__["sampler"].default
+    sampler = make_sampler(options.sampler or before)
+    return {"sampler": sampler.label, "schedule": choose_schedule(sampler, options.schedule or "automatic")}

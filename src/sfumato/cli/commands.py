@@ -1,0 +1,94 @@
+"""The thin commands: each names its options, calls the workflow that does the work, and prints.
+
+Nothing is imported before a command runs. Start reading at `GROUPS`.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]
+Reference = Annotated[
+    str, typer.Argument(help="mini, a diffusers folder, or a file.", metavar="PATH", show_default=False)
+]
+
+
+def models_list(json: Json = False) -> None:
+    """List the models that can be rendered with by name."""
+    from sfumato.workflows.checkpoints import list_models
+
+    _print({"models": list_models()}, as_json=json)
+
+
+def models_inspect(path: Reference, json: Json = False) -> None:
+    """Say what a checkpoint is, from its headers, without loading it."""
+    from sfumato.models.load import inspect_model
+
+    _print(inspect_model(path), as_json=json)
+
+
+def models_convert(
+    path: Reference,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the .safetensors file goes. [beside it]", metavar="FILE")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Convert a .ckpt or .pt file to .safetensors, in a child process that can do nothing else."""
+    from sfumato.workflows.checkpoints import convert_checkpoint
+
+    _print(convert_checkpoint(Path(path), out), as_json=json)
+
+
+def world_sample(
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for pictures, truth and the contact sheet.", metavar="DIR")
+    ],
+    n: Annotated[int, typer.Option("--n", help="How many samples.", metavar="N")] = 64,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first; the next have the next.", metavar="S")] = 1,
+    size: Annotated[int, typer.Option("--size", help="Height in pixels.", metavar="PX")] = 128,
+    mix: Annotated[str, typer.Option("--mix", help="Mix of shots.", metavar="NAME")] = "mini",
+    shot: Annotated[str, typer.Option("--shot", help="Only this shot.", metavar="NAME", show_default=False)] = "",
+    style: Annotated[str, typer.Option("--style", help="photo or cartoon.", metavar="NAME", show_default=False)] = "",
+    fault: Annotated[str, typer.Option("--fault", help="Plant this fault.", metavar="NAME", show_default=False)] = "",
+    amount: Annotated[float, typer.Option("--amount", help="How gross the fault is.", metavar="X")] = 1.0,
+    masks: Annotated[bool, typer.Option("--masks", help="Write a mask for every part.", show_default=False)] = False,
+    json: Json = False,
+) -> None:
+    """Draw samples of the procedural world with their truth."""
+    from sfumato.workflows.sample_world import sample_world
+    from sfumato.world.stream import Wish
+
+    wish = Wish(mix=mix, shot=shot, style=style, fault=fault, amount=amount)
+    made = sample_world(n, seed, out, size=size, wish=wish, each_mask=masks)
+    shown = {"folder": str(made.folder), "sheet": str(made.sheet), "samples": len(made.records)}
+    _print(shown, as_json=json)
+
+
+def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
+    from sfumato.cli.outcome import print_json
+
+    if as_json:
+        print_json(dict(value))
+        return
+    width = max((len(key) for key in value), default=0)
+    for key, item in value.items():
+        items = item if isinstance(item, list | tuple) else [item]
+        for place, one in enumerate(items or ["none"]):
+            sys.stdout.write(f"{key if place == 0 else '':<{width}}  {one}\n")
+
+
+Command = Callable[..., None]
+GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
+    (
+        "models",
+        "Checkpoints: list, inspect, convert.",
+        {"list": models_list, "inspect": models_inspect, "convert": models_convert},
+    ),
+    ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
+)

@@ -1,0 +1,234 @@
+"""The options that `render` and `plan` share, as one value, and how a command gets them.
+
+A command is written as a function of one `RenderOptions`; `takes_options` gives it the signature
+that typer reads. Every option is None when it was not given, so that `--from` can tell what to
+override. Knows no request. Start reading at `RenderOptions`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_PICTURE, _MODEL, _LARGE, _RUN = "The picture", "The model", "Beyond native size", "Running"
+
+
+def _option(*names: str, words: str, panel: str, meta: str | None = None) -> Any:
+    return typer.Option(*names, help=words, rich_help_panel=panel, metavar=meta, show_default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RenderOptions:
+    """Hold what was typed; None (or an empty list) where nothing was."""
+
+    prompt: Annotated[str | None, typer.Argument(help="What to draw.", metavar="PROMPT", show_default=False)] = None
+    size: Annotated[
+        str | None,
+        _option("--size", words="Width x height in pixels; native size if left out.", panel=_PICTURE, meta="WxH"),
+    ] = None
+    seed: Annotated[int | None, _option("--seed", words="Seed of the noise (default 1).", panel=_PICTURE, meta="N")] = (
+        None
+    )
+    steps: Annotated[
+        int | None, _option("--steps", words="Steps of the sampler (default 20).", panel=_PICTURE, meta="N")
+    ] = None
+    negative: Annotated[str | None, _option("--negative", words="What not to draw.", panel=_PICTURE, meta="TEXT")] = (
+        None
+    )
+    guidance: Annotated[
+        float | None,
+        _option("--guidance", words="Classifier-free guidance; 1 turns it off (default 7).", panel=_PICTURE, meta="X"),
+    ] = None
+    guidance_rescale: Annotated[
+        float | None,
+        _option(
+            "--guidance-rescale",
+            words="Calm the contrast of strong guidance, 0 to 1 (default 0).",
+            panel=_PICTURE,
+            meta="X",
+        ),
+    ] = None
+    sampler: Annotated[
+        str | None,
+        _option("--sampler", words='Sampler, A1111 names too: "DPM++ 2M Karras".', panel=_PICTURE, meta="NAME"),
+    ] = None
+    schedule: Annotated[
+        str | None,
+        _option("--schedule", words="Spacing of the steps: karras, model, trailing ...", panel=_PICTURE, meta="NAME"),
+    ] = None
+    batch: Annotated[
+        int | None,
+        _option("--batch", words="Pictures to make; picture i uses seed + i (default 1).", panel=_PICTURE, meta="N"),
+    ] = None
+    init: Annotated[
+        Path | None, _option("--init", words="Start from this picture (img2img).", panel=_PICTURE, meta="IMG")
+    ] = None
+    strength: Annotated[
+        float | None,
+        _option("--strength", words="How much of --init to change, 0 to 1 (default 0.75).", panel=_PICTURE, meta="X"),
+    ] = None
+    mask: Annotated[
+        Path | None,
+        _option(
+            "--mask",
+            words="Change --init only where this is white; the rest stays as it is.",
+            panel=_PICTURE,
+            meta="IMG",
+        ),
+    ] = None
+    model: Annotated[
+        str | None,
+        _option(
+            "--model",
+            words="mini, a diffusers folder, or a .safetensors checkpoint (default mini).",
+            panel=_MODEL,
+            meta="REF",
+        ),
+    ] = None
+    vae: Annotated[str | None, _option("--vae", words="Another autoencoder.", panel=_MODEL, meta="FILE")] = None
+    lora: Annotated[
+        list[str] | None,
+        _option("--lora", words="LoRA file and weight; may be repeated.", panel=_MODEL, meta="FILE[:W]"),
+    ] = None
+    embedding: Annotated[
+        list[str] | None,
+        _option(
+            "--embedding", words="Textual-inversion file, used by its name; may be repeated.", panel=_MODEL, meta="FILE"
+        ),
+    ] = None
+    clip_skip: Annotated[
+        int | None,
+        _option(
+            "--clip-skip", words="Layers of the text encoder to leave out, plus 1 (default 1).", panel=_MODEL, meta="N"
+        ),
+    ] = None
+    method: Annotated[
+        str | None,
+        _option(
+            "--method",
+            words="native, gobig or multidiffusion. Left out: native up to 1.25 times the model's native area, "
+            "beyond that gobig (with --init: multidiffusion).",
+            panel=_LARGE,
+            meta="NAME",
+        ),
+    ] = None
+    upscaler: Annotated[
+        str | None,
+        _option(
+            "--upscaler",
+            words="gobig: lanczos, or an ESRGAN-family .safetensors file (default lanczos).",
+            panel=_LARGE,
+            meta="FILE",
+        ),
+    ] = None
+    upscale: Annotated[
+        float | None,
+        _option("--upscale", words="gobig: most enlargement of one round (default 2).", panel=_LARGE, meta="X"),
+    ] = None
+    slice_strength: Annotated[
+        float | None,
+        _option(
+            "--slice-strength",
+            words="gobig: how much of a slice is drawn anew, 0 to 1 (default 0.35).",
+            panel=_LARGE,
+            meta="X",
+        ),
+    ] = None
+    slice_steps: Annotated[
+        int | None,
+        _option("--slice-steps", words="gobig: steps that a slice's strength is a part of.", panel=_LARGE, meta="N"),
+    ] = None
+    window: Annotated[
+        str | None,
+        _option(
+            "--window", words="multidiffusion: window in pixels; native size if left out.", panel=_LARGE, meta="WxH"
+        ),
+    ] = None
+    overlap: Annotated[
+        float | None,
+        _option(
+            "--overlap",
+            words="Share of a slice or window that its neighbour covers too (default 0.25, 0.5).",
+            panel=_LARGE,
+            meta="X",
+        ),
+    ] = None
+    focus: Annotated[str | None, _option("--focus", words="Only off in this version.", panel=_LARGE, meta="off")] = None
+    anatomy: Annotated[
+        str | None, _option("--anatomy", words="Only off in this version.", panel=_LARGE, meta="off")
+    ] = None
+    budget_gb: Annotated[
+        float | None,
+        _option(
+            "--budget-gb", words="Memory it may use; what is free if left out. Exit 3 beyond it.", panel=_RUN, meta="X"
+        ),
+    ] = None
+    device: Annotated[
+        str | None, _option("--device", words="auto, cpu, cuda, cuda:N or mps.", panel=_RUN, meta="NAME")
+    ] = None
+    dtype: Annotated[
+        str | None,
+        _option("--dtype", words="Number type of the denoiser: auto, fp32, bf16, fp16.", panel=_RUN, meta="NAME"),
+    ] = None
+    source: Annotated[
+        Path | None,
+        _option(
+            "--from", words="Repeat the request stored in a picture; other options change it.", panel=_RUN, meta="FILE"
+        ),
+    ] = None
+    out: Annotated[
+        Path | None,
+        _option(
+            "--out",
+            words="Where the picture goes: .png, .jpg or .webp (default out/, a new name each time).",
+            panel=_RUN,
+            meta="FILE",
+        ),
+    ] = None
+    preview: Annotated[
+        Path | None, _option("--preview", words="Keep a picture of the work in progress here.", panel=_RUN, meta="FILE")
+    ] = None
+    preview_every: Annotated[
+        int | None, _option("--preview-every", words="Steps between two previews (default 5).", panel=_RUN, meta="N")
+    ] = None
+    no_report: Annotated[
+        bool,
+        typer.Option(
+            "--no-report", help="Write no HTML report beside the picture.", rich_help_panel=_RUN, show_default=False
+        ),
+    ] = False
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Not in this version.", rich_help_panel=_RUN, show_default=False)
+    ] = False
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object last on stdout.", rich_help_panel=_RUN, show_default=False),
+    ] = False
+
+
+def takes_options(kind: type[Any]) -> Callable[[Callable[[Any], object]], Callable[..., object]]:
+    """Give a function of one dataclass value the signature of the dataclass, field by field."""
+
+    def wrap(command: Callable[[Any], object]) -> Callable[..., object]:
+        def called(**given: object) -> object:
+            return command(kind(**given))
+
+        hints = typing.get_type_hints(kind, include_extras=True)
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        called.__annotations__ = hints
+        called.__signature__ = inspect.Signature([_parameter(field, hints) for field in dataclasses.fields(kind)])  # pyright: ignore[reportFunctionMemberAccess]
+        return called
+
+    return wrap
+
+
+def _parameter(field: dataclasses.Field[Any], hints: dict[str, Any]) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])

@@ -1,0 +1,87 @@
+"""The one place where an error becomes an exit code and a message, or one JSON object with --json.
+
+Knows no command. Exit codes: 0 done, 2 the request is wrong, 3 over budget, 4 a file is refused as
+unsafe, 5 the model failed or the disk refused, 130 interrupted. Start reading at `run_command`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+
+from sfumato.core.errors import InterruptedRender, RequestError, SfumatoError
+
+# What a shell reports for a program that a closed pipe stopped: 128 + SIGPIPE.
+CLOSED_PIPE_EXIT = 141
+# Our own mistake, not the caller's: no class of error stands for it.
+DEFECT_EXIT = 1
+
+
+def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
+    """Run the application and return its exit code; every failure is printed here and nowhere else."""
+    as_json = "--json" in arguments
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        code = app(list(arguments), standalone_mode=False, prog_name="sfumato")
+        sys.stdout.flush()
+    except SfumatoError as error:
+        return _report(error, as_json=as_json)
+    except KeyboardInterrupt:
+        return _report(InterruptedRender("stopped", do="Start the same command again."), as_json=as_json)
+    except typer.TyperException as error:
+        return _report(_usage_error(error), as_json=as_json)
+    except BrokenPipeError:
+        return _close_pipe()
+    except Exception as error:  # noqa: BLE001 the last net: a defect is shown whole, never half
+        return _report_defect(error, as_json=as_json)
+    # typer returns what the command returned, or the code of an early exit such as --help.
+    return code if isinstance(code, int) else 0
+
+
+def print_json(value: object) -> None:
+    """Print one JSON object as the last line of stdout."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def _report(error: SfumatoError, *, as_json: bool) -> int:
+    if as_json:
+        print_json({**error.to_json(), "exit_code": error.exit_code})
+    else:
+        sys.stderr.write(_three_parts(error))
+    return error.exit_code
+
+
+def _three_parts(error: SfumatoError) -> str:
+    parts = error.to_json()
+    lines = [f"sfumato: {parts['what']}"]
+    if parts["got"] is not None:
+        lines.append(f"  got: {parts['got']}")
+    if parts["do"]:
+        lines.append(f"  do:  {parts['do']}")
+    return "\n".join(lines) + "\n"
+
+
+def _usage_error(error: typer.TyperException) -> RequestError:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "sfumato"
+    return RequestError(error.format_message().rstrip("."), do=f"See {command} --help.")
+
+
+def _report_defect(error: Exception, *, as_json: bool) -> int:
+    traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.write("sfumato: this is a defect of sfumato, not of your request; please report the lines above\n")
+    if as_json:
+        print_json({"error": "defect", "what": f"{type(error).__name__}: {error}", "got": None, "do": "Report it."})
+    return DEFECT_EXIT
+
+
+def _close_pipe() -> int:
+    # Python would complain once more when it flushes stdout at exit.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return CLOSED_PIPE_EXIT

@@ -1,0 +1,100 @@
+"""`sfumato render` and `sfumato plan`: parse, plan or run, print.
+
+Imports the workflows only when a command runs. Start reading at `render`.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfumato.cli.options import RenderOptions, takes_options
+
+if TYPE_CHECKING:
+    from sfumato.core.request import RenderRequest
+    from sfumato.workflows.generate import Generated, Wishes
+
+OUT_FOLDER = Path("out")
+# Characters of the prompt that the name of a file may carry.
+_NAME_CHARACTERS = 40
+_GB = 1024**3
+
+
+@takes_options(RenderOptions)
+def render(options: RenderOptions) -> None:
+    """Render a prompt to a picture, with a report beside it."""
+    from sfumato.cli.outcome import print_json
+    from sfumato.cli.progress import show_progress
+    from sfumato.workflows.generate import generate
+
+    request, wishes = _ask(options)
+    with show_progress(request.batch) as on_progress:
+        done = generate(request, wishes, on_progress=on_progress)
+    if options.json:
+        pictures = [picture.to_json() for picture in done]
+        print_json({**pictures[0], "pictures": pictures, "request": request.to_json()})
+        return
+    for picture in done:
+        sys.stdout.write(_describe(picture))
+
+
+@takes_options(RenderOptions)
+def plan(options: RenderOptions) -> None:
+    """Say what render would do with the same options: stages, memory, disk, time. Exit 3 if over budget."""
+    from sfumato.cli.outcome import print_json
+    from sfumato.cli.plan_table import write_plan
+    from sfumato.workflows.generate import plan_request
+
+    request, wishes = _ask(options)
+    made = plan_request(request, wishes)
+    if options.json:
+        print_json({**made.to_json(), "request": request.to_json()})
+    else:
+        sys.stdout.write(write_plan(made))
+
+
+def _ask(options: RenderOptions) -> tuple[RenderRequest, Wishes]:
+    from sfumato.cli.asking import check_options, make_request, model_of, read_stored
+    from sfumato.models.describe import load_contract
+
+    check_options(options)
+    stored = read_stored(options)
+    vae = options.vae or (stored.vae if stored else None)
+    request = make_request(options, stored, load_contract(model_of(options, stored), vae=vae))
+    return request, _make_wishes(options, request)
+
+
+def _make_wishes(options: RenderOptions, request: RenderRequest) -> Wishes:
+    from sfumato.core.settings import load_settings
+    from sfumato.workflows.generate import Wishes
+
+    settings = load_settings()
+    budget_gb = settings.budget_gb if options.budget_gb is None else options.budget_gb
+    return Wishes(
+        out=options.out or find_free_path(OUT_FOLDER, request),
+        report=not options.no_report,
+        budget_bytes=round(budget_gb * _GB) or None,
+        device=options.device or settings.device,
+        dtype=options.dtype or settings.dtype,
+        preview=options.preview,
+        preview_every=options.preview_every or Wishes.preview_every,
+    )
+
+
+def find_free_path(folder: Path, request: RenderRequest) -> Path:
+    """Return a path that tells prompt and seed and names no file that is already there."""
+    words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
+    path, count = folder / f"{words}-{request.seed}.png", 1
+    while path.exists():
+        count += 1
+        path = folder / f"{words}-{request.seed}-{count}.png"
+    return path
+
+
+def _describe(picture: Generated) -> str:
+    lines = [f"picture  {picture.path}  ({picture.plan.size}, seed {picture.seed}, {picture.seconds:.1f} s)"]
+    if picture.report_path:
+        lines.append(f"report   {picture.report_path}")
+    return "\n".join(lines) + "\n"

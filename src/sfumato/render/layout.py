@@ -1,0 +1,81 @@
+"""Where stages lie on the canvas: the base size, the sizes of the rounds, the windows.
+
+Pure geometry; knows the native size of a model and nothing of steps or costs.
+Start reading at `choose_base_size`, then `list_round_sizes` and `cover_canvas`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
+from sfumato.nn.windows import cover
+
+if TYPE_CHECKING:
+    from sfumato.models.contract import ModelContract
+
+# Sides of a base are multiples of this, so that every halving inside the denoiser is even.
+BASE_GRID_PX = {"mini": 32, "sd1": 64, "sd2": 64, "sdxl": 64}
+# The area of a base may be off by this share before it counts as much as a wrong shape.
+BASE_AREA_SLACK = 0.12
+
+
+def choose_base_size(target: PixelSize, contract: ModelContract) -> PixelSize:
+    """Return a size of about native area with the target's aspect, on a grid the network likes.
+
+    The grid makes the aspect a little off; the enlargement crops to the exact one (`fit_box`).
+    """
+    aspect = target.width / target.height
+    native = contract.native.area
+    if target.area <= native:
+        return target
+    grid = BASE_GRID_PX[contract.family]
+    ideal = math.sqrt(native / aspect)
+    heights = {max(grid, int(ideal * scale / grid) * grid) for scale in (0.8, 0.9, 1.0, 1.1, 1.2)}
+    sizes = [PixelSize(width, height) for height in heights for width in _near(height * aspect, grid)]
+    return min(sizes, key=lambda size: (_misfit(size, aspect, native), size))
+
+
+def fit_box(size: PixelSize, target: PixelSize) -> tuple[float, float, float, float]:
+    """Return the largest centred part of `size` with exactly the target's aspect: left, top, right, bottom in px."""
+    scale = min(size.width / target.width, size.height / target.height)
+    width, height = target.width * scale, target.height * scale
+    left, top = (size.width - width) / 2, (size.height - height) / 2
+    return (left, top, left + width, top + height)
+
+
+def list_round_sizes(base: PixelSize, target: PixelSize, upscale: float, factor: int) -> tuple[PixelSize, ...]:
+    """Return the canvas after each round: equal enlargements of at most `upscale`, ending at the target."""
+    ratio = target.width / (fit_box(base, target)[2] - fit_box(base, target)[0])
+    if ratio <= 1.0:
+        return ()
+    rounds = max(1, math.ceil(math.log(ratio) / math.log(upscale) - 1e-9))
+    scales = [ratio ** ((done + 1 - rounds) / rounds) for done in range(rounds - 1)]
+    between = [PixelSize(_cells(target.width * s, factor), _cells(target.height * s, factor)) for s in scales]
+    return (*between, target)
+
+
+def cover_canvas(canvas: LatentSize, window: LatentSize, overlap_frac: float) -> tuple[LatentBox, ...]:
+    """Cover a canvas with windows that overlap by at least a fraction of their shorter side."""
+    return cover(canvas, window, stride_cells(window, overlap_frac))
+
+
+def stride_cells(window: LatentSize, overlap_frac: float) -> int:
+    """Return how far apart windows lie at most, in cells."""
+    return max(1, math.floor(min(window.width, window.height) * (1.0 - overlap_frac)))
+
+
+def _near(value: float, grid: int) -> tuple[int, ...]:
+    below = max(grid, math.floor(value / grid) * grid)
+    return (below, below + grid)
+
+
+def _misfit(size: PixelSize, aspect: float, native: int) -> float:
+    shape = abs(math.log(size.width / size.height / aspect))
+    area = max(0.0, abs(math.log(size.area / native)) - BASE_AREA_SLACK)
+    return shape + area
+
+
+def _cells(value: float, factor: int) -> int:
+    return max(factor, round(value / factor) * factor)

@@ -1,0 +1,113 @@
+"""The canvas denoised at once: txt2img, img2img and inpaint at a size the model can hold.
+
+Knows no windows; `multidiffusion` differs from this in one function. Start reading at
+`run_sample`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from sfumato.core.request import TextSource
+from sfumato.render.pixels import fit_picture, flatten, mask_cells, put_inside, read_mask, to_picture, to_tensor
+from sfumato.render.sampling import make_noise, predict, run_steps, stage_sigmas
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from sfumato.nn.samplers import SamplerState
+    from sfumato.render.plan import Stage
+    from sfumato.render.sampling import StepDenoise, Work
+    from sfumato.render.trace import Progress, Stopwatch
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inputs:
+    """Hold the pictures a request names, already read: the starting picture and the mask."""
+
+    picture: Image | None = None
+    mask: Image | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Start:
+    """Hold where a canvas starts: x at the first sigma, and what inpainting keeps."""
+
+    x: Tensor
+    kept: Tensor | None = None
+    free_cells: Tensor | None = None
+    inside: NDArray[np.bool_] | None = None
+
+
+def run_sample(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Image]:
+    """Denoise the whole canvas of a stage; return the picture."""
+    return (yield from run_canvas(work, stage, inputs, watch, partial(_predict_whole, work, stage)))
+
+
+def run_canvas(
+    work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch, denoise: StepDenoise
+) -> Generator[Progress, None, Image]:
+    """Denoise a canvas with a given denoiser of the whole canvas; return the picture."""
+    start = make_start(work, stage, inputs)
+    noise = make_noise(work, stage, (stage.canvas.to_latent(work.model.contract.factor).box,))
+    steps = run_steps(work, stage, start.x, partial(keep_outside, start, denoise), noise)
+    clean = yield from report_steps(work, stage, steps, watch)
+    picture = to_picture(work.model.decode(clean))
+    if start.inside is None:
+        return picture
+    assert inputs.picture is not None, "a mask comes with its picture"
+    return put_inside(inputs.picture, picture, start.inside)
+
+
+def report_steps(
+    work: Work, stage: Stage, steps: Generator[SamplerState, None, Tensor], watch: Stopwatch
+) -> Generator[Progress, None, Tensor]:
+    """Turn the states of a sampler into progress with a preview; return the clean latents."""
+    while True:
+        try:
+            state = next(steps)
+        except StopIteration as end:
+            return end.value
+        assert state.x0 is not None, "a step leaves its prediction behind"
+        yield watch.tick(stage, state.index, partial(work.preview.draw, state.x0))
+
+
+def make_start(work: Work, stage: Stage, inputs: Inputs) -> Start:
+    """Return noise alone, or the encoded starting picture with noise on top, and its mask."""
+    cells = stage.canvas.to_latent(work.model.contract.factor)
+    noise = make_noise(work, stage, (cells.box,)).initial()
+    first = float(stage_sigmas(work, stage)[0])
+    if isinstance(work.request.source, TextSource):
+        return Start(x=first * noise)
+    assert inputs.picture is not None, "the workflow reads the starting picture"
+    fitted = fit_picture(flatten(inputs.picture), stage.canvas)
+    kept = work.model.encode_image(to_tensor(fitted)).to(noise.device)
+    if inputs.mask is None:
+        return Start(x=kept + first * noise)
+    inside = read_mask(inputs.mask, stage.canvas)
+    free = mask_cells(inside, cells).to(noise.device)
+    return Start(x=kept + first * noise, kept=kept, free_cells=free, inside=inside)
+
+
+def keep_outside(start: Start, denoise: StepDenoise, step: int, x: Tensor, sigma: float) -> Tensor:
+    """Predict x0, with the known latents outside the mask.
+
+    Fixing the prediction instead of x keeps the sampler's history true, so every sampler works.
+    """
+    clean = denoise(step, x, sigma)
+    if start.kept is None or start.free_cells is None:
+        return clean
+    return torch.lerp(start.kept, clean, start.free_cells)
+
+
+def _predict_whole(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
+    return predict(work, x, sigma, (step, stage.steps))

@@ -1,0 +1,116 @@
+"""Pictures to tensors and back, masks, and putting a re-rendered part into its picture.
+
+Pictures are 8-bit Pillow images; tensors are float32 in [-1, 1], [B, 3, H, W]. Knows no model.
+Start reading at `to_tensor`; `put_inside` is the promise of inpainting.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from PIL import Image, ImageFilter
+
+from sfumato.core.errors import RequestError
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from sfumato.core.geometry import LatentSize, PixelSize
+
+# What is not drawn over in a picture with transparency shows paper.
+PAPER = (255, 255, 255)
+# A mask of 8 bits selects from this value on when it has to be yes or no.
+MASK_ON = 128
+# The rim of an inpainted part fades in over one latent cell: below that the decoder mixes both sides.
+FEATHER_PX = 8
+
+
+def flatten(picture: Image.Image) -> Image.Image:
+    """Return a picture as RGB, transparent parts on white."""
+    if picture.mode == "RGB":
+        return picture
+    rgba = picture.convert("RGBA")
+    paper = Image.new("RGBA", rgba.size, (*PAPER, 255))
+    return Image.alpha_composite(paper, rgba).convert("RGB")
+
+
+def to_tensor(picture: Image.Image) -> Float[Tensor, "1 3 height width"]:
+    """Turn an RGB picture into float32 in [-1, 1]."""
+    pixels = np.array(picture.convert("RGB"), dtype=np.float32)
+    return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1.0
+
+
+def to_picture(pixels: Float[Tensor, "1 3 height width"]) -> Image.Image:
+    """Turn float32 in [-1, 1] into an RGB picture; what lies outside is clipped."""
+    assert pixels.shape[:2] == (1, 3), "one colour picture at a time"
+    bytes_ = ((pixels[0].float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(bytes_.permute(1, 2, 0).contiguous().cpu().numpy())
+
+
+def fit_picture(picture: Image.Image, size: PixelSize) -> Image.Image:
+    """Cut the centred part with the aspect of `size` and resample it to `size` (Lanczos)."""
+    if picture.size == (size.width, size.height):
+        return picture
+    scale = min(picture.width / size.width, picture.height / size.height)
+    width, height = size.width * scale, size.height * scale
+    left, top = (picture.width - width) / 2, (picture.height - height) / 2
+    box = (left, top, left + width, top + height)
+    return picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
+
+
+def read_mask(mask: Image.Image, size: PixelSize) -> NDArray[np.bool_]:
+    """Return [H, W], True where a mask picture is white.
+
+    Raises:
+        RequestError: the mask has another size than the picture, or selects nothing.
+    """
+    if mask.size != (size.width, size.height):
+        got = f"mask {mask.width}x{mask.height}, picture {size}"
+        raise RequestError("a mask has the size of its picture", got=got, do="Draw the mask on the picture itself.")
+    if mask.mode == "RGBA":
+        # A transparent part of a drawn mask is a part nobody painted on.
+        mask = Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask)
+    inside = np.asarray(mask.convert("L")) >= MASK_ON
+    if not inside.any():
+        raise RequestError("the mask selects nothing", do="Paint white what is to be rendered again.")
+    return inside
+
+
+def mask_cells(inside: NDArray[np.bool_], size: LatentSize) -> Float[Tensor, "1 1 h w"]:
+    """Return 1 for every latent cell that holds a pixel of the mask, 0 elsewhere."""
+    height, width = inside.shape
+    rows, columns = height // size.height, width // size.width
+    blocks = inside.reshape(size.height, rows, size.width, columns)
+    return torch.from_numpy(blocks.any(axis=(1, 3)).astype(np.float32))[None, None]
+
+
+def put_inside(original: Image.Image, rendered: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
+    """Put a rendered picture into the masked part of the original; every other pixel keeps its bytes.
+
+    The rim is feathered on the inner side only, and less where the mask is thin.
+    """
+    share = _feather(inside)[..., None]
+    old = np.array(original)
+    new = np.asarray(rendered.convert("RGB"), dtype=np.float32)
+    mixed = old[..., :3] + share * (new - old[..., :3])
+    old[..., :3] = np.where(inside[..., None], np.rint(mixed).astype(np.uint8), old[..., :3])
+    if original.mode == "RGBA":
+        old[..., 3] = np.where(inside, 255, old[..., 3])
+    return Image.fromarray(old)
+
+
+def _feather(inside: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return how far in each pixel is, as a share of the rim's width: 0 outside, 1 in the core."""
+    # Pillow repeats the border, so the edge of the canvas is no edge of the mask: nothing lies beyond it.
+    left = Image.fromarray(inside.astype(np.uint8) * 255)
+    depth = np.zeros(inside.shape, dtype=np.float32)
+    for _ in range(FEATHER_PX):
+        depth += np.asarray(left) > 0
+        left = left.filter(ImageFilter.MinFilter(3))
+    # A line thinner than the rim would never be fully new; its rim is half of what there is.
+    width = float(np.clip(depth.max() / 2.0, 1.0, FEATHER_PX))
+    return np.clip(depth / width, 0.0, 1.0)

@@ -1,0 +1,342 @@
+"""A request becomes a plan: stages, windows, steps, evaluations, memory, disk and time.
+
+Pure: reads no file, loads no weights, takes no clock; the same arguments give the same plan.
+Start reading at `plan_render`; the engine executes what it returns and decides nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from sfumato.core.errors import BudgetError, RequestError
+from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
+from sfumato.core.prompt import parse_prompt
+from sfumato.core.request import (
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    Method,
+    MultidiffusionMethod,
+    NativeMethod,
+    RenderRequest,
+    TextSource,
+)
+from sfumato.nn.samplers import make_sampler
+from sfumato.nn.schedules import make_sigmas
+from sfumato.render import budget as cost
+from sfumato.render.budget import Budget
+from sfumato.render.layout import choose_base_size, cover_canvas, list_round_sizes, stride_cells
+
+if TYPE_CHECKING:
+    from sfumato.models.contract import ModelContract
+
+# Up to this share of the native area a checkpoint still draws one picture, not several in one frame.
+NATIVE_AREA_SLACK = 1.25
+# Windows denoised in one call. Fixed, so that the bytes of a picture do not depend on the machine.
+WINDOW_BATCH = 4
+# Fewer cells than this and the deepest level of the denoiser has nothing left to see.
+SMALLEST_SIDE_CELLS = 4
+
+StageKind = Literal["sample", "refine", "fuse"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """State one piece of work: the same thing done to every window of one canvas.
+
+    `sample` denoises the canvas at once, `refine` re-renders each window by img2img on an
+    enlarged picture, `fuse` denoises the canvas through its windows. Steps `first_step` to
+    `steps` of the schedule are taken. `ticks` counts the reports of progress.
+    """
+
+    name: str
+    kind: StageKind
+    noise_stage: int
+    canvas: PixelSize
+    windows: tuple[LatentBox, ...]
+    window_batch: int
+    overlap_cells: int
+    steps: int
+    first_step: int
+    ticks: int
+    evaluations: int
+    memory_bytes: int
+    seconds: float
+
+    def to_json(self) -> dict[str, object]:
+        """Return the stage as JSON values; windows as their number and size."""
+        window = self.windows[0].size
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "canvas": str(self.canvas),
+            "windows": len(self.windows),
+            "window_cells": str(window),
+            "steps": self.steps - self.first_step,
+            "evaluations": self.evaluations,
+            "memory_bytes": self.memory_bytes,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """State everything that will run for one picture of a request, and what it costs.
+
+    `batch` pictures run one after the other, so memory does not grow with them and `seconds`,
+    `evaluations` and `disk_bytes` are for one of them.
+    """
+
+    method: str
+    size: PixelSize
+    batch: int
+    stages: tuple[Stage, ...]
+    memory_bytes: int
+    disk_bytes: int
+    seconds: float
+    basis: str
+
+    @property
+    def evaluations(self) -> int:
+        """Count the evaluations of the denoiser for one picture; guidance counts both halves."""
+        return sum(stage.evaluations for stage in self.stages)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the plan as JSON values, totals for the whole batch beside those of one picture."""
+        return {
+            "method": self.method,
+            "size": str(self.size),
+            "batch": self.batch,
+            "stages": [stage.to_json() for stage in self.stages],
+            "evaluations": self.evaluations,
+            "memory_bytes": self.memory_bytes,
+            "disk_bytes": self.disk_bytes,
+            "seconds": round(self.seconds, 2),
+            "total_seconds": round(self.seconds * self.batch, 2),
+            "total_disk_bytes": self.disk_bytes * self.batch,
+            "seconds_basis": self.basis,
+        }
+
+
+def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
+    """Plan one picture of a request on a model, within a budget.
+
+    Raises:
+        RequestError: the size, sampler or a combination does not fit the model or method.
+        BudgetError: more memory or disk than allowed; says the largest size that fits.
+    """
+    check_request(request, contract)
+    plan = _draft(request, contract, budget)
+    if not _fits(plan, budget):
+        raise _over_budget(request, contract, budget, plan)
+    return plan
+
+
+def choose_method(size: PixelSize, contract: ModelContract, *, from_picture: bool = False) -> Method:
+    """Return the method used when none is asked for.
+
+    Native where a checkpoint still draws one picture. Beyond that gobig, except for a starting
+    picture: gobig would shrink it to native size first and lose what it shows.
+    """
+    if size.area <= contract.native.area * NATIVE_AREA_SLACK:
+        return NativeMethod()
+    return MultidiffusionMethod() if from_picture else GobigMethod()
+
+
+def check_request(request: RenderRequest, contract: ModelContract) -> None:
+    """Check what can only be judged with the model's contract at hand.
+
+    Raises:
+        RequestError: a side is no multiple of the factor or too small, or an option has no effect.
+    """
+    cells = request.size.to_latent(contract.factor)
+    if min(cells.width, cells.height) < SMALLEST_SIDE_CELLS:
+        least = SMALLEST_SIDE_CELLS * contract.factor
+        raise RequestError(f"a side has at least {least} pixels", got=str(request.size), do=f"Ask for {least} or more.")
+    if isinstance(request.method, GobigMethod):
+        _check_gobig(request, request.method, contract)
+    if isinstance(request.source, ImageSource | InpaintSource) and request.source.strength == 0.0:
+        raise RequestError("a strength of 0 changes nothing", do="Give a strength above 0, up to 1.")
+    make_sampler(request.sampler)
+    make_sigmas(request.schedule, contract.schedule, request.steps)
+
+
+def _check_gobig(request: RenderRequest, method: GobigMethod, contract: ModelContract) -> None:
+    if isinstance(request.source, InpaintSource):
+        raise RequestError(
+            "gobig re-renders the whole picture, so it cannot keep the pixels outside a mask",
+            do="Use --method native or --method multidiffusion with --mask.",
+        )
+    if choose_base_size(request.size, contract) == request.size:
+        native = contract.native
+        raise RequestError(
+            f"gobig has nothing to enlarge: {contract.name} draws {native} at once",
+            got=str(request.size),
+            do="Use --method native, or a larger --size.",
+        )
+    if method.strength == 0.0:
+        raise RequestError("slices of strength 0 are not re-rendered", do="Give --slice-strength above 0.")
+
+
+def first_step(steps: int, strength: float) -> int:
+    """Return the step of a schedule where img2img of a strength begins; at least one step is taken."""
+    # 0.7 * 10 is 6.999... in floating point; the nudge is far below one step.
+    return steps - max(1, math.floor(steps * strength + 1e-6))
+
+
+def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
+    stages = _list_stages(request, contract, budget)
+    return Plan(
+        method=request.method.kind,
+        size=request.size,
+        batch=request.batch,
+        stages=stages,
+        memory_bytes=max(stage.memory_bytes for stage in stages),
+        disk_bytes=cost.disk_bytes(request.size),
+        seconds=sum(stage.seconds for stage in stages),
+        basis=budget.cost.basis,
+    )
+
+
+def _list_stages(request: RenderRequest, contract: ModelContract, budget: Budget) -> tuple[Stage, ...]:
+    price = _Price(request=request, contract=contract, budget=budget)
+    method = request.method
+    if isinstance(method, NativeMethod):
+        return (_sample_stage(price, "native", request.size),)
+    if isinstance(method, MultidiffusionMethod):
+        window = (method.window or contract.native).to_latent(contract.factor)
+        cover = _make_cover(request.size.to_latent(contract.factor), window, method.overlap)
+        return (price.stage("multidiffusion", "fuse", request.size, cover, _source_steps(request)),)
+    return _gobig_stages(price, method)
+
+
+def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
+    contract, target = price.contract, price.request.size
+    base = choose_base_size(target, contract)
+    rounds = list_round_sizes(base, target, method.upscale, contract.factor)
+    window = contract.native.to_latent(contract.factor)
+    steps = method.steps or price.request.steps
+    stages = [_sample_stage(price, "base", base)]
+    for index, canvas in enumerate(rounds, start=1):
+        cover = _make_cover(canvas.to_latent(contract.factor), window, method.overlap)
+        span = (first_step(steps, method.strength), steps)
+        stage = price.stage(f"round {index} of {len(rounds)}", "refine", canvas, cover, span)
+        stages.append(replace(stage, noise_stage=index))
+    return tuple(stages)
+
+
+def _sample_stage(price: _Price, name: str, canvas: PixelSize) -> Stage:
+    whole = _Cover((canvas.to_latent(price.contract.factor).box,), 0)
+    return price.stage(name, "sample", canvas, whole, _source_steps(price.request))
+
+
+def _source_steps(request: RenderRequest) -> tuple[int, int]:
+    if isinstance(request.source, TextSource):
+        return (0, request.steps)
+    return (first_step(request.steps, request.source.strength), request.steps)
+
+
+@dataclass(frozen=True)
+class _Cover:
+    """Hold the windows of a canvas and how many cells neighbours share at least."""
+
+    boxes: tuple[LatentBox, ...]
+    overlap_cells: int
+
+
+def _make_cover(canvas: LatentSize, window: LatentSize, overlap_frac: float) -> _Cover:
+    overlap = min(window.width, window.height) - stride_cells(window, overlap_frac)
+    return _Cover(cover_canvas(canvas, window, overlap_frac), overlap)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Price:
+    """Fill in what a stage costs."""
+
+    request: RenderRequest
+    contract: ModelContract
+    budget: Budget
+
+    def stage(self, name: str, kind: StageKind, canvas: PixelSize, cover: _Cover, span: tuple[int, int]) -> Stage:
+        """Return a stage with its evaluations, memory and seconds; `span` is (first step, steps)."""
+        begin, steps = span
+        boxes = cover.boxes
+        batch = min(WINDOW_BATCH, len(boxes))
+        evaluations = len(boxes) * self._calls_per_window(begin, steps) * self._halves()
+        reports = -(-len(boxes) // batch) if kind == "refine" else 1
+        return Stage(
+            name=name,
+            kind=kind,
+            noise_stage=0,
+            canvas=canvas,
+            windows=boxes,
+            window_batch=batch,
+            overlap_cells=cover.overlap_cells,
+            steps=steps,
+            first_step=begin,
+            ticks=(steps - begin) * reports,
+            evaluations=evaluations,
+            memory_bytes=self._memory(canvas, boxes[0].size, batch),
+            seconds=self._seconds(canvas, cover, kind, evaluations),
+        )
+
+    def _calls_per_window(self, begin: int, steps: int) -> int:
+        sigmas = make_sigmas(self.request.schedule, self.contract.schedule, steps)
+        return make_sampler(self.request.sampler).count_evaluations(sigmas[begin:])
+
+    def _halves(self) -> int:
+        parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
+        return parts if parts == 1 and self.request.guidance == 1.0 else parts + 1
+
+    def _memory(self, canvas: PixelSize, window: LatentSize, batch: int) -> int:
+        contract = self.contract
+        network = cost.denoise_bytes(contract, window, batch * self._halves())
+        peak = max(network, cost.autoencoder_bytes(contract, canvas))
+        return cost.RUNTIME_BYTES + contract.weights_bytes + cost.canvas_bytes(contract, canvas) + peak
+
+    def _seconds(self, canvas: PixelSize, cover: _Cover, kind: StageKind, evaluations: int) -> float:
+        model, factor = self.budget.cost, self.contract.factor
+        cells = cover.boxes[0].size.area
+        network = evaluations * (model.call_s + model.cell_s * cells)
+        slices = sum(box.size.area for box in cover.boxes) * factor**2
+        if kind == "refine":
+            return network + slices * (model.decode_s + model.encode_s)
+        encoded = 0 if isinstance(self.request.source, TextSource) else canvas.area
+        return network + canvas.area * model.decode_s + encoded * model.encode_s
+
+
+def _fits(plan: Plan, budget: Budget) -> bool:
+    disk = plan.disk_bytes * plan.batch
+    return plan.memory_bytes <= budget.memory_bytes and (budget.disk_bytes is None or disk <= budget.disk_bytes)
+
+
+def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan) -> BudgetError:
+    largest = find_largest_size(request, contract, budget)
+    got = f"{request.size} needs {plan.memory_bytes / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
+    if plan.memory_bytes <= budget.memory_bytes:
+        got = f"{request.size} needs {plan.disk_bytes * plan.batch / cost.GIB:.2f} GiB of disk"
+    if largest is None:
+        return BudgetError("no size fits the budget", got=got, do="Raise --budget-gb or use a smaller model.")
+    other = " or --method multidiffusion" if isinstance(request.method, NativeMethod) else ""
+    return BudgetError("over budget", got=got, do=f"Ask for --size {largest}, raise --budget-gb{other}.")
+
+
+def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:
+    """Return the largest size of the request's aspect whose plan fits the budget, or None."""
+    low, high = 0, max(request.size.width, request.size.height) // contract.factor
+    while low < high:
+        middle = (low + high + 1) // 2
+        size = _scaled(request.size, middle, contract.factor)
+        if _fits(_draft(replace(request, size=size), contract, budget), budget):
+            low = middle
+        else:
+            high = middle - 1
+    return _scaled(request.size, low, contract.factor) if low >= SMALLEST_SIDE_CELLS else None
+
+
+def _scaled(size: PixelSize, long_cells: int, factor: int) -> PixelSize:
+    long = max(size.width, size.height)
+    cells = [max(SMALLEST_SIDE_CELLS, side * long_cells // long) for side in (size.width, size.height)]
+    return PixelSize(cells[0] * factor, cells[1] * factor)

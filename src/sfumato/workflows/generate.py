@@ -1,0 +1,314 @@
+"""Render a request: read its pictures, load and dress the model, plan, run, save, report.
+
+The place where models, prompts, plans, the engine and files meet; the command line and the server
+only call it. Start reading at `generate`.
+"""
+
+from __future__ import annotations
+
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL.Image import Image
+
+from sfumato.core.errors import InterruptedRender, RequestError, StorageError
+from sfumato.core.images import file_sha256, load_picture, save_picture
+from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.prompt import parse_prompt
+from sfumato.core.request import ImageSource, RenderRequest, TextSource
+from sfumato.models.contract import LatentModel, ModelContract
+from sfumato.models.describe import load_contract
+from sfumato.models.device import Policy, choose_policy, measure_free_bytes
+from sfumato.models.load import load_model
+from sfumato.render.budget import Budget
+from sfumato.render.engine import Inputs, run_plan
+from sfumato.render.plan import Plan, plan_render
+from sfumato.render.trace import Progress, RenderResult, StageTrace
+from sfumato.workflows.digests import digest_weights, find_lora
+from sfumato.workflows.pace import load_cost, save_pace
+from sfumato.workflows.report import Report, write_report
+
+OnProgress = Callable[[Progress, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """Say how to render, without changing a pixel: where to write, how much to use, what to show.
+
+    `budget_bytes` None takes what is free. `preview` is rewritten every `preview_every` steps.
+    """
+
+    out: Path
+    report: bool = True
+    budget_bytes: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    preview: Path | None = None
+    preview_every: int = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Generated:
+    """Hold what one picture of a request became."""
+
+    path: Path
+    report_path: Path | None
+    seed: int
+    plan: Plan
+    trace: tuple[StageTrace, ...]
+    seconds: float
+    peak_bytes: int | None
+    sha256: str
+
+    def to_json(self) -> dict[str, object]:
+        """Return the outcome as JSON values."""
+        return {
+            "path": str(self.path),
+            "report": str(self.report_path) if self.report_path else None,
+            "seed": self.seed,
+            "size": str(self.plan.size),
+            "method": self.plan.method,
+            "seconds": round(self.seconds, 3),
+            "planned_seconds": round(self.plan.seconds, 3),
+            "peak_bytes": self.peak_bytes,
+            "planned_bytes": self.plan.memory_bytes,
+            "evaluations": self.plan.evaluations,
+            "sha256": self.sha256,
+            "stages": [{"name": stage.name, "seconds": round(stage.seconds, 3)} for stage in self.trace],
+        }
+
+
+def generate(
+    request: RenderRequest, wishes: Wishes, *, on_progress: OnProgress | None = None, model: LatentModel | None = None
+) -> tuple[Generated, ...]:
+    """Render every picture of a request and save each with its own request inside.
+
+    Picture i of a batch is the same, to the byte, as a request of one picture with seed + i. The
+    callback gets each progress and the number of the picture, and may raise to stop.
+
+    Raises:
+        RequestError: a picture, size, prompt or option is wrong.
+        BudgetError: it does not fit the budget; nothing was started.
+        StorageError: the folder cannot be written; found out before anything is rendered.
+        InterruptedRender: stopped by the keyboard; finished pictures stay, nothing is half written.
+    """
+    started = time.monotonic()
+    paths = list_paths(wishes.out, request.batch)
+    check_folder(wishes.out.parent)
+    inputs = read_inputs(request)
+    if model is None:
+        plan = plan_request(request, wishes)
+        model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
+    else:
+        plan = _make_plan(request, (model.contract, model.policy), wishes)
+    digests = digest_weights(request)
+    loaded_s = time.monotonic() - started
+    done: list[Generated] = []
+    try:
+        with dressed(model, request):
+            for index, path in enumerate(paths):
+                single = replace(request, seed=request.seed + index, batch=1)
+                run = _Run(single, path, plan, inputs, digests, loaded_s)
+                done.append(_render_one(run, model, wishes, _bind(on_progress, index)))
+    except KeyboardInterrupt as error:
+        raise _interrupted(done) from error
+    return tuple(done)
+
+
+def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
+    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
+
+    Raises:
+        RequestError: the request does not fit its model.
+        BudgetError: over budget; says the largest size that fits.
+    """
+    contract = load_contract(request.model, vae=request.vae)
+    return _make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
+
+
+def _make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
+    contract, policy = on
+    budget = Budget(
+        memory_bytes=measure_free_bytes(policy.device) if wishes.budget_bytes is None else wishes.budget_bytes,
+        cost=load_cost(contract, _device_name(policy)),
+        disk_bytes=_free_disk(wishes.out.parent),
+    )
+    return plan_render(request, contract, budget)
+
+
+def read_inputs(request: RenderRequest) -> Inputs:
+    """Read the pictures a request names.
+
+    Raises:
+        RequestError: a file is not there, is no picture, or is not the one the request was made with.
+    """
+    source = request.source
+    if isinstance(source, TextSource):
+        return Inputs()
+    picture = _read_same(source.path, source.sha256)
+    if isinstance(source, ImageSource):
+        return Inputs(picture=picture)
+    if picture.size != (request.size.width, request.size.height):
+        got = f"size {request.size}, picture {picture.width}x{picture.height}"
+        raise RequestError("inpainting keeps the size of the picture", got=got, do="Leave --size out.")
+    return Inputs(picture=picture, mask=_read_same(source.mask, source.mask_sha256))
+
+
+@contextmanager
+def dressed(model: LatentModel, request: RenderRequest) -> Generator[None]:
+    """Attach the adapters of a request for a while; the weights are bit-identical afterwards.
+
+    Raises:
+        RequestError: a LoRA named in the prompt is not among the LoRAs of the request.
+    """
+    with ExitStack() as attached:
+        for embedding in request.embeddings:
+            attached.callback(model.attach_embedding(Path(embedding)).detach)
+        for lora in request.loras:
+            attached.callback(model.attach_lora(Path(lora.path), lora.weight).detach)
+        for tag in parse_prompt(request.prompt).loras:
+            path = find_lora(tag.name)
+            attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
+        yield
+
+
+def list_paths(out: Path, batch: int) -> list[Path]:
+    """Return where the pictures of a batch go: `out` for one, else `out` with a number before the suffix."""
+    if batch == 1:
+        return [out]
+    digits = max(2, len(str(batch)))
+    return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
+
+
+def check_folder(folder: Path) -> None:
+    """Check that pictures can be written to a folder; make it if it is not there.
+
+    Raises:
+        StorageError: it cannot be made or written.
+    """
+    probe = folder / f".sfumato-{time.monotonic_ns()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise StorageError("the folder cannot be written", got=str(error), do="Give another --out.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """Hold one picture to make: its request, its place, and what is the same for the batch."""
+
+    request: RenderRequest
+    path: Path
+    plan: Plan
+    inputs: Inputs
+    digests: WeightDigests
+    loaded_s: float
+
+
+def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Callable[[Progress], None]) -> Generated:
+    began = time.monotonic()
+    result = _drive(run, model, wishes, on_progress)
+    rendered_s = time.monotonic()
+    save_picture(run.path, result.picture, write_metadata(run.request, run.digests))
+    saved_s = time.monotonic() - rendered_s
+    save_pace(model.contract, _device_name(model.policy), result.trace)
+    peak = measure_peak_bytes(model.device)
+    spent = {"open the model": run.loaded_s, "save": saved_s}
+    report = Report(
+        request=run.request,
+        plan=run.plan,
+        trace=result.trace,
+        picture=result.picture,
+        base=result.base,
+        picture_path=run.path,
+        seconds=spent,
+        peak_bytes=peak,
+        machine=_describe_machine(model),
+    )
+    page = run.path.with_suffix(".html") if wishes.report else None
+    if page:
+        write_report(page, report)
+    return Generated(
+        path=run.path,
+        report_path=page,
+        seed=run.request.seed,
+        plan=run.plan,
+        trace=result.trace,
+        seconds=time.monotonic() - began,
+        peak_bytes=peak,
+        sha256=file_sha256(run.path),
+    )
+
+
+def _drive(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Callable[[Progress], None]) -> RenderResult:
+    steps = run_plan(run.plan, run.request, model, run.inputs)
+    count = 0
+    while True:
+        try:
+            progress = next(steps)
+        except StopIteration as end:
+            return end.value
+        count += 1
+        if wishes.preview and progress.preview and count % wishes.preview_every == 0:
+            save_picture(wishes.preview, progress.preview(), {})
+        on_progress(progress)
+
+
+def measure_peak_bytes(device: torch.device) -> int | None:
+    """Return the most memory this process has held on a device so far; None where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    if device.type != "cpu":
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    # Linux counts in KiB, macOS in bytes.
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _read_same(path: str, sha256: str) -> Image:
+    found = file_sha256(path)
+    if found != sha256:
+        raise RequestError("the picture is not the one of the request", got=f"{path}: {found}", do="Give it as --init.")
+    return load_picture(path)
+
+
+def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], None]:
+    def report(progress: Progress) -> None:
+        if on_progress is not None:
+            on_progress(progress, index)
+
+    return report
+
+
+def _interrupted(done: list[Generated]) -> InterruptedRender:
+    kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished, nothing was written"
+    return InterruptedRender("the render was stopped", got=kept, do="Run the same command again: the seed repeats it.")
+
+
+def _free_disk(folder: Path) -> int | None:
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None
+
+
+def _device_name(policy: Policy) -> str:
+    return f"{policy.device.type}/{str(policy.unet_dtype).removeprefix('torch.')}"
+
+
+def _describe_machine(model: LatentModel) -> str:
+    where = (
+        torch.cuda.get_device_name(model.device)
+        if model.device.type == "cuda"
+        else f"{torch.get_num_threads()} CPU threads"
+    )
+    return f"torch {torch.__version__}, {where}, {str(model.dtype).removeprefix('torch.')}"

@@ -1,0 +1,227 @@
+"""One page that shows a render: the picture, the base it grew from, settings, plan against actual.
+
+A single HTML file without links, scripts or fonts from elsewhere; every text in it is escaped.
+Knows no model; it is given values. Start reading at `write_report`, then `_page`; the look is
+in `report_style`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from sfumato import __version__
+from sfumato.core.files import write_atomic
+from sfumato.core.request import GobigMethod, ImageSource, InpaintSource, MultidiffusionMethod, RenderRequest
+from sfumato.render.plan import Plan
+from sfumato.render.trace import StageTrace
+from sfumato.workflows.report_style import STYLE
+
+# A page is to be mailed: pictures in it are at most this wide, and lossy.
+WIDEST_PICTURE_PX = 1600
+PICTURE_QUALITY = 88
+# The detail that is shown pixel by pixel, base beside result.
+DETAIL_SIDE_PX = 320
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Report:
+    """Hold what a page shows. `seconds` names what was spent outside the stages (load, save)."""
+
+    request: RenderRequest
+    plan: Plan
+    trace: tuple[StageTrace, ...]
+    picture: Image.Image
+    base: Image.Image | None
+    picture_path: Path
+    seconds: dict[str, float]
+    peak_bytes: int | None
+    machine: str
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page of a render; it appears whole or not at all.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    page = _page(report).encode()
+    write_atomic(path, lambda stream: stream.write(page))
+
+
+def _page(report: Report) -> str:
+    title = escape(report.request.prompt or "untitled")
+    parts = [_hero(report), _facts(report), _pair(report), _stages(report), _settings(report), _again(report)]
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{title} · Sfumato</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + f"\n<footer>Sfumato {escape(__version__)} · {escape(report.machine)}</footer>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _hero(report: Report) -> str:
+    request = report.request
+    negative = f'<p class="negative">without: {escape(request.negative)}</p>' if request.negative else ""
+    return (
+        f"<header><h1>{escape(request.prompt) or '<em>no prompt</em>'}</h1>{negative}</header>\n"
+        f"<figure class=hero>{_image(report.picture, 'the result')}"
+        f"<figcaption>{escape(report.picture_path.name)}, {request.size} px</figcaption></figure>"
+    )
+
+
+def _facts(report: Report) -> str:
+    rendered = sum(stage.seconds for stage in report.trace)
+    facts = [
+        ("size", f"{report.picture.width} × {report.picture.height}"),
+        ("seed", str(report.request.seed)),
+        ("method", report.request.method.kind),
+        ("render time", _time(rendered)),
+        ("evaluations", f"{report.plan.evaluations:,}"),
+        ("peak memory", _bytes(report.peak_bytes)),
+    ]
+    if report.base is not None:
+        times = report.picture.width * report.picture.height / (report.base.width * report.base.height)
+        facts.insert(1, ("pixels of the base", f"× {times:.1f}"))
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    return f"<dl class=facts>{cells}</dl>"
+
+
+def _pair(report: Report) -> str:
+    if report.base is None:
+        return ""
+    enlarged = report.base.resize(report.picture.size, Image.Resampling.LANCZOS)
+    box = _detail_box(report.picture.size)
+    base_size = f"{report.base.width} × {report.base.height}"
+    return (
+        "<section><h2>From the base to the result</h2><div class=pair>"
+        f"{_figure(report.base, f'The base, {base_size}: rendered at about the native size of the model')}"
+        f"{_figure(report.picture, 'The result, at the same width')}</div>"
+        "<h3>The middle, pixel by pixel</h3><div class=pair>"
+        f"{_figure(enlarged.crop(box), 'The base, only enlarged (Lanczos)')}"
+        f"{_figure(report.picture.crop(box), 'The result')}</div></section>"
+    )
+
+
+def _stages(report: Report) -> str:
+    longest = max([stage.seconds for stage in report.trace] + [1e-9])
+    rows = "".join(_stage_row(stage, longest) for stage in report.trace)
+    other = "".join(
+        f"<tr><td>{escape(name)}</td><td></td><td></td><td></td><td></td><td>{_time(took)}</td><td></td></tr>"
+        for name, took in report.seconds.items()
+    )
+    planned = f"{report.plan.basis} pace" if report.plan.basis == "measured" else "a guess"
+    memory = f"planned {_bytes(report.plan.memory_bytes)}, peak of the process {_bytes(report.peak_bytes)}"
+    return (
+        "<section><h2>Plan and actual</h2><div class=scroll><table><thead><tr><th>stage<th>canvas<th>steps"
+        "<th>evaluations<th>planned<th>took<th></tr></thead>"
+        f"<tbody>{rows}{other}</tbody></table></div>"
+        f"<p class=note>Planned times come from {escape(planned)}. Memory: {escape(memory)}.</p></section>"
+    )
+
+
+def _stage_row(stage: StageTrace, longest: float) -> str:
+    share = 100.0 * stage.seconds / longest
+    return (
+        f"<tr><td>{escape(stage.name)}</td><td>{escape(stage.size)}</td><td>{stage.steps}</td>"
+        f"<td>{stage.evaluations:,}</td><td>{_time(stage.planned_s)}</td><td>{_time(stage.seconds)}</td>"
+        f'<td class=bar><i style="width:{share:.1f}%"></i></td></tr>'
+    )
+
+
+def _settings(report: Report) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in list_settings(report.request)
+    )
+    return f"<section><h2>Settings</h2><table class=settings>{rows}</table></section>"
+
+
+def list_settings(request: RenderRequest) -> list[tuple[str, str]]:
+    """List the settings of a request that a reader of a page wants to see, as (name, value)."""
+    rows = [
+        ("model", request.model),
+        ("vae", request.vae or ""),
+        ("sampler", f"{request.sampler}, {request.schedule}, {request.steps} steps"),
+        ("guidance", f"{request.guidance:g}" + _also(" rescaled by ", request.guidance_rescale)),
+        ("clip skip", str(request.clip_skip) if request.clip_skip > 1 else ""),
+        ("LoRA", ", ".join(f"{lora.path} : {lora.weight:g}" for lora in request.loras)),
+        ("embeddings", ", ".join(request.embeddings)),
+        ("source", _source(request)),
+        ("method", _method(request)),
+        ("request", request.request_hash()),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _source(request: RenderRequest) -> str:
+    source = request.source
+    if isinstance(source, ImageSource):
+        return f"{source.path} at strength {source.strength:g}"
+    if isinstance(source, InpaintSource):
+        return f"{source.path} inside {source.mask} at strength {source.strength:g}"
+    return ""
+
+
+def _method(request: RenderRequest) -> str:
+    method = request.method
+    if isinstance(method, GobigMethod):
+        return (
+            f"gobig: {method.upscaler} up to × {method.upscale:g} a round, slices overlap {method.overlap:.0%}, "
+            f"strength {method.strength:g}"
+        )
+    if isinstance(method, MultidiffusionMethod):
+        return f"multidiffusion: windows {method.window or 'of native size'}, overlap {method.overlap:.0%}"
+    return "native"
+
+
+def _again(report: Report) -> str:
+    command = f"sfumato render --from {report.picture_path.name} --out again.png"
+    return (
+        f"<section><h2>Render it again</h2><pre>{escape(command)}</pre>"
+        "<p class=note>The picture carries its whole request; with the same weights this gives the same bytes.</p>"
+        "</section>"
+    )
+
+
+def _figure(picture: Image.Image, caption: str) -> str:
+    return f"<figure>{_image(picture, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _image(picture: Image.Image, words: str) -> str:
+    shown = picture
+    if picture.width > WIDEST_PICTURE_PX:
+        height = max(1, round(picture.height * WIDEST_PICTURE_PX / picture.width))
+        shown = picture.resize((WIDEST_PICTURE_PX, height), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    shown.save(stream, format="WEBP", quality=PICTURE_QUALITY)
+    text = base64.b64encode(stream.getvalue()).decode()
+    size = f'width="{shown.width}" height="{shown.height}"'
+    return f'<img src="data:image/webp;base64,{text}" alt="{escape(words)}" {size}>'
+
+
+def _detail_box(size: tuple[int, int]) -> tuple[int, int, int, int]:
+    width, height = (min(side, DETAIL_SIDE_PX) for side in size)
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return (left, top, left + width, top + height)
+
+
+def _also(words: str, value: float) -> str:
+    return f"{words}{value:g}" if value else ""
+
+
+def _time(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def _bytes(count: int | None) -> str:
+    return "not measured" if count is None else f"{count / 1024**3:.2f} GiB"
