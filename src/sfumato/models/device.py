@@ -1,23 +1,33 @@
 """Which device, number type, memory layout and attention a model runs with.
 
-Knows the hardware and nothing of checkpoints or pictures. Start reading at `choose_policy`.
+Decides from what is detected and measured, never from a chip's name; knows nothing of checkpoints
+or pictures. Start reading at `choose_policy`.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Literal
 
 import torch
 
 from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.settings import load_settings
+from sfumato.models.rates import Rates, find_rates
+from sfumato.models.runtime import apply_runtime
 
-Attention = Literal["sdpa", "plain"]
+Attention = Literal["sdpa", "plain", "blocked"]
 
 # A decode may use this share of what is free now: the rest is for the caches of the allocator.
 FREE_SHARE_CPU = 0.5
 FREE_SHARE_CUDA = 0.8
+
+# Half the bytes and three digits less: bf16 has to earn that by more than noise.
+BF16_GAIN = 1.2
+# In a UNet packing wins more than in one square product (no reordering of large weights), so a draw counts as won.
+PACKED_LOSS = 0.9
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -26,7 +36,8 @@ _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 class Policy:
     """Say how a model is kept and run; values only, so it can be stored with a measurement.
 
-    `attention` is "sdpa" (torch's fused kernel) or "plain" (matmul and softmax).
+    `attention` is "sdpa" (torch's fused kernel), "plain" (matmul and softmax) or "blocked" (ours, for
+    CPUs). `packed` keeps a second copy of the weights in the order the matmul reads them.
     `pair_batch` evaluates both halves of guidance in one forward pass.
     """
 
@@ -36,34 +47,45 @@ class Policy:
     vae_dtype: torch.dtype
     memory_format: torch.memory_format = torch.contiguous_format
     attention: Attention = "sdpa"
+    packed: bool = False
     pair_batch: bool = True
 
 
 def choose_policy(device: str = "auto", dtype: str = "auto") -> Policy:
-    """Choose how to run on this machine; `auto` measures nothing that takes over a second.
+    """Choose how to run on this machine, and apply the settings of the process that go with it.
+
+    The CPU is measured once per machine, for less than a second; later processes read the answer.
 
     Raises:
         RequestError: an unknown device or dtype name.
         ModelError: the device is not there.
     """
     place = _choose_device(device)
+    apply_runtime(load_settings().threads)
+    if place.type == "cpu":
+        return choose_cpu_policy(find_rates(), dtype)
     if dtype != "auto":
         return _plain_policy(place, _read_dtype(dtype))
     if place.type == "cuda":
         return _plain_policy(place, _best_cuda_dtype(place))
-    if place.type == "mps":
-        return _plain_policy(place, torch.float16)
-    return _plain_policy(place, torch.bfloat16 if has_fast_bf16() else torch.float32)
+    return _plain_policy(place, torch.float16)
 
 
-def has_fast_bf16() -> bool:
-    """Tell whether this CPU has instructions for bf16 products (avx512_bf16, AMX, or Arm's)."""
-    try:
-        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
-            flags = next((line for line in lines if line.startswith(("flags", "Features"))), "").split()
-    except OSError:
-        return False
-    return any(flag in flags for flag in ("avx512_bf16", "amx_bf16", "bf16"))
+def choose_cpu_policy(rates: Rates, dtype: str = "auto") -> Policy:
+    """Choose how a CPU with these rates runs a model.
+
+    Raises:
+        RequestError: an unknown dtype name.
+    """
+    short = rates.bf16_tflops > BF16_GAIN * rates.fp32_tflops
+    chosen = _read_dtype(dtype) if dtype != "auto" else torch.bfloat16 if short else torch.float32
+    blocked = chosen == torch.bfloat16 and 0 < rates.blocked_attention_ms < rates.fused_attention_ms
+    rate = rates.bf16_tflops if chosen == torch.bfloat16 else rates.fp32_tflops
+    return replace(
+        _plain_policy(torch.device("cpu"), chosen),
+        attention="blocked" if blocked else "sdpa",
+        packed=chosen != torch.float16 and rates.packed_tflops > PACKED_LOSS * rate,
+    )
 
 
 def measure_free_bytes(device: torch.device) -> int:
@@ -71,7 +93,7 @@ def measure_free_bytes(device: torch.device) -> int:
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     try:
-        with open("/proc/meminfo", encoding="ascii") as lines:
+        with Path("/proc/meminfo").open(encoding="ascii") as lines:
             kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
         return kib * 1024
     except (OSError, StopIteration):
@@ -96,7 +118,9 @@ def _choose_device(name: str) -> torch.device:
     except RuntimeError as error:
         raise RequestError("unknown device", got=name, do="Use auto, cpu, cuda or cuda:N.") from error
     if place.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError("no CUDA device is visible to torch", got=name, do="Use --device cpu, or check `sfumato doctor`.")
+        raise ModelError(
+            "no CUDA device is visible to torch", got=name, do="Use --device cpu, or check `sfumato doctor`."
+        )
     return place
 
 

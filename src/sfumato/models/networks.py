@@ -11,13 +11,13 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sfumato.core.errors import ModelError
+from sfumato.models.fast_unet import speed_up
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +45,9 @@ def build_unet(config: dict[str, Any], state: State, policy: Policy) -> UNet2DCo
         ModelError: configuration and weights do not belong together.
     """
     unet = _fill(lambda: _from_config(UNet2DConditionModel, config), state, "UNet")
-    unet.set_attn_processor(AttnProcessor() if policy.attention == "plain" else AttnProcessor2_0())
-    return unet.to(device=policy.device, memory_format=policy.memory_format)
+    unet = unet.to(device=policy.device, memory_format=policy.memory_format)
+    speed_up(unet, policy)
+    return unet
 
 
 def build_vae(config: dict[str, Any], state: State, policy: Policy) -> AutoencoderKL | AutoencoderTiny:
