@@ -1,0 +1,98 @@
+"""Many small pictures from a model, in batches: one prompt and one seed each.
+
+The same sampler, schedule and noise as `sfumato render`, so every picture here can be rendered
+again by its prompt and seed. Knows no world and no reader. Start reading at `make_pictures`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.core.prompt import parse_prompt
+from sfumato.core.request import RenderRequest
+from sfumato.models.conditioning import Conditioning, ConditioningPart
+from sfumato.models.contract import LatentModel
+from sfumato.nn.noise import START_STEP, normal_noise
+from sfumato.nn.samplers import make_sampler, run_sampler
+from sfumato.nn.schedules import make_sigmas
+from sfumato.workflows.round_trip import to_bytes
+
+OnDone = Callable[[int, int], None]
+_USUAL = RenderRequest(prompt="", size=PixelSize(128, 128))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """Say how pictures are made; the defaults are those of a render request."""
+
+    steps: int = 20
+    sampler: str = _USUAL.sampler
+    schedule: str = _USUAL.schedule
+    guidance: float = _USUAL.guidance
+    seed: int = 1
+    batch: int = 32
+
+
+def make_pictures(
+    model: LatentModel, prompts: Sequence[str], how: Sampling, *, on_done: OnDone | None = None
+) -> NDArray[np.uint8]:
+    """Make one picture of the native size per prompt, uint8 [N, H, W, 3]; picture i has seed + i.
+
+    `on_done` gets (pictures done, all).
+
+    Raises:
+        RequestError: an unknown sampler or schedule, or a prompt that cannot be read.
+        ModelError: the model gave numbers that are no picture.
+    """
+    done: list[NDArray[np.uint8]] = []
+    for start in range(0, len(prompts), how.batch):
+        block = prompts[start : start + how.batch]
+        latents = _sample(model, block, how, how.seed + start)
+        done.append(to_bytes(model.decode(latents)))
+        if on_done is not None:
+            on_done(start + len(block), len(prompts))
+    return np.concatenate(done)
+
+
+@torch.inference_mode()
+def _sample(model: LatentModel, prompts: Sequence[str], how: Sampling, first_seed: int) -> Tensor:
+    contract = model.contract
+    cells = contract.native.to_latent(contract.factor)
+    cond = _join([_encode(model, prompt) for prompt in prompts])
+    uncond = _encode(model, "", negative=True)
+    seeds = range(first_seed, first_seed + len(prompts))
+
+    def denoise(x: Tensor, sigma: float, /) -> Tensor:
+        return model.denoise_guided(x, sigma, cond, uncond, how.guidance)
+
+    def noise(step: int, substep: int, /) -> Tensor:
+        return _draw_noise(model, cells, seeds, (step, substep))
+
+    sampler = make_sampler(how.sampler)
+    sigmas = make_sigmas(how.schedule, contract.schedule, how.steps)
+    start = noise(START_STEP, 0) * float(sigmas[0])
+    return run_sampler(sampler, sampler.start(start, sigmas), denoise, noise).x
+
+
+def _draw_noise(model: LatentModel, cells: LatentSize, seeds: range, step: tuple[int, int]) -> Tensor:
+    channels = model.contract.latent_channels
+    drawn = [normal_noise(seed, 0, step[0], cells.box, channels, substep=step[1]) for seed in seeds]
+    return torch.stack(drawn).to(model.device)
+
+
+def _encode(model: LatentModel, prompt: str, *, negative: bool = False) -> Conditioning:
+    parts = parse_prompt(prompt).at_step(0, 1)
+    return model.encode_prompt(parts, size=model.contract.native, negative=negative)
+
+
+def _join(each: list[Conditioning]) -> Conditioning:
+    """Stack one-part prompts into one conditioning whose rows go with the rows of a batch."""
+    hidden = torch.cat([prompt.parts[0].hidden for prompt in each])
+    return Conditioning((ConditioningPart(weight=1.0, hidden=hidden),))
