@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sfumato.cli.training import train_mini
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]
 Reference = Annotated[
     str, typer.Argument(help="mini, a diffusers folder, or a file.", metavar="PATH", show_default=False)
@@ -91,4 +93,5 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         {"list": models_list, "inspect": models_inspect, "convert": models_convert},
     ),
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
+    ("train", "Train the embedded model.", {"mini": train_mini}),
 )

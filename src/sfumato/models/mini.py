@@ -6,6 +6,7 @@ folder. It knows no training and no world. Start reading at `make_mini_unet` and
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,15 +94,15 @@ def make_mini_text_encoder(vocabulary: int, *, start: int, end: int) -> CLIPText
         bos_token_id=start,
         eos_token_id=end,
         pad_token_id=end,
+        # The fused kernel's backward pass is the slow one on a CPU.
+        attn_implementation="eager",
     )
-    # Eager attention: the fused kernel's backward pass is the slow one on a CPU.
-    config._attn_implementation = "eager"  # pyright: ignore[reportPrivateUsage]
     return CLIPTextModel(config)
 
 
 def load_mini_autoencoder(folder: Path) -> AutoencoderTiny:
     """Open an autoencoder that training saved."""
-    return AutoencoderTiny.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    return AutoencoderTiny.from_pretrained(folder).eval()
 
 
 def load_mini_tokenizer(folder: Path) -> CLIPTokenizer:
@@ -114,7 +115,7 @@ def open_mini_part(folder: Path | None, part: str) -> Any:
     if folder is None:
         return None
     if part == "unet":
-        unet = UNet2DConditionModel.from_pretrained(folder, subfolder=part, torch_dtype=torch.float32)
+        unet = UNet2DConditionModel.from_pretrained(folder, subfolder=part)
         use_plain_attention(unet)
         return unet
     return CLIPTextModel.from_pretrained(folder / part, dtype=torch.float32, attn_implementation="eager")
@@ -150,10 +151,17 @@ def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> N
     )  # fmt: skip
     pipeline.to(torch.float16)
     pipeline.save_pretrained(folder)
+    _promise_float32(folder / "text_encoder" / "config.json")
     for name, network in extras.items():
         network.half().save_pretrained(folder / name)  # pyright: ignore[reportCallIssue]
     shutil.rmtree(folder / "tokenizer")
     shutil.copytree(parts.tokenizer.name_or_path, folder / "tokenizer")
+
+
+def _promise_float32(config: Path) -> None:
+    """Let transformers compute in float32 by default, as diffusers does with the other parts."""
+    values = json.loads(config.read_text())
+    config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n")
 
 
 def load_mini_scorer(folder: Path) -> CLIPModel:

@@ -70,7 +70,7 @@ class Optimiser:
         torch._foreach_lerp_(first, grads, 1 - beta1)
         torch._foreach_mul_(second, beta2)
         torch._foreach_addcmul_(second, grads, grads, 1 - beta2)
-        scale = torch._foreach_sqrt(second)
+        scale = torch._foreach_sqrt(second)  # noqa: SLF001 - as torch.optim itself does
         torch._foreach_div_(scale, (1 - beta2**self.steps) ** 0.5)
         torch._foreach_add_(scale, ADAM_EPS)
         if decayed := [w for w in weights if w.ndim > 1]:
@@ -125,7 +125,7 @@ def orthogonalise(matrix: Tensor) -> Tensor:
 def clip_gradients(gradients: Mapping[str, Tensor], limit: float) -> float:
     """Scale all gradients together to a norm of at most `limit`; return the norm before."""
     values = list(gradients.values())
-    norms = torch._foreach_norm(values)
+    norms = torch._foreach_norm(values)  # noqa: SLF001
     norm = float(torch.linalg.vector_norm(torch.stack(norms)))
     if norm > limit:
         torch._foreach_mul_(values, limit / norm)

@@ -41,6 +41,8 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
     """
     if stage != "all" and stage not in STAGES:
         raise RequestError("This stage does not exist", got=stage, do=f"Choose one of {', '.join((*STAGES, 'all'))}.")
+    if wanted.init == Path("mini"):
+        wanted = replace(wanted, init=BUNDLE)
     reached: dict[str, object] = {}
     for name in STAGES if stage == "all" else (stage,):
         minutes = wanted.minutes if stage != "all" or wanted.minutes is None else wanted.minutes * SHARES.get(name, 0.0)

@@ -1,0 +1,47 @@
+"""The commands that train: each names its options, calls the workflow, and prints.
+
+Knows no network. Start reading at `train_mini`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train_mini(
+    stage: Annotated[
+        str,
+        typer.Option(
+            "--stage",
+            help="vocabulary, autoencoder, latents, unet, decoder, scorer, reader, pack, or all.",
+            metavar="NAME",
+        ),
+    ] = "all",
+    state: Annotated[
+        Path, typer.Option("--state", help="Folder of checkpoints, logs and sample grids.", metavar="DIR")
+    ] = Path(".state/mini"),
+    minutes: Annotated[
+        float | None,
+        typer.Option("--minutes", help="Budget; the learning rate falls to its end.", metavar="M", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint.")] = True,
+    init: Annotated[
+        Path | None,
+        typer.Option("--init", help="Start from these weights: a bundle, or mini.", metavar="DIR", show_default=False),
+    ] = None,
+    pictures: Annotated[int, typer.Option("--pictures", help="How many pictures to draw.", metavar="N")] = 60_000,
+) -> None:
+    """Train mini, the embedded model, from the drawn world; stop and resume at will."""
+    from sfumato.cli.outcome import print_json
+    from sfumato.workflows.train_mini import run_train_mini
+    from sfumato.workflows.train_mini_stages import MiniTraining
+
+    def report(row: dict[str, float | str]) -> None:
+        sys.stderr.write("  ".join(f"{name} {value}" for name, value in row.items()) + "\n")
+
+    wanted = MiniTraining(state=state, minutes=minutes, resume=resume, init=init, pictures=pictures, report=report)
+    print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage).items()})
