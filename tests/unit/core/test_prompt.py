@@ -1,3 +1,5 @@
+"""A whole prompt: parts, segments, tags, caps, and values that compare equal."""
+
 import pytest
 
 from sfumato.core.errors import RequestError

@@ -1,3 +1,5 @@
+"""Text that changes between steps, and brackets that only look like it."""
+
 import pytest
 
 from sfumato.core.errors import RequestError

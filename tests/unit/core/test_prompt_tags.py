@@ -1,3 +1,5 @@
+"""LoRA tags in their spellings, and characters that a prompt may not have."""
+
 import pytest
 
 from sfumato.core.errors import RequestError

@@ -1,3 +1,5 @@
+"""Emphasis, escapes and BREAK, with brackets that do not close."""
+
 import pytest
 
 from sfumato.core.errors import RequestError

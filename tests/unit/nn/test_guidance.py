@@ -1,3 +1,5 @@
+"""Guidance, its rescaling, and AND, on random predictions."""
+
 import pytest
 import torch
 

@@ -1,3 +1,5 @@
+"""Philox against its published answers; noise by address; statistics of the normals."""
+
 import numpy as np
 import pytest
 import torch

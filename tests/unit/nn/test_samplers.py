@@ -1,3 +1,5 @@
+"""What all samplers share: states as values, resuming, counts, last steps, names."""
+
 import dataclasses
 
 import pytest

@@ -1,3 +1,5 @@
+"""Trained schedules and sigmas against k-diffusion and diffusers, and their names."""
+
 import itertools
 
 import numpy as np

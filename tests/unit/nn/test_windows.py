@@ -1,3 +1,5 @@
+"""Windows, ramps and fusion by example; the laws are in tests/laws."""
+
 import itertools
 
 import pytest
