@@ -1,6 +1,7 @@
 """Write the digests of everything shipped inside the package to `src/sfumato/data/SHA256SUMS`.
 
 The format is that of `sha256sum`, so `cd src/sfumato/data && sha256sum -c SHA256SUMS` checks it too.
+A folder with a list of its own (a bundle that training packed) is left out.
 Knows only git's list of files. Start reading at `main`.
 """
 
@@ -18,7 +19,9 @@ def main() -> None:
     """List every file that is tracked or about to be, in a stable order."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "."]
     names = subprocess.run(command, cwd=DATA, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603
+    bundles = [path.parent for path in DATA.rglob("SHA256SUMS.txt")]
     files = sorted(name for name in names if name and name != LIST.name and (DATA / name).is_file())
+    files = [name for name in files if not any((DATA / name).is_relative_to(bundle) for bundle in bundles)]
     LIST.write_text("".join(f"{hashlib.sha256((DATA / name).read_bytes()).hexdigest()}  {name}\n" for name in files))
 
 
