@@ -7,13 +7,14 @@ no sampler, canvas, request or file. Start reading at `LatentModel.denoise`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
+from sfumato.models.adapters.rack import AdapterRack
 from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels
 from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.denoiser import predict_clean
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from sfumato.core.geometry import LatentBox
     from sfumato.core.prompt import Part
+    from sfumato.models.adapters.rack import Attachment
     from sfumato.models.device import Policy
     from sfumato.models.text import PromptEncoder
     from sfumato.nn.schedules import NoiseSchedule
@@ -78,6 +80,12 @@ class LatentModel:
     text_encoders: tuple[Any, ...]
     tokenizers: tuple[Any, ...]
     text: PromptEncoder
+    adapters: AdapterRack = field(init=False)
+
+    def __post_init__(self) -> None:
+        names = ("text_encoder", "text_encoder_2")
+        encoders = dict(zip(names, self.text_encoders, strict=False))
+        self.adapters = AdapterRack({"unet": self.unet, **encoders}, self.text)
 
     @property
     def device(self) -> torch.device:
@@ -205,13 +213,21 @@ class LatentModel:
         """Fix what the network predicts, once, while it is being loaded."""
         self.contract = replace(self.contract, prediction=prediction)
 
-    def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Any:
-        """Add a LoRA file; the returned `Attachment.detach()` restores the bits."""
-        raise NotImplementedError
+    def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Attachment:
+        """Merge a LoRA file into the weights; `Attachment.detach()` restores every bit.
 
-    def attach_embedding(self, path: Path, token: str | None = None) -> Any:
-        """Add a textual-inversion file under a token; `Attachment.detach()` restores the bits."""
-        raise NotImplementedError
+        Raises:
+            UnsafeFileError: the gate refuses the file.
+            ModelError: its keys do not all apply to this model; lists them.
+        """
+        return self.adapters.attach_lora(path, weight, text_weight=text_weight)
+
+    def attach_embedding(self, path: Path, token: str | None = None) -> Attachment:
+        """Make a textual-inversion file usable in prompts; `Attachment.detach()` restores every bit.
+
+        Raises: as `attach_lora`; also RequestError when its name is taken.
+        """
+        return self.adapters.attach_embedding(path, token)
 
     def _denoise_parts(self, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]) -> list[Tensor]:
         """Predict x0 for each part; parts of one length share a forward pass where that is faster."""

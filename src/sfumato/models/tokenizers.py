@@ -73,7 +73,8 @@ def _make(vocabulary: dict[str, int], merges: Merges, padding: str) -> CLIPToken
     for token in (BEGIN, END, padding):
         if token not in vocabulary:
             raise ModelError("the vocabulary lacks a token that CLIP needs", got=token)
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding)  # pyright: ignore[reportArgumentType]
+    # The length only steers what other programs do with a saved copy; prompts are cut by our own rules.
+    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)  # pyright: ignore[reportArgumentType]
 
 
 def _read_merges(path: Path) -> Merges:
