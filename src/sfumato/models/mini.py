@@ -95,7 +95,7 @@ def make_mini_text_encoder(vocabulary: int, *, start: int, end: int) -> CLIPText
         eos_token_id=end,
         pad_token_id=end,
         # The fused kernel's backward pass is the slow one on a CPU.
-        attn_implementation="eager",
+        attn_implementation="eager",  # pyright: ignore[reportCallIssue]
     )
     return CLIPTextModel(config)
 
@@ -110,12 +110,18 @@ def load_mini_tokenizer(folder: Path) -> CLIPTokenizer:
     return CLIPTokenizer.from_pretrained(folder)
 
 
+def special_ids(tokenizer: CLIPTokenizer) -> dict[str, int]:
+    """Return the ids of the start and end tokens, as the makers of text encoders take them."""
+    words = tokenizer.get_vocab()
+    return {"start": words[str(tokenizer.bos_token)], "end": words[str(tokenizer.eos_token)]}
+
+
 def open_mini_part(folder: Path | None, part: str) -> Any:
     """Open `unet` or `text_encoder` of a diffusers folder in float32 to train it on, or return None without one."""
     if folder is None:
         return None
     if part == "unet":
-        unet = UNet2DConditionModel.from_pretrained(folder, subfolder=part)
+        unet = UNet2DConditionModel.from_pretrained(folder, subfolder=part).float()
         use_plain_attention(unet)
         return unet
     return CLIPTextModel.from_pretrained(folder / part, dtype=torch.float32, attn_implementation="eager")
@@ -131,7 +137,8 @@ def make_mini_scorer(vocabulary: int, *, start: int, end: int) -> CLIPModel:
         "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 5, "num_attention_heads": 4,
         "image_size": LATENT_CELLS * 8, "patch_size": 16,
     }  # fmt: skip
-    config = CLIPConfig(text_config=text, vision_config=vision, projection_dim=128, attn_implementation="eager")
+    towers: dict[str, Any] = {"text_config": text, "vision_config": vision}
+    config = CLIPConfig(**towers, projection_dim=128, **{"attn_implementation": "eager"})
     return CLIPModel(config)
 
 
@@ -141,12 +148,13 @@ def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> N
     `extras` are saved beside the pipeline's parts, each in its own subfolder.
     """
     # clip_sample's default, True, would travel into DDIM through `from_config` and cut latents at 1.
-    scheduler = DDIMScheduler(
+    scheduler: Any = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
         prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="leading",
     )  # fmt: skip
+    vae: Any = parts.vae
     pipeline = StableDiffusionPipeline(
-        vae=parts.vae, text_encoder=parts.text, tokenizer=parts.tokenizer, unet=parts.unet, scheduler=scheduler,
+        vae=vae, text_encoder=parts.text, tokenizer=parts.tokenizer, unet=parts.unet, scheduler=scheduler,
         safety_checker=None, feature_extractor=None, requires_safety_checker=False,  # pyright: ignore[reportArgumentType]
     )  # fmt: skip
     pipeline.to(torch.float16)

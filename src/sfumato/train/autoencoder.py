@@ -30,6 +30,7 @@ class AutoencoderLoss:
     `detail`: extra weight of pixels on edges, where eyes and fingers live. `white`: latents with
     zero mean, unit variance and no correlation, so that diffusion needs no per-channel scale.
     `jitter`: noise on the latents, so that the decoder forgives the denoiser's small errors.
+    `limit`: latents are cut there before decoding, as the denoiser's are.
     """
 
     edge: float = 1.0
@@ -37,6 +38,7 @@ class AutoencoderLoss:
     detail: float = 4.0
     white: float = 0.05
     jitter: float = 0.03
+    limit: float = 100.0
 
 
 @dataclass(eq=False)
@@ -68,8 +70,9 @@ class AutoencoderTask:
         pixels = batch["pixels"].contiguous(memory_format=torch.channels_last)
         dtype = next(networks.parameters()).dtype
         latents = networks["encoder"](pixels.to(dtype))
+        cut = latents.clamp(-self.weights.limit, self.weights.limit)
         jitter = torch.randn(latents.shape, generator=noise, device=latents.device)
-        decoded = networks["decoder"](latents + (self.weights.jitter * jitter).to(dtype)).float()
+        decoded = networks["decoder"](cut + (self.weights.jitter * jitter).to(dtype)).float()
         losses = compare_pictures(decoded, pixels, self.weights)
         losses["white"] = measure_whiteness(latents.float())
         total = losses["pixel"] + self.weights.edge * losses["edge"] + self.weights.square * losses["square"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import os
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import torch
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+Result = TypeVar("Result")
+
+
 class Lanes:
     """Hold the working copies of the networks and sum their gradients. A leaf."""
 
     def __init__(self, networks: nn.ModuleDict, *, count: int, dtype: torch.dtype) -> None:
         """Copy the networks once per lane; training mode is kept."""
         self.count = count
-        self.masters = [p for p in networks.parameters() if p.requires_grad]
+        self.masters: list[Tensor] = [p for p in networks.parameters() if p.requires_grad]
         self.names = [n for n, p in networks.named_parameters() if p.requires_grad]
         self.replicas = [copy.deepcopy(networks).to(dtype) for _ in range(count)]
-        self.weights = [[p for p in r.parameters() if p.requires_grad] for r in self.replicas]
+        self.weights: list[list[Tensor]] = [[p for p in r.parameters() if p.requires_grad] for r in self.replicas]
+        if torch.cuda.is_available():
+            for network in self.replicas[0].values():
+                network.compile()
         self._pool = ThreadPoolExecutor(count, initializer=torch.set_num_threads, initargs=(1,)) if count > 1 else None
-
-    @torch.no_grad()
-    def refresh(self) -> None:
-        """Copy the float32 weights into every lane."""
-        for weights in self.weights:
-            torch._foreach_copy_(weights, self.masters)
 
     def run(
         self, work: Callable[[int, nn.ModuleDict], dict[str, Tensor]]
@@ -47,26 +47,34 @@ class Lanes:
         """
 
         def run_lane(lane: int) -> dict[str, float]:
+            with torch.no_grad():
+                torch._foreach_copy_(self.weights[lane], self.masters)
             values = work(lane, self.replicas[lane])
             values["loss"].backward()
             return {name: float(value.detach()) for name, value in values.items()}
 
-        results = list(self._pool.map(run_lane, range(self.count)) if self._pool else map(run_lane, range(self.count)))
+        results = self._map(run_lane)
         means = {name: sum(r[name] for r in results) / self.count for name in results[0]}
-        return means, self._collect()
+        shares = self._map(self._collect)
+        return means, {name: gradient for share in shares for name, gradient in share.items()}
+
+    def _map(self, work: Callable[[int], Result]) -> list[Result]:
+        """Do `work(lane)` for every lane, at the same time where there are several."""
+        return list((self._pool.map if self._pool else map)(work, range(self.count)))
 
     @torch.no_grad()
-    def _collect(self) -> dict[str, Tensor]:
+    def _collect(self, share: int) -> dict[str, Tensor]:
+        """Sum the lanes' gradients of every `count`-th parameter."""
         gradients: dict[str, Tensor] = {}
-        for index, name in enumerate(self.names):
+        for index in range(share, len(self.names), self.count):
             total = torch.zeros_like(self.masters[index])
             # Lane order is fixed, so the rounding of the sum is too.
             for weights in self.weights:
                 grad = weights[index].grad
                 if grad is not None:
-                    total.add_(grad.to(total.dtype), alpha=1 / self.count)
+                    total.add_(grad, alpha=1 / self.count)
                 weights[index].grad = None
-            gradients[name] = total
+            gradients[self.names[index]] = total
         return gradients
 
 

@@ -123,7 +123,6 @@ class _Run:
     def step_once(self) -> None:
         step, recipe = self.result.step, self.recipe
         each = recipe.batch // self.lanes.count
-        self.lanes.refresh()
 
         def work(lane: int, networks: torch.nn.ModuleDict) -> dict[str, torch.Tensor]:
             noise = torch.Generator(self.device).manual_seed(_mix_seed(recipe.seed, step, lane))

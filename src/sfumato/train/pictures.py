@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def load_pixels(rows: NDArray[Any], picks: Tensor | Sequence[int]) -> Tensor:
+def load_pixels(rows: NDArray[Any], picks: NDArray[Any] | Sequence[int]) -> Tensor:
     """Return the picked uint8 pictures as float32 [B, 3, H, W] in [-1, 1], channels last in memory."""
     chosen = np.ascontiguousarray(rows[np.asarray(picks)])
     return torch.from_numpy(chosen).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)

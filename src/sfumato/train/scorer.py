@@ -84,7 +84,7 @@ class ScorerTask:
         del networks
 
 
-def compare_pairs(clip: nn.Module, pixels: Tensor, tokens: Tensor) -> Tensor:
+def compare_pairs(clip: Any, pixels: Tensor, tokens: Tensor) -> Tensor:
     """Return the scaled cosine of every picture [B, 3, H, W] with every caption [B, T]: [B, B]."""
     dtype = next(clip.parameters()).dtype
     pictures = clip.visual_projection(clip.vision_model(pixel_values=pixels.to(dtype)).pooler_output)

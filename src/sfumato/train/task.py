@@ -74,6 +74,6 @@ class Budget:
     steps: int | None = None
     minutes: float | None = None
     save_every_s: float = 180.0
-    validate_every_s: float = 120.0
+    validate_every_s: float = 240.0
     grid_every_s: float = 300.0
     log_every_steps: int = 20

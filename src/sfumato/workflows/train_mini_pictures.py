@@ -5,7 +5,6 @@ It knows the world and the example store, no network. Start reading at `draw_pic
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,16 +42,3 @@ def draw_pictures(
         notes = [{"captions": list(s.captions), "labels": dict(s.labels)} for s in samples]
         store.append(np.stack([s.image for s in samples]), notes)
     return len(store)
-
-
-def draw_in_background(state: Path, count: int) -> int:
-    """Fill the training table from a child process at the lowest priority; return its process id."""
-    child = os.fork()
-    if child == 0:
-        parent = os.getppid()
-        os.nice(5)
-        try:
-            draw_pictures(state, count, keep_going=lambda: os.getppid() == parent)
-        finally:
-            os._exit(0)
-    return child

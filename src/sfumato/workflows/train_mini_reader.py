@@ -18,5 +18,11 @@ if TYPE_CHECKING:
 
 def train_mini_reader(wanted: MiniTraining, out: Path) -> TrainingResult:
     """Train the reader for the budget and save it into the bundle as `reader/`."""
-    training = ReaderTraining(state=wanted.state / "reader", out=out / "reader", budget=wanted.make_budget())
+    training = ReaderTraining(
+        state=wanted.state / "reader",
+        out=out / "reader",
+        budget=wanted.make_budget(),
+        vae=wanted.state / "vae",
+        resume=wanted.resume,
+    )
     return run_train_reader(training, report=wanted.report)[1]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer
+from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer, special_ids
 from sfumato.train.loop import run_training
 from sfumato.train.scorer import ScorerTask
 from sfumato.train.task import Recipe
@@ -27,7 +27,7 @@ def train_scorer(wanted: MiniTraining) -> TrainingResult:
     """Train the scorer on drawn pictures and their captions; save it as `scorer/`."""
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
     torch.manual_seed(0)
-    clip = make_mini_scorer(len(tokenizer), start=tokenizer.bos_token_id, end=tokenizer.eos_token_id)
+    clip = make_mini_scorer(len(tokenizer), **special_ids(tokenizer))
     _, tokens = open_latents(wanted.state)
     _, held_out_tokens = open_latents(wanted.state, held_out=True)
     task = ScorerTask(

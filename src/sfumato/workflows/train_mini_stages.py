@@ -6,9 +6,8 @@ packing and no command line. Start reading at `train_denoiser`.
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from sfumato.models.mini import (
     make_mini_text_encoder,
     make_mini_unet,
     open_mini_part,
+    special_ids,
 )
 from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask
 from sfumato.train.denoiser import DenoiserLoss, DenoiserTask
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 AUTOENCODER = Recipe(batch=32, learning_rate=2.5e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998)
 DECODER = Recipe(batch=32, learning_rate=1e-3, warmup_steps=50, decay_from_frac=0.3, ema_decay=0.998)
 DENOISER = Recipe(
-    batch=64, learning_rate=1.2e-3, warmup_steps=150, decay_from_frac=0.6, ema_decay=0.998, weight_decay=0.02
+    batch=64, learning_rate=1.2e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998, weight_decay=0.02
 )
 # A GPU takes the same pictures in bigger bites; the rate stays, as Muon's step does not grow with the batch.
 GPU_BATCH_FACTOR = 8
@@ -114,7 +114,7 @@ def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> Tr
     networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder}).to(memory_format=torch.channels_last)
     pictures, held_out = open_pictures(wanted.state).open_rows(), open_pictures(wanted.state, held_out=True).open_rows()
     # The denoiser's errors are larger than the encoder's: a decoder trained for it forgives more.
-    loss = AutoencoderLoss(jitter=0.06) if decoder_only else AutoencoderLoss()
+    loss = AutoencoderLoss(jitter=0.06, limit=DenoiserLoss().limit) if decoder_only else AutoencoderLoss()
     task = AutoencoderTask(networks, pictures, held_out, loss, freeze_encoder=decoder_only)
     name = "decoder" if decoder_only else "autoencoder"
     recipe = fit_recipe(DECODER if decoder_only else AUTOENCODER)
@@ -154,10 +154,11 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     """Train the text encoder and the UNet on the cached latents; save them as `text_encoder/` and `unet/`."""
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
     torch.manual_seed(0)
-    start, end = tokenizer.bos_token_id, tokenizer.eos_token_id
-    text = open_mini_part(wanted.init, "text_encoder") or make_mini_text_encoder(len(tokenizer), start=start, end=end)
-    unet = open_mini_part(wanted.init, "unet") or make_mini_unet()
-    vae = load_mini_autoencoder(wanted.state / "vae")
+    text = open_mini_part(wanted.init, "text_encoder") or make_mini_text_encoder(
+        len(tokenizer), **special_ids(tokenizer)
+    )
+    unet: Any = open_mini_part(wanted.init, "unet") or make_mini_unet()
+    decoder: Any = load_mini_autoencoder(wanted.state / "vae").decoder
     networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
     latents, tokens = open_latents(wanted.state)
     held_out, held_out_tokens = open_latents(wanted.state, held_out=True)
@@ -169,14 +170,14 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
         held_out.open_rows(),
         held_out_tokens.open_rows(),
         DenoiserLoss(),
-        lambda z: vae.to(z.device).decoder(z),
+        lambda z: decoder.to(z.device)(z),
         spell(tokenizer, GRID_PROMPTS),
     )
     result = run_training(
         task,
         fit_recipe(DENOISER),
         wanted.make_budget(),
-        wanted.state / "unet_run",
+        wanted.state / "denoiser",
         resume=wanted.resume,
         report=wanted.report,
     )
@@ -189,8 +190,7 @@ def fit_recipe(recipe: Recipe) -> Recipe:
     """Enlarge the batch where there is a GPU."""
     if not torch.cuda.is_available():
         return recipe
-    values = json.loads(json.dumps(recipe.__dict__))
-    return Recipe(**{**values, "batch": recipe.batch * GPU_BATCH_FACTOR})
+    return replace(recipe, batch=recipe.batch * GPU_BATCH_FACTOR)
 
 
 def spell(tokenizer: Any, captions: list[str] | tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.uint16]]:

@@ -73,7 +73,7 @@ def test_the_denoiser_learns_a_toy_and_draws() -> None:
     assert task.measure_validation(task.networks)["loss"] < before
     grid = task.draw_grid(task.networks)
     assert grid is not None
-    assert grid.size == (3 * 18, 2 * 18)
+    assert grid.size == (3 * 18, 18)
 
 
 def test_ddim_with_the_true_velocity_finds_the_picture() -> None:
