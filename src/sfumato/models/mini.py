@@ -137,8 +137,8 @@ def make_mini_scorer(vocabulary: int, *, start: int, end: int) -> CLIPModel:
         "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 5, "num_attention_heads": 4,
         "image_size": LATENT_CELLS * 8, "patch_size": 16,
     }  # fmt: skip
-    towers: dict[str, Any] = {"text_config": text, "vision_config": vision}
-    config = CLIPConfig(**towers, projection_dim=128, **{"attn_implementation": "eager"})
+    towers: dict[str, Any] = {"text_config": text, "vision_config": vision, "attn_implementation": "eager"}
+    config = CLIPConfig(**towers, projection_dim=128)
     return CLIPModel(config)
 
 
