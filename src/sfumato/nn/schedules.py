@@ -123,7 +123,7 @@ class NoiseSchedule:
         return ((1 - alphas) / alphas).sqrt()
 
 
-def make_sigmas(name: str, schedule: NoiseSchedule, steps: int) -> Float[Tensor, " steps+1"]:
+def make_sigmas(name: str, schedule: NoiseSchedule, steps: int) -> Float[Tensor, " {steps}+1"]:
     """Return the falling sigmas of `steps` steps, float32, ending in exactly 0.
 
     `name` is one of `SCHEDULES` or how A1111 writes it ("SGM Uniform"); see `find_schedule`.
