@@ -50,6 +50,12 @@ class Policy:
     packed: bool = False
     pair_batch: bool = True
 
+    def to_json(self) -> dict[str, str | bool]:
+        """Return the policy as JSON values."""
+        names = ("device", "unet_dtype", "text_dtype", "vae_dtype", "memory_format")
+        words: dict[str, str | bool] = {name: str(getattr(self, name)).removeprefix("torch.") for name in names}
+        return words | {"attention": self.attention, "packed": self.packed, "pair_batch": self.pair_batch}
+
 
 def choose_policy(device: str = "auto", dtype: str = "auto") -> Policy:
     """Choose how to run on this machine, and apply the settings of the process that go with it.

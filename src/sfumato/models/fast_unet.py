@@ -84,7 +84,7 @@ class PackedGate:
         Source: Shazeer 2020, GLU Variants Improve Transformer, eq. 6 (GEGLU).
         """
         inner = self.layer.proj
-        usual = type(inner) is nn.Linear and x.dtype == inner.weight.dtype and inner.bias is not None
+        usual = type(inner) is nn.Linear and x.dtype == inner.weight.dtype
         if not usual or needs_gradient(x, inner.weight, inner.bias):
             return GEGLU.forward(self.layer, x, *args, **kwargs)
         packed = self._weights.get((inner.weight, inner.bias), lambda: _pack_halves(inner))

@@ -8,7 +8,8 @@ Start reading at `pack_layer`.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +21,6 @@ _NO_FUSION = ("none", [], "")
 _OPERATORS = ("_linear_pointwise", "_reorder_linear_weight", "_convolution_pointwise", "_reorder_convolution_weight")
 
 
-class Packed(Protocol):
-    """A layer's forward with packed weights."""
-
-    layer: nn.Module
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply the layer."""
-        ...
-
-
 def can_pack() -> bool:
     """Tell whether this torch has oneDNN's packing operators."""
     if not torch.backends.mkldnn.is_available():
@@ -37,7 +28,7 @@ def can_pack() -> bool:
     return all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
 
 
-def pack_layer(layer: nn.Module) -> Packed | None:
+def pack_layer(layer: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """Return the packed forward of a layer, or None where packing cannot help it."""
     if type(layer) is nn.Linear and layer.weight.numel() >= FEWEST_WEIGHTS:
         return PackedLinear(layer)

@@ -145,7 +145,6 @@ def _read_rates(path: Path) -> Rates | None:
 def _write_rates(path: Path, rates: Rates) -> None:
     text = json.dumps(asdict(rates)).encode()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_atomic(path, lambda stream: stream.write(text))
-    except (OSError, StorageError):
+    except StorageError:
         return
