@@ -1,18 +1,59 @@
 """Pictures through an autoencoder and back, and between uint8 and tensors.
 
-Knows a `LatentModel`, no world. Start reading at `pass_autoencoder`.
+Knows two kinds of autoencoder: a whole model's, and one that is still in training. Knows no world.
+Start reading at `pass_autoencoder`.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sfumato.models.contract import LatentModel
+from sfumato.models.mini import load_mini_autoencoder
 from sfumato.train.pictures import load_pixels
 
 BATCH = 32
+
+
+class Autoencoder(Protocol):
+    """Turn pixels [B, 3, H, W] in [-1, 1] into latents and back; a `LatentModel` does."""
+
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return latents."""
+        ...
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return pixels, about [-1, 1]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedAutoencoder:
+    """Run the autoencoder that a training stage saved, before there is a whole model. A leaf."""
+
+    vae: Any
+
+    @torch.inference_mode()
+    def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return latents."""
+        return self.vae.encoder(pixels)
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return pixels, about [-1, 1]."""
+        return self.vae.decoder(latents)
+
+
+def find_trained_autoencoder(folder: Path | None) -> TrainedAutoencoder | None:
+    """Open the autoencoder in a folder, or return None where there is none yet."""
+    if folder is None or not folder.is_dir():
+        return None
+    return TrainedAutoencoder(load_mini_autoencoder(folder))
 
 
 def to_bytes(pixels: torch.Tensor) -> NDArray[np.uint8]:
@@ -22,7 +63,7 @@ def to_bytes(pixels: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def pass_autoencoder(
-    model: LatentModel, pictures: NDArray[np.uint8], *, jitter: float = 0.0, noise: torch.Generator | None = None
+    model: Autoencoder, pictures: NDArray[np.uint8], *, jitter: float = 0.0, noise: torch.Generator | None = None
 ) -> NDArray[np.uint8]:
     """Encode and decode uint8 pictures [N, H, W, 3], with normal noise of size `jitter` on the latents."""
     done = []

@@ -16,14 +16,13 @@ from torch import nn
 
 from sfumato.critic.reader import Reader, make_reader, save_reader
 from sfumato.critic.vocabulary import Vocabulary
-from sfumato.models.contract import LatentModel
 from sfumato.train.loop import TrainingResult, run_training
 from sfumato.train.store import ExampleStore
 from sfumato.train.task import Budget, Recipe
 from sfumato.workflows.reader_pictures import CALIBRATION_SEEDS, draw_mix, draw_training, open_training
 from sfumato.workflows.reader_task import ReaderTask
 from sfumato.workflows.reader_words import make_vocabulary
-from sfumato.workflows.round_trip import pass_autoencoder
+from sfumato.workflows.round_trip import Autoencoder, find_trained_autoencoder, pass_autoencoder
 
 # 2 GB of disk and two minutes of one core; more pictures than a run of a quarter of an hour sees three times.
 PICTURES = 40_000
@@ -41,7 +40,8 @@ Report = Callable[[dict[str, float | str]], None]
 class ReaderTraining:
     """Say where and how long to train: `state` is resumable and private, `out` gets the finished reader.
 
-    `model` decodes a part of the pictures, so that the reader is fair to decoded ones.
+    The autoencoder in `vae`, where there is one, decodes a part of the pictures, so that the reader
+    is fair to decoded ones.
     """
 
     state: Path
@@ -50,7 +50,8 @@ class ReaderTraining:
     pictures: int = PICTURES
     round_trips: int = ROUND_TRIPS
     calibration: int = CALIBRATION_PICTURES
-    model: LatentModel | None = None
+    vae: Path | None = None
+    resume: bool = True
     recipe: Recipe = RECIPE
 
 
@@ -65,8 +66,9 @@ def run_train_reader(wanted: ReaderTraining, *, report: Report | None = None) ->
     """
     vocabulary = make_vocabulary()
     store = draw_training(wanted.state, wanted.pictures)
-    if wanted.model is not None:
-        _fill_round_trips(wanted, store)
+    autoencoder = find_trained_autoencoder(wanted.vae)
+    if autoencoder is not None:
+        fill_round_trips(wanted, store, autoencoder)
     held_out = draw_mix(CALIBRATION_SEEDS, wanted.calibration)
     known = np.stack([vocabulary.encode(labels) for labels in held_out.labels])
     reader = make_reader(vocabulary)
@@ -80,7 +82,7 @@ def run_train_reader(wanted: ReaderTraining, *, report: Report | None = None) ->
         round_trips=decoded.open_rows() if len(decoded) else None,
         digits_head=vocabulary.names.index("digits"),
     )
-    result = run_training(task, wanted.recipe, wanted.budget, wanted.state / "run", report=report)
+    result = run_training(task, wanted.recipe, wanted.budget, wanted.state / "run", resume=wanted.resume, report=report)
     reader.network.cpu().eval()
     reader = reader.calibrate(held_out.pictures, known)
     save_reader(reader, wanted.out)
@@ -91,8 +93,8 @@ def _read_answers(store: ExampleStore, vocabulary: Vocabulary) -> NDArray[np.int
     return np.stack([vocabulary.encode(labels) for labels in store.read_notes()])
 
 
-def _fill_round_trips(wanted: ReaderTraining, drawn: ExampleStore) -> None:
-    assert wanted.model is not None, "the caller looks first"
+def fill_round_trips(wanted: ReaderTraining, drawn: ExampleStore, autoencoder: Autoencoder) -> None:
+    """Decode the first `wanted.round_trips` pictures of the table, on from where it ended."""
     store = open_training(wanted.state, round_trips=True)
     store.trim()
     rows, notes = drawn.open_rows(), drawn.read_notes()
@@ -101,5 +103,5 @@ def _fill_round_trips(wanted: ReaderTraining, drawn: ExampleStore) -> None:
         done = len(store)
         block = slice(done, min(done + 64, wanted.round_trips, len(rows)))
         level = LATENT_NOISE[done // 64 % len(LATENT_NOISE)]
-        decoded = pass_autoencoder(wanted.model, rows[block], jitter=level, noise=noise)
+        decoded = pass_autoencoder(autoencoder, rows[block], jitter=level, noise=noise)
         store.append(decoded, notes[block])
