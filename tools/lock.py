@@ -21,7 +21,7 @@ COMMAND = (
 def main() -> None:
     """Write the lock, or leave it alone when it cannot be resolved."""
     uv = shutil.which("uv") or str(ROOT / ".venv-tools/bin/uv")
-    found = subprocess.run([uv, *COMMAND.split()], cwd=ROOT, check=True, capture_output=True, text=True)  # noqa: S603
+    found = subprocess.run([uv, *COMMAND.split()], cwd=ROOT, check=True, capture_output=True, text=True)
     if "://" in found.stdout:
         sys.exit("the resolved lock names a download address; nothing was written")
     (ROOT / "requirements.lock").write_text(HEADER + found.stdout)

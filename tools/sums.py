@@ -18,7 +18,7 @@ LIST = DATA / "SHA256SUMS"
 def main() -> None:
     """List every file that is tracked or about to be, in a stable order."""
     command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z", "."]
-    names = subprocess.run(command, cwd=DATA, check=True, capture_output=True, text=True).stdout.split("\0")  # noqa: S603
+    names = subprocess.run(command, cwd=DATA, check=True, capture_output=True, text=True).stdout.split("\0")
     bundles = [path.parent for path in DATA.rglob("SHA256SUMS.txt")]
     files = sorted(name for name in names if name and name != LIST.name and (DATA / name).is_file())
     files = [name for name in files if not any((DATA / name).is_relative_to(bundle) for bundle in bundles)]
