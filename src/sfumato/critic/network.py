@@ -103,4 +103,7 @@ def measure_heads(logits: list[Tensor], answers: Tensor, *, smoothing: float = 0
         losses.append((each * known).sum() / count.clamp_min(1))
         right.append(((head.argmax(dim=1) == answer) & known).sum())
         asked.append(count)
-    return {"loss": torch.stack(losses).mean(), "right": torch.stack(right).sum() / torch.stack(asked).sum().clamp_min(1)}
+    return {
+        "loss": torch.stack(losses).mean(),
+        "right": torch.stack(right).sum() / torch.stack(asked).sum().clamp_min(1),
+    }

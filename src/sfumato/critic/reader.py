@@ -137,7 +137,9 @@ def load_reader(folder: Path, *, device: str = "cpu") -> Reader:
     """
     config = _read_config(folder / CONFIG_NAME)
     try:
-        shape = ReaderShape(tuple(config["shape"]["widths"]), tuple(config["shape"]["blocks"]), config["shape"]["picture_px"])
+        shape = ReaderShape(
+            tuple(config["shape"]["widths"]), tuple(config["shape"]["blocks"]), config["shape"]["picture_px"]
+        )
         vocabulary = Vocabulary.from_json(config["vocabulary"])
         temperatures = tuple(float(t) for t in config["temperatures"])
         reader = replace(make_reader(vocabulary, shape), temperatures=temperatures)

@@ -201,7 +201,9 @@ def _judge_steps(
     return pictures, rows
 
 
-def _claims(judge: _Judge, name: str, pictures: NDArray[np.uint8], asked: PromptSet, *, aims: bool = True) -> list[Measurement]:
+def _claims(
+    judge: _Judge, name: str, pictures: NDArray[np.uint8], asked: PromptSet, *, aims: bool = True
+) -> list[Measurement]:
     kept = drop_claims(asked.claims, _shots(asked.labels), judge.illegible)
     return measure_claims(name, judge.reader.read(pictures), kept, aims=aims)
 
@@ -227,7 +229,12 @@ def _notes(wanted: Evaluation, model: LatentModel, judge: _Judge) -> tuple[str, 
         "a claim is counted only where the caption states it; the reader's own error bounds what any row can say",
         f"FID is on this reader's {width} features against {wanted.reference} drawn pictures: compare only within this card",
     ]
-    unread = [f"{head} in {shot} ({100 * share:.0f} %)" for (head, shot), share in sorted(judge.illegible.items(), key=str)]
+    unread = [
+        f"{head} in {shot} ({100 * share:.0f} %)" for (head, shot), share in sorted(judge.illegible.items(), key=str)
+    ]
     if unread:
-        notes.append(f"not judged, because the reader is below {100 * LEAST_LEGIBLE:.0f} % on drawn pictures: " + ", ".join(unread))
+        notes.append(
+            f"not judged, because the reader is below {100 * LEAST_LEGIBLE:.0f} % on drawn pictures: "
+            + ", ".join(unread)
+        )
     return tuple(notes)

@@ -29,7 +29,9 @@ TITLES = {PLACE: "scene (place)", PEOPLE: "people count", DIGITS: "digits as wor
 Cell = tuple[str, Word]
 
 
-def find_illegible(readings: Readings, claims: Sequence[Claims], shots: Sequence[Word], *, least: float, few: int) -> dict[Cell, float]:
+def find_illegible(
+    readings: Readings, claims: Sequence[Claims], shots: Sequence[Word], *, least: float, few: int
+) -> dict[Cell, float]:
     """Return the (head, shot) pairs that the reader gets wrong too often on drawn pictures, with its share right.
 
     Pairs with fewer than `few` claims are left to the reader: too little is known to rule them out.
@@ -73,7 +75,9 @@ def measure_claims(name: str, readings: Readings, claims: Sequence[Claims], *, a
     return rows
 
 
-def measure_reader(readings: Readings, answers: NDArray[np.int64], heads: Sequence[str], *, what: str = "") -> list[Measurement]:
+def measure_reader(
+    readings: Readings, answers: NDArray[np.int64], heads: Sequence[str], *, what: str = ""
+) -> list[Measurement]:
     """Return the reader's own error per head on pictures whose answers [N, heads] are known."""
     rows: list[Measurement] = []
     for head in heads:
@@ -106,7 +110,9 @@ def _psnr_row(name: str, values: NDArray[np.float64], aim: float | None) -> Meas
     return Measurement(name=name, value=float(values.mean()), unit="dB", n=len(values), low=low, high=high, aim=aim)
 
 
-def measure_distance(name: str, features: NDArray[np.floating], reference: Cloud, *, seed: int, note: str = "") -> Measurement:
+def measure_distance(
+    name: str, features: NDArray[np.floating], reference: Cloud, *, seed: int, note: str = ""
+) -> Measurement:
     """Return the Fréchet distance of features from the reference with its normal bootstrap interval.
 
     Resampling repeats rows and so moves the whole distribution up; its spread is what is used.
@@ -115,4 +121,6 @@ def measure_distance(name: str, features: NDArray[np.floating], reference: Cloud
     stream = sub_stream(seed, "feature bootstrap", name)
     picks = (stream.integers(len(features), size=len(features)) for _ in range(FEATURE_ROUNDS))
     spread = 1.96 * float(np.std([frechet_distance(features[pick], reference) for pick in picks]))
-    return Measurement(name=name, value=value, unit="", n=len(features), low=max(0.0, value - spread), high=value + spread, note=note)
+    return Measurement(
+        name=name, value=value, unit="", n=len(features), low=max(0.0, value - spread), high=value + spread, note=note
+    )

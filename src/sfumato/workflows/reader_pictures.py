@@ -52,7 +52,9 @@ class Drawn:
 def draw_mix(first_seed: int, count: int, *, shot: str = "", faults: bool = False) -> Drawn:
     """Draw `count` pictures of the mix that `mini` is trained on, or of one shot; about 3 ms each."""
     seeds = range(first_seed, first_seed + count)
-    return _gather([draw_hand(seed) if faults else make_sample(seed, size=PICTURE_PX, wish=Wish(shot=shot)) for seed in seeds])
+    return _gather(
+        [draw_hand(seed) if faults else make_sample(seed, size=PICTURE_PX, wish=Wish(shot=shot)) for seed in seeds]
+    )
 
 
 def draw_hand(seed: int) -> Sample:

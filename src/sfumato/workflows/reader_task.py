@@ -49,13 +49,18 @@ class ReaderTask:
         """Pick `count` pictures at random, drawn or decoded, and damage them a little."""
         del step
         rows, limit = self.pictures, len(self.pictures)
-        if self.round_trips is not None and float(torch.rand(1, generator=noise, device=noise.device)) < ROUND_TRIP_SHARE:
+        if (
+            self.round_trips is not None
+            and float(torch.rand(1, generator=noise, device=noise.device)) < ROUND_TRIP_SHARE
+        ):
             rows, limit = self.round_trips, len(self.round_trips)
         picks = torch.randint(0, limit, (count,), generator=noise, device=noise.device).cpu().numpy()
         pixels = load_pixels(rows, picks).contiguous().to(noise.device)
         return {"pixels": damage_pictures(pixels, noise), "answers": torch.from_numpy(self.answers[picks])}
 
-    def compute_losses(self, networks: nn.ModuleDict, batch: Mapping[str, Tensor], noise: Generator) -> dict[str, Tensor]:
+    def compute_losses(
+        self, networks: nn.ModuleDict, batch: Mapping[str, Tensor], noise: Generator
+    ) -> dict[str, Tensor]:
         """Read the batch and compare with the answers."""
         del noise
         dtype = next(networks.parameters()).dtype

@@ -46,7 +46,9 @@ def test_calibration_changes_confidence_and_no_answer(reader, pictures):
     assert (calibrated.read(pictures).chosen == reader.read(pictures).chosen).all()
 
 
-@pytest.mark.parametrize(("shape", "kind"), [((0, 32, 32, 3), "uint8"), ((1, 16, 32, 3), "uint8"), ((1, 32, 32, 3), "float32")])
+@pytest.mark.parametrize(
+    ("shape", "kind"), [((0, 32, 32, 3), "uint8"), ((1, 16, 32, 3), "uint8"), ((1, 32, 32, 3), "float32")]
+)
 def test_other_pictures_are_refused(reader, shape, kind):
     with pytest.raises(RequestError, match="uint8 RGB pictures of 32x32"):
         reader.read(np.zeros(shape, kind))
@@ -77,7 +79,9 @@ def test_a_missing_reader_says_how_to_train_one(tmp_path):
         load_reader(tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"format": 9}, {"shape": {}}, {"vocabulary": [["a", ["b", "c"]]]}, {"temperatures": None}])
+@pytest.mark.parametrize(
+    "change", [{"format": 9}, {"shape": {}}, {"vocabulary": [["a", ["b", "c"]]]}, {"temperatures": None}]
+)
 def test_parts_that_do_not_fit_are_refused(reader, tmp_path, change):
     save_reader(reader, tmp_path)
     path = tmp_path / CONFIG_NAME

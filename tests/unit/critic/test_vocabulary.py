@@ -27,7 +27,9 @@ def test_it_survives_json_with_the_kind_of_each_word():
     assert Vocabulary.from_json(WORDS.to_json()).classes("people") == (0, 1, 2)
 
 
-@pytest.mark.parametrize("broken", [None, [], [["a"]], [["a", [1]]], [["a", [1, 1]]], [["a", [True, False]]], [["a", "b", "c"]]])
+@pytest.mark.parametrize(
+    "broken", [None, [], [["a"]], [["a", [1]]], [["a", [1, 1]]], [["a", [True, False]]], [["a", "b", "c"]]]
+)
 def test_broken_json_is_named(broken):
     with pytest.raises(ModelError, match="vocabulary"):
         Vocabulary.from_json(broken)

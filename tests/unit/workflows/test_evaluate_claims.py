@@ -26,7 +26,10 @@ MAN = {"kind": "man", "age": "old", "hair": "grey", "hair_style": "short", "skin
         ("a man with short grey hair in a red coat on a beach", "kind people hair hair_style top top_colour place"),
         # The colour of a house says nothing of the coat.
         ("a man in a coat left of a red house", "kind people top"),
-        ("a man in a red coat and blue trousers, full body, photograph", "style kind people top top_colour bottom bottom_colour shot"),
+        (
+            "a man in a red coat and blue trousers, full body, photograph",
+            "style kind people top top_colour bottom bottom_colour shot",
+        ),
         ("a woman by the sea", "people place"),
         ("", ""),
     ],
@@ -40,13 +43,21 @@ def test_only_stated_labels_are_claims(caption, heads):
     [
         ("two women standing", {"people": 2}, {"people": 2}),
         ("a man left of a woman", {"people": 2}, {"people": 2}),
-        ("a red house", {"people": 0, "thing": "house", "thing_colour": "red"}, {"thing": "house", "thing_colour": "red"}),
+        (
+            "a red house",
+            {"people": 0, "thing": "house", "thing_colour": "red"},
+            {"thing": "house", "thing_colour": "red"},
+        ),
         ("an empty street", {"people": 0, "shot": "place"}, {"people": 0, "shot": "place"}),
         ("a serious man", {"smile": 0, "beard": 0}, {"smile": 0}),
         ("a man with no hair", {"hair": "none", "hair_style": "bald"}, {"hair": "none", "hair_style": "bald"}),
         ("an open hand", {"gesture": "open", "digits": 5}, {"gesture": "open"}),
         ("an open hand, five fingers", {"gesture": "open", "digits": 5}, {"gesture": "open", "digits": 5}),
-        ("a fist, left hand", {"gesture": "fist", "digits": 0, "hand_side": "left"}, {"gesture": "fist", "digits": 0, "hand_side": "left"}),
+        (
+            "a fist, left hand",
+            {"gesture": "fist", "digits": 0, "hand_side": "left"},
+            {"gesture": "fist", "digits": 0, "hand_side": "left"},
+        ),
         ("a man in a dress and a dress", {"top": "dress", "bottom": "dress"}, {"top": "dress"}),
     ],
 )

@@ -58,7 +58,9 @@ def reader():
 def card(model, reader, tmp_path_factory):
     seen: list[str] = []
     sheets = tmp_path_factory.mktemp("sheets")
-    card = run_evaluate_mini(replace(WANTED, sheets=sheets), model=model, reader=reader, on_progress=lambda what, *_: seen.append(what))
+    card = run_evaluate_mini(
+        replace(WANTED, sheets=sheets), model=model, reader=reader, on_progress=lambda what, *_: seen.append(what)
+    )
     return card, seen, sheets
 
 
@@ -158,7 +160,10 @@ def test_illegible_pairs_are_found_and_dropped(reader):
     readings = reader.read(pictures)
     seen = readings.word(0, "place")
     other = next(word for word in reader.vocabulary.classes("place") if word != seen)
-    claims, shots = [{"place": other}, {"place": other}, {"place": seen}, {"place": seen}], ["wide", "wide", "full", "full"]
+    claims, shots = (
+        [{"place": other}, {"place": other}, {"place": seen}, {"place": seen}],
+        ["wide", "wide", "full", "full"],
+    )
     cells = find_illegible(readings, claims, shots, least=0.9, few=2)
     assert cells == {("place", "wide"): 0.0}
     assert find_illegible(readings, claims, shots, least=0.9, few=3) == {}

@@ -61,7 +61,12 @@ def test_a_batch_depends_on_its_generator_alone():
     pictures = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), np.uint8)
     answers = np.arange(6)[:, None] % 2
     task = ReaderTask(
-        networks=network, pictures=pictures, answers=answers, held_out=pictures, held_out_answers=answers, round_trips=pictures[:1]
+        networks=network,
+        pictures=pictures,
+        answers=answers,
+        held_out=pictures,
+        held_out_answers=answers,
+        round_trips=pictures[:1],
     )
     first, second = (task.load_batch(step, 4, torch.Generator().manual_seed(3)) for step in (0, 9))
     assert all(torch.equal(first[name], second[name]) for name in first)
