@@ -72,6 +72,15 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def clear_checkpoints(folder: Path) -> None:
+    """Remove the saved states and put the log aside, so that a fresh run cannot pick up an old one."""
+    for path in list_checkpoints(folder):
+        path.unlink()
+    log = folder / "log.jsonl"
+    if log.is_file():
+        log.replace(folder / f"log_{int(log.stat().st_mtime)}.jsonl")
+
+
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the saved states, oldest first."""
     return sorted(folder.glob("step_*.safetensors"))

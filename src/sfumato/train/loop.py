@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.core.errors import ModelError
-from sfumato.train.checkpoints import Checkpoint, load_checkpoint, save_checkpoint
+from sfumato.train.checkpoints import Checkpoint, clear_checkpoints, load_checkpoint, save_checkpoint
 from sfumato.train.ema import Average
 from sfumato.train.lanes import Lanes, choose_lanes
 from sfumato.train.optimiser import Optimiser, clip_gradients
@@ -69,6 +69,8 @@ def run_training(
     run = _Run(task, recipe, budget, folder, report)
     if resume:
         run.restore()
+    else:
+        clear_checkpoints(folder)
     with _StopSignal() as stop:
         while not run.is_over() and not stop.wanted:
             run.step_once()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.workflows.train_mini_stages import MiniTraining
-from sfumato.workflows.train_reader import ReaderTraining, run_train_reader
+from sfumato.workflows.train_reader import CALIBRATION_PICTURES, PICTURES, ROUND_TRIPS, ReaderTraining, run_train_reader
 
 if TYPE_CHECKING:
     from sfumato.train.loop import TrainingResult
@@ -24,5 +24,8 @@ def train_mini_reader(wanted: MiniTraining, out: Path) -> TrainingResult:
         budget=wanted.make_budget(),
         vae=wanted.state / "vae",
         resume=wanted.resume,
+        pictures=min(PICTURES, wanted.pictures),
+        round_trips=min(ROUND_TRIPS, wanted.pictures),
+        calibration=min(CALIBRATION_PICTURES, wanted.pictures),
     )
     return run_train_reader(training, report=wanted.report)[1]

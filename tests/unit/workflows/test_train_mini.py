@@ -11,7 +11,7 @@ from sfumato.core.errors import ModelError, RequestError
 from sfumato.models.load import load_model
 from sfumato.models.mini import make_mini_autoencoder, make_mini_scorer, make_mini_text_encoder, make_mini_unet
 from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
-from sfumato.workflows.train_mini import run_train_mini
+from sfumato.workflows.train_mini import STAGES, run_train_mini
 from sfumato.workflows.train_mini_stages import MiniTraining
 
 
@@ -71,3 +71,13 @@ def test_wrong_stages_and_missing_parts_are_named(tmp_path: Path) -> None:
         run_train_mini(MiniTraining(state=tmp_path), stage="everything")
     with pytest.raises(ModelError, match="unet"):
         run_train_mini(MiniTraining(state=tmp_path), stage="pack", out=tmp_path / "mini")
+
+
+@pytest.mark.slow
+def test_all_stages_run_in_order_from_nothing(tmp_path: Path) -> None:
+    wanted = MiniTraining(state=tmp_path / "state", steps=2, pictures=256)
+    reached = run_train_mini(wanted, out=tmp_path / "mini")
+    assert tuple(reached) == STAGES
+    assert load_model(tmp_path / "mini").contract.name
+    again = run_train_mini(wanted, stage="unet", out=tmp_path / "mini")
+    assert getattr(again["unet"], "step", None) == 2
