@@ -7,7 +7,7 @@ import re
 import pytest
 
 from guards import documents
-from guards.source import ROOT, report
+from guards.source import ROOT, find_modules, report
 
 LINK = re.compile(r"\]\((?!\w+:|#)([^)#]+)(?:#[^)]*)?\)")
 RUN = [(page, [block for block in documents.find_blocks(page) if block.runs]) for page in documents.find_pages()]
@@ -47,6 +47,17 @@ def test_links_inside_the_project_lead_somewhere():
             for page in documents.find_pages()
             for target in LINK.findall(page.read_text())
             if not (page.parent / target).exists()
+        ]
+    )
+
+
+def test_pages_named_in_the_code_exist():
+    report(
+        [
+            f"{module.path}: {page}"
+            for module in find_modules("src") + find_modules("tests")
+            for page in re.findall(r"docs/[\w/-]+\.md", module.text)
+            if not (ROOT / page).exists()
         ]
     )
 

@@ -2,6 +2,7 @@
 
 The only place that applies them, for the command line and library users alike: `choose_policy`
 calls `apply_runtime`. What a user has set in the environment wins. Knows no model.
+Start reading at `apply_runtime`.
 """
 
 from __future__ import annotations
