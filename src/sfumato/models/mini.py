@@ -147,10 +147,11 @@ def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> N
 
     `extras` are saved beside the pipeline's parts, each in its own subfolder.
     """
+    # Trailing: the first step is the noisiest one, which is what pure noise is (Lin et al. 2023, arXiv:2305.08891).
     # clip_sample's default, True, would travel into DDIM through `from_config` and cut latents at 1.
     scheduler: Any = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
-        prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="leading",
+        prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, timestep_spacing="trailing",
     )  # fmt: skip
     vae: Any = parts.vae
     pipeline = StableDiffusionPipeline(
