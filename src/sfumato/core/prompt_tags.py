@@ -15,9 +15,9 @@ LARGEST_LORA_WEIGHT = 10.0
 # Names are file names without a folder; file systems stop at 255 bytes, and the numbers need some more.
 _TAG = re.compile(r"(?<!\\)<(lora|lyco|hypernet):([^<>]{0,300})>", re.IGNORECASE)
 _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
-# The second and the third place of a tag. A1111 reads text encoder first when there are two numbers;
-# the names te= and unet= mean the same in both.
-_PLACES = ("unet", "te")
+# The second and the third place of a tag, in A1111's order: one number is for both networks, of two
+# the first is the text encoder's.
+_PLACES = ("te", "unet")
 
 # Tab and line ends are spaces; the rest of C0 and C1 writes over logs and terminals. The nine marks
 # turn the direction of what follows, so that stored text reads differently from what it says.
@@ -78,7 +78,7 @@ def _read_weights(parts: list[str], written: str) -> dict[str, float]:
         word, equals, number = part.rpartition("=")
         place = word.strip().lower() if equals else next(positions, "")
         if place not in _PLACES or place in weights or not _NUMBER.fullmatch(number.strip()):
-            do = "Write <lora:name:weight>, <lora:name:weight:te_weight> or <lora:name:te=0.5:unet=1>."
+            do = "Write <lora:name:weight>, <lora:name:te_weight:unet_weight> or <lora:name:te=0.5:unet=1>."
             raise RequestError("a LoRA tag cannot be read", got=written, do=do)
         weights[place] = float(number)
         if abs(weights[place]) > LARGEST_LORA_WEIGHT:

@@ -97,7 +97,7 @@ def test_constant_words_are_read_once():
 
 def test_tags_are_taken_out():
     prompt = parse_prompt("a <lora:ink:0.6>cat [<lora:film:1.2:0.5>:0.5]")
-    assert prompt.loras == (LoraTag("ink", 0.6), LoraTag("film", 1.2, 0.5))
+    assert prompt.loras == (LoraTag("ink", 0.6), LoraTag("film", 0.5, 1.2))
     assert prompt.at_step(0, 1)[0].segments == ((Span("a cat"),),)
 
 

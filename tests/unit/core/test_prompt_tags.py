@@ -11,7 +11,7 @@ from sfumato.core.prompt_tags import LoraTag, check_characters, take_tags
     [
         ("<lora:ink>", LoraTag("ink")),
         ("<lora:ink:0.8>", LoraTag("ink", 0.8)),
-        ("<lora:ink:0.8:0.5>", LoraTag("ink", 0.8, 0.5)),
+        ("<lora:ink:0.8:0.5>", LoraTag("ink", 0.5, 0.8)),
         ("<lora:ink:te=0.5:unet=1>", LoraTag("ink", 1.0, 0.5)),
         ("<lora:ink:unet=0.3>", LoraTag("ink", 0.3)),
         ("<lora:ink:te=0.3>", LoraTag("ink", 0.3)),
@@ -35,7 +35,7 @@ def test_tags(tag, expected):
         "<lora:a:nan>",
         "<lora:a:1e9>",
         "<lora:a:11>",
-        "<lora:a:1:unet=1>",
+        "<lora:a:1:te=1>",
         "<lora:a:dyn=4>",
         "<lora:../a:1>",
         "<lora:..:1>",
