@@ -24,6 +24,7 @@ def make_app() -> typer.Typer:
     app.callback()(_main)
     app.command("render")(rendering.render)
     app.command("plan")(rendering.plan)
+    app.command("doctor")(commands.doctor)
     for name, words, group in commands.GROUPS:
         part = typer.Typer(help=words, no_args_is_help=True)
         for command, function in group.items():

@@ -20,16 +20,21 @@ Reference = Annotated[
 ]
 
 
-def models_list(json: Json = False) -> None:
-    """List the models that can be rendered with by name."""
+def models_list(
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Also the checkpoints in this folder.", metavar="DIR")
+    ] = None,
+    json: Json = False,
+) -> None:
+    """List the embedded model, and the checkpoints of a folder."""
     from sfumato.workflows.checkpoints import list_models
 
-    _print({"models": list_models()}, as_json=json)
+    _print({"models": list_models(folder)}, as_json=json)
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
     """Say what a checkpoint is, from its headers, without loading it."""
-    from sfumato.models.load import inspect_model
+    from sfumato.workflows.checkpoints import inspect_model
 
     _print(inspect_model(path), as_json=json)
 
@@ -37,7 +42,8 @@ def models_inspect(path: Reference, json: Json = False) -> None:
 def models_convert(
     path: Reference,
     out: Annotated[
-        Path | None, typer.Option("--out", help="Where the .safetensors file goes. [beside it]", metavar="FILE")
+        Path | None,
+        typer.Option("--out", help="Where the .safetensors file goes; left out: beside it.", metavar="FILE"),
     ] = None,
     json: Json = False,
 ) -> None:
@@ -72,6 +78,51 @@ def world_sample(
     _print(shown, as_json=json)
 
 
+def evaluate_mini(
+    n: Annotated[int, typer.Option("--n", help="How many prompts.", metavar="N")] = 512,
+    seed: Annotated[int, typer.Option("--seed", help="Which prompts.", metavar="S")] = 1,
+    model: Annotated[str, typer.Option("--model", help="mini, or a folder trained like it.", metavar="REF")] = "mini",
+    sheets: Annotated[
+        Path | None, typer.Option("--sheets", help="Folder for sheets of pictures.", metavar="DIR", show_default=False)
+    ] = None,
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.", metavar="NAME")] = "auto",
+) -> None:
+    """Judge the embedded model against the truth of held-out scenes; prints a card, last line JSON."""
+    from sfumato.workflows.evaluate_mini import Evaluation, run_evaluate_mini
+
+    wanted = Evaluation(model=model, prompts=n, seed=seed, sheets=sheets, device=device, dtype=dtype)
+    card = run_evaluate_mini(wanted, on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
+def bench_native(
+    steps: Annotated[int, typer.Option("--steps", help="Rounds of every row.", metavar="N")] = 3,
+    size: Annotated[int, typer.Option("--size", help="Side of the square picture in pixels.", metavar="PX")] = 512,
+    quick: Annotated[bool, typer.Option("--quick", help="One round at 256 px.", show_default=False)] = False,
+) -> None:
+    """Measure a step of an SD 1.5-shaped denoiser, diffusers beside ours; prints a table, last line JSON."""
+    from sfumato.workflows.bench_native import run_bench_native
+
+    def on_round(done: int, rounds: int) -> None:
+        _count("round", done, rounds)
+
+    bench = run_bench_native(steps=steps, size_px=size, quick=quick, on_round=on_round)
+    sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
+def doctor(json: Json = False) -> None:
+    """Look at this machine and installation: what would be used, and what is off."""
+    from sfumato.workflows.doctor import run_doctor
+
+    found = run_doctor()
+    sys.stdout.write(f"{found.to_line() if json else found.to_text()}\n")
+
+
+def _count(what: str, done: int, count: int) -> None:
+    sys.stderr.write(f"{what} {done} of {count}\n")
+
+
 def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
     from sfumato.cli.outcome import print_json
 
@@ -94,4 +145,6 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     ),
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
     ("train", "Train the embedded model.", {"mini": train_mini}),
+    ("evaluate", "Measure what is claimed.", {"mini": evaluate_mini}),
+    ("bench", "Measure speed.", {"native": bench_native}),
 )

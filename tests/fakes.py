@@ -1,0 +1,80 @@
+"""A model without networks: its world is one Gaussian, so the right denoiser is a formula.
+
+It has the shape of `LatentModel` and answers in microseconds. Start reading at `GaussianModel`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sfumato.core.geometry import PixelSize
+from sfumato.models.conditioning import Conditioning, ConditioningPart
+from sfumato.models.contract import ModelContract
+from sfumato.models.device import Policy
+from sfumato.nn.schedules import NoiseSchedule
+
+CONTRACT = ModelContract(
+    family="mini",
+    name="gaussian",
+    native=PixelSize(64, 64),
+    prediction="epsilon",
+    schedule=NoiseSchedule.from_betas(),
+    text_width=4,
+    weights_bytes=1_000_000,
+    autoencoder="tiny",
+)
+CPU = Policy(torch.device("cpu"), torch.float32, torch.float32, torch.float32)
+MEAN, SPREAD = 0.2, 0.3
+
+
+class OneChunk:
+    """The text side: every prompt is one chunk long."""
+
+    def count_chunks(self, segments) -> int:
+        return 1
+
+
+@dataclass
+class GaussianModel:
+    """Pictures whose every latent number is normal with mean 0.2 and spread 0.3, whatever the prompt.
+
+    Latents are the mean colours of cells of 8x8 pixels and a zero. `calls` keeps (batch, height,
+    width, sigma) of every prediction; `poison` makes the n-th prediction NaN.
+    """
+
+    contract: ModelContract = CONTRACT
+    policy: Policy = CPU
+    poison: int | None = None
+    calls: list[tuple[int, int, int, float]] = field(default_factory=list)
+    prompts: list[tuple[object, PixelSize]] = field(default_factory=list)
+    text: OneChunk = field(default_factory=OneChunk)
+
+    @property
+    def device(self) -> torch.device:
+        return self.policy.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.policy.unet_dtype
+
+    def encode_prompt(self, parts, *, size, clip_skip=1, chunks=1, negative=False) -> Conditioning:
+        self.prompts.append((parts, size))
+        return Conditioning(tuple(ConditioningPart(part.weight, torch.zeros(1, 77, 4)) for part in parts))
+
+    def denoise_guided(self, x: Tensor, sigma: float, cond, uncond, guidance, *, rescale=0.0) -> Tensor:
+        """Return the mean of x0 given x: exact for this Gaussian."""
+        self.calls.append((*x.shape[:1], *x.shape[2:], float(sigma)))
+        share = SPREAD**2 / (SPREAD**2 + float(sigma) ** 2)
+        clean = MEAN + share * (x - MEAN)
+        return clean * float("nan") if self.poison == len(self.calls) else clean
+
+    def encode_image(self, pixels: Tensor) -> Tensor:
+        cells = F.avg_pool2d(pixels, 8)
+        return torch.cat([cells, torch.zeros_like(cells[:, :1])], dim=1)
+
+    def decode(self, latents: Tensor) -> Tensor:
+        return F.interpolate(latents[:, :3], scale_factor=8, mode="nearest")

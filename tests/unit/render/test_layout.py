@@ -1,0 +1,62 @@
+"""Bases, rounds and windows for any shape of canvas."""
+
+import math
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fakes import CONTRACT
+from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.render.layout import choose_base_size, cover_canvas, fit_box, list_round_sizes
+
+SIDES = st.integers(8, 120).map(lambda cells: cells * 8)
+SIZES = st.builds(PixelSize, SIDES, SIDES)
+
+
+@settings(deadline=None, max_examples=50)
+@given(SIZES)
+def test_a_base_is_about_native_and_keeps_the_shape(target):
+    base = choose_base_size(target, CONTRACT)
+    if target.area <= CONTRACT.native.area:
+        assert base == target
+        return
+    assert base.width % 16 == base.height % 16 == 0
+    # A strip cannot be thinner than the grid, so its base has to be larger than native.
+    if 0.25 <= target.width / target.height <= 4:
+        assert 0.45 <= base.area / CONTRACT.native.area <= 2.2
+        left, top, right, bottom = fit_box(base, target)
+        assert (right - left) * (bottom - top) >= 0.6 * base.area
+
+
+@settings(deadline=None, max_examples=50)
+@given(SIZES, st.floats(1.1, 4.0))
+def test_rounds_grow_evenly_to_the_target(target, upscale):
+    base = choose_base_size(target, CONTRACT)
+    sizes = list_round_sizes(base, target, upscale, 8)
+    if base == target:
+        assert sizes == ()
+        return
+    left, _, right, _ = fit_box(base, target)
+    ratio = target.width / (right - left)
+    if ratio > 1:
+        assert sizes[-1] == target
+        assert len(sizes) == max(1, math.ceil(math.log(ratio) / math.log(upscale) - 1e-9))
+
+
+@settings(deadline=None, max_examples=50)
+@given(st.integers(4, 60), st.integers(4, 60), st.floats(0.0, 0.9))
+def test_windows_leave_nothing_out(width, height, overlap):
+    canvas = LatentSize(width, height)
+    seen = np.zeros(canvas.shape_hw, bool)
+    for box in cover_canvas(canvas, LatentSize(8, 8), overlap):
+        assert canvas.box.contains(box)
+        seen[box.slices_hw] = True
+    assert seen.all()
+
+
+def test_a_wide_target_crops_only_a_little_of_its_base():
+    base = choose_base_size(PixelSize(1024, 576), CONTRACT)
+    assert base == PixelSize(80, 48)
+    left, top, right, bottom = fit_box(base, PixelSize(1024, 576))
+    assert (right - left) / (bottom - top) == 1024 / 576

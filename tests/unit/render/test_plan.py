@@ -1,0 +1,160 @@
+"""A plan counts what will run, says what it costs, and refuses what does not fit."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+
+from fakes import CONTRACT
+from sfumato.core.errors import BudgetError, RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import (
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    MultidiffusionMethod,
+    NativeMethod,
+    RenderRequest,
+)
+from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
+from sfumato.render.plan import choose_method, find_largest_size, first_step, plan_render
+
+BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+NATIVE = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=10, sampler="Euler")
+DIGEST = "0" * 64
+
+
+def plan(request, budget=BUDGET):
+    return plan_render(request, CONTRACT, budget)
+
+
+def test_native_is_one_window_and_guidance_counts_twice():
+    (stage,) = plan(NATIVE).stages
+    assert (stage.kind, len(stage.windows), stage.evaluations, stage.ticks) == ("sample", 1, 20, 10)
+
+
+@pytest.mark.parametrize(
+    ("changes", "evaluations"),
+    [
+        ({"guidance": 1.0}, 10),
+        ({"sampler": "Heun"}, 2 * 19),
+        ({"prompt": "a house AND a tree"}, 30),
+        ({"prompt": "a house AND a tree", "guidance": 1.0}, 30),
+        ({"source": ImageSource(path="a.png", sha256=DIGEST, strength=0.35)}, 6),
+        ({"source": ImageSource(path="a.png", sha256=DIGEST, strength=0.01)}, 2),
+        ({"batch": 3}, 20),
+    ],
+)
+def test_evaluations_follow_the_request(changes, evaluations):
+    assert plan(replace(NATIVE, **changes)).evaluations == evaluations
+
+
+def test_the_same_request_gives_the_same_plan():
+    request = replace(NATIVE, size=PixelSize(256, 128), method=GobigMethod())
+    assert plan(request) == plan(request)
+
+
+def test_gobig_grows_by_at_most_its_step_and_ends_at_the_target():
+    made = plan(replace(NATIVE, size=PixelSize(512, 288), method=GobigMethod(upscale=2.0)))
+    sizes = [stage.canvas for stage in made.stages]
+    assert sizes[-1] == PixelSize(512, 288)
+    assert [stage.noise_stage for stage in made.stages] == list(range(len(sizes)))
+    assert all(new.width <= 2.01 * old.width + 8 for old, new in pairwise(sizes))
+    assert 0.6 < sizes[0].area / CONTRACT.native.area < 1.6
+
+
+def test_gobig_counts_its_slices():
+    made = plan(replace(NATIVE, size=PixelSize(128, 128), method=GobigMethod(overlap=0.25, strength=0.35)))
+    base, round_ = made.stages
+    assert len(round_.windows) == 9
+    # 35 % of 10 steps is 3 steps, both halves of guidance.
+    assert round_.evaluations == 9 * 3 * 2
+    assert round_.ticks == 3 * 3
+    assert base.evaluations == 20
+
+
+def test_multidiffusion_covers_the_canvas_with_windows_of_the_asked_size():
+    method = MultidiffusionMethod(window=PixelSize(64, 64), overlap=0.5)
+    (stage,) = plan(replace(NATIVE, size=PixelSize(160, 96), method=method)).stages
+    assert {box.size.to_pixels(8) for box in stage.windows} == {PixelSize(64, 64)}
+    assert len(stage.windows) == 4 * 2
+    assert stage.ticks == 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"size": PixelSize(100, 64)}, "multiple of 8"),
+        ({"size": PixelSize(16, 64)}, "at least 32"),
+        ({"method": GobigMethod()}, "nothing to enlarge"),
+        ({"method": GobigMethod(strength=0.0), "size": PixelSize(256, 256)}, "not re-rendered"),
+        ({"source": ImageSource(path="a.png", sha256=DIGEST, strength=0.0)}, "changes nothing"),
+        ({"sampler": "Eulr"}, "unknown sampler"),
+        ({"schedule": "krras"}, "unknown schedule"),
+        (
+            {
+                "method": GobigMethod(),
+                "size": PixelSize(256, 256),
+                "source": InpaintSource(path="a", sha256=DIGEST, mask="b", mask_sha256=DIGEST),
+            },
+            "outside a mask",
+        ),
+        ({"method": MultidiffusionMethod(window=PixelSize(60, 64))}, "multiple of 8"),
+    ],
+)
+def test_what_cannot_be_rendered_is_refused(changes, words):
+    with pytest.raises(RequestError) as caught:
+        plan(replace(NATIVE, **changes))
+    assert words in str(caught.value)
+
+
+def test_native_is_refused_when_memory_is_too_small_and_the_answer_fits():
+    budget = replace(BUDGET, memory_bytes=RUNTIME_BYTES + 200 * 2**20)
+    huge = replace(NATIVE, size=PixelSize(4096, 2048))
+    with pytest.raises(BudgetError) as caught:
+        plan(huge, budget)
+    largest = find_largest_size(huge, CONTRACT, budget)
+    assert str(largest) in caught.value.do
+    assert plan(replace(huge, size=largest), budget).size == largest
+    bigger = PixelSize(largest.width + 16, largest.height + 16)
+    with pytest.raises(BudgetError):
+        plan(replace(huge, size=bigger), budget)
+
+
+def test_windows_fit_where_native_does_not():
+    budget = replace(BUDGET, memory_bytes=RUNTIME_BYTES + 250 * 2**20)
+    large = replace(NATIVE, size=PixelSize(1024, 1024))
+    with pytest.raises(BudgetError):
+        plan(large, budget)
+    assert plan(replace(large, method=MultidiffusionMethod()), budget).stages
+
+
+def test_nothing_fits_a_budget_below_the_runtime():
+    with pytest.raises(BudgetError) as caught:
+        plan(NATIVE, replace(BUDGET, memory_bytes=2**20))
+    assert "no size fits" in caught.value.what
+
+
+def test_disk_counts_the_whole_batch():
+    budget = replace(BUDGET, disk_bytes=5 * 2**20)
+    assert plan(NATIVE, budget)
+    with pytest.raises(BudgetError) as caught:
+        plan(replace(NATIVE, batch=64), budget)
+    assert "disk" in str(caught.value)
+
+
+@pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.7, 3), (0.35, 7), (0.01, 9)])
+def test_strength_is_the_share_of_steps_taken(strength, first):
+    assert first_step(10, strength) == first
+
+
+def test_the_method_follows_from_size_and_source():
+    assert choose_method(PixelSize(72, 64), CONTRACT) == NativeMethod()
+    assert choose_method(PixelSize(128, 128), CONTRACT) == GobigMethod()
+    assert choose_method(PixelSize(128, 128), CONTRACT, from_picture=True) == MultidiffusionMethod()
+
+
+def test_json_says_windows_steps_and_totals():
+    value = plan(replace(NATIVE, size=PixelSize(128, 128), method=GobigMethod(), batch=2)).to_json()
+    assert value["stages"][1]["windows"] == 9
+    assert value["total_seconds"] == pytest.approx(2 * value["seconds"], abs=0.02)
