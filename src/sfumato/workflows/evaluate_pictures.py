@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.core.prompt import parse_prompt
+from sfumato.core.prompt import Part, parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.contract import LatentModel
@@ -51,23 +51,40 @@ def make_pictures(
         RequestError: an unknown sampler or schedule, or a prompt that cannot be read.
         ModelError: the model gave numbers that are no picture.
     """
-    done: list[NDArray[np.uint8]] = []
-    for start in range(0, len(prompts), how.batch):
-        block = prompts[start : start + how.batch]
-        latents = _sample(model, block, how, how.seed + start)
-        done.append(to_bytes(model.decode(latents)))
+    side = model.contract.native
+    pictures = np.zeros((len(prompts), side.height, side.width, 3), np.uint8)
+    done = 0
+    for chunks, picks in _split_batches(model, prompts, how.batch):
+        seeds = tuple(how.seed + pick for pick in picks)
+        latents = _sample(model, [prompts[pick] for pick in picks], how, seeds=seeds, chunks=chunks)
+        pictures[list(picks)] = to_bytes(model.decode(latents))
+        done += len(picks)
         if on_done is not None:
-            on_done(start + len(block), len(prompts))
-    return np.concatenate(done)
+            on_done(done, len(prompts))
+    return pictures
+
+
+def _split_batches(model: LatentModel, prompts: Sequence[str], batch: int) -> list[tuple[int, tuple[int, ...]]]:
+    """Group prompts of one length in chunks of the encoder; padding one to another's would change its picture."""
+    groups: dict[int, list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        chunks = max(model.text.count_chunks(part.segments) for part in _read_prompt(prompt))
+        groups.setdefault(chunks, []).append(number)
+    return [
+        (chunks, tuple(picks[start : start + batch]))
+        for chunks, picks in sorted(groups.items())
+        for start in range(0, len(picks), batch)
+    ]
 
 
 @torch.inference_mode()
-def _sample(model: LatentModel, prompts: Sequence[str], how: Sampling, first_seed: int) -> Tensor:
+def _sample(
+    model: LatentModel, prompts: Sequence[str], how: Sampling, *, seeds: tuple[int, ...], chunks: int
+) -> Tensor:
     contract = model.contract
     cells = contract.native.to_latent(contract.factor)
-    cond = _join([_encode(model, prompt) for prompt in prompts])
-    uncond = _encode(model, "", negative=True)
-    seeds = range(first_seed, first_seed + len(prompts))
+    cond = _join([_encode(model, prompt, chunks) for prompt in prompts])
+    uncond = _encode(model, "", chunks, negative=True)
 
     def denoise(x: Tensor, sigma: float, /) -> Tensor:
         return model.denoise_guided(x, sigma, cond, uncond, how.guidance)
@@ -81,15 +98,18 @@ def _sample(model: LatentModel, prompts: Sequence[str], how: Sampling, first_see
     return run_sampler(sampler, sampler.start(start, sigmas), denoise, noise).x
 
 
-def _draw_noise(model: LatentModel, cells: LatentSize, seeds: range, step: tuple[int, int]) -> Tensor:
+def _draw_noise(model: LatentModel, cells: LatentSize, seeds: tuple[int, ...], step: tuple[int, int]) -> Tensor:
     channels = model.contract.latent_channels
     drawn = [normal_noise(seed, 0, step[0], cells.box, channels, substep=step[1]) for seed in seeds]
     return torch.stack(drawn).to(model.device)
 
 
-def _encode(model: LatentModel, prompt: str, *, negative: bool = False) -> Conditioning:
-    parts = parse_prompt(prompt).at_step(0, 1)
-    return model.encode_prompt(parts, size=model.contract.native, negative=negative)
+def _read_prompt(prompt: str) -> tuple[Part, ...]:
+    return parse_prompt(prompt).at_step(0, 1)
+
+
+def _encode(model: LatentModel, prompt: str, chunks: int, *, negative: bool = False) -> Conditioning:
+    return model.encode_prompt(_read_prompt(prompt), size=model.contract.native, chunks=chunks, negative=negative)
 
 
 def _join(each: list[Conditioning]) -> Conditioning:
