@@ -78,7 +78,11 @@ def _with_text_model(path: str) -> str:
 
 
 def _weighted(network: nn.Module) -> Iterator[str]:
-    """Yield the paths of modules that hold a weight of their own."""
+    """Yield the paths of modules that hold a weight an adapter may change.
+
+    Not embedding tables: concepts add rows to them, and two ways to change one weight cannot both
+    be undone in any order.
+    """
     for path, module in network.named_modules():
-        if isinstance(getattr(module, "weight", None), nn.Parameter):
+        if isinstance(getattr(module, "weight", None), nn.Parameter) and not isinstance(module, nn.Embedding):
             yield path
