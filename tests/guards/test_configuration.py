@@ -18,6 +18,7 @@ def named_paths():
     yield from TOOL["pytest"]["ini_options"]["pythonpath"]
     yield from TOOL["ruff"]["src"]
     yield from TOOL["basedpyright"]["include"]
+    yield TOOL["basedpyright"]["stubPath"]
     yield from TOOL["hatch"]["build"]["targets"]["wheel"]["packages"]
     yield from TOOL["hatch"]["build"]["targets"]["sdist"]["include"]
     yield from PYPROJECT["project"]["license-files"]
