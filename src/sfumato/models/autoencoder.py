@@ -60,7 +60,9 @@ def decode_box(vae: Any, latents: Tensor, box: LatentBox, contract: ModelContrac
     """
     assert contract.autoencoder == "tiny", "a KL autoencoder looks at the whole canvas"
     raw = latents / contract.scaling + contract.shift
-    return _check_finite(_run_tile(vae.decoder, raw, box, margin=measure_radius(vae.decoder), policy=policy), "decoding")
+    return _check_finite(
+        _run_tile(vae.decoder, raw, box, margin=measure_radius(vae.decoder), policy=policy), "decoding"
+    )
 
 
 def measure_radius(part: nn.Module) -> int:

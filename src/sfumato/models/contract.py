@@ -7,7 +7,7 @@ no sampler, canvas, request or file. Start reading at `LatentModel.denoise`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -208,10 +208,6 @@ class LatentModel:
     def decode_box(self, latents: Tensor, box: LatentBox) -> Tensor:
         """Decode one box of a canvas exactly as the whole would be; only with a tiny autoencoder."""
         return decode_box(self.vae, latents, box, self.contract, self.policy)
-
-    def settle_prediction(self, prediction: Prediction) -> None:
-        """Fix what the network predicts, once, while it is being loaded."""
-        self.contract = replace(self.contract, prediction=prediction)
 
     def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Attachment:
         """Merge a LoRA file into the weights; `Attachment.detach()` restores every bit.

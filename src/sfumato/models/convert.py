@@ -52,18 +52,24 @@ def convert_pickle(source: Path | str, target: Path | str | None = None, *, repl
     os.close(open_plain_file(source))
     try:
         # Closed before it is renamed; removed if anything fails.
-        with tempfile.NamedTemporaryFile(dir=target.parent, prefix=".converting-", suffix=".safetensors", delete=False) as file:
+        with tempfile.NamedTemporaryFile(
+            dir=target.parent, prefix=".converting-", suffix=".safetensors", delete=False
+        ) as file:
             draft = Path(file.name)
             answer = _run_child_and_clean(source, file.fileno(), draft)
             os.fsync(file.fileno())
         return _publish(draft, target, answer)
     except OSError as error:
-        raise StorageError("the converted file cannot be written", got=str(error), do="Check space and permissions.") from error
+        raise StorageError(
+            "the converted file cannot be written", got=str(error), do="Check space and permissions."
+        ) from error
 
 
 def _check_request(source: Path, target: Path, *, replace: bool) -> None:
     if source.suffix.lower() not in PICKLES:
-        raise RequestError("only pickle checkpoints are converted", got=source.name, do=f"One of {', '.join(sorted(PICKLES))}.")
+        raise RequestError(
+            "only pickle checkpoints are converted", got=source.name, do=f"One of {', '.join(sorted(PICKLES))}."
+        )
     if target.suffix != ".safetensors":
         raise RequestError("the result is a .safetensors file", got=target.name)
     if target.exists() and not replace:
@@ -80,13 +86,13 @@ def _run_child_and_clean(source: Path, descriptor: int, draft: Path) -> dict[str
 
 def _run_child(source: Path, descriptor: int) -> dict[str, Any]:
     # -I: no environment, no user packages, no current folder; -B: nothing is written beside modules.
-    command = [sys.executable, "-I", "-B", "-W", "ignore", str(CHILD), os.path.abspath(source), str(descriptor)]
+    command = [sys.executable, "-I", "-B", "-W", "ignore", str(CHILD), str(source.absolute()), str(descriptor)]
     try:
+        # A list of our own program and a path that was checked; no shell.
         done = subprocess.run(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
             cwd="/",
             env={"OMP_NUM_THREADS": "1", "LC_ALL": "C.UTF-8"},
             pass_fds=(descriptor,),

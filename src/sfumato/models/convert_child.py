@@ -18,6 +18,7 @@ import platform
 import resource
 import struct
 import sys
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def main() -> None:
     """Convert argv[1] to the descriptor argv[2]; print one JSON object."""
     source, target = sys.argv[1], int(sys.argv[2])
     try:
-        held = lock_down(os.path.getsize(source), target)
+        held = lock_down(Path(source).stat().st_size, target)
         tensors, skipped = collect(read_plain(source))
         write(target, tensors)
     except RefusedError as error:
@@ -176,8 +177,7 @@ def lock_down(size_bytes: int, target: int) -> list[str]:
 def current_address_space() -> int:
     """Return the bytes of address space in use: torch alone maps gigabytes."""
     try:
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[0]) * resource.getpagesize()
+        return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0]) * resource.getpagesize()
     except OSError:
         return 64 * 2**30
 

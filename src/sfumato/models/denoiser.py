@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from sfumato.models.contract import LatentModel, Prediction
 
 
-def predict_clean(model: LatentModel, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]) -> list[Tensor]:
+def predict_clean(
+    model: LatentModel, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]
+) -> list[Tensor]:
     """Predict x0 [B, C, h, w] float32 for each part, all in one batch.
 
     Raises:

@@ -1,24 +1,57 @@
-"""Tell a checkpoint's contract without reading its weights, so that planning costs nothing.
+"""Tell what a checkpoint is without reading its weights, so that planning costs nothing.
 
-Knows headers and configurations; what only the network itself can tell (which of epsilon and v an
-SD 2.x file predicts) stays a guess here and does not change a plan. Start reading at `load_contract`.
+Knows headers and configurations; builds no network. What only the network itself can tell (which of
+epsilon and v an SD 2.x file predicts) stays open here; see `sfumato.models.load`.
+Start reading at `describe_checkpoint`; `load_contract` is the short way for a plan.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from sfumato.core.errors import ModelError
+from sfumato.core.geometry import PixelSize
+from sfumato.models.contract import ModelContract
 from sfumato.models.gate import check_checkpoint
 from sfumato.models.gate_configs import check_component
-from sfumato.models.layouts import find_layout, load_configs, load_family_configs, packaged_name
-from sfumato.models.load import TEXT_PARTS, _find_family, _write_contract, find_checkpoint
-from sfumato.models.tokenizers import load_folder_tokenizer
+from sfumato.models.layouts import Layout, find_layout, load_configs, load_family_configs, packaged_name
+from sfumato.models.tokenizers import count_folder_words
 from sfumato.models.vae_file import VaeSource, open_vae
+from sfumato.nn.schedules import NoiseSchedule
 
 if TYPE_CHECKING:
-    from sfumato.models.contract import ModelContract
+    from sfumato.models.contract import Family, Prediction
     from sfumato.models.gate import CheckedCheckpoint
+
+MINI = "mini"
+TEXT_PARTS = ("text_encoder", "text_encoder_2")
+# Every SD 1.x, 2.x and SDXL has the vocabulary of CLIP; a smaller one is ours.
+CLIP_WORDS = 49408
+_FOLDER_NEEDS = frozenset({"unet", "vae", "text_encoder", "tokenizer", "scheduler"})
+
+
+@dataclass(frozen=True)
+class Description:
+    """Hold all that headers and configurations say of a checked checkpoint.
+
+    `prediction` is None where they leave it open. `layout` is None for a diffusers folder. `texts`
+    names the text encoders in order.
+    """
+
+    checked: CheckedCheckpoint
+    configs: dict[str, dict[str, Any]]
+    vae: VaeSource
+    contract: ModelContract
+    prediction: Prediction | None
+    layout: Layout | None = None
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """Name the text encoders in order."""
+        return tuple(part for part in TEXT_PARTS if part in self.configs)
 
 
 def load_contract(ref: str | Path, *, vae: str | Path | None = None) -> ModelContract:
@@ -28,27 +61,140 @@ def load_contract(ref: str | Path, *, vae: str | Path | None = None) -> ModelCon
         UnsafeFileError: the gate refuses a file.
         ModelError: it is no checkpoint that can be opened.
     """
+    return describe_checkpoint(ref, vae=vae).contract
+
+
+def describe_checkpoint(
+    ref: str | Path, *, vae: str | Path | None = None, prediction: Prediction | None = None
+) -> Description:
+    """Check a checkpoint, and the autoencoder that replaces its own, and say what they are.
+
+    `prediction` overrides what the checkpoint says of itself.
+
+    Raises: as `load_contract`.
+    """
     checked = check_checkpoint(find_checkpoint(ref))
     swap = None if vae is None else open_vae(vae)
-    return _describe_folder(checked, swap) if checked.layout == "folder" else _describe_file(checked, swap)
+    return describe_checked(checked, swap, prediction)
 
 
-def _describe_folder(checked: CheckedCheckpoint, swap: VaeSource | None) -> ModelContract:
+def describe_checked(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
+    """Say what a checked checkpoint is.
+
+    Raises:
+        ModelError: it is no checkpoint that can be opened.
+    """
+    if checked.layout == "folder":
+        return _describe_folder(checked, swap, prediction)
+    return _describe_file(checked, swap, prediction)
+
+
+def find_checkpoint(ref: str | Path) -> Path:
+    """Return the path a reference means: the packaged folder for `mini`, else the path itself.
+
+    Raises:
+        ModelError: `mini` is not in this installation.
+    """
+    if str(ref) != MINI:
+        return Path(ref).expanduser()
+    path = Path(str(resources.files("sfumato"))) / "data" / MINI
+    if not path.is_dir():
+        raise ModelError("the embedded model is missing from this installation", got=str(path), do="Reinstall sfumato.")
+    return path
+
+
+def _describe_folder(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
     configs = checked.configs
-    texts = [part for part in TEXT_PARTS if part in configs]
-    tokenizers = tuple(
-        load_folder_tokenizer(checked.path / part.replace("text_encoder", "tokenizer")) for part in texts
-    )
+    missing = sorted(_FOLDER_NEEDS - set(checked.components))
+    if missing:
+        raise ModelError("the folder lacks parts that every picture needs", got=missing)
     own = VaeSource({"_class_name": configs["index"]["vae"][1]} | configs["vae"], checked.headers["vae"], prefix=None)
-    return _write_contract(checked, configs, family=_find_family(configs, tokenizers), vae=swap or own)
+    family = _find_family(configs, count_folder_words(checked.path / "tokenizer"))
+    _check_texts(configs, family)
+    said = prediction or configs["scheduler"].get("prediction_type", "epsilon")
+    contract = _write_contract(checked, configs, family, swap or own)
+    return Description(checked, configs, swap or own, replace(contract, prediction=said), said)
 
 
-def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None) -> ModelContract:
+def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
     (header,) = checked.headers["file"]
     layout = find_layout(header)
+    layout = replace(layout, prediction=prediction or layout.prediction)
     configs = load_configs(layout, {name: entry.shape for name, entry in header.tensors.items()})
     for part, config in configs.items():
         check_component(checked.path, part, config)
-    index = load_family_configs(packaged_name(layout.family, None))["index"]
-    own = VaeSource(configs.get("vae", {}), (header,), prefix=layout.parts.get("vae"))
-    return _write_contract(checked, configs | {"index": index}, family=layout.family, vae=swap or own)
+    packaged = load_family_configs(packaged_name(layout.family, None))
+    _check_texts(configs, layout.family)
+    if swap is None and "vae" not in layout.parts:
+        raise ModelError("the file holds no autoencoder", got=str(checked.path), do="Give one with --vae FILE.")
+    own = swap or VaeSource(configs["vae"], (header,), prefix=layout.parts["vae"])
+    contract = _write_contract(checked, configs | {"index": packaged["index"]}, layout.family, own)
+    return Description(checked, configs, own, contract, layout.prediction, layout)
+
+
+def _write_contract(
+    checked: CheckedCheckpoint, configs: dict[str, dict[str, Any]], family: Family, vae: VaeSource
+) -> ModelContract:
+    unet, text = configs["unet"], configs["text_encoder"]
+    _check_unet(unet)
+    side = int(unet.get("sample_size") or 64) * vae.factor
+    pooled = configs["text_encoder_2"].get("projection_dim", 0) if family == "sdxl" else 0
+    return ModelContract(
+        family=family,
+        name=MINI if family == "mini" else checked.path.stem,
+        native=PixelSize(side, side),
+        prediction=configs["scheduler"].get("prediction_type", "epsilon"),
+        schedule=_read_schedule(configs["scheduler"]),
+        text_width=int(unet["cross_attention_dim"]),
+        weights_bytes=checked.weights_bytes,
+        pooled_width=int(pooled),
+        text_layer="penultimate" if family == "sdxl" else "last",
+        tokens=int(text.get("max_position_embeddings", 77)),
+        factor=vae.factor,
+        latent_channels=int(unet.get("in_channels", 4)),
+        scaling=vae.scaling,
+        shift=vae.shift,
+        autoencoder=vae.kind,
+        zero_empty=bool(configs["index"].get("force_zeros_for_empty_prompt", False)),
+    )
+
+
+def _find_family(configs: dict[str, dict[str, Any]], words: int) -> Family:
+    unet = configs["unet"]
+    if unet.get("addition_embed_type") == "text_time":
+        return "sdxl"
+    if words < CLIP_WORDS:
+        return "mini"
+    return "sd2" if unet.get("use_linear_projection") else "sd1"
+
+
+def _check_texts(configs: dict[str, dict[str, Any]], family: Family) -> None:
+    wanted = TEXT_PARTS if family == "sdxl" else TEXT_PARTS[:1]
+    missing = [part for part in wanted if part not in configs]
+    if missing:
+        raise ModelError(
+            "the checkpoint lacks a text encoder", got=missing, do="Use a full checkpoint, not a bare UNet or refiner."
+        )
+
+
+def _check_unet(unet: dict[str, Any]) -> None:
+    if unet.get("in_channels", 4) != 4 or unet.get("out_channels", 4) != 4:
+        raise ModelError("the UNet is no text-to-image UNet of four channels", got=unet.get("in_channels"))
+    if unet.get("addition_embed_type") not in (None, "text_time") or unet.get("class_embed_type") is not None:
+        raise ModelError("the UNet takes a condition that is not known here", got=unet.get("addition_embed_type"))
+    if not isinstance(unet.get("cross_attention_dim"), int):
+        raise ModelError("the UNet does not say how wide its text is", got=unet.get("cross_attention_dim"))
+
+
+def _read_schedule(config: dict[str, Any]) -> NoiseSchedule:
+    if config.get("trained_betas") is not None:
+        raise ModelError("a schedule of listed betas is not read", do="Use a scaled-linear or linear schedule.")
+    if config.get("prediction_type", "epsilon") not in ("epsilon", "v_prediction", "sample"):
+        raise ModelError("unknown prediction type", got=config["prediction_type"])
+    return NoiseSchedule.from_betas(
+        config.get("beta_start", 0.0001),
+        config.get("beta_end", 0.02),
+        config.get("beta_schedule", "linear"),
+        config.get("num_train_timesteps", 1000),
+        zero_terminal_snr=bool(config.get("rescale_betas_zero_snr", False)),
+    )

@@ -203,7 +203,7 @@ def _check_shards(index: Path) -> tuple[Header, ...]:
 
 
 def _check_shard_name(index: Path, name: str) -> None:
-    plain = name == os.path.basename(name) and not any(sign in name for sign in "\\/:\0")
+    plain = name == Path(name).name and not any(sign in name for sign in "\\/:\0")
     if not plain or not name.endswith(".safetensors"):
         refuse(index, "a shard has to be a plain .safetensors name in the same folder", got=name)
     if not (index.parent / name).is_file():

@@ -84,7 +84,7 @@ def check_index(path: Path, index: dict[str, Any]) -> tuple[str, ...]:
     Raises:
         UnsafeFileError: a pipeline, component, library or class that is not on the list.
     """
-    if index.get("_class_name") not in PIPELINES:
+    if not _is_listed(index.get("_class_name"), PIPELINES):
         refuse(path, "the pipeline class is not on the list", got=index.get("_class_name"), do=_DO)
     for key, value in index.items():
         if key.startswith("_") or (key in FLAGS and isinstance(value, bool)):
@@ -114,9 +114,9 @@ def check_component(path: Path, component: str, config: dict[str, Any]) -> None:
     """
     allowed = COMPONENTS[component]
     for name in (config.get("_class_name"), *_as_list(config.get("architectures"))):
-        if name is not None and name not in allowed and name != "CLIPModel":
+        if name is not None and not _is_listed(name, allowed | {"CLIPModel"}):
             refuse(path, f"the class of {component!r} is not on the list", got=name, do=_DO)
-    if config.get("model_type", "clip") not in MODEL_TYPES:
+    if not _is_listed(config.get("model_type", "clip"), MODEL_TYPES):
         refuse(path, "the model type is not on the list", got=config["model_type"], do=_DO)
     for key, value in config.items():
         if key.endswith(("block_type", "block_types")):
@@ -126,7 +126,7 @@ def check_component(path: Path, component: str, config: dict[str, Any]) -> None:
 
 def _check_blocks(path: Path, value: Any) -> None:
     for name in _as_list(value):
-        if name is not None and name not in BLOCKS:
+        if name is not None and not _is_listed(name, BLOCKS):
             refuse(path, "a block type is not on the list", got=name, do=_DO)
 
 
@@ -146,6 +146,11 @@ def _check_numbers(path: Path, key: str, value: Any) -> None:
             _check_numbers(path, key, item)
         elif isinstance(item, int | float) and not -limit <= item <= limit:
             refuse(path, f"{key!r} is beyond its bound of {limit}", got=item, do=_DO)
+
+
+def _is_listed(name: Any, allowed: frozenset[str]) -> bool:
+    # A list or table where a name belongs cannot even be looked up in a set.
+    return isinstance(name, str) and name in allowed
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -70,7 +70,9 @@ def find_layout(header: Header) -> Layout:
 
 
 def _find_family(header: Header, shapes: Shapes) -> Family:
-    widths = {name: shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) == 2}
+    widths = {
+        name: shape[1] for name, shape in shapes.items() if name.endswith("attn2.to_k.weight") and len(shape) == 2
+    }
     if not any(name.startswith(UNET) for name in widths):
         raise ModelError("the file holds no UNet", got=_sketch(shapes), do=_SUPPORTED)
     if f"{UNET}label_emb.0.0.weight" in shapes:
@@ -125,7 +127,9 @@ def load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:
     try:
         return _load_configs(layout, shapes)
     except (KeyError, IndexError, ValueError, TypeError) as error:
-        raise ModelError("a tensor that every checkpoint has is missing or misshapen", got=str(error), do=_SUPPORTED) from error
+        raise ModelError(
+            "a tensor that every checkpoint has is missing or misshapen", got=str(error), do=_SUPPORTED
+        ) from error
 
 
 def _load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:

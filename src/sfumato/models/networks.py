@@ -74,7 +74,9 @@ def build_text(config: dict[str, Any], state: State, policy: Policy) -> CLIPText
     else:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("text_projection")}
     kind = CLIPTextModelWithProjection if projected else CLIPTextModel
-    encoder = _fill(lambda: kind._from_config(chosen, attn_implementation="sdpa"), state, "text encoder")
+    # The only way in that opens no file.
+    chosen._attn_implementation = "sdpa"  # noqa: SLF001
+    encoder = _fill(lambda: kind(chosen), state, "text encoder")
     return encoder.to(device=policy.device)
 
 
@@ -108,7 +110,9 @@ def _check_fit(network: nn.Module, state: State, what: str) -> None:
     for problem, names in problems:
         if names:
             shown = ", ".join(names[:MOST_NAMES_SHOWN])
-            raise ModelError(f"the {what} {problem} {len(names)} tensors", got=shown, do="The file is damaged or of another family.")
+            raise ModelError(
+                f"the {what} {problem} {len(names)} tensors", got=shown, do="The file is damaged or of another family."
+            )
 
 
 def _restore_buffer(network: nn.Module, name: str, buffer: Tensor) -> None:

@@ -43,6 +43,19 @@ def load_folder_tokenizer(folder: Path) -> CLIPTokenizer:
         ModelError: neither is there.
         UnsafeFileError: a file is too large or malformed.
     """
+    vocabulary, merges = _read_folder(folder)
+    return _make(vocabulary, merges, _read_padding(folder))
+
+
+def count_folder_words(folder: Path) -> int:
+    """Count the words of a diffusers folder's vocabulary.
+
+    Raises: as `load_folder_tokenizer`.
+    """
+    return len(_read_folder(folder)[0])
+
+
+def _read_folder(folder: Path) -> tuple[dict[str, int], Merges]:
     if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         vocabulary = read_json(folder / "vocab.json", LARGEST_VOCABULARY_BYTES)
         merges = _read_merges(folder / "merges.txt")
@@ -51,7 +64,7 @@ def load_folder_tokenizer(folder: Path) -> CLIPTokenizer:
     else:
         raise ModelError("the tokenizer has no vocabulary", got=str(folder), do="It needs vocab.json and merges.txt.")
     _check_vocabulary(folder, vocabulary, merges)
-    return _make(vocabulary, merges, _read_padding(folder))
+    return vocabulary, merges
 
 
 @cache
@@ -74,7 +87,11 @@ def _make(vocabulary: dict[str, int], merges: Merges, padding: str) -> CLIPToken
         if token not in vocabulary:
             raise ModelError("the vocabulary lacks a token that CLIP needs", got=token)
     # The length only steers what other programs do with a saved copy; prompts are cut by our own rules.
-    return CLIPTokenizer(vocab=vocabulary, merges=merges, pad_token=padding, model_max_length=77)  # pyright: ignore[reportArgumentType]
+    words = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)  # pyright: ignore[reportArgumentType]
+    # Named afterwards: as an argument it would become a special token, and every "!" in a prompt would be
+    # read as padding instead of as the word that OpenCLIP learned.
+    words.pad_token = padding
+    return words
 
 
 def _read_merges(path: Path) -> Merges:
@@ -100,7 +117,9 @@ def _read_fast(path: Path) -> tuple[Any, Merges]:
 
 
 def _check_vocabulary(folder: Path, vocabulary: Any, merges: Merges) -> None:
-    if not isinstance(vocabulary, dict) or not all(type(number) is int and number >= 0 for number in vocabulary.values()):
+    if not isinstance(vocabulary, dict) or not all(
+        type(number) is int and number >= 0 for number in vocabulary.values()
+    ):
         refuse(folder, "the vocabulary does not map words to numbers")
     if not all(isinstance(part, str) for merge in merges for part in merge):
         refuse(folder, "the merge rules are not text")

@@ -50,7 +50,9 @@ def read_component(headers: Iterable[Header], component: str, dtype: torch.dtype
     return state
 
 
-def read_part(header: Header, component: str, prefix: str, config: dict[str, Any], dtype: torch.dtype) -> dict[str, Tensor]:
+def read_part(
+    header: Header, component: str, prefix: str, config: dict[str, Any], dtype: torch.dtype
+) -> dict[str, Tensor]:
     """Read one part of a single file in the original layout, under diffusers' names.
 
     Raises: as `read_component`; also ModelError for names that do not belong there.
@@ -118,7 +120,9 @@ def _rename(old: dict[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
     named = {name: find_name(name, pairs) for name in old}
     unknown = [name for name, new in named.items() if new is None]
     if unknown:
-        raise ModelError("tensors with names that belong to no known layer", got=unknown[:5], do="Is it a text-to-image checkpoint?")
+        raise ModelError(
+            "tensors with names that belong to no known layer", got=unknown[:5], do="Is it a text-to-image checkpoint?"
+        )
     return {new: old[name] for name, new in named.items() if new is not None}
 
 

@@ -1,68 +1,187 @@
-"""Opening checkpoints of every family and layout, tiny but of the true architecture."""
+"""Opening checkpoints of every family and layout: tiny, but of the true architecture and vocabulary."""
 
 from __future__ import annotations
 
+import itertools
+import json
 from pathlib import Path
 
 import pytest
 import torch
-from checkpoints import FAMILIES, write_folder, write_single_file
-from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline, StableDiffusionXLPipeline
 
+from checkpoints import FAMILIES, make_configs, make_value, write_folder, write_single_file, write_tensors
+from pictures import render_ours, render_theirs
+from sfumato.core.errors import ModelError, UnsafeFileError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt import parse_prompt
-from sfumato.models.load import load_model
-from sfumato.nn.schedules import make_sigmas
+from sfumato.models.describe import load_contract
+from sfumato.models.load import load_model, probe_prediction
 
-SIDE = 64
-# Two float32 programs of the same network: the sums run in another order.
+# Two float32 programs of one network: their sums run in another order.
 TOLERANCE = 2e-4
-
-
-def render_ours(model, prompt: str, negative: str, noise: torch.Tensor, *, steps: int, guidance: float):
-    size = PixelSize(noise.shape[-1] * 8, noise.shape[-2] * 8)
-    cond = model.encode_prompt(parse_prompt(prompt).at_step(0, steps), size=size)
-    uncond = model.encode_prompt(parse_prompt(negative).at_step(0, steps), size=size, negative=True)
-    sigmas = make_sigmas("karras", model.contract.schedule, steps)
-    x = noise * sigmas[0]
-    for now, then in zip(sigmas[:-1], sigmas[1:], strict=True):
-        clean = model.denoise_guided(x, float(now), cond, uncond, guidance)
-        x = x + (x - clean) / now * (then - now)
-    return x
-
-
-def render_theirs(folder: Path, prompt: str, negative: str, noise: torch.Tensor, *, sigmas, guidance: float):
-    kind = StableDiffusionXLPipeline if "XL" in (folder / "model_index.json").read_text() else StableDiffusionPipeline
-    pipe = kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
-    pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
-    pipe.set_progress_bar_config(disable=True)
-    return pipe(
-        prompt,
-        negative_prompt=negative,
-        height=noise.shape[-2] * 8,
-        width=noise.shape[-1] * 8,
-        sigmas=sigmas[:-1].tolist(),
-        latents=noise,
-        guidance_scale=guidance,
-        output_type="latent",
-    ).images
+PROMPT = "a photo of a cat"
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def pair(request, tmp_path_factory):
     root = tmp_path_factory.mktemp(request.param)
-    return write_folder(root / "folder", request.param), write_single_file(root / "one.safetensors", request.param)
+    folder = write_folder(root / "folder", request.param)
+    return request.param, folder, write_single_file(root / "one.safetensors", request.param)
 
 
-@pytest.mark.parametrize("negative", ["", "blurry"])
-def test_a_picture_equals_the_diffusers_pipelines(pair, negative):
-    folder, single = pair
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")  # inside diffusers
+def test_a_picture_equals_the_diffusers_pipelines(pair):
+    family, folder, single = pair
     model = load_model(folder, device="cpu", dtype="fp32")
-    prediction = model.contract.prediction
-    other = load_model(single, device="cpu", dtype="fp32", prediction=prediction)
-    noise = torch.randn(1, 4, SIDE // 8, SIDE // 8, generator=torch.Generator().manual_seed(1))
-    sigmas = make_sigmas("karras", model.contract.schedule, 3)
-    theirs = render_theirs(folder, "a photo of a cat", negative, noise, sigmas=sigmas, guidance=5.0)
-    for one in (model, other):
-        ours = render_ours(one, "a photo of a cat", negative, noise, steps=3, guidance=5.0)
-        assert (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max()
+    said = load_contract(folder)
+    other = load_model(single, device="cpu", dtype="fp32", prediction=said.prediction)
+    assert said.family == {"sd15": "sd1", "sdxl": "sdxl"}.get(family, "sd2")
+    assert said.prediction == ("v_prediction" if family == "sd21" else "epsilon")
+    assert model.contract == pytest.approx(said) or model.contract.native == said.native
+    noise = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    for negative in ("", "blurry"):
+        theirs = render_theirs(folder, PROMPT, negative, noise, schedule=said.schedule, guidance=5.0)
+        for one in (model, other):
+            ours = render_ours(one, PROMPT, negative, noise, guidance=5.0)
+            assert (ours - theirs).abs().max() <= TOLERANCE * theirs.abs().max()
+
+
+def test_both_layouts_hold_the_same_networks(pair):
+    _, folder, single = pair
+    first = load_model(folder, device="cpu", dtype="fp32")
+    second = load_model(single, device="cpu", dtype="fp32")
+    for one, other in itertools.zip_longest(
+        [first.unet, first.vae, *first.text_encoders], [second.unet, second.vae, *second.text_encoders]
+    ):
+        expected, found = one.state_dict(), other.state_dict()
+        assert expected.keys() == found.keys()
+        assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+@pytest.fixture(scope="module")
+def sd15(tmp_path_factory):
+    return write_folder(tmp_path_factory.mktemp("sd15") / "model", "sd15")
+
+
+@pytest.fixture(scope="module")
+def model(sd15):
+    return load_model(sd15, device="cpu", dtype="fp32")
+
+
+def encode(model, text: str):
+    return model.encode_prompt(parse_prompt(text).at_step(0, 1), size=PixelSize(64, 64))
+
+
+def test_parts_of_a_prompt_are_composed(model):
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(3))
+    both, cat, dog, empty = (encode(model, text) for text in ("cat AND dog:0.5", "cat", "dog", ""))
+    clean = [model.denoise(x, 2.0, one) for one in (cat, dog, empty)]
+    expected = clean[2] + 3.0 * ((clean[0] - clean[2]) + 0.5 * (clean[1] - clean[2]))
+    assert torch.allclose(model.denoise_guided(x, 2.0, both, empty, 3.0), expected, atol=1e-4)
+    assert torch.allclose(model.denoise(x, 2.0, both), (clean[0] + 0.5 * clean[1]) / 1.5, atol=1e-4)
+
+
+def test_a_long_prompt_beside_a_short_one_needs_no_padding(model):
+    x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(4))
+    long, short = encode(model, "a cat, " * 60), encode(model, "")
+    assert long.parts[0].hidden.shape[1] > short.parts[0].hidden.shape[1]
+    guided = model.denoise_guided(x, 1.0, long, short, 4.0)
+    apart = model.denoise(x, 1.0, short) + 4.0 * (model.denoise(x, 1.0, long) - model.denoise(x, 1.0, short))
+    assert torch.allclose(guided, apart, atol=1e-4)
+
+
+def test_each_picture_of_a_batch_may_have_its_own_sigma(model):
+    x = torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(5))
+    words = encode(model, "a cat")
+    together = model.denoise(x, torch.tensor([0.5, 7.0]), words)
+    for index, sigma in enumerate((0.5, 7.0)):
+        assert torch.allclose(together[index], model.denoise(x[index : index + 1], sigma, words)[0], atol=1e-4)
+
+
+def test_half_precision_files_are_read_as_asked(tmp_path):
+    path = write_single_file(tmp_path / "half.safetensors", "sd15", dtype=torch.float16)
+    model = load_model(path, device="cpu", dtype="bf16")
+    assert {weight.dtype for weight in model.unet.parameters()} == {torch.bfloat16}
+    assert model.denoise(torch.randn(1, 4, 8, 8), 1.0, encode(model, "cat")).dtype == torch.float32
+
+
+def test_an_autoencoder_is_replaced_by_a_file_of_either_naming(sd15, model, tmp_path):
+    config = make_configs("sd15", tiny=True)["vae"]
+    names = {name: tensor + 0.01 for name, tensor in model.vae.state_dict().items()}
+    write_tensors(tmp_path / "new.safetensors", rows(names), torch.float32)
+    swapped = load_model(sd15, vae=tmp_path / "new.safetensors", device="cpu", dtype="fp32")
+    assert torch.equal(swapped.vae.state_dict()["encoder.conv_in.bias"], names["encoder.conv_in.bias"])
+    assert swapped.contract.scaling == config["scaling_factor"]
+    folder = load_model(sd15, vae=sd15 / "vae", device="cpu", dtype="fp32")
+    assert torch.equal(folder.vae.state_dict()["encoder.conv_in.bias"], model.vae.state_dict()["encoder.conv_in.bias"])
+
+
+def rows(tensors):
+    return [(name, tuple(tensor.shape), lambda tensor=tensor: tensor) for name, tensor in tensors.items()]
+
+
+def test_a_missing_tensor_is_named(sd15, tmp_path):
+    target = copy_folder(sd15, tmp_path / "model")
+    config = make_configs("sd15", tiny=True)["unet"]
+    kept = [row for row in folder_rows("unet", config) if row[0] != "conv_out.bias"]
+    write_tensors(target / "unet" / "diffusion_pytorch_model.safetensors", kept, torch.float32)
+    with pytest.raises(ModelError, match=r"lacks 1 tensors.*conv_out\.bias"):
+        load_model(target, device="cpu", dtype="fp32")
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers_are_refused(sd15, tmp_path, wrong):
+    target = copy_folder(sd15, tmp_path / "model")
+    config = make_configs("sd15", tiny=True)["unet"]
+    changed = [
+        (name, shape, (lambda shape=shape: torch.full(shape, wrong)) if name == "conv_out.bias" else value)
+        for name, shape, value in folder_rows("unet", config)
+    ]
+    write_tensors(target / "unet" / "diffusion_pytorch_model.safetensors", changed, torch.float32)
+    with pytest.raises(UnsafeFileError, match=r"conv_out\.bias"):
+        load_model(target, device="cpu", dtype="fp32")
+
+
+def test_a_network_tells_what_it_predicts(model):
+    class Echo(torch.nn.Module):
+        def forward(self, x, *_, **__):
+            return (x + 0.1 * torch.randn_like(x),)
+
+    class Velocity(torch.nn.Module):
+        def forward(self, x, *_, **__):
+            return (torch.sin(torch.arange(x.numel()).float()).reshape(x.shape),)
+
+    was = model.unet
+    try:
+        for network, answer in ((Echo(), "epsilon"), (Velocity(), "v_prediction")):
+            model.unet = network
+            assert probe_prediction(model) == answer
+    finally:
+        model.unet = was
+
+
+def test_an_absent_checkpoint_is_an_error_of_the_model():
+    with pytest.raises(ModelError, match="no checkpoint"):
+        load_model("/no/such/place", device="cpu", dtype="fp32")
+
+
+def copy_folder(source: Path, target: Path) -> Path:
+    for path in source.rglob("*"):
+        if path.is_file():
+            (target / path.relative_to(source)).parent.mkdir(parents=True, exist_ok=True)
+            (target / path.relative_to(source)).write_bytes(path.read_bytes())
+    return target
+
+
+def folder_rows(part: str, config):
+    from checkpoints import list_shapes
+
+    return [
+        (name, shape, lambda name=name, shape=shape: make_value(part, name, shape))
+        for name, shape in list_shapes(part, config).items()
+    ]
+
+
+def test_the_packaged_configurations_are_json_of_known_classes():
+    for family in FAMILIES:
+        assert json.dumps(make_configs(family, tiny=False))

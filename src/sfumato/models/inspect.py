@@ -1,0 +1,89 @@
+"""Say what a file or folder of weights is, from its headers alone.
+
+Knows names, shapes and notes; reads no weights. Start reading at `inspect_model`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfumato.models.describe import describe_checkpoint, find_checkpoint
+from sfumato.models.gate import check_weights_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfumato.models.header import Header
+
+# What the notes of a file may say that a person wants to read: the standard ones and kohya's.
+SHOWN_NOTES = ("modelspec.title", "modelspec.architecture", "ss_base_model_version", "ss_network_dim", "ss_output_name")
+LONGEST_NOTE = 200
+
+
+def inspect_model(path: str | Path) -> dict[str, Any]:
+    """Describe a checkpoint, LoRA, embedding or autoencoder as a JSON object.
+
+    `prediction` is "unknown" where only the network itself can tell (SD 2.x single files).
+
+    Raises:
+        UnsafeFileError: the gate refuses it.
+        ModelError: nothing is there, or it is no checkpoint that can be opened.
+    """
+    place = find_checkpoint(path)
+    if not place.is_dir():
+        header = check_weights_file(place)
+        kind = find_kind(header)
+        if kind != "checkpoint":
+            return {"path": str(place), "kind": kind} | _count([header]) | _read_notes(header)
+    return _inspect_checkpoint(path)
+
+
+def find_kind(header: Header) -> str:
+    """Tell a LoRA, embedding or autoencoder from a checkpoint by its tensor names."""
+    names = header.tensors
+    if any(".lora_" in name or name.startswith(("lora_", "lycoris_")) or ".hada_" in name for name in names):
+        return "lora"
+    if len(names) <= 4 and any(name in ("emb_params", "clip_g", "clip_l", "string_to_param") for name in names):
+        return "embedding"
+    if len(names) == 1 and len(next(iter(names.values())).shape) <= 2:
+        return "embedding"
+    if any(name.startswith("encoder.") for name in names) and any(name.startswith("decoder.") for name in names):
+        return "autoencoder"
+    return "checkpoint"
+
+
+def _inspect_checkpoint(path: str | Path) -> dict[str, Any]:
+    said = describe_checkpoint(path)
+    contract = said.contract
+    headers = [header for group in said.checked.headers.values() for header in group]
+    found: dict[str, Any] = {
+        "path": str(said.checked.path),
+        "kind": "checkpoint",
+        "layout": "diffusers folder" if said.layout is None else "original single file",
+        "family": contract.family,
+        "prediction": said.prediction or "unknown",
+        "native": str(contract.native),
+        "autoencoder": contract.autoencoder,
+        "text_width": contract.text_width,
+    }
+    return found | _count(headers) | (_read_notes(headers[0]) if said.layout else {})
+
+
+def _count(headers: Iterable[Header]) -> dict[str, Any]:
+    headers = list(headers)
+    entries = [entry for header in headers for entry in header.tensors.values()]
+    kinds = Counter(entry.dtype for entry in entries)
+    return {
+        "tensors": len(entries),
+        "parameters": sum(math.prod(entry.shape) for entry in entries),
+        "bytes": sum(header.tensor_bytes for header in headers),
+        "dtypes": dict(sorted(kinds.items())),
+    }
+
+
+def _read_notes(header: Header) -> dict[str, Any]:
+    notes = {key: header.metadata[key][:LONGEST_NOTE] for key in SHOWN_NOTES if key in header.metadata}
+    return {"notes": notes} if notes else {}

@@ -1,0 +1,287 @@
+"""Converting pickles: what is harmless is converted, what is not never runs.
+
+Payloads only touch a marker file or open a local socket, and even that must not happen.
+"""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
+from sfumato.models import convert_child
+from sfumato.models.convert import convert_pickle
+from sfumato.models.header import read_header
+
+
+class Call:
+    """Pickle as a call of any function: what `__reduce__` attacks do."""
+
+    def __init__(self, function, *arguments):
+        self.parts = (function, arguments)
+
+    def __reduce__(self):
+        return self.parts
+
+
+@pytest.fixture
+def held(monkeypatch):
+    """Read with the child's own code, in this process: spawning one for each case would take minutes."""
+
+    def read(path):
+        return convert_child.collect(convert_child.read_plain(str(path)))
+
+    return read
+
+
+def test_weights_are_converted_in_a_child_that_is_held(tmp_path):
+    state = {
+        "w": torch.randn(3, 4).half(),
+        "b": torch.arange(5),
+        "view": torch.randn(4, 4).T,
+        "p": torch.nn.Parameter(torch.ones(2)),
+    }
+    torch.save({"state_dict": state, "epoch": 3, "callbacks": {"x": [1, 2]}}, tmp_path / "model.ckpt")
+    made = convert_pickle(tmp_path / "model.ckpt")
+    assert made.path == tmp_path / "model.safetensors"
+    found = load_file(made.path)
+    assert found.keys() == state.keys()
+    assert all(torch.equal(found[name], state[name]) for name in state)
+    assert {"limits", "audit"} <= set(made.held)
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    with pytest.raises(RequestError, match="exists"):
+        convert_pickle(tmp_path / "model.ckpt")
+
+
+def test_a_call_in_a_pickle_is_refused_and_never_runs(tmp_path):
+    marker = tmp_path / "marker"
+    torch.save({"state_dict": {"w": Call(Path.touch, marker)}}, tmp_path / "evil.ckpt")
+    with pytest.raises(UnsafeFileError) as caught:
+        convert_pickle(tmp_path / "evil.ckpt")
+    assert caught.value.exit_code == 4
+    assert not marker.exists()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["evil.ckpt"]
+
+
+def reach(name: str):
+    """Return a function by its dotted name, imported the way a pickle would."""
+    module, _, leaf = name.rpartition(".")
+    return getattr(__import__(module, fromlist=[leaf]), leaf)
+
+
+# Callables that deny-list scanners missed (picklescan CVE-2025-1716 and its family, 2025 and 2026).
+CALLS = (
+    "os.system", "subprocess.Popen", "builtins.eval", "builtins.exec", "builtins.open", "builtins.getattr",
+    "pkgutil.resolve_name", "cProfile.run", "cProfile.runctx", "uuid._get_command_stdout", "ctypes.CDLL",
+    "logging.FileHandler", "_io.FileIO", "urllib.request.urlopen", "socket.create_connection", "runpy.run_path",
+    "importlib.import_module", "timeit.timeit", "pydoc.pipepager", "code.interact", "bdb.Bdb", "torch.load",
+    "torch.hub.load", "numpy.f2py.crackfortran.getlincoef", "numpy.load", "shutil.rmtree", "webbrowser.open",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("legacy", [False, True])
+def test_no_callable_of_the_known_attacks_is_reached(tmp_path, held, name, legacy):
+    try:
+        function = reach(name)
+    except (ImportError, AttributeError):
+        pytest.skip("not in this version of Python")
+    marker = tmp_path / "marker"
+    path = tmp_path / "evil.pt"
+    torch.save({"w": Call(function, f"open({str(marker)!r}, 'w')")}, path, _use_new_zipfile_serialization=not legacy)
+    with pytest.raises(convert_child.RefusedError):
+        held(path)
+    assert not marker.exists()
+
+
+def test_stand_ins_for_old_training_programs_do_nothing(tmp_path, held):
+    """SD 1.x files name a class of their training program; it becomes inert whatever it is given."""
+    path = tmp_path / "old.ckpt"
+    torch.save({"state_dict": {"w": torch.ones(2)}, "callbacks": {}}, path)
+    rewrite_pickle(
+        path, lambda raw: raw[:-1] + b"0cpytorch_lightning.callbacks.model_checkpoint\nModelCheckpoint\n0" + raw[-1:]
+    )
+    with pytest.raises(convert_child.RefusedError):
+        held(path)  # the stack is empty: a malformed pickle, refused as such
+    torch.save({"state_dict": {"w": torch.ones(2)}, "when": collections.OrderedDict(a=1)}, path)
+    assert list(held(path)[0]) == ["w"]
+
+
+def rewrite_pickle(path, change):
+    with zipfile.ZipFile(path) as old:
+        entries = {name: old.read(name) for name in old.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as new:
+        for name, raw in entries.items():
+            new.writestr(name, change(raw) if name.endswith("data.pkl") else raw)
+
+
+@pytest.mark.filterwarnings("ignore:Sparse", "ignore:torch.quantize")
+@pytest.mark.parametrize("kind", ["csr", "coo", "quantized", "complex", "meta"])
+def test_tensors_that_are_not_plain_are_refused(tmp_path, held, kind):
+    """A sparse tensor whose indices point outside its memory loads "safely" and reads out of bounds later."""
+    made = {
+        "csr": lambda: torch.eye(3).to_sparse_csr(),
+        "coo": lambda: torch.eye(3).to_sparse(),
+        "quantized": lambda: torch.quantize_per_tensor(torch.ones(2), 0.1, 0, torch.qint8),
+        "complex": lambda: torch.ones(2, dtype=torch.complex64),
+        "meta": lambda: torch.ones(2, device="meta"),
+    }[kind]()
+    torch.save({"w": made}, tmp_path / "x.pt")
+    with pytest.raises(convert_child.RefusedError):
+        held(tmp_path / "x.pt")
+
+
+def test_a_tensor_that_reaches_outside_its_memory_is_refused():
+    plain = torch.ones(4)
+    assert convert_child.check_dense("w", plain) is not None
+    wild = torch.as_strided(torch.ones(100), (10, 10), (10, 1))
+    wild.untyped_storage().resize_(16)
+    with pytest.raises(convert_child.RefusedError, match="outside"):
+        convert_child.check_dense("w", wild)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"PK\x03\x04broken", b"\x80\x02.", b"hello", pickle.dumps({"w": 1}), pickle.dumps([1])]
+)
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, held, content):
+    (tmp_path / "x.pt").write_bytes(content)
+    with pytest.raises(convert_child.RefusedError):
+        held(tmp_path / "x.pt")
+
+
+def test_names_that_leave_an_archive_write_nothing(tmp_path, held):
+    """Zip slip: nothing is ever unpacked, so a member called ../x has nowhere to go."""
+    path = tmp_path / "in" / "x.pt"
+    path.parent.mkdir()
+    torch.save({"w": torch.ones(2)}, path)
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("../escaped.txt", "x")
+    with contextlib.suppress(convert_child.RefusedError):
+        held(path)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_textual_inversion_is_converted(tmp_path, held):
+    torch.save(
+        {"string_to_token": {"*": 265}, "string_to_param": {"*": torch.ones(2, 8)}, "name": "x"}, tmp_path / "x.pt"
+    )
+    tensors, _ = held(tmp_path / "x.pt")
+    assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {"emb_params": (2, 8)}
+
+
+def test_requests_that_make_no_sense_are_told_apart(tmp_path):
+    (tmp_path / "x.safetensors").write_bytes(b"")
+    with pytest.raises(RequestError, match="pickle"):
+        convert_pickle(tmp_path / "x.safetensors")
+    with pytest.raises(ModelError):
+        convert_pickle(tmp_path / "none.ckpt")
+    with pytest.raises(RequestError, match="safetensors"):
+        convert_pickle(tmp_path / "a.ckpt", tmp_path / "a.bin")
+
+
+PROBE = """
+import os, socket, sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("convert_child", {child!r})
+convert_child = module_from_spec(spec)
+spec.loader.exec_module(convert_child)
+descriptor = os.open({target!r}, os.O_RDWR | os.O_CREAT)
+print("held", *convert_child.lock_down(1000, descriptor))
+def attempt(name, action):
+    try:
+        action()
+    except BaseException as error:
+        print(name, "stopped", type(error).__name__)
+    else:
+        print(name, "worked")
+attempt("socket", lambda: socket.socket())
+attempt("write", lambda: open({marker!r}, "w"))
+attempt("raw write", lambda: os.open({marker!r}, os.O_WRONLY | os.O_CREAT))
+attempt("program", lambda: os.system("true"))
+attempt("fork", lambda: os.fork())
+attempt("remove", lambda: os.unlink({target!r}))
+attempt("read", lambda: open({target!r}).read())
+attempt("output", lambda: os.write(descriptor, b"x"))
+"""
+
+
+def test_the_child_can_neither_reach_out_nor_write_elsewhere(tmp_path):
+    script = PROBE.format(child=convert_child.__file__, target=str(tmp_path / "out"), marker=str(tmp_path / "marker"))
+    done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
+    said = dict(
+        line.split(" ", 1) if not line.startswith("raw") else ("raw write", line[10:])
+        for line in done.stdout.splitlines()
+    )
+    assert {"limits", "audit"} <= set(said["held"].split())
+    for name in ("socket", "write", "raw write", "program", "fork", "remove"):
+        assert said[name].startswith("stopped"), (name, done.stdout)
+    assert said["read"] == "worked"
+    assert said["output"] == "worked"
+    assert not (tmp_path / "marker").exists()
+
+
+KERNEL = """
+import ctypes, os, socket, sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("convert_child", {child!r})
+convert_child = module_from_spec(spec)
+spec.loader.exec_module(convert_child)
+held = [convert_child.forbid_writes(), convert_child.forbid_calls()]
+print(*held)
+# No audit hook here: what stops these calls is the kernel.
+for action in (socket.socket, os.fork, lambda: os.execv("/bin/true", ["true"]), lambda: open({marker!r}, "w")):
+    try:
+        action()
+        print("worked")
+    except OSError as error:
+        print("stopped", error.errno)
+import threading
+thread = threading.Thread(target=print, args=("thread works",))
+thread.start(); thread.join()
+"""
+
+
+def test_the_kernel_holds_the_child_even_without_python(tmp_path):
+    script = KERNEL.format(child=convert_child.__file__, marker=str(tmp_path / "marker"))
+    done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    landlock, seccomp = (word == "True" for word in lines[0].split())
+    if not (landlock and seccomp):
+        pytest.skip("this kernel has no Landlock or seccomp; the audit hook is what holds")
+    assert [line.split()[0] for line in lines[1:5]] == ["stopped"] * 4, lines
+    assert lines[5] == "thread works"
+
+
+def test_the_filter_is_whole_instructions():
+    for machine in convert_child.CALLS:
+        code = convert_child.build_filter(machine)
+        assert len(code) % 8 == 0
+        jumps = [struct.unpack("<HBBI", code[at : at + 8]) for at in range(0, len(code), 8)]
+        assert all(at + 1 + max(yes, no) < len(jumps) for at, (_, yes, no, _) in enumerate(jumps[:-1]))
+        assert jumps[-1][0] == 6  # ends by returning
+
+
+def test_a_written_file_passes_the_gate(tmp_path):
+    tensors = {
+        "a": torch.randn(3, 5),
+        "half": torch.ones(2).bfloat16(),
+        "none": torch.zeros(0, 3),
+        "one": torch.tensor(2.0),
+    }
+    descriptor = os.open(tmp_path / "x.safetensors", os.O_RDWR | os.O_CREAT)
+    convert_child.write(descriptor, tensors)
+    os.close(descriptor)
+    assert read_header(tmp_path / "x.safetensors").tensors.keys() == tensors.keys()
+    found = load_file(tmp_path / "x.safetensors")
+    assert all(torch.equal(found[name], tensors[name]) for name in tensors)

@@ -1,0 +1,81 @@
+"""The program's own source: no unsafe loader, no second try, nothing that fetches."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from sfumato.models.offline import OFFLINE
+
+ROOT = Path(__file__).parents[2]
+SOURCES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "src").rglob("*.py"))}
+# Opens the folder that the trainer itself wrote, before it becomes a checkpoint.
+READS_ITS_OWN = {"mini.py"}
+
+
+def find_calls(tree):
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            yield node, ast.unparse(node.func)
+
+
+def test_pickles_are_read_in_one_place_and_only_as_weights():
+    """The fallback pattern (stanza advisory): except -> weights_only=False must not exist."""
+    found = []
+    for path, tree in SOURCES.items():
+        for node, name in find_calls(tree):
+            keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            assert keywords.get("weights_only", "True") == "True", path
+            if name in ("torch.load", "torch.serialization.load"):
+                assert keywords.get("weights_only") == "True", path
+                found.append(path.name)
+            assert not re.search(r"(^|\.)(pickle|dill|joblib|cloudpickle)\.", name), path
+    assert set(found) <= {"convert_child.py", *allowed_loaders()}
+
+
+def allowed_loaders() -> set[str]:
+    # The trainer reads back its own checkpoints, as weights only.
+    return {path.name for path in SOURCES if path.parent.name == "train"}
+
+
+def test_no_module_imports_pickle():
+    for path, tree in SOURCES.items():
+        for node in ast.walk(tree):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not {"pickle", "dill", "joblib", "cloudpickle"} & {name.split(".")[0] for name in names}, path
+
+
+def test_nothing_passes_a_name_to_a_loader_that_could_fetch():
+    """diffusers 13691: custom_pipeline runs foreign code although trust_remote_code is False."""
+    for path, tree in SOURCES.items():
+        for node, name in find_calls(tree):
+            keywords = {keyword.arg for keyword in node.keywords}
+            assert not keywords & {"custom_pipeline", "trust_remote_code", "custom_revision"}, path
+            if "models" in path.parts and path.name not in READS_ITS_OWN:
+                assert not name.endswith((".from_pretrained", ".from_single_file", "hf_hub_download")), path
+
+
+def test_the_model_libraries_are_offline():
+    assert all(os.environ[name] == value for name, value in OFFLINE.items())
+
+
+@pytest.mark.parametrize(
+    ("package", "least"),
+    [
+        ("torch", (2, 10)),
+        ("diffusers", (0, 40)),
+        ("transformers", (5, 3)),
+        ("pillow", (12, 3)),
+        ("safetensors", (0, 6)),
+    ],
+)
+def test_versions_with_known_holes_are_not_installed(package, least):
+    """CVE-2025-32434, CVE-2026-24747 (torch); CVE-2026-44513 (diffusers); CVE-2026-4372 (transformers)."""
+    found = tuple(int(part) for part in re.findall(r"\d+", version(package))[:2])
+    assert found >= least
