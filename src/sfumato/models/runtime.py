@@ -19,8 +19,9 @@ import torch
 from sfumato.models.hardware import read_quota
 
 # One primitive is kept per operator and shape; 1024, the default, lets memory grow with every new canvas size.
-# A UNet step at one size measured the same with 64 (Zen 5, 2.60 and 2.61 s).
-PRIMITIVES_KEPT = 64
+# A denoiser, its decoder and text encoder have about 200. With 64 each step made 57 of them again: 14 ms, which
+# SD 1.5 does not feel and which doubled a guided step of mini (22 ms with 256 or 1024, 35 with 64).
+PRIMITIVES_KEPT = 256
 _PRIMITIVE_VARIABLE = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 # glibc returns each larger block to the system at once and takes fresh, zeroed pages for the next tensor:
 # about 6 % of a step. 32 MiB is the most it accepts, and covers the activations of a 512 px tile;

@@ -142,7 +142,7 @@ def run_bench_native(
         policy=policy,
         runtime=apply_runtime(),
         denoiser=denoiser,
-        mini=measure_mini(policy, rounds=3 if quick else 9),
+        mini=measure_mini(policy, rounds=2 if quick else 5),
         load=load,
         command=f"sfumato bench native --steps {steps} --size {size_px}",
     )
