@@ -15,6 +15,7 @@ import torch
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.settings import load_settings
+from sfumato.models.hardware import detect_hardware
 from sfumato.models.rates import Rates, find_rates
 from sfumato.models.runtime import apply_runtime
 
@@ -28,6 +29,9 @@ FREE_SHARE_CUDA = 0.8
 BF16_GAIN = 1.2
 # In a UNet packing wins more than in one square product (no reordering of large weights), so a draw counts as won.
 PACKED_LOSS = 0.9
+
+# The denoiser and its packed copy leave the other half to the text encoder, the decoder and the picture.
+PACKED_SHARE = 0.5
 
 _DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 
@@ -92,6 +96,16 @@ def choose_cpu_policy(rates: Rates, dtype: str = "auto") -> Policy:
         attention="blocked" if blocked else "sdpa",
         packed=chosen != torch.float16 and rates.packed_tflops > PACKED_LOSS * rate,
     )
+
+
+def fit_policy(policy: Policy, weights_bytes: int, memory_bytes: int | None = None) -> Policy:
+    """Return the policy for a denoiser of this size: packed only where two copies take half the memory at most.
+
+    Looks at the memory of the machine and not at what is free, so that a request gives the same bytes
+    whatever else is running.
+    """
+    have = detect_hardware().memory_bytes if memory_bytes is None else memory_bytes
+    return replace(policy, packed=policy.packed and 2 * weights_bytes <= have * PACKED_SHARE)
 
 
 def measure_free_bytes(device: torch.device) -> int:

@@ -17,6 +17,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sfumato.core.errors import ModelError
+from sfumato.models.device import fit_policy
 from sfumato.models.fast_unet import speed_up
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def build_unet(config: dict[str, Any], state: State, policy: Policy) -> UNet2DCo
     """
     unet = _fill(lambda: _from_config(UNet2DConditionModel, config), state, "UNet")
     unet = unet.to(device=policy.device, memory_format=policy.memory_format)
-    speed_up(unet, policy)
+    speed_up(unet, fit_policy(policy, sum(tensor.nbytes for tensor in state.values())))
     return unet
 
 

@@ -7,7 +7,7 @@ import torch
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.models import rates, runtime
-from sfumato.models.device import choose_cpu_policy, choose_policy
+from sfumato.models.device import choose_cpu_policy, choose_policy, fit_policy
 from sfumato.models.hardware import Hardware, detect_hardware, read_quota
 from sfumato.models.rates import Rates, find_rates, measure_rates
 
@@ -37,6 +37,13 @@ def test_the_faster_attention_is_taken():
 
 def test_packing_that_does_not_work_is_not_used():
     assert not choose_cpu_policy(_rates(packed_tflops=0.0)).packed
+
+
+def test_weights_are_packed_where_both_copies_take_half_the_memory():
+    policy = choose_cpu_policy(_rates())
+    assert fit_policy(policy, 10**9, 4 * 10**9).packed
+    assert not fit_policy(policy, 10**9, 4 * 10**9 - 1).packed
+    assert not fit_policy(choose_cpu_policy(_rates(packed_tflops=0.0)), 1, 10**9).packed
 
 
 def test_a_named_dtype_is_obeyed():
