@@ -64,6 +64,8 @@ class Facts:
 
 def gather_facts() -> Facts:
     """Gather the facts; about a second, most of it the measured rates."""
+    # Before our own settings are applied: the report shows what the user has set.
+    variables = {name: os.environ[name] for name in sorted(os.environ) if _is_telling(name)}
     threads, settings_error = _read_threads()
     runtime = apply_runtime(threads)
     rates = measure_rates()
@@ -79,7 +81,7 @@ def gather_facts() -> Facts:
         folders=tuple(_look_at(*one) for one in _name_folders()),
         mini=check_shipped("mini/"),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
-        variables={name: os.environ[name] for name in sorted(os.environ) if _is_telling(name)},
+        variables=variables,
         settings_error=settings_error,
         device_files=Path("/dev/nvidia0").exists(),
     )
