@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Generator, Tensor, nn
 
-# Half through the autoencoder: the reader is judged on drawn and on decoded pictures alike.
-ROUND_TRIP_SHARE = 0.5
+# Half through the autoencoder at most: the reader is judged on drawn and on decoded pictures alike.
+MOST_DECODED_SHARE = 0.5
+# Decoded pictures come round this much more often than drawn ones; more, and few would be learnt by heart.
+DECODED_REPEATS = 2.0
 # Keeps a small network from being sure of what it has seen eight times.
 SMOOTHING = 0.02
 VALIDATION_BATCH = 64
@@ -45,16 +47,19 @@ class ReaderTask:
     digits_head: int | None = None
     name: str = "reader"
 
+    @property
+    def decoded_share(self) -> float:
+        """Return how often a batch comes from the decoded pictures."""
+        if self.round_trips is None:
+            return 0.0
+        return min(MOST_DECODED_SHARE, DECODED_REPEATS * len(self.round_trips) / len(self.pictures))
+
     def load_batch(self, step: int, count: int, noise: Generator) -> Mapping[str, Tensor]:
         """Pick `count` pictures at random, drawn or decoded, and damage them a little."""
         del step
-        rows, limit = self.pictures, len(self.pictures)
-        if (
-            self.round_trips is not None
-            and float(torch.rand(1, generator=noise, device=noise.device)) < ROUND_TRIP_SHARE
-        ):
-            rows, limit = self.round_trips, len(self.round_trips)
-        picks = torch.randint(0, limit, (count,), generator=noise, device=noise.device).cpu().numpy()
+        decoded = float(torch.rand(1, generator=noise, device=noise.device)) < self.decoded_share
+        rows = self.round_trips if decoded and self.round_trips is not None else self.pictures
+        picks = torch.randint(0, len(rows), (count,), generator=noise, device=noise.device).cpu().numpy()
         pixels = load_pixels(rows, picks).contiguous().to(noise.device)
         return {"pixels": damage_pictures(pixels, noise), "answers": torch.from_numpy(self.answers[picks])}
 

@@ -38,22 +38,27 @@ class TrainedAutoencoder:
 
     vae: Any
 
-    @torch.inference_mode()
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return latents."""
-        return self.vae.encoder(pixels)
+        """Return latents, float32."""
+        return self._run(self.vae.encoder, pixels)
+
+    def decode(self, latents: torch.Tensor) -> torch.Tensor:
+        """Return pixels, about [-1, 1], float32."""
+        return self._run(self.vae.decoder, latents)
 
     @torch.inference_mode()
-    def decode(self, latents: torch.Tensor) -> torch.Tensor:
-        """Return pixels, about [-1, 1]."""
-        return self.vae.decoder(latents)
+    def _run(self, part: Any, values: torch.Tensor) -> torch.Tensor:
+        dtype = next(part.parameters()).dtype
+        return part(values.to(dtype, memory_format=torch.channels_last)).float()
 
 
 def find_trained_autoencoder(folder: Path | None) -> TrainedAutoencoder | None:
     """Open the autoencoder in a folder, or return None where there is none yet."""
     if folder is None or not folder.is_dir():
         return None
-    return TrainedAutoencoder(load_mini_autoencoder(folder))
+    # Pictures to learn from may be off by a grey level; the training loop's number type is the fast one.
+    vae = load_mini_autoencoder(folder).to(torch.bfloat16)
+    return TrainedAutoencoder(vae.to(memory_format=torch.channels_last))  # pyright: ignore[reportCallIssue]
 
 
 def to_bytes(pixels: torch.Tensor) -> NDArray[np.uint8]:
