@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt import parse_prompt
 from sfumato.models.adapters.layer_names import LayerNames
 from sfumato.models.adapters.unet_names import find_old_names
+from sfumato.models.fast_unet import speed_up
 from sfumato.models.load import load_model
 
 PROMPT = "a (grumpy:1.2) cat BREAK in the rain"
@@ -61,6 +63,18 @@ def test_adapters_come_and_go_on_an_opened_checkpoint(family: str, tmp_path: Pat
     embedding.detach()
     assert torch.equal(predict(model), styled)
     lora.detach()
+    assert torch.equal(predict(model), before)
+
+
+def test_packed_weights_follow_an_adapter(tmp_path: Path) -> None:
+    model = load_model(write_single_file(tmp_path / "model.safetensors", "sd15"), device="cpu", dtype="bf16")
+    speed_up(model.unet, replace(model.policy, packed=True))
+    before = predict(model)
+    with torch.inference_mode():
+        lora = model.attach_lora(make_lora(model, tmp_path / "style.safetensors"), 0.8, text_weight=0.0)
+    assert not torch.equal(predict(model), before)
+    with torch.inference_mode():
+        lora.detach()
     assert torch.equal(predict(model), before)
 
 

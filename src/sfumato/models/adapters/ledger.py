@@ -87,6 +87,8 @@ class WeightLedger:
         assert parameter is not None, f"{place} was found before"
         return parameter
 
+    # Outside inference mode, whoever calls: packed copies of weights see a change by its version count.
+    @torch.inference_mode(mode=False)
     @torch.no_grad()
     def _write(self, place: Place) -> None:
         parameter, entry = self._at(place), self._entries[place]
