@@ -151,7 +151,7 @@ def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> N
     # clip_sample's default, True, would travel into DDIM through `from_config` and cut latents at 1.
     scheduler: Any = DDIMScheduler(
         beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", num_train_timesteps=1000,
-        prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, timestep_spacing="trailing",
+        prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False, steps_offset=1, timestep_spacing="trailing",
     )  # fmt: skip
     vae: Any = parts.vae
     pipeline = StableDiffusionPipeline(

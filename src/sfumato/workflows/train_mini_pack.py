@@ -76,6 +76,9 @@ def _check_finite(name: str, network: nn.Module) -> None:
 
 def _write_sums(folder: Path) -> int:
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
+    for path in files:
+        # safetensors writes for its owner only; an installed package is read by others.
+        path.chmod(0o644)
     lines = [
         f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.relative_to(folder).as_posix()}\n" for path in files
     ]
