@@ -1,11 +1,15 @@
 """A `mini` of random weights: the real networks, cut down, as a diffusers folder that the real loader opens.
 
-Start reading at `write_tiny_mini`.
+Start reading at `tiny_mini`.
 """
 
 from __future__ import annotations
 
+import atexit
 import json
+import shutil
+import tempfile
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -16,6 +20,14 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 CONTEXT_WIDTH = 32
 NATIVE_PX = 64
 _MERGES = [("c", "a"), ("ca", "t</w>"), ("d", "o"), ("do", "g</w>")]
+
+
+@cache
+def tiny_mini() -> Path:
+    """Return the folder of a tiny mini, written once for a run of the tests."""
+    root = Path(tempfile.mkdtemp(prefix="tiny-mini-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    return write_tiny_mini(root)
 
 
 def write_tiny_mini(root: Path) -> Path:

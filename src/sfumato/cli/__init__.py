@@ -6,6 +6,7 @@ Thin on purpose; a library user misses nothing. Nothing heavy is imported before
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -17,5 +18,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from sfumato.cli.app import make_app
     from sfumato.cli.outcome import run_command
 
+    # What a service manager or a closed terminal sends stops a render the way Ctrl-C does.
+    for polite in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(polite, signal.default_int_handler)
     given = list(sys.argv[1:] if arguments is None else arguments)
     sys.exit(run_command(make_app(), given))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
@@ -26,7 +25,6 @@ DEFECT_EXIT = 1
 def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the application and return its exit code; every failure is printed here and nowhere else."""
     as_json = "--json" in arguments
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         code = app(list(arguments), standalone_mode=False, prog_name="sfumato")
         sys.stdout.flush()

@@ -9,7 +9,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-from sfumato.models.autoencoder import TILE_CELLS
+import torch
+
+from sfumato.models.autoencoder import TILE_CELLS, estimate_kl_bytes
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize, PixelSize
@@ -51,33 +53,39 @@ class CostModel:
 
 @dataclass(frozen=True, kw_only=True)
 class Budget:
-    """Limit a plan: bytes of memory on the device, bytes of disk, and what time the parts take."""
+    """Limit a plan: bytes of memory on the device, bytes of disk, and what time the parts take.
+
+    `free_bytes` is what the device has left now; a KL autoencoder takes at most `decode_share` of
+    that, and a plan must not find out after the long part.
+    """
 
     memory_bytes: int
     cost: CostModel
     disk_bytes: int | None = None
+    free_bytes: int | None = None
+    decode_share: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
     """State what one family of networks needs in memory, in bytes.
 
-    `cell` is the peak of the denoiser per latent cell of one evaluation, `pixel` the peak of the
-    autoencoder per pixel that it decodes at once.
+    `cell` is the peak of the denoiser per latent cell of one evaluation, `tile_pixel` the peak of a
+    tiny autoencoder per pixel of a tile.
     """
 
     cell: int
-    pixel: int
+    tile_pixel: int = 600
 
 
 # Python, torch and the tokenizers before any weight is loaded.
 RUNTIME_BYTES = 650 * MIB
 # Peak resident memory of one call minus the one before it, random weights, CPU.
 FOOTPRINTS = {
-    "mini": Footprint(cell=48 * 1024, pixel=600),
-    "sd1": Footprint(cell=160 * 1024, pixel=3584),
-    "sd2": Footprint(cell=160 * 1024, pixel=3584),
-    "sdxl": Footprint(cell=140 * 1024, pixel=3584),
+    "mini": Footprint(cell=48 * 1024),
+    "sd1": Footprint(cell=160 * 1024),
+    "sd2": Footprint(cell=160 * 1024),
+    "sdxl": Footprint(cell=140 * 1024),
 }
 # A guess for a two-core CPU with bf16; replaced by what the last renders took (see workflows.pace).
 GUESSES = {
@@ -88,8 +96,10 @@ GUESSES = {
 }
 # Latents of one canvas alive at once: state, prediction, two of history, noise, fused sum, and room.
 LATENT_COPIES = 8
-# Pixels of one canvas alive at once: sum (12), weight (4), a finished float copy (12), bytes in and out (6).
-PIXEL_BYTES = 34
+# Bytes per pixel of a canvas alive at once: float sum (12), weight (4), the enlarged picture (3), the finished one (6).
+PIXEL_BYTES = 25
+# The autoencoders of SD 1.x, 2.x and SDXL are alike.
+KL_CHANNELS = (128, 256, 512, 512)
 
 
 def denoise_bytes(contract: ModelContract, window: LatentSize, batch: int) -> int:
@@ -99,10 +109,10 @@ def denoise_bytes(contract: ModelContract, window: LatentSize, batch: int) -> in
 
 def autoencoder_bytes(contract: ModelContract, canvas: PixelSize) -> int:
     """Estimate the peak of encoding or decoding a canvas, in tiles when it is large."""
-    tile = (TILE_CELLS * contract.factor) ** 2
+    if contract.autoencoder == "tiny":
+        return FOOTPRINTS[contract.family].tile_pixel * min(canvas.area, (TILE_CELLS * contract.factor) ** 2)
     # A KL autoencoder normalises over the whole picture and is run whole.
-    at_once = min(canvas.area, tile) if contract.autoencoder == "tiny" else canvas.area
-    return FOOTPRINTS[contract.family].pixel * at_once
+    return estimate_kl_bytes(KL_CHANNELS, canvas.to_latent(contract.factor), torch.float32, factor=contract.factor)
 
 
 def canvas_bytes(contract: ModelContract, canvas: PixelSize) -> int:

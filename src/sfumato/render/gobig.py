@@ -41,11 +41,10 @@ def run_refine(
     """Enlarge a picture to the stage's canvas and re-render its slices; return the blended picture."""
     source = PixelSize(*picture.size)
     enlarged = upscaler.enlarge(picture, stage.canvas, fit_box(source, stage.canvas))
-    pixels = to_tensor(enlarged)
     blend = Blend(stage.canvas, stage.overlap_cells * work.model.contract.factor)
     ticks = 0
     for boxes in split_batches(stage.windows, stage.window_batch):
-        steps = _refine_slices(work, stage, pixels, boxes)
+        steps = _refine_slices(work, stage, enlarged, boxes)
         while True:
             try:
                 next(steps)
@@ -60,10 +59,11 @@ def run_refine(
 
 
 def _refine_slices(
-    work: Work, stage: Stage, pixels: Tensor, boxes: tuple[LatentBox, ...]
+    work: Work, stage: Stage, enlarged: Image.Image, boxes: tuple[LatentBox, ...]
 ) -> Generator[object, None, Tensor]:
     """Re-render a batch of slices by img2img; return their clean latents."""
-    cuts = [pixels[..., rows, columns] for rows, columns in _pixel_slices(work, boxes)]
+    places = [box.to_pixels(work.model.contract.factor) for box in boxes]
+    cuts = [to_tensor(enlarged.crop((at.left, at.top, at.right, at.bottom))) for at in places]
     latents = work.model.encode_image(torch.cat(cuts).to(work.model.device))
     noise = make_noise(work, stage, boxes)
     start = latents + float(stage_sigmas(work, stage)[0]) * noise.initial()
@@ -72,10 +72,6 @@ def _refine_slices(
 
 def _predict_slices(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
     return predict(work, x, sigma, (step, stage.steps))
-
-
-def _pixel_slices(work: Work, boxes: tuple[LatentBox, ...]) -> list[tuple[slice, slice]]:
-    return [box.to_pixels(work.model.contract.factor).slices_hw for box in boxes]
 
 
 class Blend:
@@ -97,7 +93,7 @@ class Blend:
     def finish(self) -> Image.Image:
         """Return the picture; every pixel has to have had a slice."""
         assert bool((self._weight > 0).all()), "the cover leaves no pixel out"
-        return to_picture(self._sum / self._weight)
+        return to_picture(self._sum.div_(self._weight))
 
     def draw(self, behind: Image.Image) -> Image.Image:
         """Draw what is finished over the enlarged picture, small."""

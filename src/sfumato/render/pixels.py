@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 PAPER = (255, 255, 255)
 # A mask of 8 bits selects from this value on when it has to be yes or no.
 MASK_ON = 128
+# Rows turned into bytes at once.
+BAND_ROWS = 256
 # The rim of an inpainted part fades in over one latent cell: below that the decoder mixes both sides.
 FEATHER_PX = 8
 
@@ -47,8 +49,13 @@ def to_tensor(picture: Image.Image) -> Float[Tensor, "1 3 height width"]:
 def to_picture(pixels: Float[Tensor, "1 3 height width"]) -> Image.Image:
     """Turn float32 in [-1, 1] into an RGB picture; what lies outside is clipped."""
     assert pixels.shape[:2] == (1, 3), "one colour picture at a time"
-    bytes_ = ((pixels[0].float().clamp(-1.0, 1.0) + 1.0) * 127.5).round().to(torch.uint8)
-    return Image.fromarray(bytes_.permute(1, 2, 0).contiguous().cpu().numpy())
+    height, width = pixels.shape[-2:]
+    bytes_ = np.empty((height, width, 3), np.uint8)
+    # In bands: a large canvas has no room for float copies of itself.
+    for top in range(0, height, BAND_ROWS):
+        band = pixels[0, :, top : top + BAND_ROWS].float().clamp(-1.0, 1.0)
+        bytes_[top : top + BAND_ROWS] = ((band + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
+    return Image.fromarray(bytes_)
 
 
 def fit_picture(picture: Image.Image, size: PixelSize) -> Image.Image:

@@ -86,7 +86,8 @@ class Plan:
     """State everything that will run for one picture of a request, and what it costs.
 
     `batch` pictures run one after the other, so memory does not grow with them and `seconds`,
-    `evaluations` and `disk_bytes` are for one of them.
+    `evaluations` and `disk_bytes` are for one of them. `room_bytes` has to be free for the
+    autoencoder to start; less than that is used.
     """
 
     method: str
@@ -94,6 +95,7 @@ class Plan:
     batch: int
     stages: tuple[Stage, ...]
     memory_bytes: int
+    room_bytes: int
     disk_bytes: int
     seconds: float
     basis: str
@@ -194,6 +196,7 @@ def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> P
         batch=request.batch,
         stages=stages,
         memory_bytes=max(stage.memory_bytes for stage in stages),
+        room_bytes=max(_room(stage, contract, budget) for stage in stages),
         disk_bytes=cost.disk_bytes(request.size),
         seconds=sum(stage.seconds for stage in stages),
         basis=budget.cost.basis,
@@ -278,7 +281,7 @@ class _Price:
             first_step=begin,
             ticks=(steps - begin) * reports,
             evaluations=evaluations,
-            memory_bytes=self._memory(canvas, boxes[0].size, batch),
+            memory_bytes=self._memory(kind, canvas, boxes[0].size, batch),
             seconds=self._seconds(canvas, cover, kind, evaluations),
         )
 
@@ -290,10 +293,11 @@ class _Price:
         parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
         return parts if parts == 1 and self.request.guidance == 1.0 else parts + 1
 
-    def _memory(self, canvas: PixelSize, window: LatentSize, batch: int) -> int:
+    def _memory(self, kind: StageKind, canvas: PixelSize, window: LatentSize, batch: int) -> int:
         contract = self.contract
+        decoded = window.to_pixels(contract.factor) if kind == "refine" else canvas
         network = cost.denoise_bytes(contract, window, batch * self._halves())
-        peak = max(network, cost.autoencoder_bytes(contract, canvas))
+        peak = max(network, cost.autoencoder_bytes(contract, decoded))
         return cost.RUNTIME_BYTES + contract.weights_bytes + cost.canvas_bytes(contract, canvas) + peak
 
     def _seconds(self, canvas: PixelSize, cover: _Cover, kind: StageKind, evaluations: int) -> float:
@@ -309,18 +313,35 @@ class _Price:
 
 def _fits(plan: Plan, budget: Budget) -> bool:
     disk = plan.disk_bytes * plan.batch
-    return plan.memory_bytes <= budget.memory_bytes and (budget.disk_bytes is None or disk <= budget.disk_bytes)
+    memory = plan.memory_bytes <= budget.memory_bytes
+    room = budget.free_bytes is None or plan.room_bytes <= budget.free_bytes
+    return memory and room and (budget.disk_bytes is None or disk <= budget.disk_bytes)
+
+
+def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+    """Return what has to be free so that the autoencoder's own check passes at the end of a stage."""
+    if contract.autoencoder == "tiny":
+        return stage.memory_bytes
+    decoded = stage.windows[0].size.to_pixels(contract.factor) if stage.kind == "refine" else stage.canvas
+    standing = cost.RUNTIME_BYTES + contract.weights_bytes + cost.canvas_bytes(contract, stage.canvas)
+    return max(stage.memory_bytes, round(standing + cost.autoencoder_bytes(contract, decoded) / budget.decode_share))
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan) -> BudgetError:
     largest = find_largest_size(request, contract, budget)
-    got = f"{request.size} needs {plan.memory_bytes / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
-    if plan.memory_bytes <= budget.memory_bytes:
-        got = f"{request.size} needs {plan.disk_bytes * plan.batch / cost.GIB:.2f} GiB of disk"
+    got = f"{request.size} needs {_needs(plan, budget)}"
     if largest is None:
         return BudgetError("no size fits the budget", got=got, do="Raise --budget-gb or use a smaller model.")
     other = " or --method multidiffusion" if isinstance(request.method, NativeMethod) else ""
     return BudgetError("over budget", got=got, do=f"Ask for --size {largest}, raise --budget-gb{other}.")
+
+
+def _needs(plan: Plan, budget: Budget) -> str:
+    if plan.memory_bytes > budget.memory_bytes:
+        return f"{plan.memory_bytes / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
+    if budget.free_bytes is not None and plan.room_bytes > budget.free_bytes:
+        return f"{plan.room_bytes / cost.GIB:.2f} GiB free, and {budget.free_bytes / cost.GIB:.2f} GiB are"
+    return f"{plan.disk_bytes * plan.batch / cost.GIB:.2f} GiB of disk"
 
 
 def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:

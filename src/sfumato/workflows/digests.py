@@ -20,14 +20,28 @@ SUFFIX = ".safetensors"
 
 def digest_weights(request: RenderRequest) -> WeightDigests:
     """Return the SHA-256 of every file of weights a request uses; of a folder, that of its denoiser."""
-    loras = [Path(lora.path) for lora in request.loras]
-    loras += [find_lora(tag.name) for tag in parse_prompt(request.prompt).loras]
+    loras, embeddings = list_adapters(request)
     return WeightDigests(
         model=_digest(find_checkpoint(request.model)),
         vae=_digest(Path(request.vae)) if request.vae else "",
         loras=tuple((path.stem, _digest(path)) for path in loras),
-        embeddings=tuple((Path(path).stem, _digest(Path(path))) for path in request.embeddings),
+        embeddings=tuple((path.stem, _digest(path)) for path in embeddings),
     )
+
+
+def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    """Return the files of the LoRAs, those named in the prompt last, and of the embeddings of a request.
+
+    Raises:
+        RequestError: one of them is not there.
+    """
+    tags = [find_lora(tag.name) for tag in parse_prompt(request.prompt).loras]
+    loras = (*(Path(lora.path).expanduser() for lora in request.loras), *tags)
+    embeddings = tuple(Path(path).expanduser() for path in request.embeddings)
+    for path in (*loras, *embeddings):
+        if not path.is_file():
+            raise RequestError("there is no such LoRA or embedding", got=str(path), do="Check the path.")
+    return loras, embeddings
 
 
 def find_lora(name: str) -> Path:

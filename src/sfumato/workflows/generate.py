@@ -25,13 +25,13 @@ from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import ImageSource, RenderRequest, TextSource
 from sfumato.models.contract import LatentModel, ModelContract
 from sfumato.models.describe import load_contract
-from sfumato.models.device import Policy, choose_policy, measure_free_bytes
+from sfumato.models.device import FREE_SHARE_CPU, FREE_SHARE_CUDA, Policy, choose_policy, measure_free_bytes
 from sfumato.models.load import load_model
 from sfumato.render.budget import Budget
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.plan import Plan, plan_render
 from sfumato.render.trace import Progress, RenderResult, StageTrace
-from sfumato.workflows.digests import digest_weights, find_lora
+from sfumato.workflows.digests import digest_weights, find_lora, list_adapters
 from sfumato.workflows.pace import load_cost, save_pace
 from sfumato.workflows.report import Report, write_report
 
@@ -103,12 +103,12 @@ def generate(
     paths = list_paths(wishes.out, request.batch)
     check_folder(wishes.out.parent)
     inputs = read_inputs(request)
+    digests = digest_weights(request)
     if model is None:
         plan = plan_request(request, wishes)
         model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     else:
         plan = _make_plan(request, (model.contract, model.policy), wishes)
-    digests = digest_weights(request)
     loaded_s = time.monotonic() - started
     done: list[Generated] = []
     try:
@@ -129,16 +129,20 @@ def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
         RequestError: the request does not fit its model.
         BudgetError: over budget; says the largest size that fits.
     """
+    list_adapters(request)
     contract = load_contract(request.model, vae=request.vae)
     return _make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
 
 
 def _make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
     contract, policy = on
+    free = measure_free_bytes(policy.device)
     budget = Budget(
-        memory_bytes=measure_free_bytes(policy.device) if wishes.budget_bytes is None else wishes.budget_bytes,
+        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
         cost=load_cost(contract, _device_name(policy)),
         disk_bytes=_free_disk(wishes.out.parent),
+        free_bytes=free,
+        decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
     )
     return plan_render(request, contract, budget)
 
@@ -170,9 +174,9 @@ def dressed(model: LatentModel, request: RenderRequest) -> Generator[None]:
     """
     with ExitStack() as attached:
         for embedding in request.embeddings:
-            attached.callback(model.attach_embedding(Path(embedding)).detach)
+            attached.callback(model.attach_embedding(Path(embedding).expanduser()).detach)
         for lora in request.loras:
-            attached.callback(model.attach_lora(Path(lora.path), lora.weight).detach)
+            attached.callback(model.attach_lora(Path(lora.path).expanduser(), lora.weight).detach)
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)

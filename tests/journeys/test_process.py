@@ -1,0 +1,63 @@
+"""What only a real process shows: how it starts, and how it stops."""
+
+import os
+import signal
+import subprocess
+import sys
+
+from bundles import tiny_mini
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "sfumato.cli", *map(str, arguments)]
+
+
+def environment(room):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("SFUMATO_")}
+    return kept | {
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "XDG_CACHE_HOME": str(room / "cache"),
+        "OMP_NUM_THREADS": "1",
+    }
+
+
+def listen_to_ctrl_c():
+    """Undo what a shell does to background jobs, and a test run may be one."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def test_help_waits_for_nothing_heavy(room):
+    code = (
+        "import sys\nfrom sfumato.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit as end:\n    assert not end.code\n"
+        "heavy = {'torch', 'numpy', 'PIL', 'diffusers', 'transformers', 'skia'} & set(sys.modules)\n"
+        "print('heavy:', *heavy)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(room), check=True
+    )
+    assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+def test_ctrl_c_stops_a_render_and_leaves_nothing(room):
+    arguments = ("render", "a cat", "--model", tiny_mini(), "--dtype", "fp32", "--steps", 1000, "--out", "a.png")
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(
+        command(*arguments), **pipes, env=environment(room), cwd=room, preexec_fn=listen_to_ctrl_c
+    ) as run:
+        # The first line on stderr is the first step.
+        assert "native" in run.stderr.readline()
+        run.send_signal(signal.SIGINT)
+        rest = run.stderr.read()
+        assert run.wait(timeout=60) == 130
+    assert "stopped" in rest
+    assert "Traceback" not in rest
+    assert [path.name for path in room.iterdir() if path.name != "cache"] == []
+
+
+def test_a_closed_pipe_is_no_error_message(room):
+    with subprocess.Popen(
+        command("models", "--help"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(room), cwd=room
+    ) as run:
+        run.stdout.close()
+        assert b"Traceback" not in run.stderr.read()

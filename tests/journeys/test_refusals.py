@@ -1,0 +1,156 @@
+"""Every mistake has its exit code, says what, got and do, and costs nothing."""
+
+import json
+import struct
+
+import pytest
+from PIL import Image
+
+from bundles import tiny_mini
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "nothing to draw"),
+        (("a cat", "--size", "100x64"), "multiple of 8"),
+        (("a cat", "--size", "0x0"), "at least 1"),
+        (("a cat", "--size", "huge"), "WIDTHxHEIGHT"),
+        (("a cat", "--size", "9999999x8"), "side of the picture"),
+        (("a cat", "--steps", "none"), "valid integer"),
+        (("a cat", "--steps", "1001"), "number of steps"),
+        (("a cat", "--sampler", "magic"), "unknown sampler"),
+        (("a cat", "--colour", "red"), "No such option"),
+        (("a cat", "--strength", "0.4"), "no effect without --init"),
+        (("a cat", "--init", "none.png"), "cannot be opened"),
+        (("a cat", "--from", "none.png"), "cannot be opened"),
+        (("a <lora:style:0.5> cat",), "looked up in a folder"),
+        (("a cat", "--focus", "auto"), "not in this version"),
+        (("a cat", "--device", "cuda:x"), "unknown device"),
+        (("a cat", "--size", "128x128", "--method", "gobig", "--slice-strength", "0"), "not re-rendered"),
+    ],
+)
+def test_wrong_requests_leave_with_2(render, room, arguments, words):
+    for command in ("render", "plan"):
+        done = render(*arguments, command=command)
+        assert done.code == 2, done.err
+        assert words in done.err
+        assert done.out == ""
+    assert not list(room.glob("**/*.png"))
+
+
+def test_a_refusal_as_json_has_its_three_parts(render):
+    done = render("a cat", "--size", "100x64", "--json")
+    assert done.code == 2
+    assert done.json["error"] == "request"
+    assert set(done.json) == {"error", "what", "got", "do", "exit_code"}
+    assert "104x64" in done.json["do"]
+
+
+def test_native_refuses_what_memory_cannot_hold_before_it_starts(render, room):
+    done = render("a cat", "--size", "8192x8192", "--method", "native", "--budget-gb", "1.5", "--json")
+    assert done.code == 3
+    assert done.json["error"] == "budget"
+    assert "--size" in done.json["do"]
+    assert not list(room.glob("**/*.png"))
+
+
+def test_a_plan_over_budget_leaves_with_3_and_its_advice_fits(render):
+    done = render("a cat", "--size", "8192x4096", "--method", "native", "--budget-gb", "1", "--json", command="plan")
+    assert done.code == 3
+    size = done.json["do"].split("--size ")[1].split(",")[0]
+    fits = render("a cat", "--size", size, "--method", "native", "--budget-gb", "1", "--json", command="plan")
+    assert fits.code == 0, fits.out
+    assert fits.json["size"] == size
+
+
+def test_a_plan_lists_stages_memory_disk_and_time(render):
+    done = render("a cat", "--size", "256x144", command="plan")
+    assert done.code == 0
+    for word in ("base", "round 2 of", "evaluations", "memory", "disk", "time"):
+        assert word in done.out
+
+
+def test_a_model_that_is_not_there_leaves_with_5(sfumato):
+    assert sfumato("render", "a cat", "--model", "nowhere").code == 5
+
+
+def test_a_pickle_leaves_with_4_and_says_how_to_convert(sfumato, room):
+    (room / "old.ckpt").write_bytes(b"\x80\x04.")
+    done = sfumato("render", "a cat", "--model", "old.ckpt")
+    assert done.code == 4
+    assert "sfumato models convert" in done.err
+
+
+def test_a_lying_header_leaves_with_4(sfumato, room):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [9, 9], "data_offsets": [0, 99999]}}).encode()
+    (room / "bad.safetensors").write_bytes(struct.pack("<Q", len(header)) + header)
+    assert sfumato("render", "a cat", "--model", "bad.safetensors").code == 4
+
+
+def test_a_cut_off_picture_leaves_with_2(render, room):
+    Image.effect_noise((64, 64), 50).save(room / "whole.png")
+    (room / "cut.png").write_bytes((room / "whole.png").read_bytes()[:700])
+    done = render("a cat", "--init", "cut.png")
+    assert done.code == 2
+    assert "damaged" in done.err
+
+
+def test_a_text_called_png_leaves_with_2(render, room):
+    (room / "text.png").write_text("not a picture")
+    assert render("a cat", "--init", "text.png").code == 2
+
+
+def test_a_picture_without_a_request_cannot_be_repeated(sfumato, room):
+    Image.new("RGB", (8, 8)).save(room / "plain.png")
+    done = sfumato("render", "--from", "plain.png")
+    assert done.code == 2
+    assert "carries no request" in done.err
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_rendering(render, room, monkeypatch):
+    from sfumato.models.contract import LatentModel
+
+    monkeypatch.setattr(LatentModel, "denoise_guided", lambda *_given, **_more: pytest.fail("rendered"))
+    (room / "file").write_text("in the way")
+    done = render("a cat", "--out", "file/a.png")
+    assert done.code == 5
+    assert "cannot be written" in done.err
+
+
+def test_an_unknown_setting_is_named(render, monkeypatch):
+    monkeypatch.setenv("SFUMATO_BUDGET_GIB", "3")
+    done = render("a cat")
+    assert done.code == 2
+    assert "SFUMATO_BUDGET_GB" in done.err
+
+
+def test_a_defect_is_told_apart_from_a_mistake(render, monkeypatch):
+    from sfumato.models.contract import LatentModel
+
+    def broken(*_given, **_more):
+        raise ZeroDivisionError("oops")
+
+    monkeypatch.setattr(LatentModel, "denoise_guided", broken)
+    done = render("a cat", "--json")
+    assert done.code == 1
+    assert "defect" in done.err
+    assert done.json["error"] == "defect"
+
+
+def test_commands_that_are_misspelled_are_suggested(sfumato):
+    done = sfumato("rendr")
+    assert done.code == 2
+    assert "render" in done.err
+
+
+def test_version_and_help_leave_with_0(sfumato):
+    assert sfumato("--version").out.startswith("sfumato ")
+    for words in (["--help"], ["render", "--help"], ["models", "--help"], ["train", "--help"]):
+        assert sfumato(*words).code == 0
+
+
+def test_inspecting_a_model_says_what_it_is(sfumato):
+    done = sfumato("models", "inspect", tiny_mini(), "--json")
+    assert done.code == 0
+    assert done.json["family"] == "mini"
