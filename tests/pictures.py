@@ -1,6 +1,8 @@
 """The same short render by this program and by the diffusers pipeline, for comparisons.
 
-Three Euler steps on Karras sigmas from given noise. Start reading at `render_ours`.
+Euler steps at whole timesteps from given noise: between whole ones the two programs interpolate in
+tables that differ in the seventh digit, which random networks turn into the fourth. Start reading
+at `render_ours`.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from torch import Tensor
 
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt import parse_prompt
-from sfumato.nn.schedules import NoiseSchedule, make_sigmas
+from sfumato.nn.schedules import make_sigmas
 
 STEPS = 3
 
@@ -27,7 +29,7 @@ def render_ours(
     size = PixelSize(noise.shape[-1] * 8, noise.shape[-2] * 8)
     cond = model.encode_prompt(parse_prompt(prompt).at_step(0, steps), size=size)
     uncond = model.encode_prompt(parse_prompt(negative).at_step(0, steps), size=size, negative=True)
-    sigmas = make_sigmas("karras", model.contract.schedule, steps)
+    sigmas = make_sigmas("trailing", model.contract.schedule, steps)
     x = noise * sigmas[0]
     for now, then in itertools.pairwise(sigmas):
         clean = model.denoise_guided(x, float(now), cond, uncond, guidance)
@@ -36,10 +38,9 @@ def render_ours(
 
 
 def render_theirs(
-    folder: Path, prompt: str, negative: str, noise: Tensor, *, schedule: NoiseSchedule, guidance: float,
-    steps: int = STEPS,
-) -> Tensor:  # fmt: skip
-    """Render latents with the diffusers pipeline of a folder."""
+    folder: Path, prompt: str, negative: str, noise: Tensor, *, guidance: float, steps: int = STEPS
+) -> Tensor:
+    """Render latents with the diffusers pipeline of a folder; an empty negative prompt is none."""
     kind = StableDiffusionXLPipeline if "XL" in (folder / "model_index.json").read_text() else StableDiffusionPipeline
     pipe: Any = kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     # "trailing" starts at sigma times noise; the other spacings at the root of sigma squared plus one.
@@ -47,10 +48,11 @@ def render_theirs(
     pipe.set_progress_bar_config(disable=True)
     return pipe(
         prompt,
-        negative_prompt=negative,
+        # SDXL takes zeros for a negative prompt that is absent, as we do for one that is empty.
+        negative_prompt=negative or None,
         height=noise.shape[-2] * 8,
         width=noise.shape[-1] * 8,
-        sigmas=make_sigmas("karras", schedule, steps)[:-1].tolist(),
+        num_inference_steps=steps,
         latents=noise,
         guidance_scale=guidance,
         output_type="latent",

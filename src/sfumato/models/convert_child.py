@@ -152,7 +152,7 @@ def write(target: int, tensors: dict[str, torch.Tensor]) -> None:
         for tensor in tensors.values():
             flat = tensor.contiguous().reshape(-1)
             if flat.numel():
-                file.write(memoryview(flat.view(torch.uint8).numpy()))
+                file.write(memoryview(flat.view(torch.uint8).numpy()))  # pyright: ignore[reportArgumentType]  # an array is a buffer
 
 
 def lock_down(size_bytes: int, target: int) -> list[str]:

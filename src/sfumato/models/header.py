@@ -144,10 +144,9 @@ def _read_bounded(path: Path) -> tuple[bytes, tuple[int, int, int, int]]:
 
 def _check_skeleton(path: Path, raw: bytes) -> None:
     # A scan that stops early: even to split a header of a million strings would cost 200 MB.
-    depth = tensors = tokens = text_bytes = 0
-    for match in _TOKEN.finditer(raw):
+    depth = tensors = text_bytes = 0
+    for tokens, match in enumerate(_TOKEN.finditer(raw)):
         sign = raw[match.start() : match.start() + 1]
-        tokens += 1
         if sign == b'"':
             text_bytes += match.end() - match.start()
         else:

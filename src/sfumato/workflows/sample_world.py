@@ -38,7 +38,9 @@ class WorldSamples:
     records: tuple[dict[str, object], ...]
 
 
-def sample_world(count: int, seed: int, folder: Path, *, size: int = 128, wish: Wish | None = None, each_mask: bool = False) -> WorldSamples:
+def sample_world(
+    count: int, seed: int, folder: Path, *, size: int = 128, wish: Wish | None = None, each_mask: bool = False
+) -> WorldSamples:
     """Draw `count` samples from `seed` on and write them to `folder`.
 
     Per sample: NAME.png, NAME.json (caption, labels, faults, part tree), NAME_parts.png (16-bit, the id of the topmost
@@ -69,7 +71,12 @@ def _check(count: int, size: int, wish: Wish) -> None:
         raise RequestError("the number of samples is out of range", got=count, do=f"Ask for 1 to {MOST_SAMPLES}.")
     if not 16 <= size <= LARGEST_SIZE_PX:
         raise RequestError("the size is out of range", got=size, do=f"Ask for 16 to {LARGEST_SIZE_PX} pixels.")
-    for what, word, known in (("mix", wish.mix, tuple(MIXES)), ("shot", wish.shot, SHOTS), ("style", wish.style, STYLES), ("fault", wish.fault, FAULTS)):
+    for what, word, known in (
+        ("mix", wish.mix, tuple(MIXES)),
+        ("shot", wish.shot, SHOTS),
+        ("style", wish.style, STYLES),
+        ("fault", wish.fault, FAULTS),
+    ):
         if word and word not in known:
             raise RequestError(f"no such {what} in the world", got=word, do=f"Use one of: {', '.join(known)}.")
 
