@@ -7,6 +7,7 @@ It knows the state folder's layout and the bundle's limit, no training. Start re
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -54,6 +55,7 @@ def pack_mini(state: Path, out: Path) -> int:
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
     save_mini(fresh, parts, dict(extras))
+    _forget_origins(fresh)
     # Another stage's output (the reader) lives in the bundle too and is kept.
     for kept in out.glob("*") if out.is_dir() else ():
         if kept.is_dir() and not (fresh / kept.name).exists():
@@ -72,6 +74,14 @@ def _check_finite(name: str, network: nn.Module) -> None:
             raise ModelError(
                 "A trained weight does not fit float16", got=f"{name}: {key}", do="Train on from an earlier checkpoint."
             )
+
+
+def _forget_origins(folder: Path) -> None:
+    """Take the folders that networks were loaded from out of their configurations."""
+    for path in folder.glob("*/config.json"):
+        config = json.loads(path.read_text())
+        if config.pop("_name_or_path", None) is not None:
+            path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
 def _write_sums(folder: Path) -> int:

@@ -22,6 +22,15 @@ def _ramp(colour: tuple[float, float, float]) -> np.ndarray:
     )
 
 
+def _inner(mask: np.ndarray) -> np.ndarray:
+    """Leave out the border, whose pixels are mixed with the neighbour's colour."""
+    inner = mask.copy()
+    for axis in (0, 1):
+        for step in (-1, 1):
+            inner &= np.roll(mask, step, axis)
+    return inner
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_pixels_have_the_colour_family_of_their_part(seed: int) -> None:
     sample = _told(seed)
@@ -31,14 +40,14 @@ def test_pixels_have_the_colour_family_of_their_part(seed: int) -> None:
     for path, facts in sample.truth.facts.items():
         if "colour" not in facts or path not in own:
             continue
-        pixels = sample.image[sample.truth.ids == own[path]] / 255.0
+        pixels = sample.image[_inner(sample.truth.ids == own[path])] / 255.0
         if len(pixels) < 12:
             continue
         ramp = _ramp(facts["colour"])  # pyright: ignore[reportArgumentType]
         far = np.abs(pixels[:, None] - ramp[None]).max(-1).min(1)
         assert np.median(far) < 0.12, (path, np.median(far))
         checked += 1
-    assert checked >= (3 if sample.labels["people"] else 0)
+    assert checked or sample.labels["shot"] in ("wide", "place", "texture")
 
 
 @pytest.mark.parametrize("seed", range(25))
