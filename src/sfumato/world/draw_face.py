@@ -151,7 +151,8 @@ def _draw_mouth(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     smile.quadTo(low.real, low.imag, right.real, right.imag)
     smile.quadTo(c.real, c.imag + 0.62 * ry, left.real, left.imag)
     smile.close()
-    ink.fill(smile, (0.98, 0.97, 0.95), part, edge=False)
+    teeth: Colour = (0.98, 0.97, 0.95)
+    ink.fill(smile, teeth, tree.add(f"{path}/mouth/teeth", colour=teeth), edge=False)
     ink.line((left, low, right), lip, 0.075 * rx, part)
     ink.line((left, c + 0.62j * ry, right), lip, 0.065 * rx, part)
 
