@@ -14,25 +14,21 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import file_sha256, load_picture, read_request
 from sfumato.core.request import (
-    GobigMethod,
     ImageSource,
     InpaintSource,
     LoraRef,
     Method,
-    MultidiffusionMethod,
-    NativeMethod,
     RenderRequest,
     Source,
     TextSource,
 )
 from sfumato.nn.samplers import choose_schedule, make_sampler
-from sfumato.render.plan import choose_method
+from sfumato.render.plan import choose_method, make_method
 
 if TYPE_CHECKING:
     from sfumato.cli.options import RenderOptions
     from sfumato.models.contract import ModelContract
 
-_KINDS: dict[str, type[Method]] = {kind.kind: kind for kind in (NativeMethod, GobigMethod, MultidiffusionMethod)}
 # option -> (field of the method, methods that have it)
 _METHOD_OPTIONS = {
     "upscaler": ("upscaler", ("gobig",)),
@@ -89,14 +85,16 @@ def make_request(options: RenderOptions, stored: RenderRequest | None, contract:
         raise RequestError("nothing to draw", do='Give a prompt: sfumato render "a house by the sea".')
     source = _make_source(options, stored)
     size = _make_size(options, stored, (source, contract))
-    method = _make_method(options, stored, choose_method(size, contract, from_picture=source != TextSource()))
+    method = _make_method(
+        options, stored, (choose_method(size, contract, from_picture=source != TextSource()), contract)
+    )
     changes = {name: getattr(options, name) for name in _PLAIN if getattr(options, name) is not None}
     changes |= _sampling(options, stored)
     if options.lora:
         changes["loras"] = tuple(read_lora(text) for text in options.lora)
     if options.embedding:
         changes["embeddings"] = tuple(options.embedding)
-    base = stored or RenderRequest(prompt=options.prompt or "", size=size)
+    base = stored or RenderRequest(prompt=options.prompt or "", size=size, guidance=contract.guidance)
     return replace(base, **changes, size=size, source=source, method=method)
 
 
@@ -158,8 +156,8 @@ def _make_size(options: RenderOptions, stored: RenderRequest | None, given: tupl
     return PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
 
 
-def _make_method(options: RenderOptions, stored: RenderRequest | None, default: Method) -> Method:
-    method = _base_method(options, stored, default)
+def _make_method(options: RenderOptions, stored: RenderRequest | None, usual: tuple[Method, ModelContract]) -> Method:
+    method = _base_method(options, stored, usual)
     changes: dict[str, Any] = {}
     for option, (field, kinds) in _METHOD_OPTIONS.items():
         value = getattr(options, option)
@@ -172,14 +170,13 @@ def _make_method(options: RenderOptions, stored: RenderRequest | None, default: 
     return replace(method, **changes)
 
 
-def _base_method(options: RenderOptions, stored: RenderRequest | None, default: Method) -> Method:
+def _base_method(options: RenderOptions, stored: RenderRequest | None, usual: tuple[Method, ModelContract]) -> Method:
+    default, contract = usual
     if options.method is None:
         return stored.method if stored and options.size is None else default
-    if options.method not in _KINDS:
-        raise RequestError("unknown method", got=options.method, do=f"Use {', '.join(_KINDS)}.")
     if stored and stored.method.kind == options.method:
         return stored.method
-    return _KINDS[options.method]()
+    return make_method(options.method, contract)
 
 
 def _sampling(options: RenderOptions, stored: RenderRequest | None) -> dict[str, str]:

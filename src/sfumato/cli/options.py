@@ -44,7 +44,12 @@ class RenderOptions:
     )
     guidance: Annotated[
         float | None,
-        _option("--guidance", words="Classifier-free guidance; 1 turns it off (default 7).", panel=_PICTURE, meta="X"),
+        _option(
+            "--guidance",
+            words="Classifier-free guidance; 1 turns it off (default 7, mini 4).",
+            panel=_PICTURE,
+            meta="X",
+        ),
     ] = None
     guidance_rescale: Annotated[
         float | None,
@@ -136,7 +141,7 @@ class RenderOptions:
         float | None,
         _option(
             "--slice-strength",
-            words="gobig: how much of a slice is drawn anew, 0 to 1 (default 0.35).",
+            words="gobig: how much of a slice is drawn anew, 0 to 1 (default 0.35, mini 0.2).",
             panel=_LARGE,
             meta="X",
         ),

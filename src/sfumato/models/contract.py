@@ -44,7 +44,8 @@ class ModelContract:
 
     `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else
     sees: (raw - shift) * scaling. `text_layer` says which hidden state feeds cross-attention;
-    `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text.
+    `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text. `guidance` and
+    `slice_strength` are what suits this model where a user asks for nothing else.
     """
 
     family: Family
@@ -63,6 +64,9 @@ class ModelContract:
     shift: float = 0.0
     autoencoder: Literal["kl", "tiny"] = "kl"
     zero_empty: bool = False
+    denoiser_parameters: int = 0
+    guidance: float = 7.0
+    slice_strength: float = 0.35
 
 
 @dataclass(eq=False, kw_only=True)

@@ -108,6 +108,12 @@ def fit_policy(policy: Policy, weights_bytes: int, memory_bytes: int | None = No
     return replace(policy, packed=policy.packed and 2 * weights_bytes <= have * PACKED_SHARE)
 
 
+def count_packed_bytes(policy: Policy, parameters: int) -> int:
+    """Return what the packed copy of a denoiser with so many parameters takes under a policy."""
+    weights_bytes = parameters * policy.unet_dtype.itemsize
+    return weights_bytes if fit_policy(policy, weights_bytes).packed else 0
+
+
 def measure_free_bytes(device: torch.device) -> int:
     """Return the bytes free on a device now, before any share is taken off."""
     if device.type == "cuda":

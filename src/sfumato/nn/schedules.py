@@ -149,10 +149,13 @@ def skip_to_strength(sigmas: Float[Tensor, " n"], strength: float) -> Float[Tens
     """
     if not 0.0 < strength <= 1.0:
         raise RequestError("strength lies above 0 and at most at 1", got=strength, do="Strength 0 renders nothing.")
-    steps = len(sigmas) - 1
+    return sigmas[first_step(len(sigmas) - 1, strength) :]
+
+
+def first_step(steps: int, strength: float) -> int:
+    """Return the step of a schedule where img2img of a strength begins; at least one step is taken."""
     # 0.7 * 10 is 6.999... in floating point; the nudge is far below one step.
-    kept = max(1, math.floor(steps * strength + 1e-6))
-    return sigmas[steps - kept :]
+    return steps - max(1, math.floor(steps * strength + 1e-6))
 
 
 def _end_in_noise(alphas_cumprod: Tensor) -> Tensor:

@@ -56,7 +56,8 @@ class Budget:
     """Limit a plan: bytes of memory on the device, bytes of disk, and what time the parts take.
 
     `free_bytes` is what the device has left now; a KL autoencoder takes at most `decode_share` of
-    that, and a plan must not find out after the long part.
+    that, and a plan must not find out after the long part. `packed_bytes` is what a second copy of
+    the denoiser's weights takes where the device packs them.
     """
 
     memory_bytes: int
@@ -64,6 +65,7 @@ class Budget:
     disk_bytes: int | None = None
     free_bytes: int | None = None
     decode_share: float = 1.0
+    packed_bytes: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,6 +102,11 @@ LATENT_COPIES = 8
 PIXEL_BYTES = 25
 # The autoencoders of SD 1.x, 2.x and SDXL are alike.
 KL_CHANNELS = (128, 256, 512, 512)
+
+
+def standing_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize) -> int:
+    """Estimate what stays in memory all the time: the program, the weights, the canvas."""
+    return RUNTIME_BYTES + contract.weights_bytes + budget.packed_bytes + canvas_bytes(contract, canvas)
 
 
 def denoise_bytes(contract: ModelContract, window: LatentSize, batch: int) -> int:

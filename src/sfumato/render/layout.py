@@ -15,8 +15,8 @@ from sfumato.nn.windows import cover
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
 
-# Sides of a base are multiples of this, so that every halving inside the denoiser is even.
-BASE_GRID_PX = {"mini": 32, "sd1": 64, "sd2": 64, "sdxl": 64}
+# Sides of a base are multiples of this: every halving inside the denoiser is even (mini was trained on odd ones too).
+BASE_GRID_PX = {"mini": 16, "sd1": 64, "sd2": 64, "sdxl": 64}
 # The area of a base may be off by this share (of its logarithm) before that counts at all.
 BASE_AREA_SLACK = 0.12
 # Cropping a tenth of a base costs less than drawing two scenes in one, or half of one.

@@ -6,7 +6,6 @@ Start reading at `plan_render`; the engine executes what it returns and decides 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +23,7 @@ from sfumato.core.request import (
     TextSource,
 )
 from sfumato.nn.samplers import make_sampler
-from sfumato.nn.schedules import make_sigmas
+from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.budget import Budget
 from sfumato.render.layout import choose_base_size, cover_canvas, list_round_sizes, stride_cells
@@ -144,7 +143,24 @@ def choose_method(size: PixelSize, contract: ModelContract, *, from_picture: boo
     """
     if size.area <= contract.native.area * NATIVE_AREA_SLACK:
         return NativeMethod()
-    return MultidiffusionMethod() if from_picture else GobigMethod()
+    return make_method("multidiffusion" if from_picture else "gobig", contract)
+
+
+def make_method(name: str, contract: ModelContract) -> Method:
+    """Return the method of a name with what suits the model.
+
+    Raises:
+        RequestError: the name is unknown.
+    """
+    methods: tuple[Method, ...] = (
+        NativeMethod(),
+        GobigMethod(strength=contract.slice_strength),
+        MultidiffusionMethod(),
+    )
+    known = {method.kind: method for method in methods}
+    if name not in known:
+        raise RequestError("unknown method", got=name, do=f"Use {', '.join(known)}.")
+    return known[name]
 
 
 def check_request(request: RenderRequest, contract: ModelContract) -> None:
@@ -163,6 +179,9 @@ def check_request(request: RenderRequest, contract: ModelContract) -> None:
         raise RequestError("a strength of 0 changes nothing", do="Give a strength above 0, up to 1.")
     make_sampler(request.sampler)
     make_sigmas(request.schedule, contract.schedule, request.steps)
+    for text in (request.prompt, request.negative):
+        # What prompt editing brings in late is read now, not after the long part.
+        parse_prompt(text).at_steps(request.steps)
 
 
 def _check_gobig(request: RenderRequest, method: GobigMethod, contract: ModelContract) -> None:
@@ -180,12 +199,6 @@ def _check_gobig(request: RenderRequest, method: GobigMethod, contract: ModelCon
         )
     if method.strength == 0.0:
         raise RequestError("slices of strength 0 are not re-rendered", do="Give --slice-strength above 0.")
-
-
-def first_step(steps: int, strength: float) -> int:
-    """Return the step of a schedule where img2img of a strength begins; at least one step is taken."""
-    # 0.7 * 10 is 6.999... in floating point; the nudge is far below one step.
-    return steps - max(1, math.floor(steps * strength + 1e-6))
 
 
 def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
@@ -298,7 +311,7 @@ class _Price:
         decoded = window.to_pixels(contract.factor) if kind == "refine" else canvas
         network = cost.denoise_bytes(contract, window, batch * self._halves())
         peak = max(network, cost.autoencoder_bytes(contract, decoded))
-        return cost.RUNTIME_BYTES + contract.weights_bytes + cost.canvas_bytes(contract, canvas) + peak
+        return cost.standing_bytes(contract, self.budget, canvas) + peak
 
     def _seconds(self, canvas: PixelSize, cover: _Cover, kind: StageKind, evaluations: int) -> float:
         model, factor = self.budget.cost, self.contract.factor
@@ -323,7 +336,7 @@ def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
     if contract.autoencoder == "tiny":
         return stage.memory_bytes
     decoded = stage.windows[0].size.to_pixels(contract.factor) if stage.kind == "refine" else stage.canvas
-    standing = cost.RUNTIME_BYTES + contract.weights_bytes + cost.canvas_bytes(contract, stage.canvas)
+    standing = cost.standing_bytes(contract, budget, stage.canvas)
     return max(stage.memory_bytes, round(standing + cost.autoencoder_bytes(contract, decoded) / budget.decode_share))
 
 

@@ -13,9 +13,10 @@ import torch
 import torch.nn.functional as F
 
 from sfumato.train.pictures import draw_sheet, load_pixels, measure_psnr
+from sfumato.train.store import choose_table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -43,10 +44,10 @@ class AutoencoderLoss:
 
 @dataclass(eq=False)
 class AutoencoderTask:
-    """Train `networks["encoder"]` and `networks["decoder"]` on a table of pictures. A leaf."""
+    """Train `networks["encoder"]` and `networks["decoder"]` on tables of pictures. A leaf."""
 
     networks: nn.ModuleDict
-    pictures: NDArray[Any]
+    tables: Sequence[NDArray[Any]]
     held_out: NDArray[Any]
     weights: AutoencoderLoss = AutoencoderLoss()
     freeze_encoder: bool = False
@@ -59,9 +60,9 @@ class AutoencoderTask:
 
     def load_batch(self, step: int, count: int, noise: torch.Generator) -> Mapping[str, Tensor]:
         """Pick `count` pictures at random."""
-        del step
-        picks = torch.randint(0, len(self.pictures), (count,), generator=noise, device=noise.device)
-        return {"pixels": load_pixels(self.pictures, picks.cpu().numpy())}
+        table = self.tables[choose_table([len(t) for t in self.tables], step)]
+        picks = torch.randint(0, len(table), (count,), generator=noise, device=noise.device)
+        return {"pixels": load_pixels(table, picks.cpu().numpy())}
 
     def compute_losses(
         self, networks: nn.ModuleDict, batch: Mapping[str, Tensor], noise: torch.Generator

@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from sfumato.train.pictures import draw_sheet
+from sfumato.train.store import choose_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
@@ -49,20 +50,26 @@ class DenoiserLoss:
     limit: float = 4.0
 
 
+@dataclass(frozen=True, eq=False)
+class Examples:
+    """Hold pictures of one shape: `latents` [N, 4, h, w]; `tokens` uint16 [N, K, 77], K paraphrases each."""
+
+    latents: NDArray[Any]
+    tokens: NDArray[Any]
+
+
 @dataclass(eq=False)
 class DenoiserTask:
     """Train `networks["unet"]` and `networks["text"]` on cached latents. A leaf.
 
-    `latents`: [N, 4, h, w]; `tokens`: uint16 [N, K, 77], K paraphrases each; `empty`: the ids of the
-    empty caption; `held_out` and `held_out_tokens`: the same for pictures never trained on.
+    `tables`: examples, a table for each shape; `empty`: the ids of the empty caption; `held_out`: examples never
+    trained on.
     """
 
     networks: nn.ModuleDict
-    latents: NDArray[Any]
-    tokens: NDArray[Any]
+    tables: Sequence[Examples]
     empty: NDArray[Any]
-    held_out: NDArray[Any]
-    held_out_tokens: NDArray[Any]
+    held_out: Examples
     weights: DenoiserLoss = DenoiserLoss()
     decode: Callable[[Tensor], Tensor] | None = None
     grid_tokens: NDArray[Any] | None = None
@@ -70,15 +77,16 @@ class DenoiserTask:
     signal: Tensor = field(default_factory=lambda: make_signal())
 
     def load_batch(self, step: int, count: int, noise: torch.Generator) -> Mapping[str, Tensor]:
-        """Pick latents and one paraphrase each; drop one caption in ten."""
-        length = self.tokens.shape[2] if step % self.weights.full_every == 0 else self.weights.tokens
-        picks = _draw(noise, len(self.latents), count)
-        ways = _draw(noise, self.tokens.shape[1], count)
-        tokens = self.tokens[picks, ways].astype(np.int64)
+        """Pick a table, its latents and one paraphrase each; drop one caption in ten."""
+        table = self.tables[choose_table([len(t.latents) for t in self.tables], step)]
+        length = table.tokens.shape[2] if step % self.weights.full_every == 0 else self.weights.tokens
+        picks = _draw(noise, len(table.latents), count)
+        ways = _draw(noise, table.tokens.shape[1], count)
+        tokens = table.tokens[picks, ways].astype(np.int64)
         dropped = torch.rand(count, generator=noise, device=noise.device).cpu().numpy() < self.weights.dropout
         tokens[dropped] = self.empty
         return {
-            "latents": torch.from_numpy(self.latents[picks].astype(np.float32)),
+            "latents": torch.from_numpy(table.latents[picks].astype(np.float32)),
             "tokens": torch.from_numpy(tokens[:, :length]),
         }
 
@@ -114,12 +122,12 @@ class DenoiserTask:
     def measure_validation(self, networks: nn.ModuleDict) -> dict[str, float]:
         """Measure the loss on held-out latents with fixed noise, whole and for its noisiest third."""
         device = next(networks.parameters()).device
-        count = min(VALIDATION_ROWS, len(self.held_out))
+        count = min(VALIDATION_ROWS, len(self.held_out.latents))
         noise = torch.Generator().manual_seed(20)
         steps = ((torch.arange(count) + 0.5) / count * TRAIN_STEPS).long()
-        latents = torch.from_numpy(self.held_out[:count].astype(np.float32))
+        latents = torch.from_numpy(self.held_out.latents[:count].astype(np.float32))
         normal = torch.randn(latents.shape, generator=noise)
-        tokens = torch.from_numpy(self.held_out_tokens[:count, 0].astype(np.int64))
+        tokens = torch.from_numpy(self.held_out.tokens[:count, 0].astype(np.int64))
         parts = []
         for start in range(0, count, 32):
             cut = slice(start, start + 32)
@@ -139,7 +147,9 @@ class DenoiserTask:
         prompts = torch.from_numpy(self.grid_tokens.astype(np.int64)).to(device)
         empty = torch.from_numpy(self.empty.astype(np.int64)).to(device).expand_as(prompts)
         context = networks["text"](input_ids=torch.cat([empty, prompts])).last_hidden_state
-        start = torch.randn((len(prompts), *self.latents.shape[1:]), generator=torch.Generator().manual_seed(1))
+        start = torch.randn(
+            (len(prompts), *self.held_out.latents.shape[1:]), generator=torch.Generator().manual_seed(1)
+        )
         pixels = self.decode(sample_ddim(networks["unet"], start.to(device), context, self.signal.to(device)))
         return draw_sheet([pixels[i : i + 8] for i in range(0, len(pixels), 8)])
 

@@ -7,6 +7,7 @@ no world. Start reading at `ExampleStore.append`.
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -73,3 +74,8 @@ class ExampleStore:
             file.truncate(count * self.row_bytes)
         notes = self.read_notes()
         self._notes.write_text("".join(json.dumps(note) + "\n" for note in notes))
+
+
+def choose_table(lengths: Sequence[int], step: int) -> int:
+    """Return which of several tables a step learns from: chances follow their lengths, the same step the same table."""
+    return random.Random(step).choices(range(len(lengths)), lengths)[0]

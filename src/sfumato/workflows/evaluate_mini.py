@@ -225,7 +225,8 @@ def _shots(labels: Sequence[dict[str, str | int]]) -> list[str | int]:
 def _notes(wanted: Evaluation, model: LatentModel, judge: _Judge) -> tuple[str, ...]:
     how, width = wanted.sampling, judge.reader.shape.feature_width
     notes = [
-        f"sampler {how.sampler}, schedule {how.schedule}, guidance {how.guidance:g}, denoiser in {str(model.dtype).removeprefix('torch.')}",
+        f"sampler {how.sampler}, schedule {how.schedule}, guidance {how.find_guidance(model.contract):g}",
+        f"denoiser in {str(model.dtype).removeprefix('torch.')}",
         "a claim is counted only where the caption states it; the reader's own error bounds what any row can say",
         f"FID is on this reader's {width} features against {wanted.reference} drawn pictures: compare only within this card",
     ]

@@ -18,7 +18,7 @@ from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.prompt import Part, parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.models.conditioning import Conditioning, ConditioningPart
-from sfumato.models.contract import LatentModel
+from sfumato.models.contract import LatentModel, ModelContract
 from sfumato.nn.noise import START_STEP, normal_noise
 from sfumato.nn.samplers import make_sampler, run_sampler
 from sfumato.nn.schedules import make_sigmas
@@ -30,14 +30,18 @@ _USUAL = RenderRequest(prompt="", size=PixelSize(128, 128))
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """Say how pictures are made; the defaults are those of a render request."""
+    """Say how pictures are made; the defaults are those of a render request, None is the model's own."""
 
     steps: int = 20
     sampler: str = _USUAL.sampler
     schedule: str = _USUAL.schedule
-    guidance: float = _USUAL.guidance
+    guidance: float | None = None
     seed: int = 1
     batch: int = 32
+
+    def find_guidance(self, contract: ModelContract) -> float:
+        """Return the guidance asked for, else the model's own."""
+        return contract.guidance if self.guidance is None else self.guidance
 
 
 def make_pictures(
@@ -86,8 +90,10 @@ def _sample(
     cond = _join([_encode(model, prompt, chunks) for prompt in prompts])
     uncond = _encode(model, "", chunks, negative=True)
 
+    guidance = how.find_guidance(contract)
+
     def denoise(x: Tensor, sigma: float, /) -> Tensor:
-        return model.denoise_guided(x, sigma, cond, uncond, how.guidance)
+        return model.denoise_guided(x, sigma, cond, uncond, guidance)
 
     def noise(step: int, substep: int, /) -> Tensor:
         return _draw_noise(model, cells, seeds, (step, substep))

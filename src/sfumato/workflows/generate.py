@@ -25,7 +25,14 @@ from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import ImageSource, RenderRequest, TextSource
 from sfumato.models.contract import LatentModel, ModelContract
 from sfumato.models.describe import load_contract
-from sfumato.models.device import FREE_SHARE_CPU, FREE_SHARE_CUDA, Policy, choose_policy, measure_free_bytes
+from sfumato.models.device import (
+    FREE_SHARE_CPU,
+    FREE_SHARE_CUDA,
+    Policy,
+    choose_policy,
+    count_packed_bytes,
+    measure_free_bytes,
+)
 from sfumato.models.load import load_model
 from sfumato.render.budget import Budget
 from sfumato.render.engine import Inputs, run_plan
@@ -143,6 +150,7 @@ def _make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes:
         disk_bytes=_free_disk(wishes.out.parent),
         free_bytes=free,
         decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
+        packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
     )
     return plan_render(request, contract, budget)
 

@@ -14,7 +14,7 @@ from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer, special_i
 from sfumato.train.loop import run_training
 from sfumato.train.scorer import ScorerTask
 from sfumato.train.task import Recipe
-from sfumato.workflows.train_mini_pictures import open_pictures
+from sfumato.workflows.train_mini_pictures import HELD_OUT, open_pictures
 from sfumato.workflows.train_mini_stages import MiniTraining, fit_recipe, open_latents
 
 if TYPE_CHECKING:
@@ -29,12 +29,12 @@ def train_scorer(wanted: MiniTraining) -> TrainingResult:
     torch.manual_seed(0)
     clip = make_mini_scorer(len(tokenizer), **special_ids(tokenizer))
     _, tokens = open_latents(wanted.state)
-    _, held_out_tokens = open_latents(wanted.state, held_out=True)
+    _, held_out_tokens = open_latents(wanted.state, HELD_OUT)
     task = ScorerTask(
         nn.ModuleDict({"clip": clip.train()}),
         open_pictures(wanted.state).open_rows(),
         tokens.open_rows(),
-        open_pictures(wanted.state, held_out=True).open_rows(),
+        open_pictures(wanted.state, HELD_OUT).open_rows(),
         held_out_tokens.open_rows(),
     )
     result = run_training(

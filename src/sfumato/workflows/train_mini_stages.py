@@ -17,6 +17,7 @@ from torch import nn
 
 from sfumato.core.errors import RequestError
 from sfumato.models.mini import (
+    LATENT_CHANNELS,
     load_mini_autoencoder,
     load_mini_tokenizer,
     make_mini_autoencoder,
@@ -26,14 +27,22 @@ from sfumato.models.mini import (
     special_ids,
 )
 from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask
-from sfumato.train.denoiser import DenoiserLoss, DenoiserTask
+from sfumato.train.denoiser import DenoiserLoss, DenoiserTask, Examples
 from sfumato.train.lanes import count_lanes
 from sfumato.train.loop import run_training
 from sfumato.train.pictures import load_pixels
 from sfumato.train.store import ExampleStore
 from sfumato.train.task import Budget, Recipe
 from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
-from sfumato.workflows.train_mini_pictures import HELD_OUT_PICTURES, draw_pictures, open_pictures
+from sfumato.workflows.train_mini_pictures import (
+    CROPS,
+    HELD_OUT,
+    SQUARES,
+    TABLES,
+    Table,
+    draw_pictures,
+    open_pictures,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,7 +59,7 @@ DENOISER = Recipe(
 # A GPU takes the same pictures in bigger bites; the rate stays, as Muon's step does not grow with the batch.
 GPU_BATCH_FACTOR = 8
 ENCODE_BATCH = 64
-LATENT_SHAPE = (4, 16, 16)
+CELL_PX = 8
 
 GRID_PROMPTS = (
     "a close-up of a woman with long red hair and glasses, smiling, photograph",
@@ -106,13 +115,15 @@ def train_vocabulary(wanted: MiniTraining) -> int:
 
 def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> TrainingResult:
     """Train the autoencoder, or only its decoder against the frozen encoder; save it as `vae/`."""
-    draw_pictures(wanted.state, HELD_OUT_PICTURES, held_out=True)
-    draw_pictures(wanted.state, wanted.pictures)
+    tables = (SQUARES, CROPS) if decoder_only else (SQUARES,)
+    for table in (HELD_OUT, *tables):
+        draw_pictures(wanted.state, wanted.pictures, table)
     torch.manual_seed(0)
     known = wanted.state / "vae" if decoder_only else wanted.init and wanted.init / "vae"
     vae = load_mini_autoencoder(known) if known else make_mini_autoencoder()
     networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder}).to(memory_format=torch.channels_last)
-    pictures, held_out = open_pictures(wanted.state).open_rows(), open_pictures(wanted.state, held_out=True).open_rows()
+    pictures = [open_pictures(wanted.state, table).open_rows() for table in tables]
+    held_out = open_pictures(wanted.state, HELD_OUT).open_rows()
     # The denoiser's errors are larger than the encoder's: a decoder trained for it forgives more.
     loss = AutoencoderLoss(jitter=0.06, limit=DenoiserLoss().limit) if decoder_only else AutoencoderLoss()
     task = AutoencoderTask(networks, pictures, held_out, loss, freeze_encoder=decoder_only)
@@ -127,13 +138,12 @@ def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> Tr
 
 def encode_pictures(wanted: MiniTraining) -> int:
     """Fill the tables of latents and token ids for all drawn pictures; return the number of rows."""
-    draw_pictures(wanted.state, HELD_OUT_PICTURES, held_out=True)
-    draw_pictures(wanted.state, wanted.pictures)
     vae = load_mini_autoencoder(wanted.state / "vae")
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
-    for held_out in (True, False):
-        pictures = open_pictures(wanted.state, held_out=held_out)
-        latents, tokens = open_latents(wanted.state, held_out=held_out)
+    for table in (HELD_OUT, *TABLES):
+        draw_pictures(wanted.state, wanted.pictures, table)
+        pictures = open_pictures(wanted.state, table)
+        latents, tokens = open_latents(wanted.state, table)
         _encode_rows(vae.encoder, pictures, latents)
         notes = pictures.read_notes()[len(tokens) :]
         if notes:
@@ -141,13 +151,14 @@ def encode_pictures(wanted: MiniTraining) -> int:
             tokens.append(
                 spell(tokenizer, [c for four in captions for c in four]).reshape(-1, 4, 77), [None] * len(notes)
             )
-    return len(open_latents(wanted.state)[0])
+    return sum(len(open_latents(wanted.state, table)[0]) for table in TABLES)
 
 
-def open_latents(state: Path, *, held_out: bool = False) -> tuple[ExampleStore, ExampleStore]:
-    """Open the tables of latents (float16) and of token ids (uint16, four paraphrases)."""
-    place = state / ("latents_held_out" if held_out else "latents")
-    return ExampleStore(place, LATENT_SHAPE, "float16"), ExampleStore(place / "tokens", (4, 77), "uint16")
+def open_latents(state: Path, table: Table = SQUARES) -> tuple[ExampleStore, ExampleStore]:
+    """Open a table's latents (float16) and token ids (uint16, four paraphrases)."""
+    place = state / table.name.replace("pictures", "latents").replace("held_out", "latents_held_out")
+    shape = (LATENT_CHANNELS, table.height // CELL_PX, table.width // CELL_PX)
+    return ExampleStore(place, shape, "float16"), ExampleStore(place / "tokens", (4, 77), "uint16")
 
 
 def train_denoiser(wanted: MiniTraining) -> TrainingResult:
@@ -160,15 +171,11 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     unet: Any = open_mini_part(wanted.init, "unet") or make_mini_unet()
     decoder: Any = load_mini_autoencoder(wanted.state / "vae").decoder
     networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
-    latents, tokens = open_latents(wanted.state)
-    held_out, held_out_tokens = open_latents(wanted.state, held_out=True)
     task = DenoiserTask(
         networks,
-        latents.open_rows(),
-        tokens.open_rows(),
+        [_open_examples(wanted.state, table) for table in TABLES],
         spell(tokenizer, [""])[0],
-        held_out.open_rows(),
-        held_out_tokens.open_rows(),
+        _open_examples(wanted.state, HELD_OUT),
         DenoiserLoss(),
         lambda z: decoder.to(z.device)(z),
         spell(tokenizer, GRID_PROMPTS),
@@ -197,6 +204,11 @@ def spell(tokenizer: Any, captions: list[str] | tuple[str, ...]) -> np.ndarray[A
     """Return the token ids of captions, padded to 77: uint16 [N, 77]."""
     found = tokenizer(list(captions), padding="max_length", truncation=True, max_length=77)
     return np.asarray(found.input_ids, dtype=np.uint16)
+
+
+def _open_examples(state: Path, table: Table) -> Examples:
+    latents, tokens = open_latents(state, table)
+    return Examples(latents.open_rows(), tokens.open_rows())
 
 
 def _four(captions: list[str]) -> list[str]:

@@ -62,10 +62,10 @@ def _describe_subjects(scene: Scene, rng: random.Random, detail: float) -> str:
     people = [person for person, _ in scene.people]
     if len(people) >= 3 or (len(people) == 2 and rng.random() < 0.35):
         group = _describe_group(people, rng)
-        return f"{group} and {_thing(scene.things[0], rng)}" if scene.things else group
+        return f"{group} and {name_thing(scene.things[0], rng)}" if scene.things else group
     phrases = [_person(person, rng, detail, close=scene.shot == "portrait") for person in people]
     placed = [(where.x, phrase) for (_, where), phrase in zip(scene.people, phrases, strict=True)]
-    placed += [(thing.foot.real, _thing(thing, rng)) for thing in scene.things]
+    placed += [(thing.foot.real, name_thing(thing, rng)) for thing in scene.things]
     if len(placed) == 2:
         return _relate(sorted(placed), rng)
     return " and ".join(phrase for _, phrase in sorted(placed))
@@ -137,6 +137,13 @@ def _person(person: Person, rng: random.Random, detail: float, *, close: bool) -
     return _join(*parts).replace(" ,", ",")
 
 
+def name_person(person: Person, rng: random.Random) -> str:
+    """Name a person in a few words: "an old woman with grey hair"."""
+    adjective = {"young": "young ", "old": "old "}.get(person.age, "") if rng.random() < 0.5 else ""
+    hair = f" with {_hair(person, rng)}" if rng.random() < 0.5 else ""
+    return f"{'an' if adjective.startswith('o') else 'a'} {adjective}{person.kind}{hair}"
+
+
 def _exception(person: Person) -> str:
     exception = person.exception
     if exception is None:
@@ -157,34 +164,36 @@ def _hair(person: Person, rng: random.Random) -> str:
     return rng.choice((f"{person.hair_style} {person.hair} hair", f"{person.hair} hair"))
 
 
-def _garment(garment: Garment) -> str:
-    article = "an" if garment.colour[0] in "aeiou" else "a"
+def name_garment(garment: Garment) -> str:
+    """Name a piece of clothing: "a red coat", "blue trousers"."""
     plural = garment.kind in ("trousers", "shorts")
-    return f"{garment.colour} {garment.kind}" if plural else f"{article} {garment.colour} {garment.kind}"
+    return f"{garment.colour if plural else name_colour(garment.colour)} {garment.kind}"
 
 
 def _clothes(person: Person, rng: random.Random, *, close: bool) -> str:
-    top = _garment(person.top)
+    top = name_garment(person.top)
     lead = rng.choice(("in", "wearing"))
     if close or person.top.kind in ("dress", "coat") or rng.random() < 0.4:
         return f"{lead} {top}"
-    return f"{lead} {top} and {_garment(person.bottom)}"
+    return f"{lead} {top} and {name_garment(person.bottom)}"
 
 
 def _action(person: Person, rng: random.Random) -> str:
     if person.pose == "holding":
-        return f"holding {_article(person.held_colour)} {person.held_colour} {person.held}"
+        return f"holding {name_colour(person.held_colour)} {person.held}"
     return rng.choice(_POSE_WORDS[person.pose])
 
 
-def _article(word: str) -> str:
-    return "an" if word[0] in "aeiou" else "a"
+def name_colour(colour: str) -> str:
+    """Return a colour with its article: "an orange"."""
+    return f"{'an' if colour[0] in 'aeiou' else 'a'} {colour}"
 
 
-def _thing(thing: Thing, rng: random.Random) -> str:
+def name_thing(thing: Thing, rng: random.Random) -> str:
+    """Name a thing: "a red house", "a tree"."""
     if thing.kind == "tree" and thing.colour == "green" and rng.random() < 0.6:
         return "a tree"
-    return f"{_article(thing.colour)} {thing.colour} {thing.kind}"
+    return f"{name_colour(thing.colour)} {thing.kind}"
 
 
 def _describe_empty(scene: Scene, rng: random.Random) -> str:

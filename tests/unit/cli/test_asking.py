@@ -15,10 +15,10 @@ from sfumato.core.images import file_sha256
 from sfumato.core.request import GobigMethod, ImageSource, InpaintSource, LoraRef, MultidiffusionMethod, NativeMethod
 
 
-def ask(stored=None, **options):
+def ask(stored=None, contract=CONTRACT, **options):
     options = RenderOptions(**({} if stored else {"prompt": "a house"}) | options)
     check_options(options)
-    return make_request(options, stored, CONTRACT)
+    return make_request(options, stored, contract)
 
 
 @pytest.fixture
@@ -50,6 +50,17 @@ def test_every_plain_option_reaches_the_request():
     }
     request = ask(**given)
     assert {name: getattr(request, name) for name in given} == given
+
+
+def test_what_suits_the_model_holds_until_something_is_asked_for():
+    gentle = replace(CONTRACT, guidance=3.0, slice_strength=0.1)
+    request = ask(contract=gentle, size="256x256")
+    assert (request.guidance, request.method) == (3.0, GobigMethod(strength=0.1))
+    assert ask(contract=gentle, size="256x256", method="gobig", overlap=0.5).method.strength == 0.1
+    asked = ask(contract=gentle, size="256x256", guidance=5.0, slice_strength=0.4)
+    assert (asked.guidance, asked.method) == (5.0, GobigMethod(strength=0.4))
+    # A stored request means the same picture whatever suits the model today.
+    assert ask(stored=asked, contract=gentle, seed=9) == replace(asked, seed=9)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import torch
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.models import rates, runtime
-from sfumato.models.device import choose_cpu_policy, choose_policy, fit_policy
+from sfumato.models.device import choose_cpu_policy, choose_policy, count_packed_bytes, fit_policy
 from sfumato.models.hardware import Hardware, detect_hardware, read_quota
 from sfumato.models.rates import Rates, find_rates, measure_rates
 
@@ -44,6 +44,13 @@ def test_weights_are_packed_where_both_copies_take_half_the_memory():
     assert fit_policy(policy, 10**9, 4 * 10**9).packed
     assert not fit_policy(policy, 10**9, 4 * 10**9 - 1).packed
     assert not fit_policy(choose_cpu_policy(_rates(packed_tflops=0.0)), 1, 10**9).packed
+
+
+def test_the_packed_copy_is_as_large_as_the_weights_and_nothing_where_it_is_not_made():
+    policy = choose_cpu_policy(_rates())
+    assert count_packed_bytes(policy, 1000) == 1000 * policy.unet_dtype.itemsize
+    assert count_packed_bytes(policy, 10**15) == 0
+    assert count_packed_bytes(choose_cpu_policy(_rates(packed_tflops=0.0)), 1000) == 0
 
 
 def test_a_named_dtype_is_obeyed():

@@ -16,8 +16,9 @@ from sfumato.core.request import (
     NativeMethod,
     RenderRequest,
 )
+from sfumato.nn.schedules import first_step
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
-from sfumato.render.plan import choose_method, find_largest_size, first_step, plan_render
+from sfumato.render.plan import choose_method, find_largest_size, plan_render
 
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 NATIVE = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=10, sampler="Euler")
@@ -100,6 +101,7 @@ def test_multidiffusion_covers_the_canvas_with_windows_of_the_asked_size():
             "outside a mask",
         ),
         ({"method": MultidiffusionMethod(window=PixelSize(60, 64))}, "multiple of 8"),
+        ({"prompt": "a house [:" + "(" * 200 + "x" + ")" * 200 + ":0.9]"}, "nest"),
     ],
 )
 def test_what_cannot_be_rendered_is_refused(changes, words):
@@ -119,6 +121,13 @@ def test_native_is_refused_when_memory_is_too_small_and_the_answer_fits():
     bigger = PixelSize(largest.width + 16, largest.height + 16)
     with pytest.raises(BudgetError):
         plan(replace(huge, size=bigger), budget)
+
+
+def test_a_packed_copy_of_the_weights_counts_in_every_stage():
+    plain = plan_render(NATIVE, CONTRACT, BUDGET)
+    packed = plan_render(NATIVE, CONTRACT, replace(BUDGET, packed_bytes=GIB))
+    assert packed.memory_bytes - plain.memory_bytes == GIB
+    assert packed.room_bytes - plain.room_bytes == GIB
 
 
 def test_windows_fit_where_native_does_not():

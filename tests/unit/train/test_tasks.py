@@ -7,13 +7,15 @@ from torch import nn
 
 from sfumato.models.mini import make_mini_autoencoder, make_mini_scorer, make_mini_text_encoder
 from sfumato.train.autoencoder import AutoencoderTask, measure_whiteness
-from sfumato.train.denoiser import DenoiserTask, make_signal, sample_ddim
+from sfumato.train.denoiser import DenoiserTask, Examples, make_signal, sample_ddim
 from sfumato.train.pictures import draw_sheet, load_pixels, measure_psnr
 from sfumato.train.scorer import ScorerTask
 
 PICTURES = np.random.default_rng(1).integers(0, 255, (16, 32, 32, 3), dtype=np.uint8)
 TOKENS = np.random.default_rng(2).integers(0, 90, (16, 4, 77)).astype(np.uint16)
 LATENTS = np.random.default_rng(3).normal(size=(16, 4, 16, 16)).astype(np.float16)
+TABLE = Examples(LATENTS, TOKENS)
+WIDE = Examples(np.zeros((48, 4, 12, 22), np.float16), np.zeros((48, 4, 77), np.uint16))
 EMPTY = np.full(77, 99, np.uint16)
 
 
@@ -30,9 +32,7 @@ def make_denoiser_task() -> DenoiserTask:
         norm_num_groups=8,
     )
     networks = nn.ModuleDict({"unet": unet, "text": make_mini_text_encoder(100, start=98, end=99)})
-    return DenoiserTask(
-        networks, LATENTS, TOKENS, EMPTY, LATENTS, TOKENS, grid_tokens=TOKENS[:3, 0], decode=lambda z: z[:, :3]
-    )
+    return DenoiserTask(networks, [TABLE], EMPTY, TABLE, grid_tokens=TOKENS[:3, 0], decode=lambda z: z[:, :3])
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -53,6 +53,16 @@ def test_one_caption_in_ten_is_dropped_and_some_steps_see_all_tokens() -> None:
     assert 0.07 < dropped < 0.13
     assert tokens.shape[1] == 40
     assert task.load_batch(4, 2, seeded(1))["tokens"].shape[1] == 77
+
+
+def test_every_lane_of_a_step_learns_from_one_table_and_tables_are_met_as_often_as_they_are_long() -> None:
+    task = make_denoiser_task()
+    task.tables = [TABLE, WIDE]
+    shapes = [task.load_batch(step, 2, seeded(step))["latents"].shape[2:] for step in range(200)]
+    assert shapes[7] == task.load_batch(7, 2, seeded(99))["latents"].shape[2:]
+    assert 0.65 < shapes.count((12, 22)) / 200 < 0.85
+    losses = task.compute_losses(task.networks, task.load_batch(shapes.index((12, 22)), 2, seeded(1)), seeded(2))
+    assert torch.isfinite(losses["loss"])
 
 
 def test_the_noise_schedule_is_that_of_sd_1() -> None:
@@ -103,7 +113,7 @@ def test_the_autoencoder_loss_falls_and_a_frozen_encoder_stays() -> None:
     vae = make_mini_autoencoder(16)
     networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder})
     flat = np.repeat(np.repeat(PICTURES[:, :2, :2], 16, axis=1), 16, axis=2)
-    task = AutoencoderTask(networks, flat, flat, freeze_encoder=True)
+    task = AutoencoderTask(networks, [flat], flat, freeze_encoder=True)
     assert not any(p.requires_grad for p in networks["encoder"].parameters())
     losses = []
     optimiser = torch.optim.AdamW([p for p in networks.parameters() if p.requires_grad], lr=3e-3)
