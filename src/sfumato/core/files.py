@@ -1,10 +1,12 @@
 """Files that are either whole or absent, and the digest that names their content.
 
-Knows nothing about what is in a file. Start reading at `write_atomic`.
+Knows nothing about what is in a file. Start reading at `write_atomic`;
+what is written piece by piece is an `UnfinishedFile`.
 """
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -17,6 +19,40 @@ from typing import BinaryIO
 
 from sfumato.core.errors import RequestError, StorageError
 
+# A disk, a quota or a limit of the process is used up; each says so in its own number.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class UnfinishedFile:
+    """Hold a new file that is written beside its place, under a name that opens with a dot and ends in `.part`.
+
+    It appears at `path` whole through `publish`, or not at all. Both ways out may be called again.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Make the folder and the file; OSError where the disk refuses."""
+        self.path = path
+        self._beside = name_unfinished(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self.stream: BinaryIO = self._beside.open("xb")
+
+    def publish(self) -> None:
+        """Flush to disk, rename, and flush the folder too; OSError where the disk refuses."""
+        self.stream.flush()
+        os.fsync(self.stream.fileno())
+        self.stream.close()
+        self._beside.replace(self.path)
+        sync_folder(self.path.parent)
+
+    def discard(self) -> None:
+        """Remove what was written; a full disk must not keep our leftovers."""
+        # Closing flushes, which fails on a full disk; the file is closed all the same.
+        with suppress(OSError):
+            self.stream.close()
+        # Gone already when it was published.
+        with suppress(OSError):
+            self._beside.unlink(missing_ok=True)
+
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Let `write` fill a new file that appears at `path` whole, or not at all.
@@ -27,21 +63,29 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         StorageError: the folder cannot be made or the disk refuses.
     """
-    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    unfinished: UnfinishedFile | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with unfinished.open("xb") as stream:
-            write(stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        unfinished.replace(path)
-        _sync_folder(path.parent)
+        unfinished = UnfinishedFile(path)
+        write(unfinished.stream)
+        unfinished.publish()
     except OSError as error:
-        raise StorageError(f"the file {path} could not be written", got=str(error)) from error
+        raise make_storage_error(path, error) from error
     finally:
-        # Gone already when the rename succeeded; a full disk must not keep our leftovers.
-        with suppress(OSError):
-            unfinished.unlink(missing_ok=True)
+        if unfinished is not None:
+            unfinished.discard()
+
+
+def name_unfinished(path: Path) -> Path:
+    """Return a fresh name beside `path` for what is not whole yet."""
+    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+
+
+def make_storage_error(path: Path, error: OSError) -> StorageError:
+    """Say why the disk refused `path`, and what to do when it is full."""
+    if error.errno in _FULL:
+        do = "Free some disk space, or write to another disk."
+        return StorageError(f"the disk is full: {path} could not be written", got=str(error), do=do)
+    return StorageError(f"the file {path} could not be written", got=str(error))
 
 
 @contextmanager
@@ -71,7 +115,8 @@ def file_sha256(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Flush the names in a folder to disk."""
     # Only POSIX lets a folder be opened for a flush; elsewhere the rename is all there is.
     if os.name != "posix":
         return

@@ -1,7 +1,8 @@
 """Pictures from outside, read with suspicion, and pictures of ours, written whole.
 
 Only PNG, JPEG and WebP are opened, and the size in the header decides before a pixel is decoded.
-Knows text chunks as names and texts; `metadata` writes what stands in them.
+Knows text chunks as names and texts; `metadata` writes what stands in them. Pictures that are read
+and written in pieces live in `canvas`; of those only the texts are read here.
 Start reading at `load_picture` and `save_picture`.
 """
 
@@ -16,6 +17,8 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from sfumato.core import tagged
+from sfumato.core.canvas.deepzoom_regions import read_description
+from sfumato.core.canvas.tiff_regions import read_tiff_texts
 from sfumato.core.errors import RequestError, SfumatoError, StorageError, UnsafeFileError
 from sfumato.core.files import file_sha256, open_regular, write_atomic
 from sfumato.core.request import RenderRequest
@@ -49,12 +52,17 @@ def load_picture(path: Path | str, *, most_pixels: int | None = None) -> Image.I
 
 
 def read_texts(path: Path | str) -> dict[str, str]:
-    """Read the texts stored in a picture, without decoding its pixels.
+    """Read the texts stored in a picture (also .tif and .dzi of ours), without decoding its pixels.
 
     Raises:
         RequestError: no such file, another format, or a damaged file.
         UnsafeFileError: a text chunk is a bomb.
     """
+    suffix = Path(path).suffix.lower()
+    if suffix == ".dzi":
+        return dict(read_description(Path(path)).texts)
+    if suffix in (".tif", ".tiff"):
+        return read_tiff_texts(Path(path))
     with _open_picture(Path(path)) as picture:
         found = {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
         if not isinstance(picture, PngImagePlugin.PngImageFile):

@@ -1,0 +1,101 @@
+"""Pick the writer of a picture by its suffix: `.png`, `.tif`, `.tiff`, `.dzi`.
+
+The one door to pictures written in bands. Start reading at `open_writer`; `save_canvas` takes a
+picture that is in memory already, in any format.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfumato.core.canvas.bands import BandSink, BandWriter
+from sfumato.core.canvas.deepzoom_file import DeepZoomSink, check_folder_is_ours
+from sfumato.core.canvas.packing import Packing
+from sfumato.core.canvas.png_file import PngSink
+from sfumato.core.canvas.tiff_file import TiffSink
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.images import save_picture
+
+BAND_SUFFIXES = (".png", ".tif", ".tiff", ".dzi")
+# Formats that hold smaller copies of the picture besides the picture.
+PYRAMID_SUFFIXES = (".tif", ".tiff", ".dzi")
+# Rows of a picture in memory handed on at once.
+_BAND_ROWS = 256
+_PAPER = (255, 255, 255, 255)
+
+
+def open_writer(
+    path: Path | str, size: PixelSize, texts: Mapping[str, str], packing: Packing | None = None
+) -> BandWriter:
+    """Open a picture to be written in bands; its texts are those that `read_texts` gives back.
+
+    Raises:
+        RequestError: another suffix, an option without effect, or something else is in the place of tiles.
+        StorageError: the disk refuses.
+    """
+    path, packing = Path(path), packing or Packing()
+    check_place(path)
+    return BandWriter(path, size, _choose_sink(path, size, texts, packing))
+
+
+def save_bands(path: Path | str, size: PixelSize, bands: Iterable[NDArray[np.uint8]], texts: Mapping[str, str]) -> None:
+    """Write a picture from its bands, top to bottom; it appears at `path` whole or not at all.
+
+    Raises:
+        RequestError: another suffix, or bands that are not the picture.
+        StorageError: the disk refuses.
+    """
+    with open_writer(path, size, texts) as writer:
+        for band in bands:
+            writer.write_band(band)
+
+
+def save_canvas(path: Path | str, picture: Image.Image, texts: Mapping[str, str]) -> None:
+    """Write a picture that is in memory, in any format there is. Transparent parts of a pyramid are white.
+
+    Raises:
+        RequestError: the suffix is unknown.
+        StorageError: the disk refuses.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in PYRAMID_SUFFIXES:
+        save_picture(path, picture, texts)
+        return
+    pixels = np.asarray(_flatten(picture))
+    bands = (pixels[top : top + _BAND_ROWS] for top in range(0, len(pixels), _BAND_ROWS))
+    save_bands(path, PixelSize(*picture.size), bands, texts)
+
+
+def check_place(path: Path) -> None:
+    """Check, before anything is rendered, that nothing of somebody else has to go for a picture.
+
+    Raises:
+        RequestError: the folder of tiles of a `.dzi` would replace something that is no tile.
+    """
+    if path.suffix.lower() == ".dzi":
+        check_folder_is_ours(path)
+
+
+def _choose_sink(path: Path, size: PixelSize, texts: Mapping[str, str], packing: Packing) -> BandSink:
+    suffix = path.suffix.lower()
+    if suffix == ".png":
+        if packing.jpeg_quality is not None or packing.tile_px is not None:
+            raise RequestError("a PNG has no tiles and is never lossy", got=packing, do="Use .tif or .dzi.")
+        return PngSink(path, size, texts, packing.effort)
+    if suffix in (".tif", ".tiff"):
+        return TiffSink(path, size, texts, packing)
+    if suffix == ".dzi":
+        return DeepZoomSink(path, size, texts, packing)
+    raise RequestError(f"bands are written to {', '.join(BAND_SUFFIXES)}", got=path.name)
+
+
+def _flatten(picture: Image.Image) -> Image.Image:
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
+    return Image.alpha_composite(Image.new("RGBA", picture.size, _PAPER), picture).convert("RGB")
