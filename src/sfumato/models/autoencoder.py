@@ -2,20 +2,24 @@
 
 Knows the two kinds of autoencoder (KL and tiny) and bytes; no canvas, sampler or file. A tiny
 autoencoder has no layer that looks at the whole picture, so tiles with a margin of its dependency
-radius give exactly the whole. A KL autoencoder normalises over the whole picture and is run whole
-or not at all. Start reading at `decode_latents`; `measure_radius` is the key to the tiles.
+radius give exactly the whole. A KL autoencoder normalises over the whole picture: it is run whole
+where that fits, else layer by layer over tiles (`kl_tiles`). Start reading at `decode_latents`.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
 
-from sfumato.core.errors import BudgetError, ModelError
-from sfumato.core.geometry import LatentBox, LatentSize
+from sfumato.core.errors import ModelError
+from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
 from sfumato.models.device import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
+from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
+from sfumato.models.kl_tiles import WORKSPACE_BYTES, run_in_tiles
+from sfumato.nn.streamed.regions import Region, Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,44 +31,80 @@ if TYPE_CHECKING:
 
 # Side of the tiles of a tiny autoencoder: 512 px, where the margin is a fifth of the work.
 TILE_CELLS = 64
-# What the library of convolutions takes whatever the size.
-WORKSPACE_BYTES = 128 * 2**20
 
 
-def encode_pixels(vae: Any, pixels: Tensor, contract: ModelContract, policy: Policy) -> Tensor:
+def encode_pixels(
+    vae: Any, pixels: Tensor, contract: ModelContract, policy: Policy, *, most_bytes: int | None = None
+) -> Tensor:
     """Encode [B, 3, H, W] float32 in [-1, 1] to scaled latents [B, C, H/f, W/f] float32.
 
     KL: the mean of the posterior, so the same picture always gives the same latents. Pictures are
-    encoded one by one: a batch cannot change its members.
+    encoded one by one: a batch cannot change its members. `most_bytes` bounds the memory above the
+    weights; without it a share of what is free does.
 
     Raises:
-        BudgetError: a KL autoencoder would need more memory than is free.
+        BudgetError: less memory or disk is left than a KL autoencoder in tiles needs.
+        StorageError: the disk filled up while a KL autoencoder ran in tiles.
         ModelError: the result is not finite.
     """
-    rows = [_encode_one(vae, row[None], contract, policy) for row in pixels.to(policy.device)]
+    room = _Room(contract, policy, most_bytes)
+    rows = [_encode_one(vae, row[None], room) for row in pixels.to(policy.device)]
     latents = (torch.cat(rows) - contract.shift) * contract.scaling
     return _check_finite(latents, "encoding")
 
 
-def decode_latents(vae: Any, latents: Tensor, contract: ModelContract, policy: Policy) -> Tensor:
+def decode_latents(
+    vae: Any, latents: Tensor, contract: ModelContract, policy: Policy, *, most_bytes: int | None = None
+) -> Tensor:
     """Decode scaled latents [B, C, h, w] to pixels [B, 3, f*h, f*w] float32, about [-1, 1].
 
-    Raises: as `encode_pixels`.
+    `most_bytes` and Raises: as `encode_pixels`.
     """
+    room = _Room(contract, policy, most_bytes)
     raw = latents.to(policy.device) / contract.scaling + contract.shift
-    return _check_finite(torch.cat([_decode_one(vae, row[None], contract, policy) for row in raw]), "decoding")
+    return _check_finite(torch.cat([_decode_one(vae, row[None], room) for row in raw]), "decoding")
 
 
 def decode_box(vae: Any, latents: Tensor, box: LatentBox, contract: ModelContract, policy: Policy) -> Tensor:
-    """Decode one box of scaled latents [B, C, h, w] as if the whole had been decoded (tiny only).
+    """Decode one box of scaled latents [B, C, h, w] as if the whole had been decoded.
 
-    Returns [B, 3, f*box.height, f*box.width] float32; costs the box and a margin, not the canvas.
+    Returns [B, 3, f*box.height, f*box.width] float32. A tiny autoencoder costs the box and a margin.
+    A KL one has to see the whole canvas to normalise: it costs the time of a decode of all of it
+    for any box, and only the last layer is spared; ask for large boxes, or decode the whole once.
+
+    Raises: as `decode_latents`.
     """
-    assert contract.autoencoder == "tiny", "a KL autoencoder looks at the whole canvas"
-    raw = latents / contract.scaling + contract.shift
-    return _check_finite(
-        _run_tile(vae.decoder, raw, box, margin=measure_radius(vae.decoder), policy=policy), "decoding"
-    )
+    raw = latents.to(policy.device) / contract.scaling + contract.shift
+    if contract.autoencoder == "tiny":
+        tile = _run_tile(vae.decoder, raw, box, margin=measure_radius(vae.decoder), policy=policy)
+        return _check_finite(tile, "decoding")
+    room = _Room(contract, policy)
+    window = box.to_pixels(contract.factor)
+    return _check_finite(torch.cat([_decode_one(vae, row[None], room, window) for row in raw]), "decoding")
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Hold how a model is run and how many bytes its autoencoder may take."""
+
+    contract: ModelContract
+    policy: Policy
+    most_bytes: int | None = None
+
+    def measure(self) -> int:
+        """Return the bytes that may be used now: a share of what is free, and no more than was set."""
+        share = FREE_SHARE_CUDA if self.policy.device.type == "cuda" else FREE_SHARE_CPU
+        free = int(measure_free_bytes(self.policy.device) * share)
+        return free if self.most_bytes is None else min(free, self.most_bytes)
+
+    def holds_whole(self, vae: Any, size: LatentSize) -> bool:
+        """Tell whether a KL autoencoder can run whole."""
+        channels = tuple(vae.config.block_out_channels)
+        return estimate_kl_bytes(channels, size, self.policy.vae_dtype, factor=self.contract.factor) <= self.measure()
+
+    def cast(self, x: Tensor) -> Tensor:
+        """Return a tensor in the number type and layout of the autoencoder."""
+        return x.to(self.policy.vae_dtype, memory_format=self.policy.memory_format)
 
 
 def measure_radius(part: nn.Module) -> int:
@@ -98,35 +138,27 @@ def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.
     return WORKSPACE_BYTES + pixels * dtype.itemsize * (2 * wide + 3 * channels[0])
 
 
-def _encode_one(vae: Any, pixels: Tensor, contract: ModelContract, policy: Policy) -> Tensor:
+def _encode_one(vae: Any, pixels: Tensor, room: _Room) -> Tensor:
     height, width = pixels.shape[-2:]
-    size = LatentSize(width // contract.factor, height // contract.factor)
-    if contract.autoencoder == "tiny":
-        return _run_tiles(vae.encoder, pixels, size, policy)
-    _check_budget(vae, size, contract, policy)
-    pixels = pixels.to(policy.vae_dtype, memory_format=policy.memory_format)
-    return vae.encode(pixels).latent_dist.mode().float()
+    size = LatentSize(width // room.contract.factor, height // room.contract.factor)
+    if room.contract.autoencoder == "tiny":
+        return _run_tiles(vae.encoder, pixels, size, room.policy)
+    if room.holds_whole(vae, size):
+        return vae.encode(room.cast(pixels)).latent_dist.mode().float()
+    parameters = run_in_tiles(list_encoder_layers(vae), room.cast(pixels), room.measure())
+    # The first half of the channels is the mean, which is also the mode.
+    return parameters.chunk(2, dim=1)[0]
 
 
-def _decode_one(vae: Any, raw: Tensor, contract: ModelContract, policy: Policy) -> Tensor:
+def _decode_one(vae: Any, raw: Tensor, room: _Room, window: PixelBox | None = None) -> Tensor:
     size = LatentSize(raw.shape[-1], raw.shape[-2])
-    if contract.autoencoder == "tiny":
-        return _run_tiles(vae.decoder, raw, size, policy)
-    _check_budget(vae, size, contract, policy)
-    return vae.decode(raw.to(policy.vae_dtype, memory_format=policy.memory_format)).sample.float()
-
-
-def _check_budget(vae: Any, size: LatentSize, contract: ModelContract, policy: Policy) -> None:
-    channels = tuple(vae.config.block_out_channels)
-    needed = estimate_kl_bytes(channels, size, policy.vae_dtype, factor=contract.factor)
-    share = FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU
-    free = int(measure_free_bytes(policy.device) * share)
-    if needed > free:
-        raise BudgetError(
-            f"the autoencoder needs about {needed / 2**30:.1f} GiB for {size.to_pixels(contract.factor)} pixels",
-            got=f"{free / 2**30:.1f} GiB to use",
-            do="Make the picture smaller, free memory, or use a tiny autoencoder with --vae.",
-        )
+    if room.contract.autoencoder == "tiny":
+        return _run_tiles(vae.decoder, raw, size, room.policy)
+    window = window or size.to_pixels(room.contract.factor).box
+    if room.holds_whole(vae, size):
+        return vae.decode(room.cast(raw)).sample.float()[(..., *window.slices_hw)]
+    region = Region(Span(window.top, window.bottom), Span(window.left, window.right))
+    return run_in_tiles(list_decoder_layers(vae), room.cast(raw), room.measure(), region)
 
 
 def _run_tiles(part: nn.Module, whole: Tensor, size: LatentSize, policy: Policy) -> Tensor:

@@ -1,0 +1,110 @@
+"""Run a KL autoencoder in tiles that equal the whole, in an amount of memory that the caller sets.
+
+Knows bytes, devices and where maps go that do not fit; the arithmetic is in `nn.streamed`. Start
+reading at `run_in_tiles`; `split_memory` is where the bytes go.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sfumato.core.errors import BudgetError
+from sfumato.models.device import FREE_SHARE_CPU, measure_free_bytes
+from sfumato.models.spill import Spill, find_spill_folder, measure_spill_bytes
+from sfumato.nn.streamed import Extent, Room, make_program, run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from sfumato.core.geometry import LatentSize
+    from sfumato.nn.streamed import Layer
+    from sfumato.nn.streamed.regions import Region
+
+# What the library of convolutions takes whatever the size.
+WORKSPACE_BYTES = 128 * 2**20
+# One tile and all that is computed from it: below the first the margins cost too much, above the second nothing is won.
+LEAST_WORK_BYTES = 64 * 2**20
+MOST_WORK_BYTES = 256 * 2**20
+# The least that a KL autoencoder can be run in, whatever the picture.
+LEAST_BYTES = WORKSPACE_BYTES + LEAST_WORK_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class TiledCost:
+    """State the most bytes that a tiled run takes: of memory above the weights, and of disk."""
+
+    memory_bytes: int
+    disk_bytes: int
+
+
+def run_in_tiles(layers: Sequence[Layer], x: Tensor, memory_bytes: int, window: Region | None = None) -> Tensor:
+    """Run layers over [1, C, H, W]; return [1, C', H', W'] float32, or a region of it.
+
+    Equal to the whole up to the order of additions. The maps between two layers stay in memory
+    where `memory_bytes` holds them, else they go to the host's memory or to nameless files.
+
+    Raises:
+        BudgetError: less memory than one tile takes, or less disk than the maps take.
+        StorageError: the disk filled up meanwhile.
+    """
+    channels, height, width = x.shape[1:]
+    program = make_program(layers, Extent(channels, height, width))
+    work, store = split_memory(memory_bytes)
+    spill = Spill(x.device, _host_bytes(x.device))
+    _check_disk(program.store(store, x.dtype.itemsize).spill_bytes - spill.host_bytes)
+    return run_program(program, x, Room(work_bytes=work, store_bytes=store, open_spill=spill.open), window)
+
+
+def split_memory(memory_bytes: int) -> tuple[int, int]:
+    """Split an amount of memory into (for one tile, for the maps kept between layers).
+
+    Raises:
+        BudgetError: it is less than one tile takes.
+    """
+    if memory_bytes < LEAST_BYTES:
+        raise BudgetError(
+            f"the autoencoder needs at least {LEAST_BYTES / 2**20:.0f} MiB, in tiles",
+            got=f"{max(0, memory_bytes) / 2**20:.0f} MiB to use",
+            do="Free memory, or use a tiny autoencoder with --vae.",
+        )
+    work = min(MOST_WORK_BYTES, max(LEAST_WORK_BYTES, (memory_bytes - WORKSPACE_BYTES) // 4))
+    return work, memory_bytes - WORKSPACE_BYTES - work
+
+
+def estimate_tiled(
+    channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, memory_bytes: int, *, factor: int = 8
+) -> TiledCost:
+    """Estimate what a decode or encode in tiles takes when it may use `memory_bytes`; for a plan.
+
+    At full resolution a residual block holds its input and what it has computed so far, and the
+    first one also the map before its upsampling.
+
+    Raises: as `split_memory`.
+    """
+    work, store = split_memory(memory_bytes)
+    wide = channels[min(1, len(channels) - 1)]
+    maps = size.area * factor**2 * dtype.itemsize * (8 * channels[0] + wide) // 4
+    if maps <= store:
+        return TiledCost(WORKSPACE_BYTES + work + maps, 0)
+    return TiledCost(memory_bytes, maps)
+
+
+def _host_bytes(device: torch.device) -> int:
+    if device.type == "cpu":
+        return 0
+    return int(measure_free_bytes(torch.device("cpu")) * FREE_SHARE_CPU)
+
+
+def _check_disk(needed: int) -> None:
+    free = measure_spill_bytes()
+    if needed > free:
+        raise BudgetError(
+            f"the autoencoder needs {needed / 2**30:.1f} GiB of disk in {find_spill_folder()} for this size",
+            got=f"{free / 2**30:.1f} GiB free",
+            do="Set TMPDIR to a folder with more room, free memory, or use a tiny autoencoder with --vae.",
+        )

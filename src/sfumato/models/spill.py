@@ -1,0 +1,154 @@
+"""Keep feature maps that do not fit in memory: in the memory of the host, else in a file.
+
+The files have no name: the system removes them when the process ends, however it ends. Knows bytes
+and regions, no network. Start reading at `Spill`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sfumato.core.errors import StorageError
+from sfumato.nn.streamed import MemoryShelf
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from io import FileIO
+
+    from torch import Tensor
+
+    from sfumato.nn.streamed import Extent, Shelf
+    from sfumato.nn.streamed.regions import Region
+
+# Often /tmp is memory itself; this folder is on a disk by its definition (Filesystem Hierarchy Standard 3.0, 5.15).
+_DISK_FOLDER = Path("/var/tmp")  # noqa: S108 - files here never have a name
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class Spill:
+    """Open shelves for tiles computed on one device; up to `host_bytes` of them in the host's memory."""
+
+    def __init__(self, device: torch.device, host_bytes: int = 0, folder: Path | None = None) -> None:
+        self.device = device
+        self.host_bytes = host_bytes
+        self.folder = folder or find_spill_folder()
+
+    def open(self, extent: Extent, dtype: torch.dtype) -> Shelf:
+        """Open a shelf for a map.
+
+        Raises:
+            StorageError: the folder has no room for it.
+        """
+        needed = extent.count * dtype.itemsize
+        if needed > self.host_bytes:
+            return FileShelf(extent, dtype, self.device, self.folder)
+        # Never handed back: maps of one run come and go, and a run is short.
+        self.host_bytes -= needed
+        return MemoryShelf.make(extent, dtype, self.device, torch.device("cpu"))
+
+
+def find_spill_folder() -> Path:
+    """Return where spilled maps go: TMPDIR where it is set, else a folder that is on a disk."""
+    if "TMPDIR" not in os.environ and os.access(_DISK_FOLDER, os.W_OK):
+        return _DISK_FOLDER
+    return Path(tempfile.gettempdir())
+
+
+def measure_spill_bytes(folder: Path | None = None) -> int:
+    """Return the bytes free for spilled maps."""
+    return shutil.disk_usage(folder or find_spill_folder()).free
+
+
+class FileShelf:
+    """Keep a feature map in a nameless file, pixel by pixel, so that a tile of full rows is one run.
+
+    The reading and writing is explicit: pages of a mapped file would count as memory of the process.
+    """
+
+    def __init__(self, extent: Extent, dtype: torch.dtype, device: torch.device, folder: Path) -> None:
+        """Make the file at its full size, so that a full disk is found out here.
+
+        Raises:
+            StorageError: the folder cannot be written or has no room.
+        """
+        self.extent, self.dtype, self.device, self.folder = extent, dtype, device, folder
+        self.pixel_bytes = extent.channels * dtype.itemsize
+        try:
+            self.file = _make_file(folder, extent.count * dtype.itemsize)
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def read(self, region: Region) -> Tensor:
+        """Return a region on the device that computes.
+
+        Raises:
+            StorageError: the file cannot be read.
+        """
+        shape = (region.rows.length, region.columns.length, self.extent.channels)
+        tile = torch.empty(shape, dtype=self.dtype)
+        self._move(region, tile, os.preadv)
+        return tile.permute(2, 0, 1)[None].to(self.device)
+
+    def write(self, region: Region, tile: Tensor) -> None:
+        """Put a tile at a region.
+
+        Raises:
+            StorageError: the disk is full or broken.
+        """
+        self._move(region, tile[0].permute(1, 2, 0).cpu().contiguous(), os.pwritev)
+
+    def close(self) -> None:
+        """Give the room back."""
+        self.file.close()
+
+    def _move(self, region: Region, tile: Tensor, how: Callable[[int, list[memoryview], int], int]) -> None:
+        values: Any = tile.view(torch.uint8).numpy()
+        buffer = memoryview(values).cast("B")
+        try:
+            for start, offset, count in self._list_runs(region):
+                done = 0
+                while done < count:
+                    moved = how(self.file.fileno(), [buffer[start + done : start + count]], offset + done)
+                    if not moved:
+                        raise OSError(errno.EIO, "the file is shorter than it was made")
+                    done += moved
+        except OSError as error:
+            raise self._explain(error) from error
+
+    def _list_runs(self, region: Region) -> Iterator[tuple[int, int, int]]:
+        """Yield (place in the tile, place in the file, bytes) of each run."""
+        width, (rows, columns) = self.extent.width, (region.rows, region.columns)
+        if columns.length == width:
+            yield 0, rows.start * width * self.pixel_bytes, region.area * self.pixel_bytes
+            return
+        run = columns.length * self.pixel_bytes
+        for index in range(rows.length):
+            yield index * run, ((rows.start + index) * width + columns.start) * self.pixel_bytes, run
+
+    def _explain(self, error: OSError) -> StorageError:
+        needed = self.extent.count * self.dtype.itemsize / 2**30
+        if error.errno in _FULL:
+            what = f"{self.folder} has no room for {needed:.1f} GiB of a picture that does not fit in memory"
+        else:
+            what = f"the autoencoder cannot keep its work in {self.folder}"
+        return StorageError(what, got=str(error), do="Set TMPDIR to a folder with more room, or free memory.")
+
+
+def _make_file(folder: Path, size: int) -> FileIO:
+    """Make a nameless file of a size and, where the system can, take the disk blocks for it."""
+    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the shelf
+    try:
+        os.posix_fallocate(file.fileno(), 0, size)
+    except (OSError, AttributeError) as error:
+        if getattr(error, "errno", None) in _FULL:
+            file.close()
+            raise
+        os.ftruncate(file.fileno(), size)
+    return file

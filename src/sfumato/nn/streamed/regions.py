@@ -1,0 +1,85 @@
+"""Parts of a feature map at any resolution, and how an area is cut into tiles.
+
+Neither pixels of a picture nor latent cells: every level of a network has its own grid. Knows no
+tensor. Start reading at `Span`; `cut_region` makes the tiles.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import isqrt
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import EllipsisType
+
+# A tile this many times as wide as high is still read in long runs and costs little more margin than a square.
+WIDEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The whole numbers from `start` up to and without `stop`."""
+
+    start: int
+    stop: int
+
+    @property
+    def length(self) -> int:
+        """Count its numbers."""
+        return self.stop - self.start
+
+    def clip(self, side: int) -> Span:
+        """Keep what lies in [0, side)."""
+        return Span(max(0, self.start), min(side, self.stop))
+
+    def scale(self, factor: int) -> Span:
+        """Return it on a grid `factor` times as fine."""
+        return Span(self.start * factor, self.stop * factor)
+
+    def inside(self, other: Span) -> slice:
+        """Return where it lies in an array that holds `other`."""
+        assert other.start <= self.start, "a negative slice would silently count from the far side"
+        assert self.stop <= other.stop, "an array holds what is asked of it"
+        return slice(self.start - other.start, self.stop - other.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A rectangle of rows and columns."""
+
+    rows: Span
+    columns: Span
+
+    @property
+    def area(self) -> int:
+        """Count its pixels."""
+        return self.rows.length * self.columns.length
+
+    def clip(self, height: int, width: int) -> Region:
+        """Keep what lies on a map of this size."""
+        return Region(self.rows.clip(height), self.columns.clip(width))
+
+    def inside(self, other: Region) -> tuple[EllipsisType, slice, slice]:
+        """Return the index of it in a tensor [..., H, W] that holds `other`."""
+        return (..., self.rows.inside(other.rows), self.columns.inside(other.columns))
+
+
+def cut_region(whole: Region, most_pixels: int) -> Iterator[Region]:
+    """Cut a region into tiles of at most so many pixels, of nearly one size, in reading order.
+
+    Full rows where that is not too flat, else nearly square: the less border, the less is computed twice.
+    """
+    width = whole.columns.length
+    if width * width > WIDEST * most_pixels:
+        width = -(-width // -(-width // max(1, isqrt(most_pixels))))
+    for rows in _cut_span(whole.rows, max(1, most_pixels // width)):
+        for columns in _cut_span(whole.columns, width):
+            yield Region(rows, columns)
+
+
+def _cut_span(span: Span, most: int) -> Iterator[Span]:
+    parts = -(-span.length // most)
+    for part in range(parts):
+        yield Span(span.start + span.length * part // parts, span.start + span.length * (part + 1) // parts)

@@ -1,0 +1,193 @@
+"""KL autoencoders in tiles: equal to the whole, in the memory that was set, on a disk that may be full."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+
+from autoencoders import SD_CHANNELS, make_kl, make_latents, make_pixels
+from sfumato.core.errors import BudgetError, ModelError, StorageError
+from sfumato.core.geometry import LatentBox, LatentSize
+from sfumato.models import autoencoder, kl_tiles, spill
+from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels
+from sfumato.models.device import Policy
+from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
+from sfumato.models.kl_tiles import LEAST_BYTES, WORKSPACE_BYTES, estimate_tiled, run_in_tiles, split_memory
+from sfumato.models.spill import FileShelf, Spill
+from sfumato.nn.streamed import Extent, Room, make_program, run_program
+from sfumato.nn.streamed.regions import Region, Span
+
+# One step of 8 bits in [-1, 1] is 2/255. Tiles that are exact stay far below; those that are not do not.
+STEP = 2 / 255
+TOLERANCE = 1e-4
+FP32 = torch.float32
+DEVICE = torch.device("cpu")
+CPU = Policy(DEVICE, FP32, FP32, FP32)
+KL = SimpleNamespace(scaling=0.18215, shift=0.1, autoencoder="kl", factor=8)
+
+
+@pytest.fixture(scope="module")
+def kl():
+    return make_kl()
+
+
+@contextmanager
+def files_of_at_most(size_bytes):
+    """Make every larger file of this process fail, as a full disk does."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size_bytes, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def run_tiles(layers, x, tile_pixels, folder):
+    opened = Spill(DEVICE, folder=folder).open
+    room = Room(work_bytes=2**26, store_bytes=2**20, open_spill=opened, tile_pixels=tile_pixels)
+    return run_program(make_program(layers, Extent(*x.shape[1:])), x, room)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "tile_pixels"), [(5, 3, 10**6), (9, 6, 1000), (17, 11, 999), (1, 1, 7), (3, 20, 64)]
+)
+def test_tiles_equal_the_whole_in_both_directions(kl, tmp_path, width, height, tile_pixels):
+    latents, pixels = make_latents(width, height), make_pixels(8 * width, 8 * height)
+    decoded = run_tiles(list_decoder_layers(kl), latents, tile_pixels, tmp_path)
+    encoded = run_tiles(list_encoder_layers(kl), pixels, tile_pixels, tmp_path)
+    assert torch.allclose(decoded, kl.decode(latents).sample, atol=TOLERANCE, rtol=TOLERANCE)
+    assert torch.allclose(encoded, kl.encode(pixels).latent_dist.parameters, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_without_shared_statistics_the_same_tiles_are_wrong(kl):
+    """What the bound is worth: a halo wider than every convolution reaches does not help."""
+    latents = make_latents(48, 4)
+    whole = kl.decode(latents).sample
+    left = kl.decode(latents[..., : 24 + 18]).sample[..., : 24 * 8]
+    assert float((left - whole[..., : 24 * 8]).abs().max()) > 20 * STEP
+
+
+def test_bf16_tiles_are_as_close_to_float32_as_the_bf16_whole(kl, tmp_path):
+    latents = make_latents(9, 6)
+    exact = kl.decode(latents).sample
+    short = AutoencoderKL.from_config(kl.config).to(torch.bfloat16).eval().requires_grad_(requires_grad=False)
+    short.load_state_dict(kl.state_dict())
+    whole = short.decode(latents.bfloat16()).sample.float()
+    tiled = run_tiles(list_decoder_layers(short), latents.bfloat16(), 500, tmp_path)
+    lost = float((whole - exact).square().mean().sqrt())
+    assert float((tiled - exact).square().mean().sqrt()) < 1.2 * lost
+
+
+@pytest.fixture
+def crowded(monkeypatch):
+    """Leave memory for tiles alone."""
+    monkeypatch.setattr(autoencoder, "FREE_SHARE_CPU", 1.0)
+    monkeypatch.setattr(autoencoder, "estimate_kl_bytes", lambda *_, **__: LEAST_BYTES + 1)
+    monkeypatch.setattr(autoencoder, "measure_free_bytes", lambda _: LEAST_BYTES)
+
+
+def test_what_does_not_fit_whole_is_decoded_and_encoded_in_tiles(kl, crowded):
+    latents, pixels = make_latents(7, 6).repeat(2, 1, 1, 1), make_pixels(48, 32)
+    decoded = decode_latents(kl, latents, KL, CPU)
+    assert torch.allclose(decoded, kl.decode(latents / 0.18215 + 0.1).sample, atol=TOLERANCE, rtol=TOLERANCE)
+    encoded = encode_pixels(kl, pixels, KL, CPU)
+    expected = (kl.encode(pixels).latent_dist.mean - 0.1) * 0.18215
+    assert torch.allclose(encoded, expected, atol=TOLERANCE, rtol=TOLERANCE)
+
+
+@pytest.mark.parametrize("whole_fits", [True, False])
+def test_a_box_decodes_as_in_the_whole(kl, whole_fits, request):
+    if not whole_fits:
+        request.getfixturevalue("crowded")
+    latents, box = make_latents(7, 6), LatentBox(2, 1, 7, 5)
+    part = decode_box(kl, latents, box, KL, CPU)
+    rows, columns = box.to_pixels(8).slices_hw
+    whole = kl.decode(latents / 0.18215 + 0.1).sample
+    assert torch.allclose(part, whole[..., rows, columns], atol=TOLERANCE, rtol=TOLERANCE)
+
+
+def test_what_was_set_counts_where_more_is_free(kl):
+    with pytest.raises(BudgetError, match="at least 192 MiB"):
+        decode_latents(kl, make_latents(4, 4), KL, CPU, most_bytes=WORKSPACE_BYTES)
+    assert decode_latents(kl, make_latents(4, 4), KL, CPU, most_bytes=LEAST_BYTES).shape == (1, 3, 32, 32)
+
+
+def test_memory_is_split_without_a_rest():
+    for memory in (LEAST_BYTES, 2**29, 2**33):
+        work, store = split_memory(memory)
+        assert work + store + WORKSPACE_BYTES == memory
+
+
+def test_the_estimate_is_what_the_true_decoder_keeps():
+    with torch.device("meta"):
+        network = make_kl(SD_CHANNELS, layers=2)
+    size = LatentSize(128, 96)
+    decoder = make_program(list_decoder_layers(network), Extent(4, 96, 128))
+    encoder = make_program(list_encoder_layers(network), Extent(3, 768, 1024))
+    work, _ = split_memory(2**40)
+    said = estimate_tiled(SD_CHANNELS, size, FP32, 2**40)
+    assert said.disk_bytes == 0
+    assert said.memory_bytes == decoder.peak_count() * 4 + work + WORKSPACE_BYTES
+    assert encoder.peak_count() <= decoder.peak_count()
+    tight = estimate_tiled(SD_CHANNELS, size, FP32, LEAST_BYTES)
+    assert tight.memory_bytes == LEAST_BYTES
+    assert tight.disk_bytes == decoder.store(0, 4).spill_bytes
+
+
+def test_too_little_disk_is_found_before_the_first_tile(kl, monkeypatch):
+    monkeypatch.setattr(kl_tiles, "measure_spill_bytes", lambda: 1000)
+    with pytest.raises(BudgetError, match="of disk"):
+        run_in_tiles(list_decoder_layers(kl), make_latents(9, 9), LEAST_BYTES)
+    enough = run_in_tiles(list_decoder_layers(kl), make_latents(9, 9), 2**30)
+    assert torch.allclose(enough, kl.decode(make_latents(9, 9)).sample, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_file_gives_back_every_bit_and_has_no_name(tmp_path, dtype):
+    extent = Extent(5, 6, 7)
+    whole = torch.randn(1, 5, 6, 7).to(dtype)
+    shelf = FileShelf(extent, dtype, DEVICE, tmp_path)
+    shelf.write(Region(Span(0, 6), Span(0, 3)), whole[..., :3])
+    shelf.write(Region(Span(0, 6), Span(3, 7)), whole[..., 3:])
+    assert torch.equal(shelf.read(Region(Span(2, 4), Span(0, 7))), whole[..., 2:4, :])
+    assert torch.equal(shelf.read(Region(Span(1, 6), Span(2, 6))), whole[..., 1:6, 2:6])
+    assert not list(tmp_path.iterdir())
+    shelf.close()
+
+
+def test_a_full_disk_is_an_error_that_says_where(tmp_path):
+    extent = Extent(64, 64, 64)
+    with files_of_at_most(2**19), pytest.raises(StorageError, match="no room"):
+        FileShelf(extent, FP32, DEVICE, tmp_path)
+    shelf = FileShelf(extent, FP32, DEVICE, tmp_path)
+    with files_of_at_most(2**19), pytest.raises(StorageError, match="no room"):
+        shelf.write(extent.region, torch.zeros(1, 64, 64, 64))
+    shelf.close()
+    with pytest.raises(StorageError, match="cannot keep"):
+        FileShelf(extent, FP32, DEVICE, tmp_path / "absent")
+
+
+def test_the_hosts_memory_is_used_before_a_file(tmp_path):
+    shelves = Spill(DEVICE, host_bytes=5000, folder=tmp_path)
+    first, second = (shelves.open(Extent(10, 10, 10), FP32) for _ in range(2))
+    assert not isinstance(first, FileShelf)
+    assert isinstance(second, FileShelf)
+    second.close()
+
+
+def test_tmpdir_says_where_files_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(spill.tempfile, "tempdir", None)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert spill.find_spill_folder() == tmp_path
+
+
+def test_another_build_is_refused_by_name():
+    network = make_kl((16, 16))
+    network.decoder.mid_block.attentions[0].heads = 2
+    with pytest.raises(ModelError, match="cannot run in tiles"):
+        list_decoder_layers(network)
