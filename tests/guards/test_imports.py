@@ -22,6 +22,24 @@ def test_every_package_has_a_rank():
     assert packages <= set(imports.RANKS)
 
 
+def find_reach(start):
+    """Return every name that importing `start` imports, ours and others'."""
+    runs = [edge for edge in EDGES if not edge.inside_function and not edge.typing_only]
+    seen, left = set(), [start]
+    while left:
+        here = left.pop()
+        seen.add(here)
+        left.extend({edge.target for edge in runs if edge.source == here} - seen)
+    return seen
+
+
+@pytest.mark.parametrize("module", ["sfumato.workflows.planning", "sfumato.cli.asking"])
+def test_planning_waits_for_no_library_of_networks(module):
+    reach = find_reach(module)
+    assert "sfumato.models.contract" in reach or "sfumato.render.plan" in reach
+    assert not {"diffusers", "transformers", "spandrel"} & {name.split(".")[0] for name in reach}
+
+
 SAMPLES = {
     "sfumato.nn.a": "import sfumato.models.b\n",
     "sfumato.models.b": "from sfumato.nn import a\nfrom ..core import c\n",

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 # In a log a line every so often says that it is alive without flooding it.
 LOG_EVERY_S = 5.0
+# Importing networks and reading weights takes longer than anybody waits in silence.
+_OPENING = "opening the model"
 
 OnProgress = Callable[["Progress", int], None]
 
@@ -24,6 +26,7 @@ OnProgress = Callable[["Progress", int], None]
 def show_progress(pictures: int) -> Generator[OnProgress]:
     """Show progress until the block ends; the bar is gone before anything else is printed."""
     if not sys.stderr.isatty():
+        sys.stderr.write(f"{_OPENING}\n")
         yield _make_log(pictures)
         return
     from rich.console import Console
@@ -37,7 +40,7 @@ def show_progress(pictures: int) -> Generator[OnProgress]:
         TextColumn("{task.fields[eta]}"),
     )
     with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        whole = bars.add_task("opening the model", total=None, eta="")
+        whole = bars.add_task(_OPENING, total=None, eta="")
         part: list[tuple[str, int]] = []
         ids: list[int] = []
 

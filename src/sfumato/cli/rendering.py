@@ -14,7 +14,8 @@ from sfumato.cli.options import RenderOptions, takes_options
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
-    from sfumato.workflows.generate import Generated, Wishes
+    from sfumato.workflows.generate import Generated
+    from sfumato.workflows.planning import Wishes
 
 OUT_FOLDER = Path("out")
 # Characters of the prompt that the name of a file may carry.
@@ -27,10 +28,12 @@ def render(options: RenderOptions) -> None:
     """Render a prompt to a picture, with a report beside it."""
     from sfumato.cli.outcome import print_json
     from sfumato.cli.progress import show_progress
-    from sfumato.workflows.generate import generate
 
     request, wishes = _ask(options)
     with show_progress(request.batch) as on_progress:
+        # The libraries of networks take seconds; by now something says that work has begun.
+        from sfumato.workflows.generate import generate
+
         done = generate(request, wishes, on_progress=on_progress)
     if options.json:
         pictures = [picture.to_json() for picture in done]
@@ -45,7 +48,7 @@ def plan(options: RenderOptions) -> None:
     """Say what render would do with the same options: stages, memory, disk, time. Exit 3 if over budget."""
     from sfumato.cli.outcome import print_json
     from sfumato.cli.plan_table import write_plan
-    from sfumato.workflows.generate import plan_request
+    from sfumato.workflows.planning import plan_request
 
     request, wishes = _ask(options)
     made = plan_request(request, wishes)
@@ -68,7 +71,7 @@ def _ask(options: RenderOptions) -> tuple[RenderRequest, Wishes]:
 
 def _make_wishes(options: RenderOptions, request: RenderRequest) -> Wishes:
     from sfumato.core.settings import load_settings
-    from sfumato.workflows.generate import Wishes
+    from sfumato.workflows.planning import Wishes
 
     settings = load_settings()
     budget_gb = settings.budget_gb if options.budget_gb is None else options.budget_gb

@@ -19,8 +19,8 @@ from sfumato.models.contract import ModelContract
 from sfumato.models.gate import check_checkpoint
 from sfumato.models.gate_configs import check_component
 from sfumato.models.layouts import Layout, find_layout, load_configs, load_family_configs, packaged_name
-from sfumato.models.tokenizers import count_folder_words
 from sfumato.models.vae_file import VaeSource, open_vae
+from sfumato.models.vocabularies import count_folder_words
 from sfumato.nn.schedules import NoiseSchedule
 
 if TYPE_CHECKING:

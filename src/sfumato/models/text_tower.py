@@ -12,15 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor, nn
-from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.prompt import Span
 from sfumato.models.text_chunks import Chunk, Piece, cut_chunks, frame_chunk, frame_weights
 from sfumato.models.text_concepts import ConceptTable, fold_name
+
+if TYPE_CHECKING:
+    # A plan needs the contract, which needs this module, but no network: importing transformers' takes seconds.
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
 Segments = Sequence[Sequence[Span]]
 
@@ -80,7 +84,11 @@ class TextTower:
     def body(self) -> CLIPTextModel:
         """The encoder without its projection head."""
         encoder = self.encoder
-        return encoder.text_model if isinstance(encoder, CLIPTextModelWithProjection) else encoder
+        return encoder if self._projection is None else cast("CLIPTextModelWithProjection", encoder).text_model
+
+    @property
+    def _projection(self) -> nn.Linear | None:
+        return getattr(self.encoder, "text_projection", None)
 
     @property
     def embedding(self) -> nn.Embedding:
@@ -178,10 +186,11 @@ class TextTower:
         return ids[0] if len(ids) == 1 else None
 
     def _pool(self, last: Tensor, end_at: int) -> Tensor | None:
-        if not isinstance(self.encoder, CLIPTextModelWithProjection):
+        projection = self._projection
+        if projection is None:
             return None
         # Not the encoder's own pooling: it looks for the largest id, which a concept's row would be.
-        return self.encoder.text_projection(self.body.final_layer_norm(last)[:, end_at]).float()
+        return projection(self.body.final_layer_norm(last)[:, end_at]).float()
 
     def _weigh(self, hidden: Tensor, chunk: Chunk) -> Tensor:
         if not chunk.weighted:

@@ -1,38 +1,28 @@
 """Make CLIP tokenizers from files in the package or in a checkpoint folder.
 
-Knows vocabularies and merge rules. Start reading at `load_clip_tokenizer`.
-
-Source: byte-pair encoding as in OpenAI CLIP: 256 byte symbols, the same with `</w>`, one token per
-merge rule, two special tokens: 49,408 in all.
+Knows the library's class and what it gets wrong; `vocabularies` reads the files. Start reading at
+`load_clip_tokenizer`.
 """
 
 from __future__ import annotations
 
-import bz2
-import os
-from functools import cache
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from transformers import CLIPTokenizer
 
 from sfumato.core.errors import ModelError
-from sfumato.models.gate_json import LARGEST_VOCABULARY_BYTES, read_config, read_json
-from sfumato.models.header import open_plain_file, refuse
+from sfumato.models.vocabularies import BEGIN, END, Merges, load_packaged, read_folder, read_padding
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 # SD 1.x and the first encoder of SDXL pad with the end token, OpenCLIP towers with id 0.
 PAD_OPEN_CLIP = "!"
-
-Merges = list[tuple[str, str]]
 
 
 def load_clip_tokenizer(*, open_clip: bool = False) -> CLIPTokenizer:
     """Make the tokenizer of OpenAI CLIP from the packaged merge rules."""
-    vocabulary, merges = _load_packaged()
+    vocabulary, merges = load_packaged()
     return _make(vocabulary, merges, PAD_OPEN_CLIP if open_clip else END)
 
 
@@ -43,43 +33,8 @@ def load_folder_tokenizer(folder: Path) -> CLIPTokenizer:
         ModelError: neither is there.
         UnsafeFileError: a file is too large or malformed.
     """
-    vocabulary, merges = _read_folder(folder)
-    return _make(vocabulary, merges, _read_padding(folder))
-
-
-def count_folder_words(folder: Path) -> int:
-    """Count the words of a diffusers folder's vocabulary.
-
-    Raises: as `load_folder_tokenizer`.
-    """
-    return len(_read_folder(folder)[0])
-
-
-def _read_folder(folder: Path) -> tuple[dict[str, int], Merges]:
-    if (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
-        vocabulary = read_json(folder / "vocab.json", LARGEST_VOCABULARY_BYTES)
-        merges = _read_merges(folder / "merges.txt")
-    elif (folder / "tokenizer.json").is_file():
-        vocabulary, merges = _read_fast(folder / "tokenizer.json")
-    else:
-        raise ModelError("the tokenizer has no vocabulary", got=str(folder), do="It needs vocab.json and merges.txt.")
-    _check_vocabulary(folder, vocabulary, merges)
-    return vocabulary, merges
-
-
-@cache
-def _load_packaged() -> tuple[dict[str, int], Merges]:
-    packed = (resources.files("sfumato") / "data" / "clip" / "merges.txt.bz2").read_bytes()
-    merges = _split_merges(bz2.decompress(packed).decode("utf-8"))
-    symbols = _byte_symbols()
-    words = [*symbols, *(f"{symbol}</w>" for symbol in symbols), *(left + right for left, right in merges), BEGIN, END]
-    return {word: number for number, word in enumerate(words)}, merges
-
-
-def _byte_symbols() -> list[str]:
-    """List a printable character for each byte, those that print as themselves first."""
-    printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
-    return [chr(byte) for byte in printable] + [chr(256 + number) for number in range(256 - len(printable))]
+    vocabulary, merges = read_folder(folder)
+    return _make(vocabulary, merges, read_padding(folder))
 
 
 def _make(vocabulary: dict[str, int], merges: Merges, padding: str) -> CLIPTokenizer:
@@ -92,44 +47,3 @@ def _make(vocabulary: dict[str, int], merges: Merges, padding: str) -> CLIPToken
     # read as padding instead of as the word that OpenCLIP learned.
     words.pad_token = padding
     return words
-
-
-def _read_merges(path: Path) -> Merges:
-    with os.fdopen(open_plain_file(path), "rb") as file:
-        raw = file.read(LARGEST_VOCABULARY_BYTES + 1)
-    if len(raw) > LARGEST_VOCABULARY_BYTES:
-        refuse(path, f"it is larger than {LARGEST_VOCABULARY_BYTES} bytes")
-    return _split_merges(raw.decode("utf-8", errors="replace"))
-
-
-def _split_merges(text: str) -> Merges:
-    lines = (line.split(" ") for line in text.split("\n") if line and not line.startswith("#version"))
-    return [(parts[0], parts[1]) for parts in lines if len(parts) == 2]
-
-
-def _read_fast(path: Path) -> tuple[Any, Merges]:
-    content = read_json(path, LARGEST_VOCABULARY_BYTES)
-    model = content.get("model") if isinstance(content, dict) else None
-    if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(model.get("merges"), list):
-        refuse(path, "it is not a byte-pair tokenizer")
-    pairs = (tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"])
-    return model.get("vocab"), [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
-
-
-def _check_vocabulary(folder: Path, vocabulary: Any, merges: Merges) -> None:
-    if not isinstance(vocabulary, dict) or not all(
-        type(number) is int and number >= 0 for number in vocabulary.values()
-    ):
-        refuse(folder, "the vocabulary does not map words to numbers")
-    if not all(isinstance(part, str) for merge in merges for part in merge):
-        refuse(folder, "the merge rules are not text")
-
-
-def _read_padding(folder: Path) -> str:
-    for name in ("tokenizer_config.json", "special_tokens_map.json"):
-        if (folder / name).is_file():
-            padding = read_config(folder / name).get("pad_token", END)
-            padding = padding.get("content", END) if isinstance(padding, dict) else padding
-            if isinstance(padding, str):
-                return padding
-    return END

@@ -13,7 +13,7 @@ from sfumato.core.metadata import WeightDigests
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings
-from sfumato.models.load import find_checkpoint
+from sfumato.models.describe import find_checkpoint
 
 SUFFIX = ".safetensors"
 

@@ -7,7 +7,6 @@ only call it. Start reading at `generate`.
 from __future__ import annotations
 
 import resource
-import shutil
 import sys
 import time
 from collections.abc import Callable, Generator
@@ -23,42 +22,17 @@ from sfumato.core.images import file_sha256, load_picture, save_picture
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import ImageSource, RenderRequest, TextSource
-from sfumato.models.contract import LatentModel, ModelContract
-from sfumato.models.describe import load_contract
-from sfumato.models.device import (
-    FREE_SHARE_CPU,
-    FREE_SHARE_CUDA,
-    Policy,
-    choose_policy,
-    count_packed_bytes,
-    measure_free_bytes,
-)
+from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
-from sfumato.render.budget import Budget
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan import Plan, plan_render
+from sfumato.render.plan import Plan
 from sfumato.render.trace import Progress, RenderResult, StageTrace
-from sfumato.workflows.digests import digest_weights, find_lora, list_adapters
-from sfumato.workflows.pace import load_cost, save_pace
+from sfumato.workflows.digests import digest_weights, find_lora
+from sfumato.workflows.pace import save_pace
+from sfumato.workflows.planning import Wishes, make_plan, name_device, plan_request
 from sfumato.workflows.report import Report, write_report
 
 OnProgress = Callable[[Progress, int], None]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Say how to render, without changing a pixel: where to write, how much to use, what to show.
-
-    `budget_bytes` None takes what is free. `preview` is rewritten every `preview_every` steps.
-    """
-
-    out: Path
-    report: bool = True
-    budget_bytes: int | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    preview: Path | None = None
-    preview_every: int = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +89,7 @@ def generate(
         plan = plan_request(request, wishes)
         model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     else:
-        plan = _make_plan(request, (model.contract, model.policy), wishes)
+        plan = make_plan(request, (model.contract, model.policy), wishes)
     loaded_s = time.monotonic() - started
     done: list[Generated] = []
     try:
@@ -127,32 +101,6 @@ def generate(
     except KeyboardInterrupt as error:
         raise _interrupted(done) from error
     return tuple(done)
-
-
-def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
-    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
-
-    Raises:
-        RequestError: the request does not fit its model.
-        BudgetError: over budget; says the largest size that fits.
-    """
-    list_adapters(request)
-    contract = load_contract(request.model, vae=request.vae)
-    return _make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
-
-
-def _make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
-    contract, policy = on
-    free = measure_free_bytes(policy.device)
-    budget = Budget(
-        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
-        cost=load_cost(contract, _device_name(policy)),
-        disk_bytes=_free_disk(wishes.out.parent),
-        free_bytes=free,
-        decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
-        packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
-    )
-    return plan_render(request, contract, budget)
 
 
 def read_inputs(request: RenderRequest) -> Inputs:
@@ -232,7 +180,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
     rendered_s = time.monotonic()
     save_picture(run.path, result.picture, write_metadata(run.request, run.digests))
     saved_s = time.monotonic() - rendered_s
-    save_pace(model.contract, _device_name(model.policy), result.trace)
+    save_pace(model.contract, name_device(model.policy), result.trace)
     peak = measure_peak_bytes(model.device)
     spent = {"open the model": run.loaded_s, "save": saved_s}
     report = Report(
@@ -304,17 +252,6 @@ def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], No
 def _interrupted(done: list[Generated]) -> InterruptedRender:
     kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished, nothing was written"
     return InterruptedRender("the render was stopped", got=kept, do="Run the same command again: the seed repeats it.")
-
-
-def _free_disk(folder: Path) -> int | None:
-    try:
-        return shutil.disk_usage(folder).free
-    except OSError:
-        return None
-
-
-def _device_name(policy: Policy) -> str:
-    return f"{policy.device.type}/{str(policy.unet_dtype).removeprefix('torch.')}"
 
 
 def _describe_machine(model: LatentModel) -> str:

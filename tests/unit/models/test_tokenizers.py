@@ -7,7 +7,8 @@ import json
 import pytest
 
 from sfumato.core.errors import ModelError, UnsafeFileError
-from sfumato.models.tokenizers import count_folder_words, load_clip_tokenizer, load_folder_tokenizer
+from sfumato.models.tokenizers import load_clip_tokenizer, load_folder_tokenizer
+from sfumato.models.vocabularies import count_folder_words
 
 
 def test_the_packaged_vocabulary_is_clips():

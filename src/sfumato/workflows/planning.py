@@ -1,0 +1,92 @@
+"""What a request would cost here, before anything is loaded: the plan, from headers and free memory.
+
+Knows how a render is wished for and where; imports no network, so that `sfumato plan` answers soon.
+Start reading at `plan_request`.
+"""
+
+from __future__ import annotations
+
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sfumato.core.canvas.saving import PYRAMID_SUFFIXES
+from sfumato.core.request import RenderRequest
+from sfumato.models.contract import ModelContract
+from sfumato.models.describe import load_contract
+from sfumato.models.device import (
+    FREE_SHARE_CPU,
+    FREE_SHARE_CUDA,
+    Policy,
+    choose_policy,
+    count_packed_bytes,
+    measure_free_bytes,
+)
+from sfumato.render.budget import Budget
+from sfumato.render.plan import Plan, plan_render
+from sfumato.workflows.digests import list_adapters
+from sfumato.workflows.pace import load_cost
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wishes:
+    """Say how to render, without changing a pixel: where to write, how much to use, what to show.
+
+    `budget_bytes` None takes what is free. `preview` is rewritten every `preview_every` steps.
+    """
+
+    out: Path
+    report: bool = True
+    budget_bytes: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    preview: Path | None = None
+    preview_every: int = 5
+
+
+def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
+    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
+
+    Raises:
+        RequestError: the request does not fit its model.
+        BudgetError: over budget; says the largest size that fits.
+    """
+    list_adapters(request)
+    contract = load_contract(request.model, vae=request.vae)
+    return make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
+
+
+def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
+    """Plan a request on a model and device that are known, with the memory and disk that are free.
+
+    Raises: as `plan_request`.
+    """
+    contract, policy = on
+    free = measure_free_bytes(policy.device)
+    budget = Budget(
+        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
+        cost=load_cost(contract, name_device(policy)),
+        disk_bytes=_free_disk(wishes.out.parent),
+        free_bytes=free,
+        decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
+        packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
+    )
+    if wishes.out.suffix.lower() not in PYRAMID_SUFFIXES or budget.disk_bytes is None:
+        return plan_render(request, contract, budget)
+    # The smaller levels of a pyramid add a quarter, and a quarter of that, and so on: a third in all.
+    plan = plan_render(request, contract, replace(budget, disk_bytes=budget.disk_bytes * 3 // 4))
+    return replace(plan, disk_bytes=-(-plan.disk_bytes * 4 // 3))
+
+
+def name_device(policy: Policy) -> str:
+    """Name the device and number type that a pace was measured on."""
+    return f"{policy.device.type}/{str(policy.unet_dtype).removeprefix('torch.')}"
+
+
+def _free_disk(folder: Path) -> int | None:
+    """Return what is free where `folder` is, or will be once it is made."""
+    for place in (folder.absolute(), *folder.absolute().parents):
+        with suppress(OSError):
+            return shutil.disk_usage(place).free
+    return None
