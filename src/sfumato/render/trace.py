@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from sfumato.render.plan import Plan, Stage
 
 
+# What a forecast weighs against what was measured, as a share of itself. Steps of one stage are alike, so the
+# first few tell the rest; stages are not, so one says less about the next. A guess for another machine says little.
+STEP_PRIOR_FRAC = 0.1
+STAGE_PRIOR_FRAC = {"measured": 0.25, "guess": 0.05}
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Progress:
     """Say that one more piece of a plan is done.
@@ -59,13 +65,19 @@ class RenderResult:
 
 @dataclass(eq=False)
 class Stopwatch:
-    """Turn steps done into progress: shares by planned cost, an ETA from the measured pace."""
+    """Turn steps done into progress: shares by planned cost, an ETA from forecast and measured pace.
+
+    Every stage runs so many times as long as planned; that factor is measured as the stage goes, and
+    starts from what all before took together. So the ETA neither trusts the plan to the end nor takes
+    the pace of a small base for that of a large round.
+    """
 
     plan: Plan
     clock: Callable[[], float] = time.monotonic
     _began: float = field(init=False)
     _stage_began: float = field(init=False)
     _done: list[StageTrace] = field(init=False, default_factory=list)
+    _slowness: float = field(init=False, default=1.0)
 
     def __post_init__(self) -> None:
         self._began = self._stage_began = self.clock()
@@ -85,7 +97,7 @@ class Stopwatch:
             step=step,
             steps=stage.ticks,
             done_frac=share,
-            eta_s=self._eta(share),
+            eta_s=self._eta(stage, step),
             preview=preview,
         )
 
@@ -103,17 +115,33 @@ class Stopwatch:
                 seconds=took,
             )
         )
+        self._slowness = self._measure_slowness(self._planned_before())
         self._stage_began = now
 
-    def _share(self, stage: Stage, step: int) -> float:
-        stages = self.plan.stages
-        before = sum(other.seconds for other in stages[: len(self._done)])
-        total = sum(other.seconds for other in stages) or 1.0
-        return min(1.0, (before + stage.seconds * step / max(1, stage.ticks)) / total)
+    def _planned_before(self) -> float:
+        return sum(stage.seconds for stage in self.plan.stages[: len(self._done)])
 
-    def _eta(self, share: float) -> float | None:
-        spent = self.clock() - self._began
-        # The plan's guess is trusted until a twentieth is done, then the measured pace.
-        if share < 0.05:
-            return max(0.0, self.plan.seconds - spent) if self.plan.seconds else None
-        return spent * (1.0 - share) / share
+    def _share(self, stage: Stage, step: int) -> float:
+        total = sum(other.seconds for other in self.plan.stages) or 1.0
+        return min(1.0, (self._planned_before() + stage.seconds * step / max(1, stage.ticks)) / total)
+
+    def _eta(self, stage: Stage, step: int) -> float | None:
+        if not self.plan.seconds:
+            return None
+        before = self._planned_before()
+        here = stage.seconds * step / max(1, stage.ticks)
+        prior = (STEP_PRIOR_FRAC * stage.seconds, self._slowness)
+        slowness_here = _blend(self.clock() - self._stage_began, here, prior)
+        later = max(0.0, self.plan.seconds - before - stage.seconds)
+        return (stage.seconds - here) * slowness_here + later * self._measure_slowness(before + here)
+
+    def _measure_slowness(self, planned_s: float) -> float:
+        """Return how many times as long as planned everything took so far, leaning on the plan at first."""
+        prior = (STAGE_PRIOR_FRAC[self.plan.basis] * self.plan.seconds, 1.0)
+        return _blend(self.clock() - self._began, planned_s, prior)
+
+
+def _blend(spent_s: float, planned_s: float, prior: tuple[float, float]) -> float:
+    """Return spent / planned, with a prior of (its weight in planned seconds, its factor)."""
+    weight_s, factor = prior
+    return (spent_s + weight_s * factor) / max(planned_s + weight_s, 1e-9)
