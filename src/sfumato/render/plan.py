@@ -129,8 +129,8 @@ def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget)
         BudgetError: more memory or disk than allowed; says the largest size that fits.
     """
     check_request(request, contract)
-    plan = _draft(request, contract, budget)
-    if not _fits(plan, budget):
+    plan = _draft_if_canvas_fits(request, contract, budget)
+    if plan is None or not _fits(plan, budget):
         raise _over_budget(request, contract, budget, plan)
     return plan
 
@@ -324,6 +324,13 @@ class _Price:
         return network + canvas.area * model.decode_s + encoded * model.encode_s
 
 
+def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan | None:
+    """Draft a plan, or None where the canvas alone is beyond the budget: its windows could be hundreds of millions."""
+    memory = cost.standing_bytes(contract, budget, request.size) <= budget.memory_bytes
+    disk = budget.disk_bytes is None or cost.disk_bytes(request.size) <= budget.disk_bytes
+    return _draft(request, contract, budget) if memory and disk else None
+
+
 def _fits(plan: Plan, budget: Budget) -> bool:
     disk = plan.disk_bytes * plan.batch
     memory = plan.memory_bytes <= budget.memory_bytes
@@ -340,13 +347,24 @@ def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
     return max(stage.memory_bytes, round(standing + cost.autoencoder_bytes(contract, decoded) / budget.decode_share))
 
 
-def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan) -> BudgetError:
+def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:
     largest = find_largest_size(request, contract, budget)
-    got = f"{request.size} needs {_needs(plan, budget)}"
+    needs = _canvas_needs(request, contract, budget) if plan is None else _needs(plan, budget)
+    got = f"{request.size} needs {needs}"
     if largest is None:
         return BudgetError("no size fits the budget", got=got, do="Raise --budget-gb or use a smaller model.")
-    other = " or --method multidiffusion" if isinstance(request.method, NativeMethod) else ""
-    return BudgetError("over budget", got=got, do=f"Ask for --size {largest}, raise --budget-gb{other}.")
+    if isinstance(request.method, NativeMethod):
+        return BudgetError(
+            "over budget", got=got, do=f"Ask for --size {largest}, raise --budget-gb or use --method multidiffusion."
+        )
+    return BudgetError("over budget", got=got, do=f"Ask for --size {largest}, or raise --budget-gb.")
+
+
+def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> str:
+    memory = cost.standing_bytes(contract, budget, request.size)
+    if memory > budget.memory_bytes:
+        return f"more than {memory / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
+    return f"{cost.disk_bytes(request.size) * request.batch / cost.GIB:.2f} GiB of disk"
 
 
 def _needs(plan: Plan, budget: Budget) -> str:
@@ -363,7 +381,8 @@ def find_largest_size(request: RenderRequest, contract: ModelContract, budget: B
     while low < high:
         middle = (low + high + 1) // 2
         size = _scaled(request.size, middle, contract.factor)
-        if _fits(_draft(replace(request, size=size), contract, budget), budget):
+        plan = _draft_if_canvas_fits(replace(request, size=size), contract, budget)
+        if plan is not None and _fits(plan, budget):
             low = middle
         else:
             high = middle - 1

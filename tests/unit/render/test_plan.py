@@ -17,6 +17,7 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.nn.schedules import first_step
+from sfumato.render import plan as plan_module
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
 from sfumato.render.plan import choose_method, find_largest_size, plan_render
 
@@ -167,3 +168,26 @@ def test_json_says_windows_steps_and_totals():
     value = plan(replace(NATIVE, size=PixelSize(128, 128), method=GobigMethod(), batch=2)).to_json()
     assert value["stages"][1]["windows"] == 9
     assert value["total_seconds"] == pytest.approx(2 * value["seconds"], abs=0.02)
+
+
+@pytest.mark.parametrize("method", [MultidiffusionMethod(), GobigMethod()])
+def test_a_canvas_far_beyond_the_budget_is_refused_before_its_windows_are_listed(monkeypatch, method):
+    covered, cover = [], plan_module.cover_canvas
+
+    def cover_and_note(canvas, *more):
+        covered.append(canvas.area)
+        return cover(canvas, *more)
+
+    monkeypatch.setattr(plan_module, "cover_canvas", cover_and_note)
+    with pytest.raises(BudgetError) as caught:
+        plan(replace(NATIVE, size=PixelSize(1_000_000, 1_000_000), method=method), replace(BUDGET, memory_bytes=GIB))
+    assert "more than" in caught.value.got
+    # A canvas of 1 GiB has some thousand windows, one of a million pixels a side hundreds of millions.
+    assert max(covered) < 2**20
+
+
+def test_a_disk_too_small_for_a_huge_canvas_is_told_as_such():
+    huge = replace(NATIVE, size=PixelSize(100_000, 100_000), method=MultidiffusionMethod())
+    with pytest.raises(BudgetError) as caught:
+        plan(huge, Budget(memory_bytes=2**60, cost=GUESSES["mini"], disk_bytes=GIB // 64))
+    assert "of disk" in caught.value.got
