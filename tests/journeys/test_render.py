@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.core.canvas.regions import open_region
+from sfumato.core.geometry import PixelBox
 from sfumato.core.images import load_picture, read_request, read_texts
 
 
@@ -110,6 +112,40 @@ def test_a_preview_is_written_while_it_runs(render, room):
 def test_other_formats_carry_the_request_too(render, room, name):
     assert render("a cat", "--out", name).code == 0
     assert read_request(room / name).prompt == "a cat"
+
+
+@pytest.mark.parametrize("name", ["a.tif", "a.dzi"])
+def test_pyramids_carry_picture_request_and_report(render, room, name):
+    done = render("a cat", "--out", name, "--size", "96x72", "--method", "native", "--json")
+    assert done.code == 0, done.err
+    assert done.json["sha256"] == hashlib.sha256((room / name).read_bytes()).hexdigest()
+    assert read_request(room / name).prompt == "a cat"
+    assert f"--from {name} --out again{name[1:]}" in (room / "a.html").read_text()
+    assert render("--from", name, "--out", f"b{name[1:]}", "--no-report").code == 0
+    assert (room / name).read_bytes() == (room / f"b{name[1:]}").read_bytes()
+    assert render("--from", name, "--out", "b.png", "--no-report").code == 0
+    box = PixelBox(0, 0, 96, 72)
+    assert np.array_equal(open_region(room / name, box), open_region(room / "b.png", box))
+
+
+def test_a_batch_of_pyramids_has_folders_of_its_own(render, room):
+    done = render("a cat", "--batch", "2", "--out", "cats.dzi", "--json", "--no-report")
+    assert [picture["path"] for picture in done.json["pictures"]] == ["cats-01.dzi", "cats-02.dzi"]
+    assert {path.name for path in room.glob("cats*")} == {f"cats-0{n}{end}" for n in "12" for end in (".dzi", "_files")}
+
+
+def test_what_is_in_the_way_of_tiles_is_found_before_rendering(render, room):
+    (room / "cat_files").mkdir()
+    (room / "cat_files" / "photo.jpg").write_bytes(b"dear")
+    done = render("a cat", "--out", "cat.dzi")
+    assert done.code == 2
+    assert "cat_files" in done.err
+    assert (room / "cat_files" / "photo.jpg").read_bytes() == b"dear"
+
+
+def test_a_plan_counts_the_levels_of_a_pyramid(render):
+    plain, levels = (render("a cat", "--out", f"a{end}", "--json", command="plan").json for end in (".png", ".tif"))
+    assert levels["disk_bytes"] == pytest.approx(plain["disk_bytes"] * 4 / 3, abs=1)
 
 
 def test_an_interrupt_within_a_step_leaves_nothing(render, room, monkeypatch):

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sfumato.core.canvas.saving import PYRAMID_SUFFIXES
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import file_sha256, load_picture, read_request
@@ -38,7 +39,8 @@ _METHOD_OPTIONS = {
     "window": ("window", ("multidiffusion",)),
     "overlap": ("overlap", ("gobig", "multidiffusion")),
 }
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
+_OUT_SUFFIXES = (*_PREVIEW_SUFFIXES, *PYRAMID_SUFFIXES)
 _PLAIN = ("prompt", "negative", "seed", "steps", "guidance", "guidance_rescale", "clip_skip", "batch", "model", "vae")
 
 
@@ -55,8 +57,8 @@ def check_options(options: RenderOptions) -> None:
         raise RequestError("--resume is not in this version", do="Run the whole command again; a seed repeats it.")
     if options.method == "cohesive":
         raise RequestError("--method cohesive is not in this version", do="Use gobig or multidiffusion.")
-    _check_name("--out", options.out)
-    _check_name("--preview", options.preview)
+    _check_name("--out", options.out, _OUT_SUFFIXES)
+    _check_name("--preview", options.preview, _PREVIEW_SUFFIXES)
     if options.preview is None and options.preview_every is not None:
         raise RequestError("--preview-every has no effect without --preview", do="Add --preview FILE.png.")
     if options.preview_every is not None and options.preview_every < 1:
@@ -112,12 +114,10 @@ def read_lora(text: str) -> LoraRef:
         return LoraRef(path=text)
 
 
-def _check_name(option: str, path: Path | None) -> None:
-    if path is None or path.suffix.lower() in _SUFFIXES:
-        return
-    if path.suffix.lower() in (".tif", ".tiff", ".dzi"):
-        raise RequestError(f"pictures in {path.suffix} are not in this version", do=f"Use {option} FILE.png.")
-    raise RequestError(f"{option} names no picture format", got=str(path), do="Use .png, .jpg or .webp.")
+def _check_name(option: str, path: Path | None, suffixes: tuple[str, ...]) -> None:
+    if path is not None and path.suffix.lower() not in suffixes:
+        do = f"Use {', '.join(suffixes[:-1])} or {suffixes[-1]}."
+        raise RequestError(f"{option} names no picture format", got=str(path), do=do)
 
 
 def _make_source(options: RenderOptions, stored: RenderRequest | None) -> Source:

@@ -111,6 +111,25 @@ def bench_native(
     sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
 
 
+def bench_canvas(
+    sides: Annotated[
+        str, typer.Option("--sides", help="Sides of the square pictures in pixels.", metavar="PX,PX")
+    ] = "2048,4096,8192",
+) -> None:
+    """Measure that memory does not follow the canvas, for every format; prints a table, last line JSON."""
+    from sfumato.core.errors import RequestError
+    from sfumato.workflows.bench_canvas import run_bench_canvas
+
+    if not all(side.strip().isdecimal() for side in sides.split(",")):
+        raise RequestError("--sides are whole numbers with commas between them", got=sides, do="Say 2048,4096.")
+
+    def on_trial(done: int, trials: int) -> None:
+        _count("trial", done, trials)
+
+    bench = run_bench_canvas([int(side) for side in sides.split(",")], on_trial=on_trial)
+    sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
 def doctor(json: Json = False) -> None:
     """Look at this machine and installation: what would be used, and what is off."""
     from sfumato.workflows.doctor import run_doctor
@@ -146,5 +165,5 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
     ("train", "Train the embedded model.", {"mini": train_mini}),
     ("evaluate", "Measure what is claimed.", {"mini": evaluate_mini}),
-    ("bench", "Measure speed.", {"native": bench_native}),
+    ("bench", "Measure speed and memory.", {"native": bench_native, "canvas": bench_canvas}),
 )

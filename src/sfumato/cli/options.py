@@ -192,7 +192,7 @@ class RenderOptions:
         Path | None,
         _option(
             "--out",
-            words="Where the picture goes: .png, .jpg or .webp (default out/, a new name each time).",
+            words="Where the picture goes: .png .jpg .webp, or .tif .dzi (default out/, a new name each time).",
             panel=_RUN,
             meta="FILE",
         ),

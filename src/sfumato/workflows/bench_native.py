@@ -23,6 +23,7 @@ from sfumato.models.layouts import load_family_configs
 from sfumato.models.mini_speed import MiniTimes, measure_mini
 from sfumato.models.native_speed import DenoiserTimes, Timing, make_random_unet, measure_denoiser
 from sfumato.models.runtime import Runtime, apply_runtime
+from sfumato.workflows.table import align
 
 # Float32, bf16 twice (two layouts), packed, and activations: 4 + 2 + 2 + 2 bytes for each of 860 million weights.
 _BYTES_PER_WEIGHT = 11
@@ -86,7 +87,7 @@ class NativeBench:
             f"matmul in the same run: bf16 {rates['bf16']:.3f}, fp32 {rates['fp32']:.3f} TFLOP/s"
         )
         head = ("run", "s/step", "low … high", "TFLOP/s", "of matmul", "mean diff", "max diff")
-        table = _align([head, *(_row_cells(times, row) for row in times.rows)])
+        table = align([head, *(_row_cells(times, row) for row in times.rows)])
         notes = (
             f"ours is {self.gain:.2f} x the best of the others",
             "of matmul: of the large product in the row's number type; TFLOP counted for the whole network in every row",
@@ -102,7 +103,7 @@ class NativeBench:
         starts = f"{mini.shares.operators} operators, {mini.shares.us_per_operator:.0f} us each"
         return [
             f"mini at its native size ({size})",
-            *_align([("run", "ms/step alone", "ms/step guided"), *rows]),
+            *align([("run", "ms/step alone", "ms/step guided"), *rows]),
             f"bound by {mini.shares.bound_by} (ours, alone): {parts}; {starts}",
         ]
 
@@ -182,9 +183,3 @@ def _row_cells(times: DenoiserTimes, row: Timing) -> tuple[str, ...]:
         f"{row.mean_difference:.2e}",
         f"{row.max_difference:.2e}",
     )
-
-
-def _align(rows: list[tuple[str, ...]]) -> list[str]:
-    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
-    lines = ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [lines[0], "  ".join("-" * width for width in widths), *lines[1:]]

@@ -17,6 +17,7 @@ from pathlib import Path
 import torch
 from PIL.Image import Image
 
+from sfumato.core.canvas.saving import check_place, save_canvas
 from sfumato.core.errors import InterruptedRender, RequestError, StorageError
 from sfumato.core.images import file_sha256, load_picture, save_picture
 from sfumato.core.metadata import WeightDigests, write_metadata
@@ -75,7 +76,7 @@ def generate(
     callback gets each progress and the number of the picture, and may raise to stop.
 
     Raises:
-        RequestError: a picture, size, prompt or option is wrong.
+        RequestError: a picture, size, prompt or option is wrong, or something is in the way of tiles.
         BudgetError: it does not fit the budget; nothing was started.
         StorageError: the folder cannot be written; found out before anything is rendered.
         InterruptedRender: stopped by the keyboard; finished pictures stay, nothing is half written.
@@ -83,6 +84,8 @@ def generate(
     started = time.monotonic()
     paths = list_paths(wishes.out, request.batch)
     check_folder(wishes.out.parent)
+    for path in paths:
+        check_place(path)
     inputs = read_inputs(request)
     digests = digest_weights(request)
     if model is None:
@@ -178,7 +181,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
     began = time.monotonic()
     result = _drive(run, model, wishes, on_progress)
     rendered_s = time.monotonic()
-    save_picture(run.path, result.picture, write_metadata(run.request, run.digests))
+    save_canvas(run.path, result.picture, write_metadata(run.request, run.digests))
     saved_s = time.monotonic() - rendered_s
     save_pace(model.contract, name_device(model.policy), result.trace)
     peak = measure_peak_bytes(model.device)

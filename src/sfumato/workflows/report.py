@@ -183,7 +183,8 @@ def _method(request: RenderRequest) -> str:
 
 
 def _again(report: Report) -> str:
-    command = f"sfumato render --from {report.picture_path.name} --out again.png"
+    # The same format: bytes are promised within one.
+    command = f"sfumato render --from {report.picture_path.name} --out again{report.picture_path.suffix}"
     return (
         f"<section><h2>Render it again</h2><pre>{escape(command)}</pre>"
         "<p class=note>The picture carries its whole request; with the same weights this gives the same bytes.</p>"

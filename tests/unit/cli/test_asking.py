@@ -117,8 +117,7 @@ def test_a_stored_request_is_repeated_and_changed():
         ({"focus": "auto"}, "not in this version"),
         ({"anatomy": "repair"}, "not in this version"),
         ({"resume": True}, "not in this version"),
-        ({"out": Path("a.tif")}, "not in this version"),
-        ({"out": Path("a.dzi")}, "not in this version"),
+        ({"preview": Path("a.tif")}, "--preview names no picture format"),
         ({"out": Path("a.gif")}, "names no picture format"),
         ({"size": "banana"}, "WIDTHxHEIGHT"),
         ({"size": "0x64"}, "at least 1"),
@@ -137,6 +136,11 @@ def test_wrong_or_idle_options_are_refused(options, words):
     with pytest.raises(RequestError) as caught:
         ask(**options)
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp", "a.tif", "a.TIFF", "a.dzi"])
+def test_every_format_may_be_asked_for(name):
+    assert ask(out=Path(name)) == ask()
 
 
 def test_off_is_accepted():
