@@ -72,6 +72,10 @@ class GaussianModel:
         clean = MEAN + share * (x - MEAN)
         return clean * float("nan") if self.poison == len(self.calls) else clean
 
+    def denoise_apart(self, x: Tensor, sigma: float, cond, uncond) -> tuple[Tensor, Tensor]:
+        clean = self.denoise_guided(x, sigma, cond, uncond, 1.0)
+        return clean, clean
+
     def encode_image(self, pixels: Tensor) -> Tensor:
         cells = F.avg_pool2d(pixels, 8)
         return torch.cat([cells, torch.zeros_like(cells[:, :1])], dim=1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.nn.noise import normal_noise
-from sfumato.nn.windows import Fusion, cover, fuse, make_weights
+from sfumato.nn.windows import Fusion, cover, fuse, make_weights, shifted_cover
 
 sides = st.integers(1, 70)
 sizes = st.builds(LatentSize, sides, sides)
@@ -44,6 +44,20 @@ def test_windows_lie_on_the_canvas_and_leave_nothing_out(drawn):
         assert starts[0] == 0
         assert max(getattr(box, high) for box in boxes) == getattr(size.box, high)
         assert not gaps or (max(gaps) <= stride and max(gaps) - min(gaps) <= 1)
+
+
+@given(covers(), st.integers(0, 10**6), st.integers(0, 10**6))
+@quick
+def test_moved_windows_leave_nothing_out_either(drawn, down, across):
+    size, window, stride, boxes = drawn
+    moved = shifted_cover(size, window, stride, (down, across))
+    seen = torch.zeros(size.height, size.width, dtype=torch.int32)
+    for box in moved:
+        assert size.box.contains(box)
+        assert box.size == boxes[0].size
+        seen[box.slices_hw] += 1
+    assert (seen > 0).all()
+    assert len(set(moved)) == len(moved)
 
 
 @given(covers(), kinds, st.integers(0, 40))

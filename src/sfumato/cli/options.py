@@ -118,7 +118,7 @@ class RenderOptions:
         str | None,
         _option(
             "--method",
-            words="native, gobig or multidiffusion. Left out: native up to 1.25 times the model's native area, "
+            words="native, gobig, multidiffusion or cohesive. Left out: native up to 1.25 times the model's native area, "
             "beyond that gobig (with --init: multidiffusion).",
             panel=_LARGE,
             meta="NAME",
@@ -128,7 +128,7 @@ class RenderOptions:
         str | None,
         _option(
             "--upscaler",
-            words="gobig: lanczos, or an ESRGAN-family .safetensors file (default lanczos).",
+            words="gobig, cohesive: lanczos, or an ESRGAN-family .safetensors file (default lanczos).",
             panel=_LARGE,
             meta="FILE",
         ),
@@ -160,10 +160,31 @@ class RenderOptions:
         float | None,
         _option(
             "--overlap",
-            words="Share of a slice or window that its neighbour covers too (default 0.25, 0.5).",
+            words="Share of a slice or window that its neighbour covers too (gobig 0.25, multidiffusion 0.5, cohesive 0.35).",
             panel=_LARGE,
             meta="X",
         ),
+    ] = None
+    level_strength: Annotated[
+        float | None,
+        _option(
+            "--level-strength",
+            words="cohesive: how much of a level is drawn anew, 0 to 1 (default 0.4).",
+            panel=_LARGE,
+            meta="X",
+        ),
+    ] = None
+    guide: Annotated[
+        float | None,
+        _option("--guide", words="cohesive: pull towards a look at the whole, 0 to 1.", panel=_LARGE, meta="X"),
+    ] = None
+    lock: Annotated[
+        float | None,
+        _option("--lock", words="cohesive: hold of the low band on the level below, 0 to 1.", panel=_LARGE, meta="X"),
+    ] = None
+    low_guidance: Annotated[
+        float | None,
+        _option("--low-guidance", words="cohesive: guidance of the low band.", panel=_LARGE, meta="X"),
     ] = None
     focus: Annotated[str | None, _option("--focus", words="Only off in this version.", panel=_LARGE, meta="off")] = None
     anatomy: Annotated[

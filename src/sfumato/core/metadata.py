@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sfumato import __version__
 from sfumato.core import tagged
-from sfumato.core.request import GobigMethod, MultidiffusionMethod, RenderRequest, TextSource
+from sfumato.core.request import CohesiveMethod, GobigMethod, MultidiffusionMethod, RenderRequest, TextSource
 
 # Names that other tools know; ours pass through when they have no name there.
 _SAMPLERS = {
@@ -31,7 +31,8 @@ _SAMPLERS = {
     "lcm": "LCM",
 }
 _SCHEDULES = {
-    "model": "Automatic",
+    # Not "Automatic", which is Karras to other tools where the sampler prefers it.
+    "model": "Uniform",
     "karras": "Karras",
     "exponential": "Exponential",
     "sgm_uniform": "SGM Uniform",
@@ -127,7 +128,10 @@ def _method_pairs(request: RenderRequest) -> dict[str, object]:
     if isinstance(method, GobigMethod):
         pairs["Upscaler"] = Path(method.upscaler).stem
         pairs["Slice strength"] = f"{method.strength:g}"
-    if isinstance(method, GobigMethod | MultidiffusionMethod):
+    if isinstance(method, CohesiveMethod):
+        pairs["Upscaler"] = Path(method.upscaler).stem
+        pairs["Level strength"] = f"{method.strength:g}"
+    if isinstance(method, GobigMethod | MultidiffusionMethod | CohesiveMethod):
         pairs["Tile overlap"] = f"{method.overlap:g}"
     return pairs
 

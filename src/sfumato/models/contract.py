@@ -74,7 +74,8 @@ class LatentModel:
     """Run one checkpoint. A leaf: nobody subclasses it.
 
     The networks are in evaluation mode on `policy.device`; latents and pixels go in and out as
-    float32 whatever the networks compute in.
+    float32 whatever the networks compute in. `autoencoder_bytes` bounds the memory that encoding and
+    decoding take above the weights; None leaves them a share of what is free.
     """
 
     contract: ModelContract
@@ -84,6 +85,7 @@ class LatentModel:
     text_encoders: tuple[Any, ...]
     tokenizers: tuple[Any, ...]
     text: PromptEncoder
+    autoencoder_bytes: int | None = None
     adapters: AdapterRack = field(init=False)
 
     def __post_init__(self) -> None:
@@ -180,12 +182,23 @@ class LatentModel:
         single = len(cond.parts) == 1 and cond.parts[0].weight == 1.0
         if guidance == 1.0 and single:
             return self.denoise(x, sigma, cond)
+        told, plain = self.denoise_apart(x, sigma, cond, uncond)
+        return guide(told, plain, guidance, rescale)
+
+    @torch.inference_mode()
+    def denoise_apart(
+        self, x: Tensor, sigma: float | Tensor, cond: Conditioning, uncond: Conditioning
+    ) -> tuple[Tensor, Tensor]:
+        """Predict x0 towards `cond`, AND parts composed, and towards `uncond`; shapes as in `denoise`.
+
+        Raises: as `denoise`.
+        """
         weights = [part.weight for part in cond.parts]
         if len(uncond.parts) == 1:
             *clean, base = self._denoise_parts(x, sigma, (*cond.parts, *uncond.parts))
         else:
             clean, base = self._denoise_parts(x, sigma, cond.parts), self.denoise(x, sigma, uncond)
-        return guide(compose(clean, weights, base), base, guidance, rescale)
+        return compose(clean, weights, base), base
 
     @torch.inference_mode()
     def encode_image(self, pixels: Tensor) -> Tensor:
@@ -193,24 +206,26 @@ class LatentModel:
 
         Raises:
             RequestError: a side is not a multiple of the factor.
-            BudgetError: it does not fit in memory.
+            BudgetError: it does not fit in memory, not even in tiles.
+            StorageError: what does not fit in memory does not fit on disk either.
         """
         height, width = pixels.shape[-2:]
         PixelSize(width, height).to_latent(self.contract.factor)
-        return encode_pixels(self.vae, pixels, self.contract, self.policy)
+        return encode_pixels(self.vae, pixels, self.contract, self.policy, most_bytes=self.autoencoder_bytes)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor) -> Tensor:
         """Decode scaled latents [B, 4, h, w] to pixels [B, 3, 8h, 8w] float32, about [-1, 1].
 
         Raises:
-            BudgetError: a KL autoencoder does not fit in memory at this size.
+            BudgetError: a KL autoencoder does not fit in memory, not even in tiles.
+            StorageError: what does not fit in memory does not fit on disk either.
         """
-        return decode_latents(self.vae, latents, self.contract, self.policy)
+        return decode_latents(self.vae, latents, self.contract, self.policy, most_bytes=self.autoencoder_bytes)
 
     @torch.inference_mode()
     def decode_box(self, latents: Tensor, box: LatentBox) -> Tensor:
-        """Decode one box of a canvas exactly as the whole would be; only with a tiny autoencoder."""
+        """Decode one box of a canvas exactly as the whole would be; with a KL autoencoder as slow as the whole."""
         return decode_box(self.vae, latents, box, self.contract, self.policy)
 
     def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Attachment:

@@ -38,6 +38,22 @@ def cover(size: LatentSize, window: LatentSize, stride: int) -> tuple[LatentBox,
     return tuple(LatentBox(left, top, left + wide, top + high) for top in down for left in across)
 
 
+def shifted_cover(size: LatentSize, window: LatentSize, stride: int, shift: tuple[int, int]) -> tuple[LatentBox, ...]:
+    """Return equal windows on a lattice of `stride` moved up and left by `shift` = (down, across) cells.
+
+    Windows that would stick out are moved in, so each has its full size and every cell has a window.
+
+    Raises:
+        RequestError: the stride is not 1..the window.
+    """
+    if not 1 <= stride <= min(window.width, window.height):
+        raise RequestError(f"the stride of windows of {window} lies between 1 and their side", got=stride)
+    across = _lattice(size.width, window.width, stride, shift[1])
+    down = _lattice(size.height, window.height, stride, shift[0])
+    wide, high = min(window.width, size.width), min(window.height, size.height)
+    return tuple(LatentBox(left, top, left + wide, top + high) for top in down for left in across)
+
+
 def make_ramp(length: int, ramp_cells: int, kind: Ramp = "cosine", *, head: bool = True, tail: bool = True) -> Tensor:
     """Return weights [length] in (0, 1] that rise at the head and fall at the tail.
 
@@ -137,3 +153,10 @@ def _spread(length: int, window: int, stride: int) -> list[int]:
     room = max(0, length - window)
     gaps = -(-room // stride)
     return [(2 * place * room + gaps) // (2 * gaps) for place in range(gaps)] + [room] if gaps else [0]
+
+
+def _lattice(length: int, window: int, stride: int, shift: int) -> list[int]:
+    """Return the starts of windows on one axis, the lattice cut off at both ends."""
+    room = max(0, length - window)
+    free = range(-(shift % stride), room + stride, stride)
+    return sorted({min(max(start, 0), room) for start in free})

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from sfumato.models.autoencoder import TILE_CELLS, estimate_kl_bytes
+from sfumato.models.kl_tiles import LEAST_BYTES, TiledCost, estimate_tiled
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize, PixelSize
@@ -56,8 +57,9 @@ class Budget:
     """Limit a plan: bytes of memory on the device, bytes of disk, and what time the parts take.
 
     `free_bytes` is what the device has left now; a KL autoencoder takes at most `decode_share` of
-    that, and a plan must not find out after the long part. `packed_bytes` is what a second copy of
-    the denoiser's weights takes where the device packs them.
+    that, and a plan must not find out after the long part. `spill_bytes` is the disk free for what
+    such an autoencoder cannot keep in memory. `packed_bytes` is what a second copy of the denoiser's
+    weights takes where the device packs them.
     """
 
     memory_bytes: int
@@ -66,6 +68,7 @@ class Budget:
     free_bytes: int | None = None
     decode_share: float = 1.0
     packed_bytes: int = 0
+    spill_bytes: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,12 +117,41 @@ def denoise_bytes(contract: ModelContract, window: LatentSize, batch: int) -> in
     return FOOTPRINTS[contract.family].cell * window.area * batch
 
 
-def autoencoder_bytes(contract: ModelContract, canvas: PixelSize) -> int:
-    """Estimate the peak of encoding or decoding a canvas, in tiles when it is large."""
+def autoencoder_room(contract: ModelContract, budget: Budget, canvas: PixelSize) -> int:
+    """Return the most that the autoencoder may take beside what stands; below zero where nothing is left."""
+    standing = standing_bytes(contract, budget, canvas)
+    left = budget.memory_bytes - standing
+    if budget.free_bytes is None:
+        return left
+    return min(left, int((budget.free_bytes - standing) * budget.decode_share))
+
+
+def autoencoder_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:
+    """Estimate the peak of encoding or decoding a picture where `room_bytes` are left for it.
+
+    A KL autoencoder is run whole where that fits, else in tiles, which take what there is and a
+    minimum that may be more.
+    """
     if contract.autoencoder == "tiny":
-        return FOOTPRINTS[contract.family].tile_pixel * min(canvas.area, (TILE_CELLS * contract.factor) ** 2)
-    # A KL autoencoder normalises over the whole picture and is run whole.
-    return estimate_kl_bytes(KL_CHANNELS, canvas.to_latent(contract.factor), torch.float32, factor=contract.factor)
+        return FOOTPRINTS[contract.family].tile_pixel * min(decoded.area, (TILE_CELLS * contract.factor) ** 2)
+    whole = _whole_bytes(contract, decoded)
+    return whole if whole <= room_bytes else _tiled_cost(contract, decoded, room_bytes).memory_bytes
+
+
+def spill_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:
+    """Bound what a KL autoencoder keeps on disk meanwhile; nothing where memory holds it."""
+    if contract.autoencoder == "tiny" or _whole_bytes(contract, decoded) <= room_bytes:
+        return 0
+    return _tiled_cost(contract, decoded, room_bytes).disk_bytes
+
+
+def _whole_bytes(contract: ModelContract, decoded: PixelSize) -> int:
+    return estimate_kl_bytes(KL_CHANNELS, decoded.to_latent(contract.factor), torch.float32, factor=contract.factor)
+
+
+def _tiled_cost(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> TiledCost:
+    size, factor = decoded.to_latent(contract.factor), contract.factor
+    return estimate_tiled(KL_CHANNELS, size, torch.float32, max(room_bytes, LEAST_BYTES), factor=factor)
 
 
 def canvas_bytes(contract: ModelContract, canvas: PixelSize) -> int:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.core.request import GobigMethod
+from sfumato.core.request import CohesiveMethod, GobigMethod
 from sfumato.models.upscaler import LANCZOS, load_upscaler
+from sfumato.render.cohesive import run_grow
 from sfumato.render.gobig import run_refine
 from sfumato.render.multidiffusion import run_fuse
 from sfumato.render.native import Inputs, run_sample
@@ -63,8 +64,10 @@ def _run_stage(
     if stage.kind == "fuse":
         return (yield from run_fuse(work, stage, inputs, watch))
     assert before is not None, "a plan refines only what an earlier stage made"
+    if stage.kind == "grow":
+        return (yield from run_grow(work, stage, before, watch, upscaler))
     return (yield from run_refine(work, stage, before, watch, upscaler))
 
 
 def _upscaler_name(request: RenderRequest) -> str:
-    return request.method.upscaler if isinstance(request.method, GobigMethod) else LANCZOS
+    return request.method.upscaler if isinstance(request.method, GobigMethod | CohesiveMethod) else LANCZOS

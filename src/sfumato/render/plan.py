@@ -13,6 +13,7 @@ from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import (
+    CohesiveMethod,
     GobigMethod,
     ImageSource,
     InpaintSource,
@@ -26,6 +27,7 @@ from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.budget import Budget
+from sfumato.render.lattice import GUIDE_EVERY, list_windows
 from sfumato.render.layout import choose_base_size, cover_canvas, list_round_sizes, stride_cells
 
 if TYPE_CHECKING:
@@ -35,10 +37,12 @@ if TYPE_CHECKING:
 NATIVE_AREA_SLACK = 1.25
 # Windows denoised in one call. Fixed, so that the bytes of a picture do not depend on the machine.
 WINDOW_BATCH = 4
+# A level of the cohesive method is at most so much larger than the one below.
+LEVEL_ENLARGEMENT = 2.0
 # Fewer cells than this and the deepest level of the denoiser has nothing left to see.
 SMALLEST_SIDE_CELLS = 4
 
-StageKind = Literal["sample", "refine", "fuse"]
+StageKind = Literal["sample", "refine", "fuse", "grow"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +50,9 @@ class Stage:
     """State one piece of work: the same thing done to every window of one canvas.
 
     `sample` denoises the canvas at once, `refine` re-renders each window by img2img on an
-    enlarged picture, `fuse` denoises the canvas through its windows. Steps `first_step` to
-    `steps` of the schedule are taken. `ticks` counts the reports of progress.
+    enlarged picture, `fuse` denoises the canvas through its windows, `grow` does so on an enlarged
+    picture, with windows that move from step to step and a look at the whole at the size `guide`.
+    Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress.
     """
 
     name: str
@@ -63,6 +68,7 @@ class Stage:
     evaluations: int
     memory_bytes: int
     seconds: float
+    guide: PixelSize | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the stage as JSON values; windows as their number and size."""
@@ -86,7 +92,8 @@ class Plan:
 
     `batch` pictures run one after the other, so memory does not grow with them and `seconds`,
     `evaluations` and `disk_bytes` are for one of them. `room_bytes` has to be free for the
-    autoencoder to start; less than that is used.
+    autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take
+    beside the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little.
     """
 
     method: str
@@ -98,6 +105,8 @@ class Plan:
     disk_bytes: int
     seconds: float
     basis: str
+    autoencoder_bytes: int | None = None
+    spill_bytes: int = 0
 
     @property
     def evaluations(self) -> int:
@@ -114,6 +123,7 @@ class Plan:
             "evaluations": self.evaluations,
             "memory_bytes": self.memory_bytes,
             "disk_bytes": self.disk_bytes,
+            "spill_bytes": self.spill_bytes,
             "seconds": round(self.seconds, 2),
             "total_seconds": round(self.seconds * self.batch, 2),
             "total_disk_bytes": self.disk_bytes * self.batch,
@@ -156,6 +166,7 @@ def make_method(name: str, contract: ModelContract) -> Method:
         NativeMethod(),
         GobigMethod(strength=contract.slice_strength),
         MultidiffusionMethod(),
+        CohesiveMethod(),
     )
     known = {method.kind: method for method in methods}
     if name not in known:
@@ -173,8 +184,8 @@ def check_request(request: RenderRequest, contract: ModelContract) -> None:
     if min(cells.width, cells.height) < SMALLEST_SIDE_CELLS:
         least = SMALLEST_SIDE_CELLS * contract.factor
         raise RequestError(f"a side has at least {least} pixels", got=str(request.size), do=f"Ask for {least} or more.")
-    if isinstance(request.method, GobigMethod):
-        _check_gobig(request, request.method, contract)
+    if isinstance(request.method, GobigMethod | CohesiveMethod):
+        _check_growing(request, request.method, contract)
     if isinstance(request.source, ImageSource | InpaintSource) and request.source.strength == 0.0:
         raise RequestError("a strength of 0 changes nothing", do="Give a strength above 0, up to 1.")
     make_sampler(request.sampler)
@@ -184,21 +195,23 @@ def check_request(request: RenderRequest, contract: ModelContract) -> None:
         parse_prompt(text).at_steps(request.steps)
 
 
-def _check_gobig(request: RenderRequest, method: GobigMethod, contract: ModelContract) -> None:
+def _check_growing(request: RenderRequest, method: GobigMethod | CohesiveMethod, contract: ModelContract) -> None:
     if isinstance(request.source, InpaintSource):
         raise RequestError(
-            "gobig re-renders the whole picture, so it cannot keep the pixels outside a mask",
+            f"{method.kind} re-renders the whole picture, so it cannot keep the pixels outside a mask",
             do="Use --method native or --method multidiffusion with --mask.",
         )
     if choose_base_size(request.size, contract) == request.size:
         native = contract.native
         raise RequestError(
-            f"gobig has nothing to enlarge: {contract.name} draws {native} at once",
+            f"{method.kind} has nothing to enlarge: {contract.name} draws {native} at once",
             got=str(request.size),
             do="Use --method native, or a larger --size.",
         )
     if method.strength == 0.0:
-        raise RequestError("slices of strength 0 are not re-rendered", do="Give --slice-strength above 0.")
+        what = "slices" if isinstance(method, GobigMethod) else "levels"
+        option = "--slice-strength" if isinstance(method, GobigMethod) else "--level-strength"
+        raise RequestError(f"{what} of strength 0 are not re-rendered", do=f"Give {option} above 0.")
 
 
 def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
@@ -213,6 +226,8 @@ def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> P
         disk_bytes=cost.disk_bytes(request.size),
         seconds=sum(stage.seconds for stage in stages),
         basis=budget.cost.basis,
+        autoencoder_bytes=min(cost.autoencoder_room(contract, budget, stage.canvas) for stage in stages),
+        spill_bytes=max(_spill(stage, contract, budget) for stage in stages),
     )
 
 
@@ -225,7 +240,23 @@ def _list_stages(request: RenderRequest, contract: ModelContract, budget: Budget
         window = (method.window or contract.native).to_latent(contract.factor)
         cover = _make_cover(request.size.to_latent(contract.factor), window, method.overlap)
         return (price.stage("multidiffusion", "fuse", request.size, cover, _source_steps(request)),)
+    if isinstance(method, CohesiveMethod):
+        return _cohesive_stages(price, method)
     return _gobig_stages(price, method)
+
+
+def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]:
+    contract, target = price.contract, price.request.size
+    base = choose_base_size(target, contract)
+    levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
+    span = (first_step(price.request.steps, method.strength), price.request.steps)
+    stages = [_sample_stage(price, "base", base)]
+    for index, canvas in enumerate(levels, start=1):
+        window = contract.native.to_latent(contract.factor)
+        cover = _make_cover(canvas.to_latent(contract.factor), window, method.overlap)
+        stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
+        stages.append(replace(stage, noise_stage=index, guide=base))
+    return tuple(stages)
 
 
 def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
@@ -280,7 +311,8 @@ class _Price:
         begin, steps = span
         boxes = cover.boxes
         batch = min(WINDOW_BATCH, len(boxes))
-        evaluations = len(boxes) * self._calls_per_window(begin, steps) * self._halves()
+        windows = self._count_moving(canvas, cover, span) if kind == "grow" else self._count_fixed(len(boxes), span)
+        evaluations = windows * self._halves()
         reports = -(-len(boxes) // batch) if kind == "refine" else 1
         return Stage(
             name=name,
@@ -298,19 +330,33 @@ class _Price:
             seconds=self._seconds(canvas, cover, kind, evaluations),
         )
 
-    def _calls_per_window(self, begin: int, steps: int) -> int:
-        sigmas = make_sigmas(self.request.schedule, self.contract.schedule, steps)
-        return make_sampler(self.request.sampler).count_evaluations(sigmas[begin:])
+    def _count_fixed(self, windows: int, span: tuple[int, int]) -> int:
+        return windows * sum(self._calls_per_step(span))
+
+    def _count_moving(self, canvas: PixelSize, cover: _Cover, span: tuple[int, int]) -> int:
+        """Count windows over all steps, and the look at the whole picture in every second one."""
+        cells, window = canvas.to_latent(self.contract.factor), cover.boxes[0].size
+        stride = min(window.width, window.height) - cover.overlap_cells
+        calls = self._calls_per_step(span)
+        lattices = (len(list_windows(cells, window, stride, step)) for step in range(*span))
+        return sum(count * each for count, each in zip(lattices, calls, strict=True)) + -(-len(calls) // GUIDE_EVERY)
+
+    def _calls_per_step(self, span: tuple[int, int]) -> list[int]:
+        sigmas = make_sigmas(self.request.schedule, self.contract.schedule, span[1])
+        sampler = make_sampler(self.request.sampler)
+        return [sampler.count_evaluations(sigmas[step : step + 2]) for step in range(*span)]
 
     def _halves(self) -> int:
         parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
-        return parts if parts == 1 and self.request.guidance == 1.0 else parts + 1
+        needs_both = self.request.guidance != 1.0 or isinstance(self.request.method, CohesiveMethod)
+        return parts + 1 if needs_both or parts > 1 else parts
 
     def _memory(self, kind: StageKind, canvas: PixelSize, window: LatentSize, batch: int) -> int:
         contract = self.contract
         decoded = window.to_pixels(contract.factor) if kind == "refine" else canvas
         network = cost.denoise_bytes(contract, window, batch * self._halves())
-        peak = max(network, cost.autoencoder_bytes(contract, decoded))
+        room = cost.autoencoder_room(contract, self.budget, canvas)
+        peak = max(network, cost.autoencoder_bytes(contract, decoded, room))
         return cost.standing_bytes(contract, self.budget, canvas) + peak
 
     def _seconds(self, canvas: PixelSize, cover: _Cover, kind: StageKind, evaluations: int) -> float:
@@ -320,7 +366,8 @@ class _Price:
         slices = sum(box.size.area for box in cover.boxes) * factor**2
         if kind == "refine":
             return network + slices * (model.decode_s + model.encode_s)
-        encoded = 0 if isinstance(self.request.source, TextSource) else canvas.area
+        from_text = isinstance(self.request.source, TextSource) and kind != "grow"
+        encoded = 0 if from_text else canvas.area
         return network + canvas.area * model.decode_s + encoded * model.encode_s
 
 
@@ -335,16 +382,28 @@ def _fits(plan: Plan, budget: Budget) -> bool:
     disk = plan.disk_bytes * plan.batch
     memory = plan.memory_bytes <= budget.memory_bytes
     room = budget.free_bytes is None or plan.room_bytes <= budget.free_bytes
-    return memory and room and (budget.disk_bytes is None or disk <= budget.disk_bytes)
+    spill = budget.spill_bytes is None or plan.spill_bytes <= budget.spill_bytes
+    return memory and room and spill and (budget.disk_bytes is None or disk <= budget.disk_bytes)
 
 
 def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
     """Return what has to be free so that the autoencoder's own check passes at the end of a stage."""
     if contract.autoencoder == "tiny":
         return stage.memory_bytes
-    decoded = stage.windows[0].size.to_pixels(contract.factor) if stage.kind == "refine" else stage.canvas
     standing = cost.standing_bytes(contract, budget, stage.canvas)
-    return max(stage.memory_bytes, round(standing + cost.autoencoder_bytes(contract, decoded) / budget.decode_share))
+    room = cost.autoencoder_room(contract, budget, stage.canvas)
+    needed = cost.autoencoder_bytes(contract, _decoded(stage, contract), room)
+    return max(stage.memory_bytes, round(standing + needed / budget.decode_share))
+
+
+def _spill(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+    room = cost.autoencoder_room(contract, budget, stage.canvas)
+    return cost.spill_bytes(contract, _decoded(stage, contract), room)
+
+
+def _decoded(stage: Stage, contract: ModelContract) -> PixelSize:
+    """Return what the autoencoder sees at once: a slice, or the whole canvas."""
+    return stage.windows[0].size.to_pixels(contract.factor) if stage.kind == "refine" else stage.canvas
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:
@@ -372,6 +431,8 @@ def _needs(plan: Plan, budget: Budget) -> str:
         return f"{plan.memory_bytes / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
     if budget.free_bytes is not None and plan.room_bytes > budget.free_bytes:
         return f"{plan.room_bytes / cost.GIB:.2f} GiB free, and {budget.free_bytes / cost.GIB:.2f} GiB are"
+    if budget.spill_bytes is not None and plan.spill_bytes > budget.spill_bytes:
+        return f"{plan.spill_bytes / cost.GIB:.2f} GiB of disk for the autoencoder's work, see TMPDIR"
     return f"{plan.disk_bytes * plan.batch / cost.GIB:.2f} GiB of disk"
 
 

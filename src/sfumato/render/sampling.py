@@ -89,6 +89,13 @@ def predict(work: Work, x: Tensor, sigma: float, step: tuple[int, int]) -> Tenso
     return work.model.denoise_guided(x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale)
 
 
+def predict_apart(work: Work, x: Tensor, sigma: float, step: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """Predict x0 of a batch of equal windows with the prompt and with the negative prompt, not yet guided."""
+    size = LatentSize(x.shape[-1], x.shape[-2]).to_pixels(work.model.contract.factor)
+    wanted, unwanted = work.words.at_step(*step, size)
+    return work.model.denoise_apart(x, sigma, wanted, unwanted)
+
+
 def split_batches(boxes: tuple[LatentBox, ...], batch: int) -> list[tuple[LatentBox, ...]]:
     """Cut a list of windows into the batches that are denoised together; the last may be smaller."""
     return [boxes[begin : begin + batch] for begin in range(0, len(boxes), batch)]

@@ -17,7 +17,14 @@ from PIL import Image
 
 from sfumato import __version__
 from sfumato.core.files import write_atomic
-from sfumato.core.request import GobigMethod, ImageSource, InpaintSource, MultidiffusionMethod, RenderRequest
+from sfumato.core.request import (
+    CohesiveMethod,
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    MultidiffusionMethod,
+    RenderRequest,
+)
 from sfumato.render.plan import Plan
 from sfumato.render.trace import StageTrace
 from sfumato.workflows.report_style import STYLE
@@ -179,6 +186,11 @@ def _method(request: RenderRequest) -> str:
         )
     if isinstance(method, MultidiffusionMethod):
         return f"multidiffusion: windows {method.window or 'of native size'}, overlap {method.overlap:.0%}"
+    if isinstance(method, CohesiveMethod):
+        return (
+            f"cohesive: {method.upscaler}, levels of strength {method.strength:g}, windows overlap {method.overlap:.0%}, "
+            f"guide {method.guide:g}, lock {method.lock:g}, guidance of the low band {method.low_guidance:g}"
+        )
     return "native"
 
 

@@ -11,6 +11,7 @@ from fakes import CONTRACT, MEAN, SPREAD, GaussianModel
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import (
+    CohesiveMethod,
     GobigMethod,
     ImageSource,
     InpaintSource,
@@ -59,8 +60,10 @@ def test_native_draws_the_gaussian():
         replace(REQUEST, size=PixelSize(160, 96), method=MultidiffusionMethod()),
         replace(REQUEST, size=PixelSize(160, 96), method=GobigMethod()),
         replace(REQUEST, sampler="Heun"),
+        replace(REQUEST, size=PixelSize(160, 96), method=CohesiveMethod()),
+        replace(REQUEST, size=PixelSize(288, 160), method=CohesiveMethod(strength=1.0), sampler="Heun", guidance=1.0),
     ],
-    ids=["native", "multidiffusion", "gobig", "heun"],
+    ids=["native", "multidiffusion", "gobig", "heun", "cohesive", "cohesive heun"],
 )
 def test_evaluations_and_reports_are_those_of_the_plan(request_):
     plan = plan_render(request_, CONTRACT, BUDGET)
@@ -82,6 +85,42 @@ def test_windows_give_the_same_picture_as_the_whole(sampler):
     assert np.abs(pixels(whole.picture) - pixels(fused.picture)).max() < 0.02
 
 
+@pytest.mark.parametrize("sampler", list_samplers())
+def test_moving_windows_give_the_same_picture_as_one_that_holds_the_canvas(sampler, monkeypatch):
+    """With the pulls towards the whole left out, and a denoiser that looks at single cells."""
+    request = replace(REQUEST, size=PixelSize(160, 96), sampler=sampler, steps=4)
+    request = replace(request, method=CohesiveMethod(strength=1.0, guide=0.0))
+    many, _, few_calls = run(request)
+    one = lambda canvas, *_: (canvas.box,)  # noqa: E731
+    monkeypatch.setattr("sfumato.render.cohesive.list_windows", one)
+    whole, _, calls = run(request)
+    assert len(calls.calls) < len(few_calls.calls)
+    assert np.abs(pixels(many.picture) - pixels(whole.picture)).max() < 0.02
+
+
+def test_cohesive_keeps_its_base():
+    """The lock and the start below full noise hold the low band; both undone, the picture is another."""
+    size = PixelSize(256, 256)
+    held = run(replace(REQUEST, size=size, method=CohesiveMethod(strength=0.4, lock=1.0, guide=0.0), steps=10))[0]
+    free = run(replace(REQUEST, size=size, method=CohesiveMethod(strength=1.0, lock=0.0, guide=0.0), steps=10))[0]
+    likeness = []
+    for result in (held, free):
+        small = np.asarray(result.picture.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
+        base = np.asarray(result.base.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
+        likeness.append(np.corrcoef(small.ravel(), base.ravel())[0, 1])
+    assert likeness[0] > 0.95 > 0.5 > likeness[1]
+
+
+def test_the_guide_is_asked_at_native_size_in_every_second_step():
+    request = replace(REQUEST, size=PixelSize(192, 128), method=CohesiveMethod(strength=1.0), steps=6)
+    plan = plan_render(request, CONTRACT, BUDGET)
+    base = plan.stages[0].canvas.to_latent(8)
+    _, _, model = run(request)
+    looks = [call for call in model.calls[6:] if call[1:3] == (base.height, base.width)]
+    assert base.shape_hw != plan.stages[1].windows[0].size.shape_hw
+    assert len(looks) == 3 * (len(plan.stages) - 1)
+
+
 def test_slices_agree_where_they_overlap():
     """Noise comes from the canvas, so two slices see the same noise in the cells they share."""
     request = replace(REQUEST, size=PixelSize(128, 128), method=GobigMethod(strength=1.0, overlap=0.5))
@@ -99,7 +138,7 @@ def test_gobig_keeps_its_base_and_enlarges_it():
 
 
 def test_the_same_request_gives_the_same_picture_and_another_seed_another():
-    for method in (NativeMethod(), MultidiffusionMethod(), GobigMethod()):
+    for method in (NativeMethod(), MultidiffusionMethod(), GobigMethod(), CohesiveMethod()):
         request = replace(REQUEST, size=PixelSize(128, 128), sampler="Euler a", method=method)
         first, second, third = (run(one)[0].picture for one in (request, request, replace(request, seed=4)))
         assert first.tobytes() == second.tobytes() != third.tobytes()
@@ -156,7 +195,7 @@ def test_prompts_are_encoded_once_for_each_change_and_window_size():
 
 
 def test_every_step_can_be_previewed():
-    for method in (NativeMethod(), MultidiffusionMethod(), GobigMethod()):
+    for method in (NativeMethod(), MultidiffusionMethod(), GobigMethod(), CohesiveMethod()):
         _, seen, _ = run(replace(REQUEST, size=PixelSize(96, 96), method=method, steps=3))
         for progress in seen:
             assert progress.preview().mode == "RGB"

@@ -1,0 +1,25 @@
+"""Where the windows of a step lie: a lattice that moves from step to step, so that no seam stays in place.
+
+Pure geometry. Start reading at `list_windows`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfumato.nn.windows import shifted_cover
+
+if TYPE_CHECKING:
+    from sfumato.core.geometry import LatentBox, LatentSize
+
+# The whole picture is looked at in every second step: its low band moves slowly.
+GUIDE_EVERY = 2
+# Inverse powers of the plastic number: the sequence that fills a square most evenly.
+# Source: Roberts 2018, "The Unreasonable Effectiveness of Quasirandom Sequences".
+R2 = (0.7548776662466927, 0.5698402909980532)
+
+
+def list_windows(canvas: LatentSize, window: LatentSize, stride: int, step: int) -> tuple[LatentBox, ...]:
+    """Return the windows of a step, row by row; every cell of the canvas has one."""
+    down, across = (int((0.5 + pace * step) % 1.0 * stride) for pace in R2)
+    return shifted_cover(canvas, window, stride, (down, across))
