@@ -28,6 +28,8 @@ from bundles import tiny_mini
         (("a cat", "--focus", "auto"), "not in this version"),
         (("a cat", "--device", "cuda:x"), "unknown device"),
         (("a cat", "--size", "128x128", "--method", "gobig", "--slice-strength", "0"), "not re-rendered"),
+        (("a cat", "--guidance", "1", "--negative", "a dog"), "--negative has no effect"),
+        (("a cat", "--negative", "<lora:style:0.5>"), "in the negative prompt has no effect"),
     ],
 )
 def test_wrong_requests_leave_with_2(render, room, arguments, words):
@@ -73,6 +75,10 @@ def test_a_plan_lists_stages_memory_disk_and_time(render):
 
 def test_a_model_that_is_not_there_leaves_with_5(sfumato):
     assert sfumato("render", "a cat", "--model", "nowhere").code == 5
+    for name in ("nowhere", "nowhere.ckpt", "nowhere.safetensors"):
+        done = sfumato("models", "inspect", name)
+        assert done.code == 5
+        assert "convert" not in done.err
 
 
 def test_a_pickle_leaves_with_4_and_says_how_to_convert(sfumato, room):
@@ -118,6 +124,31 @@ def test_a_folder_that_cannot_be_written_is_found_before_rendering(render, room,
     assert "cannot be written" in done.err
 
 
+def test_a_preview_that_cannot_be_written_is_found_before_rendering(render, room, monkeypatch):
+    from sfumato.models.contract import LatentModel
+
+    monkeypatch.setattr(LatentModel, "denoise_guided", lambda *_given, **_more: pytest.fail("rendered"))
+    (room / "file").write_text("in the way")
+    done = render("a cat", "--out", "a.png", "--preview", "file/p.png")
+    assert done.code == 5
+    assert "another --preview" in done.err
+
+
+@pytest.mark.parametrize("command", ["render", "plan"])
+@pytest.mark.parametrize(("name", "code"), [("nowhere.safetensors", 5), ("old.pth", 4), ("LANCZOS", 0)])
+def test_an_upscaler_is_looked_at_before_anything_is_loaded(render, room, command, name, code):
+    (room / "old.pth").write_bytes(b"\x80\x04.")
+    done = render("a cat", "--size", "128x96", "--method", "gobig", "--upscaler", name, command=command)
+    assert done.code == code, done.err
+
+
+def test_a_picture_to_inpaint_that_is_not_in_whole_cells_is_told_what_to_do(render, room):
+    Image.new("RGB", (100, 75)).save(room / "odd.png")
+    done = render("a cat", "--init", "odd.png", "--mask", "odd.png")
+    assert done.code == 2
+    assert "Crop it, and its mask, to 96x72" in done.err
+
+
 def test_an_unknown_setting_is_named(render, monkeypatch):
     monkeypatch.setenv("SFUMATO_BUDGET_GIB", "3")
     done = render("a cat")
@@ -142,6 +173,14 @@ def test_commands_that_are_misspelled_are_suggested(sfumato):
     done = sfumato("rendr")
     assert done.code == 2
     assert "render" in done.err
+
+
+@pytest.mark.parametrize("words", [(), ("models",)])
+def test_a_command_without_its_word_prints_help_and_no_empty_complaint(sfumato, words):
+    done = sfumato(*words)
+    assert done.code == 2
+    assert "Usage" in done.out
+    assert done.err == ""
 
 
 def test_version_and_help_leave_with_0(sfumato):

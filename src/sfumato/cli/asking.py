@@ -6,6 +6,7 @@ Reads the pictures' sizes and digests; runs nothing. Start reading at `make_requ
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,9 @@ from sfumato.core.canvas.saving import PYRAMID_SUFFIXES
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import file_sha256, load_picture, read_request
+from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import (
+    GobigMethod,
     ImageSource,
     InpaintSource,
     LoraRef,
@@ -41,6 +44,8 @@ _METHOD_OPTIONS = {
 }
 _PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _OUT_SUFFIXES = (*_PREVIEW_SUFFIXES, *PYRAMID_SUFFIXES)
+# Methods that leave the negative half out where guidance does not look at it.
+_ONE_SIDED = ("native", "gobig", "multidiffusion")
 _PLAIN = ("prompt", "negative", "seed", "steps", "guidance", "guidance_rescale", "clip_skip", "batch", "model", "vae")
 
 
@@ -97,7 +102,15 @@ def make_request(options: RenderOptions, stored: RenderRequest | None, contract:
     if options.embedding:
         changes["embeddings"] = tuple(options.embedding)
     base = stored or RenderRequest(prompt=options.prompt or "", size=size, guidance=contract.guidance)
-    return replace(base, **changes, size=size, source=source, method=method)
+    request = replace(base, **changes, size=size, source=source, method=method)
+    if options.negative and not _uses_negative(request):
+        raise RequestError("--negative has no effect with --guidance 1", do="Leave one of them out.")
+    return request
+
+
+def _uses_negative(request: RenderRequest) -> bool:
+    alone = len(parse_prompt(request.prompt).clauses) == 1
+    return request.guidance != 1.0 or not alone or request.method.kind not in _ONE_SIDED
 
 
 def read_lora(text: str) -> LoraRef:
@@ -149,11 +162,13 @@ def _make_size(options: RenderOptions, stored: RenderRequest | None, given: tupl
     if isinstance(source, TextSource):
         return contract.native
     found = PixelSize(*load_picture(Path(source.path)).size)
-    if isinstance(source, InpaintSource):
-        return found
     # A side is cut down to whole cells; the picture is cropped and resampled to that.
     cells = [max(1, side // contract.factor) for side in (found.width, found.height)]
-    return PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
+    whole = PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
+    if isinstance(source, InpaintSource) and whole != found:
+        what = f"a picture to inpaint has sides that are multiples of {contract.factor} pixels"
+        raise RequestError(what, got=found, do=f"Crop it, and its mask, to {whole} first.")
+    return whole
 
 
 def _make_method(options: RenderOptions, stored: RenderRequest | None, usual: tuple[Method, ModelContract]) -> Method:
@@ -166,8 +181,21 @@ def _make_method(options: RenderOptions, stored: RenderRequest | None, usual: tu
         if method.kind not in kinds:
             flag = f"--{option.replace('_', '-')}"
             raise RequestError(f"{flag} has no effect with {method.kind}", do=f"Add --method {' or '.join(kinds)}.")
-        changes[field] = PixelSize.parse(value) if field == "window" else value
+        changes[field] = _READ.get(option, _keep)(value)
     return replace(method, **changes)
+
+
+def _keep(value: Any) -> Any:
+    return value
+
+
+def _read_upscaler(name: str) -> str:
+    # Other tools write "Lanczos".
+    return _RESAMPLING if name.casefold() == _RESAMPLING else name
+
+
+_RESAMPLING = GobigMethod().upscaler
+_READ: dict[str, Callable[[Any], Any]] = {"window": PixelSize.parse, "upscaler": _read_upscaler}
 
 
 def _base_method(options: RenderOptions, stored: RenderRequest | None, usual: tuple[Method, ModelContract]) -> Method:

@@ -33,6 +33,9 @@ def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _report(InterruptedRender("stopped", do="Start the same command again."), as_json=as_json)
     except typer.TyperException as error:
+        if not error.format_message():
+            # A command that needs another word has printed its help; there is nothing to add.
+            return RequestError.exit_code
         return _report(_usage_error(error), as_json=as_json)
     except BrokenPipeError:
         return _close_pipe()

@@ -76,6 +76,8 @@ def check_weights_file(path: Path | str) -> Header:
         UnsafeFileError: it is not a sound safetensors file; pickles are told how to convert.
     """
     path = Path(path)
+    if not os.path.lexists(path):
+        raise ModelError("there is no file at this path", got=str(path), do="Check the path.")
     if path.suffix.lower() in PICKLES:
         _refuse_pickle(path)
     if path.suffix.lower() != ".safetensors":

@@ -33,8 +33,11 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
     """Return the files of the LoRAs, those named in the prompt last, and of the embeddings of a request.
 
     Raises:
-        RequestError: one of them is not there.
+        RequestError: one of them is not there, or is named where it would have no effect.
     """
+    if parse_prompt(request.negative).loras:
+        do = "Name it in the prompt; a weight below 0 turns it around."
+        raise RequestError("a LoRA in the negative prompt has no effect", got=request.negative, do=do)
     tags = [find_lora(tag.name) for tag in parse_prompt(request.prompt).loras]
     loras = (*(Path(lora.path).expanduser() for lora in request.loras), *tags)
     embeddings = tuple(Path(path).expanduser() for path in request.embeddings)

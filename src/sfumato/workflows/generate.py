@@ -84,6 +84,8 @@ def generate(
     started = time.monotonic()
     paths = list_paths(wishes.out, request.batch)
     check_folder(wishes.out.parent)
+    if wishes.preview is not None:
+        check_folder(wishes.preview.parent, option="--preview")
     for path in paths:
         check_place(path)
     inputs = read_inputs(request)
@@ -150,7 +152,7 @@ def list_paths(out: Path, batch: int) -> list[Path]:
     return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
 
 
-def check_folder(folder: Path) -> None:
+def check_folder(folder: Path, *, option: str = "--out") -> None:
     """Check that pictures can be written to a folder; make it if it is not there.
 
     Raises:
@@ -162,7 +164,7 @@ def check_folder(folder: Path) -> None:
         probe.touch(exist_ok=False)
         probe.unlink()
     except OSError as error:
-        raise StorageError("the folder cannot be written", got=str(error), do="Give another --out.") from error
+        raise StorageError("the folder cannot be written", got=str(error), do=f"Give another {option}.") from error
 
 
 @dataclass(frozen=True, eq=False)

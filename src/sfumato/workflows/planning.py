@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from sfumato.core.canvas.saving import PYRAMID_SUFFIXES
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.device import (
@@ -23,10 +23,14 @@ from sfumato.models.device import (
     count_packed_bytes,
     measure_free_bytes,
 )
+from sfumato.models.gate import check_weights_file
 from sfumato.render.budget import Budget
 from sfumato.render.plan import Plan, plan_render
 from sfumato.workflows.digests import list_adapters
 from sfumato.workflows.pace import load_cost
+
+# The upscaler that is no file.
+RESAMPLING = GobigMethod().upscaler
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +57,21 @@ def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
         BudgetError: over budget; says the largest size that fits.
     """
     list_adapters(request)
+    check_upscaler(request)
     contract = load_contract(request.model, vae=request.vae)
     return make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
+
+
+def check_upscaler(request: RenderRequest) -> None:
+    """Check the file of an upscaler, so that a plan finds out what a render would.
+
+    Raises:
+        UnsafeFileError: it does not pass the gate.
+        ModelError: there is no such file.
+    """
+    name = getattr(request.method, "upscaler", RESAMPLING)
+    if name != RESAMPLING:
+        check_weights_file(Path(name))
 
 
 def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:

@@ -1,5 +1,7 @@
 """The `parameters` text: ours as others expect it, theirs as we read it."""
 
+from dataclasses import replace
+
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata import WeightDigests, parse_infotext, write_infotext, write_metadata
 from sfumato.core.request import GobigMethod, ImageSource, RenderRequest
@@ -12,6 +14,11 @@ def test_the_last_line_has_the_known_keys_in_the_known_order():
     assert last.startswith(
         "Steps: 30, Sampler: DPM++ 2M, Schedule type: Karras, CFG scale: 7, Seed: 5, Size: 512x768, Model: mini, Clip skip: 2"
     )
+
+
+def test_the_schedule_has_the_name_that_means_the_same_elsewhere():
+    pairs = parse_infotext(write_infotext(replace(REQUEST, schedule="model"), WeightDigests())).pairs
+    assert pairs["Schedule type"] == "Uniform"
 
 
 def test_an_empty_negative_has_no_line():

@@ -163,6 +163,9 @@ def test_broken_stored_state_is_refused(x, sigmas):
         ("uni_pc_bh2", "UniPC", None),
         ("LCM", "LCM", None),
         ("dpmpp_2m_sde_gpu", "DPM++ 2M SDE", None),
+        ("sample_dpmpp_2m", "DPM++ 2M", None),
+        ("k_euler_a", "Euler a", None),
+        ("sample_k_heun_karras", "Heun", "karras"),
     ],
 )
 def test_names(asked, label, schedule):
@@ -177,7 +180,9 @@ def test_every_label_takes_every_schedule(name, schedule):
     assert (sampler.label, sampler.schedule) == (name, schedule)
 
 
-@pytest.mark.parametrize("name", ["", "Karras", "DPM adaptive", "euler b", "Euler Karras Karras", "\0"])
+@pytest.mark.parametrize(
+    "name", ["", "Karras", "DPM adaptive", "euler b", "k_", "sample_karras", "Euler Karras Karras", "\0"]
+)
 def test_unknown_names_list_the_known_ones(name):
     with pytest.raises(RequestError) as raised:
         make_sampler(name)

@@ -20,6 +20,8 @@ from sfumato.nn.schedules import SCHEDULES, check_schedule
 
 # UniPC's authors advise order 2 for guided sampling and 3 without guidance; pictures are guided.
 _UNIPC_ORDER = 2
+# What k-diffusion's functions and the oldest front ends put before a name.
+_PREFIXES = ("sample_", "k_")
 
 
 @dataclass(frozen=True)
@@ -111,7 +113,7 @@ def list_samplers() -> tuple[str, ...]:
 
 
 def _find_row(name: str) -> tuple[SamplerName, str | None]:
-    wanted = _letters(name)
+    wanted = _letters(_without_prefixes(name))
     rows = _spellings()
     if wanted in rows:
         return rows[wanted], None
@@ -125,6 +127,13 @@ def _find_row(name: str) -> tuple[SamplerName, str | None]:
         got=name,
         do=f"Use one of: {', '.join(list_samplers())}; a schedule may follow, as in DPM++ 2M Karras.",
     )
+
+
+def _without_prefixes(name: str) -> str:
+    bare = name.strip().casefold()
+    for prefix in _PREFIXES:
+        bare = bare.removeprefix(prefix)
+    return bare
 
 
 def _spellings() -> dict[str, SamplerName]:
