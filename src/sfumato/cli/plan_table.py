@@ -39,10 +39,11 @@ def _totals(plan: Plan) -> list[str]:
         "at the pace of earlier renders here" if plan.basis == "measured" else "a guess until something was rendered"
     )
     times = f" x {plan.batch} pictures" if plan.batch > 1 else ""
+    spill = f", and {write_bytes(plan.spill_bytes)} for a while" if plan.spill_bytes else ""
     return [
         f"method       {plan.method}, {plan.size}",
         f"memory       {write_bytes(plan.memory_bytes)} at most, the model included",
-        f"disk         {write_bytes(plan.disk_bytes)} at most{times}",
+        f"disk         {write_bytes(plan.disk_bytes)} at most{times}{spill}",
         f"time         {write_seconds(plan.seconds)}{times} ({basis})",
     ]
 

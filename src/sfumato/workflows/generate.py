@@ -96,6 +96,7 @@ def generate(
     else:
         plan = make_plan(request, (model.contract, model.policy), wishes)
     loaded_s = time.monotonic() - started
+    model.autoencoder_bytes = plan.autoencoder_bytes
     done: list[Generated] = []
     try:
         with dressed(model, request):

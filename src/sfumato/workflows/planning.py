@@ -24,6 +24,7 @@ from sfumato.models.device import (
     measure_free_bytes,
 )
 from sfumato.models.gate import check_weights_file
+from sfumato.models.spill import measure_spill_bytes
 from sfumato.render.budget import Budget
 from sfumato.render.plan import Plan, plan_render
 from sfumato.workflows.digests import list_adapters
@@ -88,6 +89,7 @@ def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: 
         free_bytes=free,
         decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
         packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
+        spill_bytes=measure_spill_bytes(),
     )
     if wishes.out.suffix.lower() not in PYRAMID_SUFFIXES or budget.disk_bytes is None:
         return plan_render(request, contract, budget)
