@@ -4,6 +4,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,26 @@ def test_the_bytes_do_not_depend_on_the_bands(tmp_path, make_picture, name):
         save_bands(folder / name, PixelSize(600, 530), bands, {"parameters": "x"})
         trees.append(read_tree(folder))
     assert all(tree == trees[0] for tree in trees)
+
+
+def measure_peak(path, height):
+    """Return the most bytes of arrays and Python objects alive while a picture of 512 px width is written."""
+    band = np.zeros((64, 512, 3), np.uint8)
+    tracemalloc.start()
+    try:
+        with open_writer(path, PixelSize(512, height), {}) as writer:
+            for _ in range(0, height, 64):
+                writer.write_band(band)
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_memory_does_not_follow_the_height(tmp_path, name):
+    low, high = (measure_peak(tmp_path / str(height) / name, height) for height in (1024, 4096))
+    # Four times the rows, 4.7 MB of pixels more; what grows is two small levels.
+    assert high < low + 200_000
 
 
 def test_a_kill_leaves_only_temporary_names(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sfumato.core.canvas.png_filters import filter_rows
-from sfumato.core.canvas.saving import open_writer, save_bands
+from sfumato.core.canvas.saving import save_bands
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture, read_texts, save_picture
 
@@ -60,12 +60,3 @@ def test_it_packs_about_as_well_as_pillow(tmp_path, make_picture):
     stream = io.BytesIO()
     Image.fromarray(picture).save(stream, format="PNG", compress_level=6)
     assert (tmp_path / "a.png").stat().st_size < 1.1 * len(stream.getvalue())
-
-
-def test_nothing_of_the_picture_is_kept(tmp_path):
-    # Half a megabyte a band; the compressor's own memory is a fraction of that.
-    with open_writer(tmp_path / "a.png", PixelSize(4096, 4096), {}) as writer:
-        band = np.zeros((64, 4096, 3), np.uint8)
-        for _ in range(64):
-            writer.write_band(band)
-            assert len(writer._sink._packed) < 2**20
