@@ -41,7 +41,7 @@ def check_folder_is_ours(path: Path) -> None:
     folder = find_tiles_folder(path)
     if not folder.exists() and not folder.is_symlink():
         return
-    if folder.is_symlink() or not folder.is_dir() or not all(entry.name.isdecimal() for entry in folder.iterdir()):
+    if folder.is_symlink() or not folder.is_dir() or not _holds_levels(folder):
         do = "Move it away, or give the picture another name."
         raise RequestError("the place of the tiles holds something else", got=str(folder), do=do)
 
@@ -129,6 +129,12 @@ class DeepZoomSink:
             texts=self._texts,
             tiles_sha256=self._digest.hexdigest(),
         )
+
+
+def _holds_levels(folder: Path) -> bool:
+    # Levels start at 0 and leave none out; folders of years, say, are no levels.
+    names = {entry.name for entry in folder.iterdir()}
+    return names == {str(level) for level in range(len(names))}
 
 
 def _flush_all() -> None:

@@ -5,6 +5,7 @@ Start reading at `DeepZoomRegions`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from sfumato.core.canvas.deepzoom_file import find_tiles_folder
 from sfumato.core.canvas.deepzoom_words import LONGEST_BYTES, Description, parse_description
-from sfumato.core.canvas.mosaic import read_mosaic
+from sfumato.core.canvas.mosaic import list_rows, read_mosaic
 from sfumato.core.canvas.packing import unpack_image
 from sfumato.core.canvas.pyramid import list_halved_sizes
 from sfumato.core.errors import RequestError
@@ -62,6 +63,10 @@ class DeepZoomRegions:
             return self._read_tile(folder / f"{column}_{row}.{self._found.suffix}", covered), covered
 
         return read_mosaic(box, side, read_tile)
+
+    def walk(self, level: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield the rows of a level in bands."""
+        return (self.read(box, level) for box in list_rows(self._sizes[level], self._found.tile_px))
 
     def _read_tile(self, path: Path, covered: PixelBox) -> NDArray[np.uint8]:
         with open_regular(path, what="the tile") as stream:

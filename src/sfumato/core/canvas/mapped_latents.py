@@ -8,6 +8,7 @@ Start reading at `MappedLatents`.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import shutil
@@ -180,7 +181,12 @@ def _check_free(path: Path, needed: int) -> None:
 
 def _reserve(handle: int, count: int) -> None:
     # Without reserved blocks a mapped write to a full disk kills the process instead of raising.
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, count)
-    else:
-        os.ftruncate(handle, count)
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, count)
+            return
+    except OSError as error:
+        # Some systems reserve nothing; then the check of the free room is all there is.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    os.ftruncate(handle, count)

@@ -1,16 +1,16 @@
 """Put a box of a picture together from its tiles, whatever they are stored in.
 
-Start reading at `read_mosaic`.
+Start reading at `read_mosaic`; `list_rows` cuts a level into its rows of tiles.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.core.geometry import PixelBox
+from sfumato.core.geometry import PixelBox, PixelSize
 
 
 def read_mosaic(
@@ -29,3 +29,9 @@ def read_mosaic(
             inside = part.shift(-covered.left, -covered.top).slices_hw
             found[part.shift(-box.left, -box.top).slices_hw] = tile[inside]
     return found
+
+
+def list_rows(size: PixelSize, tile_px: int) -> Iterator[PixelBox]:
+    """Yield the box of each row of tiles, from top to bottom."""
+    for top in range(0, size.height, tile_px):
+        yield PixelBox(0, top, size.width, min(top + tile_px, size.height))

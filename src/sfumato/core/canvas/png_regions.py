@@ -62,15 +62,31 @@ class PngRegions:
         assert level == 0, "a PNG has one level"
         found = np.empty((box.height, box.width, 3), np.uint8)
         top = 0
+        for band in self.walk():
+            first, last = max(top, box.top), min(top + len(band), box.bottom)
+            if first < last:
+                found[first - box.top : last - box.top] = band[first - top : last - top, box.left : box.right]
+            top += len(band)
+            if top >= box.bottom:
+                break
+        return found
+
+    def walk(self, level: int = 0) -> Generator[NDArray[np.uint8]]:
+        """Yield the rows in bands.
+
+        Raises:
+            RequestError: the file is damaged.
+        """
+        assert level == 0, "a PNG has one level"
+        missing = self._size.height
         with open_regular(self._path, what="the picture") as stream:
             for band in self._read_bands(stream):
-                first, last = max(top, box.top), min(top + len(band), box.bottom)
-                if first < last:
-                    found[first - box.top : last - box.top] = band[first - top : last - top, box.left : box.right]
-                top += len(band)
-                if top >= box.bottom:
-                    return found
-        raise RequestError("the picture is damaged", got=f"{self._path}: {top} of {self._size.height} rows")
+                # What stands behind the last row belongs to no picture.
+                yield band[:missing]
+                missing -= min(len(band), missing)
+                if not missing:
+                    return
+        raise RequestError("the picture is damaged", got=f"{self._path}: {missing} rows are missing")
 
     def _read_bands(self, stream: BinaryIO) -> Generator[NDArray[np.uint8]]:
         row_bytes = 1 + 3 * self._size.width

@@ -5,13 +5,14 @@ Files of other programs are refused with a reason where they differ. Start readi
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.core.canvas.mosaic import read_mosaic
+from sfumato.core.canvas.mosaic import list_rows, read_mosaic
 from sfumato.core.canvas.packing import unpack_deflate, unpack_image
 from sfumato.core.canvas.texts import parse_texts
 from sfumato.core.canvas.tiff_directory import Directory, Tag, read_directories
@@ -78,6 +79,11 @@ class TiffRegions:
             return self._read_tile(chosen, index), PixelBox(0, 0, side, side).shift(column * side, row * side)
 
         return read_mosaic(box, side, read_tile)
+
+    def walk(self, level: int = 0) -> Iterator[NDArray[np.uint8]]:
+        """Yield the rows of a level in bands."""
+        chosen = self._levels[level]
+        return (self.read(box, level) for box in list_rows(chosen.size, chosen.tile_px))
 
     def _read_tile(self, level: _Level, index: int) -> NDArray[np.uint8]:
         with open_regular(self._path, what="the picture") as stream:

@@ -92,6 +92,9 @@ def test_the_saved_page_of_a_browser_is_never_removed(tmp_path, make_picture):
     with pytest.raises(RequestError, match="something else"):
         save(tmp_path / "b.dzi", make_picture(30, 20))
     assert (tmp_path / "a_files" / "photo.jpg").read_bytes() == b"dear"
+    (tmp_path / "a_files" / "photo.jpg").rename(tmp_path / "a_files" / "2023")
+    with pytest.raises(RequestError, match="something else"):
+        save(tmp_path / "a.dzi", make_picture(30, 20))
     assert {path.name for path in tmp_path.iterdir()} == {"a_files", "b_files"}
 
 

@@ -1,5 +1,6 @@
 """A canvas of latents is the same in memory and in a file, and a crash leaves its last flush."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -135,6 +136,17 @@ def test_a_disk_that_refuses_leaves_nothing(tmp_path, full_disk):
 def test_the_room_is_reserved_when_the_file_is_made(store):
     found = os.stat(store.path)
     assert found.st_blocks * 512 >= found.st_size
+
+
+def test_systems_that_reserve_nothing_get_a_sparse_file(tmp_path, monkeypatch):
+    def refuse(*_given):
+        raise OSError(errno.EOPNOTSUPP, "not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    store = make_latents(SIZE, 4, path=tmp_path / "a", most_memory_bytes=0)
+    store.write(SIZE.box, draw(SIZE.box))
+    assert np.array_equal(store.read(SIZE.box), draw(SIZE.box))
+    store.close()
 
 
 def test_pages_are_let_go(tmp_path):

@@ -7,7 +7,7 @@ from PIL import Image
 from sfumato.core.canvas import png_regions
 from sfumato.core.canvas.packing import Packing
 from sfumato.core.canvas.pyramid import halve
-from sfumato.core.canvas.regions import open_region, open_regions
+from sfumato.core.canvas.regions import open_region, open_regions, read_reduced
 from sfumato.core.canvas.saving import open_writer, save_bands
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
@@ -61,6 +61,31 @@ def test_pngs_of_other_programs_are_read_when_they_are_of_our_kind(tmp_path, mak
         Image.fromarray(picture).convert(mode).save(tmp_path / "b.png")
         with pytest.raises(RequestError, match="8-bit colour"):
             open_region(tmp_path / "b.png", PixelBox(0, 0, 1, 1))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dzi"])
+@pytest.mark.parametrize("most", [1, 100, 256, 300, 9999])
+def test_a_small_picture_of_a_large_one_is_the_same_from_every_format(tmp_path, make_picture, name, most):
+    picture = make_picture(700, 530)
+    save_bands(tmp_path / name, PixelSize(700, 530), [picture], {})
+    while max(picture.shape[:2]) > most:
+        picture = halve(picture)
+    assert np.array_equal(read_reduced(tmp_path / name, most_px=most), picture)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif", "a.dzi"])
+def test_a_walk_gives_every_row_once(tmp_path, make_picture, name):
+    picture = make_picture(90, 700)
+    save_bands(tmp_path / name, PixelSize(90, 700), [picture], {})
+    assert np.array_equal(np.concatenate(list(open_regions(tmp_path / name).walk())), picture)
+
+
+def test_a_png_that_ends_early_is_damaged(tmp_path, make_picture):
+    save_bands(tmp_path / "a.png", PixelSize(90, 40), [make_picture(90, 40)], {})
+    raw = (tmp_path / "a.png").read_bytes()
+    (tmp_path / "a.png").write_bytes(raw[:600])
+    with pytest.raises(RequestError, match="missing"):
+        open_region(tmp_path / "a.png", PixelBox(0, 39, 1, 40))
 
 
 def test_boxes_outside_and_other_files_are_refused(tmp_path, make_picture):
