@@ -6,6 +6,7 @@ reading at `run_in_tiles`; `split_memory` is where the bytes go.
 
 from __future__ import annotations
 
+import ctypes
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,8 @@ def run_in_tiles(layers: Sequence[Layer], x: Tensor, memory_bytes: int, window: 
     work, store = split_memory(memory_bytes)
     spill = Spill(x.device, _host_bytes(x.device))
     _check_disk(program.store(store, x.dtype.itemsize).spill_bytes - spill.host_bytes)
-    return run_program(program, x, Room(work_bytes=work, store_bytes=store, open_spill=spill.open), window)
+    room = Room(work_bytes=work, store_bytes=store, open_spill=spill.open, tidy=_give_back)
+    return run_program(program, x, room, window)
 
 
 def split_memory(memory_bytes: int) -> tuple[int, int]:
@@ -92,6 +94,16 @@ def estimate_tiled(
     if maps <= store:
         return TiledCost(WORKSPACE_BYTES + work + maps, 0)
     return TiledCost(memory_bytes, maps)
+
+
+def _give_back() -> None:
+    """Give what the tiles of a sweep have left behind in the heap back to the system, where it is glibc's.
+
+    The next sweep has tiles of other sizes, which do not fit into the gaps: several hundred MiB otherwise.
+    """
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
 
 
 def _host_bytes(device: torch.device) -> int:

@@ -39,6 +39,7 @@ class Spill:
         self.device = device
         self.host_bytes = host_bytes
         self.folder = folder or find_spill_folder()
+        self.in_memory: list[MemoryShelf] = []
 
     def open(self, extent: Extent, dtype: torch.dtype) -> Shelf:
         """Open a shelf for a map.
@@ -46,12 +47,13 @@ class Spill:
         Raises:
             StorageError: the folder has no room for it.
         """
-        needed = extent.count * dtype.itemsize
-        if needed > self.host_bytes:
+        # A closed shelf holds nothing.
+        held = sum(shelf.whole.nbytes for shelf in self.in_memory)
+        if held + extent.count * dtype.itemsize > self.host_bytes:
             return FileShelf(extent, dtype, self.device, self.folder)
-        # Never handed back: maps of one run come and go, and a run is short.
-        self.host_bytes -= needed
-        return MemoryShelf.make(extent, dtype, self.device, torch.device("cpu"))
+        shelf = MemoryShelf.make(extent, dtype, self.device, torch.device("cpu"))
+        self.in_memory.append(shelf)
+        return shelf
 
 
 def find_spill_folder() -> Path:

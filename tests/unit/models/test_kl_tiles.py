@@ -19,8 +19,9 @@ from sfumato.models.device import Policy
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.kl_tiles import LEAST_BYTES, WORKSPACE_BYTES, estimate_tiled, run_in_tiles, split_memory
 from sfumato.models.spill import FileShelf, Spill
-from sfumato.nn.streamed import Extent, Room, make_program, run_program
+from sfumato.nn.streamed import Conv, Extent, Room, Upsample, make_program, run_program
 from sfumato.nn.streamed.regions import Region, Span
+from sfumato.nn.streamed.run import MARGIN_PIXELS
 
 # One step of 8 bits in [-1, 1] is 2/255. Tiles that are exact stay far below; those that are not do not.
 STEP = 2 / 255
@@ -178,6 +179,8 @@ def test_the_hosts_memory_is_used_before_a_file(tmp_path):
     assert not isinstance(first, FileShelf)
     assert isinstance(second, FileShelf)
     second.close()
+    first.close()
+    assert not isinstance(shelves.open(Extent(10, 10, 10), FP32), FileShelf)
 
 
 def test_tmpdir_says_where_files_go(tmp_path, monkeypatch):
@@ -191,3 +194,21 @@ def test_another_build_is_refused_by_name():
     network.decoder.mid_block.attentions[0].heads = 2
     with pytest.raises(ModelError, match="cannot run in tiles"):
         list_decoder_layers(network)
+
+
+def test_the_layers_of_the_true_decoder_reach_as_far_as_the_networks():
+    """Without statistics and attention a pixel reads 17.25 cells to each side; each sweep only its own part of that."""
+    with torch.device("meta"):
+        network = make_kl(SD_CHANNELS, layers=2)
+    layers = list_decoder_layers(network)
+    seen = Span(8 * 100, 8 * 100 + 8)
+    for layer in reversed(layers):
+        if isinstance(layer, Conv | Upsample):
+            seen = layer.reach(seen)
+    assert seen == Span(100 - 18, 101 + 18)
+    for sweep in make_program(layers, Extent(4, 64, 64)).sweeps:
+        part = Span(10, 20)
+        for link in reversed(sweep.chain):
+            part = link.reach(part)
+        grain = sweep.value.height // sweep.extents[0].height
+        assert part.length * grain <= 10 + 2 * MARGIN_PIXELS

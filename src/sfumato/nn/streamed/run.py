@@ -34,13 +34,15 @@ class Room:
     """Say what a run may take above weights, input and output, in bytes.
 
     `work_bytes` are for one tile and everything computed from it, `store_bytes` for the maps kept
-    between sweeps; those that do not fit go to `open_spill`. `tile_pixels` sets the area of the
-    tiles instead of leaving it to the memory.
+    between sweeps; those that do not fit go to `open_spill`. `tidy` is called after each sweep and may
+    give free memory back to the system. `tile_pixels` sets the area of the tiles instead of leaving it
+    to the memory.
     """
 
     work_bytes: int
     store_bytes: int
     open_spill: Callable[[Extent, torch.dtype], Shelf]
+    tidy: Callable[[], None] | None = None
     tile_pixels: int | None = None
 
 
@@ -63,6 +65,8 @@ def run_program(program: Program, x: Tensor, room: Room, window: Region | None =
             desk.lay_out(live)
             area = window if sweep.keep == OUTPUT else sweep.value.region
             _run_sweep(desk, sweep, area)
+            if room.tidy is not None:
+                room.tidy()
     return result
 
 

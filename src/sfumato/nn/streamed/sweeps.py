@@ -150,6 +150,8 @@ class _Walk:
         join = _take(rest, Join)
         fork = _take(rest, Fork)
         norm = _take(rest, Norm)
+        assert attend is None or join is not None, "an attention stands right before a join"
+        assert join is None or self.chain or attend, "a block adds something of its own"
         sweep = replace(self._make(), attend=attend, norm=norm, add=self.side if join else None)
         if self._has_to_keep(sweep, fork):
             # Only a sweep that reads no neighbours of a map may write over it.
