@@ -109,7 +109,7 @@ def test_a_kl_autoencoder_runs_whole_and_takes_the_mean(kl):
 
 def test_a_kl_picture_beyond_memory_is_refused_before_it_starts(kl, monkeypatch):
     monkeypatch.setattr(autoencoder, "measure_free_bytes", lambda _: 10_000)
-    with pytest.raises(BudgetError, match="at least 192 MiB"):
+    with pytest.raises(BudgetError, match="at least 256 MiB"):
         decode_latents(kl, torch.zeros(1, 4, 8, 8), KL, CPU)
 
 
