@@ -169,6 +169,29 @@ def test_a_defect_is_told_apart_from_a_mistake(render, monkeypatch):
     assert done.json["error"] == "defect"
 
 
+def test_ctrl_c_before_the_first_step_is_told_too(render, monkeypatch):
+    def stop(*_given, **_more):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sfumato.models.describe.load_contract", stop)
+    done = render("a cat")
+    assert done.code == 130
+    assert "stopped" in done.err
+    assert render("a cat", "--json").json["error"] == "interrupted"
+
+
+def test_a_list_of_models_is_for_people(sfumato, room):
+    (room / "old.ckpt").write_bytes(b"\x80\x04.")
+    done = sfumato("models", "list", "--folder", ".")
+    assert done.code == 0
+    mini, old = done.out.splitlines()
+    assert mini.startswith("mini")
+    assert "128x128" in mini
+    assert "refused" in old
+    assert "{" not in done.out
+    assert "{" not in sfumato("models", "inspect", "mini").out
+
+
 def test_commands_that_are_misspelled_are_suggested(sfumato):
     done = sfumato("rendr")
     assert done.code == 2

@@ -15,8 +15,12 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and leave with its exit code (see `sfumato.cli.outcome`)."""
-    from sfumato.cli.app import make_app
-    from sfumato.cli.outcome import run_command
+    try:
+        from sfumato.cli.app import make_app
+        from sfumato.cli.outcome import run_command
+    except KeyboardInterrupt:
+        # Nothing has begun, so there is nothing to tell but the code.
+        sys.exit(130)
 
     # What a service manager or a closed terminal sends stops a render the way Ctrl-C does.
     for polite in (signal.SIGTERM, signal.SIGHUP):

@@ -6,7 +6,7 @@ Nothing is imported before a command runs. Start reading at `GROUPS`.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,11 @@ def models_list(
     """List the embedded model, and the checkpoints of a folder."""
     from sfumato.workflows.checkpoints import list_models
 
-    _print({"models": list_models(folder)}, as_json=json)
+    found = list_models(folder)
+    if json:
+        _print({"models": found}, as_json=True)
+    else:
+        sys.stdout.write("".join(f"{line}\n" for line in _describe_models(found)))
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
@@ -150,9 +154,24 @@ def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
         return
     width = max((len(key) for key in value), default=0)
     for key, item in value.items():
+        if isinstance(item, Mapping):
+            item = ", ".join(f"{name} {count}" for name, count in item.items())
         items = item if isinstance(item, list | tuple) else [item]
         for place, one in enumerate(items or ["none"]):
             sys.stdout.write(f"{key if place == 0 else '':<{width}}  {one}\n")
+
+
+def _describe_models(found: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Write a line per model: its name and what it is, or why it is not opened."""
+    width = max(len(model["name"]) for model in found)
+    return [f"{model['name']:<{width}}  {_describe_model(model)}" for model in found]
+
+
+def _describe_model(model: Mapping[str, Any]) -> str:
+    if "refused" in model:
+        return f"refused: {model['refused']['what']}"
+    what = [model["kind"], model.get("family"), model.get("native"), f"{model['bytes'] / 1e6:,.0f} MB"]
+    return ", ".join(word for word in what if word)
 
 
 Command = Callable[..., None]

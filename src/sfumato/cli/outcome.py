@@ -31,7 +31,7 @@ def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
     except SfumatoError as error:
         return _report(error, as_json=as_json)
     except KeyboardInterrupt:
-        return _report(InterruptedRender("stopped", do="Start the same command again."), as_json=as_json)
+        code = InterruptedRender.exit_code
     except typer.TyperException as error:
         if not error.format_message():
             # A command that needs another word has printed its help; there is nothing to add.
@@ -41,7 +41,9 @@ def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
         return _close_pipe()
     except Exception as error:  # noqa: BLE001 the last net: a defect is shown whole, never half
         return _report_defect(error, as_json=as_json)
-    # typer returns what the command returned, or the code of an early exit such as --help.
+    # typer returns what the command returned, or the code of an early exit: of --help, or of Ctrl-C, which it swallows.
+    if code == InterruptedRender.exit_code:
+        return _report(InterruptedRender("stopped", do="Start the same command again."), as_json=as_json)
     return code if isinstance(code, int) else 0
 
 
