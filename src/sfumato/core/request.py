@@ -140,7 +140,8 @@ class CohesiveMethod:
     `strength` is the share of the schedule that a level walks, `overlap` the least a window shares with
     its neighbour, as a fraction of its side. `guide` (0 to 1) pulls each step towards a native
     prediction of the whole picture, `lock` (0 to 1) holds the low band to the level below, and
-    `low_guidance` is what guidance the low band gets beside the request's for the high band.
+    `low_guidance` is what guidance the low band gets beside the request's for the high band. With
+    `phrases` a window is told only the phrases of the prompt that lie in it.
     """
 
     kind: ClassVar[str] = "cohesive"
@@ -150,6 +151,7 @@ class CohesiveMethod:
     guide: float = 0.3
     lock: float = 0.7
     low_guidance: float = 1.0
+    phrases: bool = True
 
     def __post_init__(self) -> None:
         check_text("the upscaler", self.upscaler, most=LONGEST_PATH_CHARACTERS, empty=False)

@@ -15,6 +15,7 @@ import torch
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.models.adapters.rack import AdapterRack
+from sfumato.models.attention_maps import watch_words
 from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels
 from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.denoiser import predict_clean
@@ -23,6 +24,7 @@ from sfumato.nn.guidance import compose, guide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox
     from sfumato.core.prompt import Part
     from sfumato.models.adapters.rack import Attachment
+    from sfumato.models.attention_maps import WordMaps
     from sfumato.models.device import Policy
     from sfumato.models.text import PromptEncoder
     from sfumato.nn.schedules import NoiseSchedule
@@ -45,7 +48,8 @@ class ModelContract:
     `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else
     sees: (raw - shift) * scaling. `text_layer` says which hidden state feeds cross-attention;
     `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text. `guidance` and
-    `slice_strength` are what suits this model where a user asks for nothing else.
+    `slice_strength` are what suits this model where a user asks for nothing else; `detail_words` tell it
+    that a window shows a part.
     """
 
     family: Family
@@ -67,6 +71,7 @@ class ModelContract:
     denoiser_parameters: int = 0
     guidance: float = 7.0
     slice_strength: float = 0.35
+    detail_words: str = ""
 
 
 @dataclass(eq=False, kw_only=True)
@@ -199,6 +204,11 @@ class LatentModel:
         else:
             clean, base = self._denoise_parts(x, sigma, cond.parts), self.denoise(x, sigma, uncond)
         return compose(clean, weights, base), base
+
+    def watch_words(self, conditioning: Conditioning, size: PixelSize) -> AbstractContextManager[WordMaps]:
+        """Listen, while open, to where the words of a one-part prompt are in pictures of `size`; changes no bit."""
+        height, width = size.to_latent(self.contract.factor).shape_hw
+        return watch_words(self.unet, conditioning.parts[0].hidden, (height, width))
 
     @torch.inference_mode()
     def encode_image(self, pixels: Tensor) -> Tensor:

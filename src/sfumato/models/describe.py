@@ -165,6 +165,8 @@ def _write_contract(
         zero_empty=bool(configs["index"].get("force_zeros_for_empty_prompt", False)),
         guidance=MINI_GUIDANCE if family == "mini" else USUAL_GUIDANCE,
         slice_strength=MINI_SLICE_STRENGTH if family == "mini" else USUAL_SLICE_STRENGTH,
+        # The world's crops are captioned so.
+        detail_words="a detail of" if family == "mini" else "",
     )
 
 

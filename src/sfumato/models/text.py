@@ -66,6 +66,10 @@ class PromptEncoder:
         """Return how many chunks this prompt needs."""
         return max(len(tower.cut(segments)) for tower in self.towers)
 
+    def find_words(self, segments: Segments, text: str) -> tuple[int, ...]:
+        """Return where words stand in the encoded prompt; see `TextTower.find_words`."""
+        return self.towers[0].find_words(segments, text)
+
     def encode(
         self, prompts: Sequence[Segments], *, clip_skip: int = 1, chunks: int = 1, negative: bool = False
     ) -> EncodedText:

@@ -110,6 +110,20 @@ class TextTower:
         pieces = [[piece for span in segment for piece in self._read(span)] for segment in segments]
         return cut_chunks(pieces, length=self.length, comma=self._comma)
 
+    def find_words(self, segments: Segments, text: str) -> tuple[int, ...]:
+        """Return the positions of words in the encoded prompt, begin tokens counted; none where they are not whole.
+
+        Where the words stand several times, all their places count.
+        """
+        wanted = [i for piece in self._read(Span(text)) for i in piece.ids]
+        found: list[int] = []
+        for number, chunk in enumerate(self.cut(segments)):
+            first = number * (self.length + 2) + 1
+            for at in range(len(chunk.ids) - len(wanted) + 1):
+                if wanted and list(chunk.ids[at : at + len(wanted)]) == wanted:
+                    found += range(first + at, first + at + len(wanted))
+        return tuple(dict.fromkeys(found))
+
     def check_clip_skip(self, clip_skip: int) -> None:
         """Check that the layer exists.
 

@@ -3,7 +3,7 @@
 A level enlarges the picture below and walks the end of the noise schedule on a canvas twice as large.
 Windows only predict; predictions are fused, guided, pulled towards a native prediction of the whole
 picture and locked to the level below, and then the sampler takes one step on the whole canvas.
-Start reading at `run_grow`, then `Level.predict`.
+Start reading at `run_base` and `run_grow`, then `Level.predict`.
 
 Sources: fused predictions, Barbero Jimenez 2023, Mixture of Diffusers; partial start, Meng et al. 2022,
 SDEdit; low band kept, high band free, Kim et al. 2025, DiffuseHigh, and Vontobel et al. 2025, HiWave.
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.core.geometry import LatentBox, PixelSize
+from sfumato.core.phrases import join_phrases
 from sfumato.core.request import CohesiveMethod
 from sfumato.nn.bands import enlarge, shrink, take_low
 from sfumato.nn.guidance import guide_bands
@@ -24,9 +25,10 @@ from sfumato.nn.noise import normal_noise
 from sfumato.nn.windows import Fusion, make_weights
 from sfumato.render.lattice import GUIDE_EVERY, list_windows
 from sfumato.render.layout import fit_box
-from sfumato.render.native import report_steps
+from sfumato.render.native import report_steps, run_sample
+from sfumato.render.phrase_maps import make_phrase_maps
 from sfumato.render.pixels import to_picture, to_tensor
-from sfumato.render.sampling import make_noise, predict, predict_apart, run_steps, split_batches, stage_sigmas
+from sfumato.render.sampling import make_noise, predict, run_steps, split_batches, stage_sigmas
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -35,7 +37,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.core.geometry import LatentSize
+    from sfumato.models.conditioning import Conditioning
     from sfumato.models.upscaler import Upscaler
+    from sfumato.render.native import Inputs
+    from sfumato.render.phrase_maps import PhraseMaps
     from sfumato.render.plan import Stage
     from sfumato.render.sampling import Work
     from sfumato.render.trace import Progress, Stopwatch
@@ -44,6 +49,26 @@ if TYPE_CHECKING:
 BAND_FACTOR = 2.0
 # The guide's noise must not repeat that of any level.
 GUIDE_STAGES = 1 << 12
+
+
+def run_base(
+    work: Work, stages: tuple[Stage, ...], inputs: Inputs, watch: Stopwatch
+) -> Generator[Progress, None, tuple[Image.Image, PhraseMaps | None]]:
+    """Draw the base and note where the phrases of the prompt are in it; None where a prompt changes or has parts."""
+    base, last = stages[0], stages[-1].canvas
+    text = work.words.find_text()
+    if text is None or not _method_of(work).phrases:
+        return (yield from run_sample(work, base, inputs, watch)), None
+    whole, _ = work.words.at_step(0, base.steps, base.canvas)
+    with work.model.watch_words(whole, base.canvas) as maps:
+        picture = yield from run_sample(work, base, inputs, watch)
+    left, top, right, bottom = fit_box(base.canvas, last)
+    part = (left / base.canvas.width, top / base.canvas.height, right / base.canvas.width, bottom / base.canvas.height)
+
+    def read(word: str) -> Tensor:
+        return maps.read(work.model.text.find_words(text.segments, word))
+
+    return picture, make_phrase_maps(text.segments[0], read, part)
 
 
 def run_grow(
@@ -78,19 +103,13 @@ class Level:
 
     def predict(self, step: int, x: Tensor, sigma: float) -> Tensor:
         """Predict x0 of the whole canvas [1, C, h, w]."""
-        method = self._method
+        method = _method_of(self.work)
         clean = self._fuse(step, x, sigma)
         if method.guide > 0.0:
             clean = clean + method.guide * self._measure_pull(step, clean, sigma)
         if method.lock > 0.0:
             clean = clean + method.lock * (self._low - take_low(clean, BAND_FACTOR))
         return clean
-
-    @property
-    def _method(self) -> CohesiveMethod:
-        method = self.work.request.method
-        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-        return method
 
     def _fuse(self, step: int, x: Tensor, sigma: float) -> Tensor:
         """Predict with and without the prompt in every window, fuse both, and guide on the whole canvas."""
@@ -100,13 +119,22 @@ class Level:
         told, plain = Fusion(size, x), Fusion(size, x)
         for boxes in split_batches(list_windows(size, window, max(1, stride), step), stage.window_batch):
             cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
-            cond, uncond = predict_apart(self.work, cuts, sigma, (step, stage.steps))
+            cond, uncond = self.work.model.denoise_apart(cuts, sigma, *self._tell(boxes, step))
             for box, wanted, unwanted in zip(boxes, cond.split(1), uncond.split(1), strict=True):
                 weights = make_weights(box, size, stage.overlap_cells)
                 told.add(box, wanted, weights)
                 plain.add(box, unwanted, weights)
-        scales = (self.work.request.guidance, self._method.low_guidance)
+        scales = (self.work.request.guidance, _method_of(self.work).low_guidance)
         return guide_bands(told.finish(), plain.finish(), *scales, factor=BAND_FACTOR)
+
+    def _tell(self, boxes: tuple[LatentBox, ...], step: int) -> tuple[Conditioning, Conditioning]:
+        """Return what a batch of windows is told: the phrases that lie in each, else the whole prompt."""
+        size = boxes[0].size.to_pixels(self.work.model.contract.factor)
+        if self.work.phrases is None:
+            return self.work.words.at_step(step, self.stage.steps, size)
+        chosen = [self.work.phrases.choose(box, self._cells) for box in boxes]
+        detail = self.work.model.contract.detail_words
+        return self.work.words.at_windows([join_phrases(phrases, detail=detail) for phrases in chosen], size)
 
     def _measure_pull(self, step: int, clean: Tensor, sigma: float) -> Tensor:
         """Return where a native look at the whole picture differs from the canvas, enlarged to it.
@@ -132,3 +160,9 @@ class Level:
     @property
     def _cells(self) -> LatentSize:
         return self.stage.canvas.to_latent(self.work.model.contract.factor)
+
+
+def _method_of(work: Work) -> CohesiveMethod:
+    method = work.request.method
+    assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
+    return method

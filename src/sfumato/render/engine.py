@@ -6,11 +6,12 @@ nothing behind, since no file is touched here. Start reading at `run_plan`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sfumato.core.request import CohesiveMethod, GobigMethod
 from sfumato.models.upscaler import LANCZOS, load_upscaler
-from sfumato.render.cohesive import run_grow
+from sfumato.render.cohesive import run_base, run_grow
 from sfumato.render.gobig import run_refine
 from sfumato.render.multidiffusion import run_fuse
 from sfumato.render.native import Inputs, run_sample
@@ -49,7 +50,12 @@ def run_plan(
     pictures: list[Image] = []
     for stage in plan.stages:
         before = pictures[-1] if pictures else None
-        pictures.append((yield from _run_stage(work, stage, (inputs or Inputs(), before, upscaler), watch)))
+        if before is None and isinstance(request.method, CohesiveMethod):
+            picture, phrases = yield from run_base(work, plan.stages, inputs or Inputs(), watch)
+            work = replace(work, phrases=phrases)
+        else:
+            picture = yield from _run_stage(work, stage, (inputs or Inputs(), before, upscaler), watch)
+        pictures.append(picture)
         watch.close(stage)
     base = pictures[0] if len(pictures) > 1 else None
     return RenderResult(picture=pictures[-1], base=base, trace=watch.trace)

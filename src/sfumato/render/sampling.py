@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import LatentModel
+    from sfumato.render.phrase_maps import PhraseMaps
     from sfumato.render.plan import Stage
     from sfumato.render.preview import Preview
     from sfumato.render.words import Words
@@ -48,6 +49,7 @@ class Work:
     request: RenderRequest
     words: Words
     preview: Preview
+    phrases: PhraseMaps | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -87,13 +89,6 @@ def predict(work: Work, x: Tensor, sigma: float, step: tuple[int, int]) -> Tenso
     size = LatentSize(x.shape[-1], x.shape[-2]).to_pixels(contract.factor)
     wanted, unwanted = work.words.at_step(*step, size)
     return work.model.denoise_guided(x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale)
-
-
-def predict_apart(work: Work, x: Tensor, sigma: float, step: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Predict x0 of a batch of equal windows with the prompt and with the negative prompt, not yet guided."""
-    size = LatentSize(x.shape[-1], x.shape[-2]).to_pixels(work.model.contract.factor)
-    wanted, unwanted = work.words.at_step(*step, size)
-    return work.model.denoise_apart(x, sigma, wanted, unwanted)
 
 
 def split_batches(boxes: tuple[LatentBox, ...], batch: int) -> list[tuple[LatentBox, ...]]:

@@ -5,15 +5,21 @@ Knows the text side of a model only. Start reading at `Words.at_step`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sfumato.core.prompt import parse_prompt
+import torch
+
+from sfumato.core.prompt import Part, parse_prompt
+from sfumato.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.prompt import Part
+    from sfumato.core.prompt import Span
     from sfumato.core.request import RenderRequest
-    from sfumato.models.conditioning import Conditioning
+    from sfumato.models.conditioning import ConditioningPart
     from sfumato.models.contract import LatentModel
 
 
@@ -34,11 +40,37 @@ class Words:
             self._encoded[key] = self._encode(*parts, size)
         return self._encoded[key]
 
+    def find_text(self) -> Part | None:
+        """Return the prompt where it is one part, one segment, and like its negative the same at all steps, else None."""
+        constant = self._wanted.is_constant and self._unwanted.is_constant
+        parts = self._wanted.at_step(0, 1) if constant else ()
+        return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None
+
+    def at_windows(self, told: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
+        """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
+        rows = [self._at_window(spans, size) for spans in told]
+        hidden = torch.cat([row.hidden for row in rows])
+        pooled = [row.pooled for row in rows if row.pooled is not None]
+        together = replace(rows[0], weight=1.0, hidden=hidden, pooled=torch.cat(pooled) if pooled else None)
+        return Conditioning((together,)), self.at_step(0, 1, size)[1]
+
+    def _at_window(self, spans: tuple[Span, ...], size: PixelSize) -> ConditioningPart:
+        key = (spans, size)
+        if key not in self._encoded:
+            both = (Part(1.0, (spans,)),), self._unwanted.at_step(0, 1)
+            self._encoded[key] = self._encode(*both, size, least=self._count_chunks())
+        return self._encoded[key][0].parts[0]
+
+    def _count_chunks(self) -> int:
+        """Count the chunks of the whole prompt: windows of one batch, and both halves, have one length."""
+        parts = (*self._wanted.at_step(0, 1), *self._unwanted.at_step(0, 1))
+        return max(self._model.text.count_chunks(part.segments) for part in parts)
+
     def _encode(
-        self, wanted: tuple[Part, ...], unwanted: tuple[Part, ...], size: PixelSize
+        self, wanted: tuple[Part, ...], unwanted: tuple[Part, ...], size: PixelSize, *, least: int = 1
     ) -> tuple[Conditioning, Conditioning]:
         # Both halves of guidance at one length can share a forward pass.
-        chunks = max(self._model.text.count_chunks(part.segments) for part in (*wanted, *unwanted))
+        chunks = max(least, *(self._model.text.count_chunks(part.segments) for part in (*wanted, *unwanted)))
         encode, skip = self._model.encode_prompt, self._clip_skip
         return (
             encode(wanted, size=size, clip_skip=skip, chunks=chunks),
