@@ -1,5 +1,6 @@
 """What only a real process shows: how it starts, and how it stops."""
 
+import json
 import os
 import signal
 import subprocess
@@ -54,6 +55,15 @@ def test_ctrl_c_stops_a_render_and_leaves_nothing(room):
     assert "stopped" in rest
     assert "Traceback" not in rest
     assert [path.name for path in room.iterdir() if path.name != "cache"] == []
+
+
+def test_a_render_stays_within_the_memory_of_its_plan(room):
+    arguments = ("render", "a cat", "--model", tiny_mini(), "--dtype", "fp32", "--steps", 2, "--size", "256x144")
+    done = subprocess.run(
+        command(*arguments, "--json"), capture_output=True, text=True, env=environment(room), cwd=room, check=True
+    )
+    told = json.loads(done.stdout)
+    assert told["peak_bytes"] <= told["planned_bytes"]
 
 
 def test_a_closed_pipe_is_no_error_message(room):
