@@ -79,7 +79,7 @@ def gather_facts() -> Facts:
         # The rates just measured, not the remembered ones: the report must agree with itself.
         policy=choose_policy() if gpu and not settings_error else choose_cpu_policy(rates),
         folders=tuple(_look_at(*one) for one in _name_folders()),
-        mini=check_shipped("mini/"),
+        mini=check_bundle(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         variables=variables,
         settings_error=settings_error,
@@ -87,18 +87,17 @@ def gather_facts() -> Facts:
     )
 
 
-def check_shipped(prefix: str, root: Path | None = None) -> Found:
-    """Compare the shipped files below `prefix` with the digests shipped beside them."""
-    folder = root or Path(str(resources.files("sfumato"))) / "data"
+def check_bundle(folder: Path | None = None) -> Found:
+    """Compare the files of `mini` with the digests that were packed with them."""
+    folder = folder or Path(str(resources.files("sfumato"))) / "data" / "mini"
+    if not folder.is_dir():
+        return "absent"
     try:
-        lines = (folder / "SHA256SUMS").read_text(encoding="utf-8").splitlines()
+        lines = (folder / "SHA256SUMS.txt").read_text(encoding="utf-8").splitlines()
     except OSError:
-        return "absent"
+        return "damaged"
     wanted = [line.split(maxsplit=1) for line in lines if line.strip()]
-    wanted = [(digest, name) for digest, name in wanted if name.startswith(prefix)]
-    if not wanted:
-        return "absent"
-    return "whole" if all(_has_digest(folder / name, digest) for digest, name in wanted) else "damaged"
+    return "whole" if wanted and all(_has_digest(folder / name, digest) for digest, name in wanted) else "damaged"
 
 
 def measure_gpu() -> float:

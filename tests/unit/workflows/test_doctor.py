@@ -13,7 +13,7 @@ from sfumato.models.rates import Rates
 from sfumato.models.runtime import Runtime
 from sfumato.workflows.doctor import Diagnosis, run_doctor
 from sfumato.workflows.doctor_advice import find_advice
-from sfumato.workflows.doctor_facts import Facts, Folder, check_shipped
+from sfumato.workflows.doctor_facts import Facts, Folder, check_bundle
 
 _VERSIONS = {"torch": "2.15.0+cu132", "diffusers": "0.42.1", "transformers": "5.23.0", "numpy": "2.4", "pillow": "12.3"}
 _MACHINE = Hardware(
@@ -113,14 +113,19 @@ def test_a_wrong_setting_is_advice_and_not_a_failure(monkeypatch):
 
 
 def test_shipped_files_are_compared_with_their_digests(tmp_path):
-    assert check_shipped("mini/", tmp_path) == "absent"
-    (tmp_path / "mini").mkdir()
-    (tmp_path / "mini/a").write_bytes(b"weights")
+    folder = tmp_path / "mini"
+    assert check_bundle(folder) == "absent"
+    folder.mkdir()
+    (folder / "a").write_bytes(b"weights")
+    assert check_bundle(folder) == "damaged"
     digest = hashlib.sha256(b"weights").hexdigest()
-    (tmp_path / "SHA256SUMS").write_text(f"{digest}  mini/a\n{digest}  other/b\n")
-    assert check_shipped("mini/", tmp_path) == "whole"
-    (tmp_path / "mini/a").write_bytes(b"weighty")
-    assert check_shipped("mini/", tmp_path) == "damaged"
-    (tmp_path / "mini/a").unlink()
-    assert check_shipped("mini/", tmp_path) == "damaged"
-    assert check_shipped("clip/", tmp_path) == "absent"
+    (folder / "SHA256SUMS.txt").write_text(f"{digest}  a\n")
+    assert check_bundle(folder) == "whole"
+    (folder / "a").write_bytes(b"weighty")
+    assert check_bundle(folder) == "damaged"
+    (folder / "a").unlink()
+    assert check_bundle(folder) == "damaged"
+
+
+def test_the_mini_that_is_shipped_is_found():
+    assert check_bundle() == "whole"
