@@ -7,6 +7,7 @@ reading at `run_in_tiles`; `split_memory` is where the bytes go.
 from __future__ import annotations
 
 import ctypes
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -103,7 +104,7 @@ def _give_back() -> None:
 
     The next sweep has tiles of other sizes, which do not fit into the gaps: several hundred MiB otherwise.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
     if trim is not None:
         trim(0)
 
