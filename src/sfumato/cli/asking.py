@@ -35,12 +35,16 @@ if TYPE_CHECKING:
 
 # option -> (field of the method, methods that have it)
 _METHOD_OPTIONS = {
-    "upscaler": ("upscaler", ("gobig",)),
+    "upscaler": ("upscaler", ("gobig", "cohesive")),
     "upscale": ("upscale", ("gobig",)),
     "slice_strength": ("strength", ("gobig",)),
     "slice_steps": ("steps", ("gobig",)),
     "window": ("window", ("multidiffusion",)),
-    "overlap": ("overlap", ("gobig", "multidiffusion")),
+    "overlap": ("overlap", ("gobig", "multidiffusion", "cohesive")),
+    "level_strength": ("strength", ("cohesive",)),
+    "guide": ("guide", ("cohesive",)),
+    "lock": ("lock", ("cohesive",)),
+    "low_guidance": ("low_guidance", ("cohesive",)),
 }
 _PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _OUT_SUFFIXES = (*_PREVIEW_SUFFIXES, *PYRAMID_SUFFIXES)
@@ -60,8 +64,6 @@ def check_options(options: RenderOptions) -> None:
             raise RequestError(f"--{name} {value} is not in this version", do=f"Leave --{name} out, or say off.")
     if options.resume:
         raise RequestError("--resume is not in this version", do="Run the whole command again; a seed repeats it.")
-    if options.method == "cohesive":
-        raise RequestError("--method cohesive is not in this version", do="Use gobig or multidiffusion.")
     _check_name("--out", options.out, _OUT_SUFFIXES)
     _check_name("--preview", options.preview, _PREVIEW_SUFFIXES)
     if options.preview is None and options.preview_every is not None:

@@ -119,7 +119,7 @@ class RenderOptions:
         _option(
             "--method",
             words="native, gobig, multidiffusion or cohesive. Left out: native up to 1.25 times the model's native area, "
-            "beyond that gobig (with --init: multidiffusion).",
+            "beyond that cohesive (with --init: multidiffusion).",
             panel=_LARGE,
             meta="NAME",
         ),

@@ -148,12 +148,12 @@ def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget)
 def choose_method(size: PixelSize, contract: ModelContract, *, from_picture: bool = False) -> Method:
     """Return the method used when none is asked for.
 
-    Native where a checkpoint still draws one picture. Beyond that gobig, except for a starting
-    picture: gobig would shrink it to native size first and lose what it shows.
+    Native where a checkpoint still draws one picture. Beyond that cohesive, except for a starting
+    picture: growing would shrink it to native size first and lose what it shows.
     """
     if size.area <= contract.native.area * NATIVE_AREA_SLACK:
         return NativeMethod()
-    return make_method("multidiffusion" if from_picture else "gobig", contract)
+    return make_method("multidiffusion" if from_picture else "cohesive", contract)
 
 
 def make_method(name: str, contract: ModelContract) -> Method:

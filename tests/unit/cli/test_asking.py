@@ -12,7 +12,15 @@ from sfumato.cli.options import RenderOptions
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import file_sha256
-from sfumato.core.request import GobigMethod, ImageSource, InpaintSource, LoraRef, MultidiffusionMethod, NativeMethod
+from sfumato.core.request import (
+    CohesiveMethod,
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    LoraRef,
+    MultidiffusionMethod,
+    NativeMethod,
+)
 
 
 def ask(stored=None, contract=CONTRACT, **options):
@@ -33,9 +41,16 @@ def test_defaults_are_a_native_picture():
     assert (request.size, request.method, request.model) == (CONTRACT.native, NativeMethod(), "mini")
 
 
-def test_a_large_size_takes_gobig_and_its_options():
-    assert ask(size="256x256").method == GobigMethod()
-    assert ask(size="256x256", slice_strength=0.5, overlap=0.4).method == GobigMethod(strength=0.5, overlap=0.4)
+def test_a_large_size_takes_cohesive_and_its_options():
+    assert ask(size="256x256").method == CohesiveMethod()
+    asked = ask(size="256x256", level_strength=0.5, overlap=0.4, guide=0.1, lock=0.2, low_guidance=3.0).method
+    assert asked == CohesiveMethod(strength=0.5, overlap=0.4, guide=0.1, lock=0.2, low_guidance=3.0)
+
+
+def test_gobig_takes_its_options():
+    assert ask(size="256x256", method="gobig").method == GobigMethod()
+    asked = ask(size="256x256", method="gobig", slice_strength=0.5, overlap=0.4).method
+    assert asked == GobigMethod(strength=0.5, overlap=0.4)
 
 
 def test_every_plain_option_reaches_the_request():
@@ -54,10 +69,9 @@ def test_every_plain_option_reaches_the_request():
 
 def test_what_suits_the_model_holds_until_something_is_asked_for():
     gentle = replace(CONTRACT, guidance=3.0, slice_strength=0.1)
-    request = ask(contract=gentle, size="256x256")
+    request = ask(contract=gentle, size="256x256", method="gobig")
     assert (request.guidance, request.method) == (3.0, GobigMethod(strength=0.1))
-    assert ask(contract=gentle, size="256x256", method="gobig", overlap=0.5).method.strength == 0.1
-    asked = ask(contract=gentle, size="256x256", guidance=5.0, slice_strength=0.4)
+    asked = ask(contract=gentle, size="256x256", method="gobig", guidance=5.0, slice_strength=0.4)
     assert (asked.guidance, asked.method) == (5.0, GobigMethod(strength=0.4))
     # A stored request means the same picture whatever suits the model today.
     assert ask(stored=asked, contract=gentle, seed=9) == replace(asked, seed=9)
@@ -90,11 +104,12 @@ def test_a_large_start_picture_takes_multidiffusion(tmp_path):
 
 
 def test_a_mask_makes_it_inpainting(picture):
+    Image.new("RGB", (72, 88)).save(picture)
     assert isinstance(ask(init=picture, mask=picture).source, InpaintSource)
 
 
 def test_a_stored_request_is_repeated_and_changed():
-    stored = ask(size="256x256", seed=5, sampler="Heun", slice_strength=0.5)
+    stored = ask(size="256x256", seed=5, sampler="Heun", method="gobig", slice_strength=0.5)
     assert ask(stored) == stored
     assert ask(stored, seed=6) == replace(stored, seed=6)
     assert ask(stored, prompt="a tree").prompt == "a tree"
@@ -113,7 +128,6 @@ def test_a_stored_request_is_repeated_and_changed():
         ({"upscaler": "x.safetensors", "method": "multidiffusion"}, "--upscaler has no effect"),
         ({"preview_every": 2}, "--preview-every has no effect"),
         ({"method": "demofusion"}, "unknown method"),
-        ({"method": "cohesive"}, "not in this version"),
         ({"focus": "auto"}, "not in this version"),
         ({"anatomy": "repair"}, "not in this version"),
         ({"resume": True}, "not in this version"),

@@ -9,6 +9,7 @@ from fakes import CONTRACT
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import (
+    CohesiveMethod,
     GobigMethod,
     ImageSource,
     InpaintSource,
@@ -73,6 +74,19 @@ def test_gobig_counts_its_slices():
     assert round_.evaluations == 9 * 3 * 2
     assert round_.ticks == 3 * 3
     assert base.evaluations == 20
+
+
+def test_cohesive_doubles_up_to_the_target_and_looks_at_the_whole():
+    drawn = plan(replace(NATIVE, size=PixelSize(400, 256), method=CohesiveMethod(strength=0.4), steps=10))
+    base, *levels = drawn.stages
+    assert [stage.kind for stage in drawn.stages] == ["sample", *["grow"] * len(levels)]
+    assert levels[-1].canvas == PixelSize(400, 256)
+    sizes = [base.canvas, *(stage.canvas for stage in levels)]
+    assert all(after.width <= 2 * before.width + 8 for before, after in pairwise(sizes))
+    assert all(stage.guide == base.canvas for stage in levels)
+    assert all(stage.steps - stage.first_step == 4 for stage in levels)
+    # Windows move, so a step may have one more row or column of them, never fewer than cover the canvas.
+    assert all(stage.evaluations >= 2 * (4 * len(stage.windows) + 2) for stage in levels)
 
 
 def test_multidiffusion_covers_the_canvas_with_windows_of_the_asked_size():
@@ -160,7 +174,7 @@ def test_strength_is_the_share_of_steps_taken(strength, first):
 
 def test_the_method_follows_from_size_and_source():
     assert choose_method(PixelSize(72, 64), CONTRACT) == NativeMethod()
-    assert choose_method(PixelSize(128, 128), CONTRACT) == GobigMethod()
+    assert choose_method(PixelSize(128, 128), CONTRACT) == CohesiveMethod()
     assert choose_method(PixelSize(128, 128), CONTRACT, from_picture=True) == MultidiffusionMethod()
 
 
