@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sfumato.core.canvas.regions import open_region
-from sfumato.core.geometry import PixelBox
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.images import load_picture, read_request, read_texts
 
 
@@ -69,18 +69,25 @@ def test_each_picture_of_a_batch_can_be_had_alone(render, room):
     assert (room / "cats-01.png").read_bytes() != (room / "cats-02.png").read_bytes()
 
 
-def make_start(room):
+def make_start(room, size=(96, 72)):
     rng = np.random.default_rng(0)
-    Image.fromarray(rng.integers(0, 256, (72, 96, 3), dtype=np.uint8)).save(room / "start.png")
-    mask = Image.new("L", (96, 72))
+    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(room / "start.png")
+    mask = Image.new("L", size)
     mask.paste(255, (20, 10, 60, 50))
     mask.save(room / "mask.png")
     return np.asarray(mask) > 0
 
 
-def test_inpainting_keeps_every_pixel_outside_the_mask(render, room):
-    inside = make_start(room)
-    assert render("a cat", "--init", "start.png", "--mask", "mask.png", "--strength", "1", "--out", "a.png").code == 0
+@pytest.mark.parametrize(
+    ("size", "more"),
+    [((96, 72), ()), ((75, 101), ("--method", "native")), ((75, 101), ("--method", "multidiffusion"))],
+    ids=["whole cells", "native", "multidiffusion"],
+)
+def test_inpainting_keeps_every_pixel_outside_the_mask(render, room, size, more):
+    inside = make_start(room, size)
+    given = ("a cat", "--init", "start.png", "--mask", "mask.png", "--strength", "1", *more)
+    assert render(*given, "--out", "a.png").code == 0
+    assert read_request(room / "a.png").size == PixelSize(*size)
     old, new = (np.asarray(load_picture(room / name)) for name in ("start.png", "a.png"))
     assert np.array_equal(old[~inside], new[~inside])
     assert not np.array_equal(old[inside], new[inside])

@@ -164,13 +164,12 @@ def _make_size(options: RenderOptions, stored: RenderRequest | None, given: tupl
     if isinstance(source, TextSource):
         return contract.native
     found = PixelSize(*load_picture(Path(source.path)).size)
+    if isinstance(source, InpaintSource):
+        # Every pixel outside the mask is kept, so the size is too.
+        return found
     # A side is cut down to whole cells; the picture is cropped and resampled to that.
     cells = [max(1, side // contract.factor) for side in (found.width, found.height)]
-    whole = PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
-    if isinstance(source, InpaintSource) and whole != found:
-        what = f"a picture to inpaint has sides that are multiples of {contract.factor} pixels"
-        raise RequestError(what, got=found, do=f"Crop it, and its mask, to {whole} first.")
-    return whole
+    return PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
 
 
 def _make_method(options: RenderOptions, stored: RenderRequest | None, usual: tuple[Method, ModelContract]) -> Method:

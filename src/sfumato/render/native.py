@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.core.request import TextSource
-from sfumato.render.pixels import fit_picture, flatten, mask_cells, put_inside, read_mask, to_picture, to_tensor
+from sfumato.render.pixels import (
+    fit_picture,
+    flatten,
+    mask_cells,
+    pad_picture,
+    put_inside,
+    read_mask,
+    to_picture,
+    to_tensor,
+)
 from sfumato.render.sampling import make_noise, predict, run_steps, stage_sigmas
 
 if TYPE_CHECKING:
@@ -40,7 +49,10 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Start:
-    """Hold where a canvas starts: x at the first sigma, and what inpainting keeps."""
+    """Hold where a canvas starts: x at the first sigma, and what inpainting keeps.
+
+    `inside` [H, W] has the picture's own size, which may be smaller than the canvas to the right and below.
+    """
 
     x: Tensor
     kept: Tensor | None = None
@@ -89,12 +101,13 @@ def make_start(work: Work, stage: Stage, inputs: Inputs) -> Start:
     if isinstance(work.request.source, TextSource):
         return Start(x=first * noise)
     assert inputs.picture is not None, "the workflow reads the starting picture"
-    fitted = fit_picture(flatten(inputs.picture), stage.canvas)
+    fit = fit_picture if inputs.mask is None else pad_picture
+    fitted = fit(flatten(inputs.picture), stage.canvas)
     kept = work.model.encode_image(to_tensor(fitted)).to(noise.device)
     if inputs.mask is None:
         return Start(x=kept + first * noise)
-    inside = read_mask(inputs.mask, stage.canvas)
-    free = mask_cells(inside, cells).to(noise.device)
+    inside = read_mask(inputs.mask, work.request.size)
+    free = mask_cells(inside, work.model.contract.factor).to(noise.device)
     return Start(x=kept + first * noise, kept=kept, free_cells=free, inside=inside)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sfumato.core.geometry import LatentSize, PixelSize
+    from sfumato.core.geometry import PixelSize
 
 # What is not drawn over in a picture with transparency shows paper.
 PAPER = (255, 255, 255)
@@ -69,6 +69,13 @@ def fit_picture(picture: Image.Image, size: PixelSize) -> Image.Image:
     return picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
 
 
+def pad_picture(picture: Image.Image, size: PixelSize) -> Image.Image:
+    """Grow an RGB picture to `size` by repeating its last column to the right and its last row below."""
+    more = (size.height - picture.height, size.width - picture.width)
+    assert min(more) >= 0, "a canvas holds its picture"
+    return Image.fromarray(np.pad(np.asarray(picture), ((0, more[0]), (0, more[1]), (0, 0)), mode="edge"))
+
+
 def read_mask(mask: Image.Image, size: PixelSize) -> NDArray[np.bool_]:
     """Return [H, W], True where a mask picture is white.
 
@@ -87,22 +94,26 @@ def read_mask(mask: Image.Image, size: PixelSize) -> NDArray[np.bool_]:
     return inside
 
 
-def mask_cells(inside: NDArray[np.bool_], size: LatentSize) -> Float[Tensor, "1 1 h w"]:
-    """Return 1 for every latent cell that holds a pixel of the mask, 0 elsewhere."""
+def mask_cells(inside: NDArray[np.bool_], factor: int) -> Float[Tensor, "1 1 h w"]:
+    """Return 1 for every latent cell (`factor` pixels a side) that holds a pixel of the mask, 0 elsewhere.
+
+    The picture may end within the last row and column of cells; what is beyond it is kept.
+    """
     height, width = inside.shape
-    rows, columns = height // size.height, width // size.width
-    blocks = inside.reshape(size.height, rows, size.width, columns)
+    whole = np.pad(inside, ((0, -height % factor), (0, -width % factor)))
+    blocks = whole.reshape(whole.shape[0] // factor, factor, whole.shape[1] // factor, factor)
     return torch.from_numpy(blocks.any(axis=(1, 3)).astype(np.float32))[None, None]
 
 
 def put_inside(original: Image.Image, rendered: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
     """Put a rendered picture into the masked part of the original; every other pixel keeps its bytes.
 
-    The rim is feathered on the inner side only, and less where the mask is thin.
+    What was rendered beyond the right and lower edge of the original is cut off. The rim is feathered
+    on the inner side only, and less where the mask is thin.
     """
     share = _feather(inside)[..., None]
     old = np.array(original)
-    new = np.asarray(rendered.convert("RGB"), dtype=np.float32)
+    new = np.asarray(rendered.convert("RGB").crop((0, 0, *original.size)), dtype=np.float32)
     mixed = old[..., :3] + share * (new - old[..., :3])
     old[..., :3] = np.where(inside[..., None], np.rint(mixed).astype(np.uint8), old[..., :3])
     if original.mode == "RGBA":

@@ -180,7 +180,7 @@ def check_request(request: RenderRequest, contract: ModelContract) -> None:
     Raises:
         RequestError: a side is no multiple of the factor or too small, or an option has no effect.
     """
-    cells = request.size.to_latent(contract.factor)
+    cells = find_canvas(request, contract).to_latent(contract.factor)
     if min(cells.width, cells.height) < SMALLEST_SIDE_CELLS:
         least = SMALLEST_SIDE_CELLS * contract.factor
         raise RequestError(f"a side has at least {least} pixels", got=str(request.size), do=f"Ask for {least} or more.")
@@ -193,6 +193,11 @@ def check_request(request: RenderRequest, contract: ModelContract) -> None:
     for text in (request.prompt, request.negative):
         # What prompt editing brings in late is read now, not after the long part.
         parse_prompt(text).at_steps(request.steps)
+
+
+def find_canvas(request: RenderRequest, contract: ModelContract) -> PixelSize:
+    """Return what is denoised: the size asked for; a picture to inpaint keeps its own, padded to whole cells."""
+    return request.size.round_up(contract.factor) if isinstance(request.source, InpaintSource) else request.size
 
 
 def _check_growing(request: RenderRequest, method: GobigMethod | CohesiveMethod, contract: ModelContract) -> None:
@@ -233,13 +238,13 @@ def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> P
 
 def _list_stages(request: RenderRequest, contract: ModelContract, budget: Budget) -> tuple[Stage, ...]:
     price = _Price(request=request, contract=contract, budget=budget)
-    method = request.method
+    method, canvas = request.method, find_canvas(request, contract)
     if isinstance(method, NativeMethod):
-        return (_sample_stage(price, "native", request.size),)
+        return (_sample_stage(price, "native", canvas),)
     if isinstance(method, MultidiffusionMethod):
         window = (method.window or contract.native).to_latent(contract.factor)
-        cover = _make_cover(request.size.to_latent(contract.factor), window, method.overlap)
-        return (price.stage("multidiffusion", "fuse", request.size, cover, _source_steps(request)),)
+        cover = _make_cover(canvas.to_latent(contract.factor), window, method.overlap)
+        return (price.stage("multidiffusion", "fuse", canvas, cover, _source_steps(request)),)
     if isinstance(method, CohesiveMethod):
         return _cohesive_stages(price, method)
     return _gobig_stages(price, method)

@@ -152,15 +152,17 @@ def test_img2img_at_little_strength_stays_close():
     assert np.abs(pixels(result.picture) - pixels(start)).mean() < 0.35
 
 
-@pytest.mark.parametrize("method", [NativeMethod(), MultidiffusionMethod()])
-def test_inpainting_keeps_the_outside_to_the_bit(method):
+@pytest.mark.parametrize("method", [NativeMethod(), MultidiffusionMethod(window=PixelSize(64, 64))])
+@pytest.mark.parametrize("size", [PixelSize(160, 96), PixelSize(75, 101)])
+def test_inpainting_keeps_the_outside_to_the_bit(method, size):
     rng = np.random.default_rng(1)
-    start = Image.fromarray(rng.integers(0, 256, (96, 160, 3), dtype=np.uint8))
-    mask = Image.new("L", (160, 96))
+    start = Image.fromarray(rng.integers(0, 256, (*size.shape_hw, 3), dtype=np.uint8))
+    mask = Image.new("L", start.size)
     mask.paste(255, (40, 20, 97, 61))
     source = InpaintSource(path="a", sha256=DIGEST, mask="b", mask_sha256=DIGEST, strength=1.0)
-    request = replace(REQUEST, size=PixelSize(160, 96), source=source, method=method)
+    request = replace(REQUEST, size=size, source=source, method=method)
     result, _, _ = run(request, inputs=Inputs(picture=start, mask=mask))
+    assert result.picture.size == start.size
     outside = np.asarray(mask) == 0
     assert np.array_equal(np.asarray(result.picture)[outside], np.asarray(start)[outside])
     assert not np.array_equal(np.asarray(result.picture)[~outside], np.asarray(start)[~outside])

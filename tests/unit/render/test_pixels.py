@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sfumato.core.errors import RequestError
-from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.render.pixels import fit_picture, flatten, mask_cells, put_inside, read_mask, to_picture, to_tensor
+from sfumato.core.geometry import PixelSize
+from sfumato.render.pixels import (
+    fit_picture,
+    flatten,
+    mask_cells,
+    pad_picture,
+    put_inside,
+    read_mask,
+    to_picture,
+    to_tensor,
+)
 
 
 def noise_picture(width, height, mode="RGB", seed=0):
@@ -62,7 +71,24 @@ def test_a_thin_line_is_still_drawn():
 def test_a_cell_is_free_when_any_of_its_pixels_is():
     inside = np.zeros((16, 16), bool)
     inside[0, 15] = True
-    assert mask_cells(inside, LatentSize(2, 2)).squeeze().tolist() == [[0.0, 1.0], [0.0, 0.0]]
+    assert mask_cells(inside, 8).squeeze().tolist() == [[0.0, 1.0], [0.0, 0.0]]
+
+
+def test_a_mask_that_ends_within_a_cell_frees_that_cell_and_none_beyond():
+    inside = np.zeros((25, 9), bool)
+    inside[24, 8] = True
+    cells = mask_cells(inside, 8).squeeze()
+    assert cells.shape == (4, 2)
+    assert cells.nonzero().tolist() == [[3, 1]]
+
+
+def test_padding_repeats_the_last_row_and_column():
+    picture = noise_picture(5, 3)
+    padded = np.asarray(pad_picture(picture, PixelSize(8, 4)))
+    assert padded.shape == (4, 8, 3)
+    assert np.array_equal(padded[:3, :5], np.asarray(picture))
+    assert (padded[3] == padded[2]).all()
+    assert (padded[:, 5:] == padded[:, 4:5]).all()
 
 
 @pytest.mark.parametrize(

@@ -167,6 +167,16 @@ def test_disk_counts_the_whole_batch():
     assert "disk" in str(caught.value)
 
 
+@pytest.mark.parametrize("method", [NativeMethod(), MultidiffusionMethod()])
+def test_a_picture_to_inpaint_keeps_its_size_and_its_canvas_is_whole_cells(method):
+    source = InpaintSource(path="a", sha256=DIGEST, mask="b", mask_sha256=DIGEST)
+    drawn = plan(replace(NATIVE, size=PixelSize(75, 101), source=source, method=method))
+    assert drawn.size == PixelSize(75, 101)
+    assert [stage.canvas for stage in drawn.stages] == [PixelSize(80, 104)]
+    with pytest.raises(RequestError, match="multiple of 8"):
+        plan(replace(NATIVE, size=PixelSize(75, 101), source=ImageSource(path="a", sha256=DIGEST), method=method))
+
+
 @pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.7, 3), (0.35, 7), (0.01, 9)])
 def test_strength_is_the_share_of_steps_taken(strength, first):
     assert first_step(10, strength) == first
