@@ -142,11 +142,22 @@ def test_an_upscaler_is_looked_at_before_anything_is_loaded(render, room, comman
     assert done.code == code, done.err
 
 
-def test_a_picture_to_inpaint_that_is_not_in_whole_cells_is_told_what_to_do(render, room):
+@pytest.mark.parametrize("command", ["render", "plan"])
+@pytest.mark.parametrize(
+    ("mask", "more", "words"),
+    [
+        (Image.new("L", (96, 72), 255), (), "a mask has the size of its picture"),
+        (Image.new("L", (100, 75), 0), (), "the mask selects nothing"),
+        (Image.new("L", (100, 75), 255), ("--size", "96x72"), "inpainting keeps the size"),
+    ],
+)
+def test_a_mask_is_looked_at_before_anything_is_loaded(render, room, monkeypatch, command, mask, more, words):
+    monkeypatch.setattr("sfumato.workflows.generate.load_model", lambda *_given, **_more: pytest.fail("loaded"))
     Image.new("RGB", (100, 75)).save(room / "odd.png")
-    done = render("a cat", "--init", "odd.png", "--mask", "odd.png")
+    mask.save(room / "mask.png")
+    done = render("a cat", "--init", "odd.png", "--mask", "mask.png", *more, command=command)
     assert done.code == 2
-    assert "Crop it, and its mask, to 96x72" in done.err
+    assert words in done.err
 
 
 def test_an_unknown_setting_is_named(render, monkeypatch):

@@ -15,22 +15,22 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from PIL.Image import Image
 
 from sfumato.core.canvas.saving import check_place, save_canvas
-from sfumato.core.errors import InterruptedRender, RequestError, StorageError
-from sfumato.core.images import file_sha256, load_picture, save_picture
+from sfumato.core.errors import InterruptedRender, StorageError
+from sfumato.core.images import file_sha256, save_picture
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt import parse_prompt
-from sfumato.core.request import ImageSource, RenderRequest, TextSource
+from sfumato.core.request import RenderRequest
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.plan import Plan
 from sfumato.render.trace import Progress, RenderResult, StageTrace
 from sfumato.workflows.digests import digest_weights, find_lora
+from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import save_pace
-from sfumato.workflows.planning import Wishes, make_plan, name_device, plan_request
+from sfumato.workflows.planning import Wishes, make_plan, name_device, plan_from_headers
 from sfumato.workflows.report import Report, write_report
 
 OnProgress = Callable[[Progress, int], None]
@@ -91,7 +91,7 @@ def generate(
     inputs = read_inputs(request)
     digests = digest_weights(request)
     if model is None:
-        plan = plan_request(request, wishes)
+        plan = plan_from_headers(request, wishes)
         model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     else:
         plan = make_plan(request, (model.contract, model.policy), wishes)
@@ -107,24 +107,6 @@ def generate(
     except KeyboardInterrupt as error:
         raise _interrupted(done) from error
     return tuple(done)
-
-
-def read_inputs(request: RenderRequest) -> Inputs:
-    """Read the pictures a request names.
-
-    Raises:
-        RequestError: a file is not there, is no picture, or is not the one the request was made with.
-    """
-    source = request.source
-    if isinstance(source, TextSource):
-        return Inputs()
-    picture = _read_same(source.path, source.sha256)
-    if isinstance(source, ImageSource):
-        return Inputs(picture=picture)
-    if picture.size != (request.size.width, request.size.height):
-        got = f"size {request.size}, picture {picture.width}x{picture.height}"
-        raise RequestError("inpainting keeps the size of the picture", got=got, do="Leave --size out.")
-    return Inputs(picture=picture, mask=_read_same(source.mask, source.mask_sha256))
 
 
 @contextmanager
@@ -238,13 +220,6 @@ def measure_peak_bytes(device: torch.device) -> int | None:
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Linux counts in KiB, macOS in bytes.
     return peak if sys.platform == "darwin" else peak * 1024
-
-
-def _read_same(path: str, sha256: str) -> Image:
-    found = file_sha256(path)
-    if found != sha256:
-        raise RequestError("the picture is not the one of the request", got=f"{path}: {found}", do="Give it as --init.")
-    return load_picture(path)
 
 
 def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], None]:

@@ -28,6 +28,7 @@ from sfumato.models.spill import measure_spill_bytes
 from sfumato.render.budget import Budget
 from sfumato.render.plan import Plan, plan_render
 from sfumato.workflows.digests import list_adapters
+from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import load_cost
 
 # The upscaler that is no file.
@@ -51,11 +52,20 @@ class Wishes:
 
 
 def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
-    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
+    """Plan a request as `plan_from_headers`, after a look at the pictures it starts from.
 
     Raises:
-        RequestError: the request does not fit its model.
+        RequestError: the request does not fit its model, or a picture or mask does not fit the request.
         BudgetError: over budget; says the largest size that fits.
+    """
+    read_inputs(request)
+    return plan_from_headers(request, wishes)
+
+
+def plan_from_headers(request: RenderRequest, wishes: Wishes) -> Plan:
+    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
+
+    Raises: as `plan_request`, save for the pictures.
     """
     list_adapters(request)
     check_upscaler(request)
