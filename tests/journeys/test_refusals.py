@@ -160,6 +160,16 @@ def test_a_mask_is_looked_at_before_anything_is_loaded(render, room, monkeypatch
     assert words in done.err
 
 
+def test_a_page_of_somebody_else_is_not_written_over(render, room):
+    (room / "index.html").write_text("<!doctype html><title>my site</title>")
+    done = render("a cat", "--out", "index.png")
+    assert done.code == 2
+    assert "index.html" in done.err
+    assert (room / "index.html").read_text().endswith("<title>my site</title>")
+    assert not (room / "index.png").exists()
+    assert render("a cat", "--out", "index.png", "--no-report").code == 0
+
+
 def test_an_unknown_setting_is_named(render, monkeypatch):
     monkeypatch.setenv("SFUMATO_BUDGET_GIB", "3")
     done = render("a cat")

@@ -32,6 +32,7 @@ from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import save_pace
 from sfumato.workflows.planning import Wishes, make_plan, name_device, plan_from_headers
 from sfumato.workflows.report import Report, write_report
+from sfumato.workflows.report_place import check_report_place
 
 OnProgress = Callable[[Progress, int], None]
 
@@ -76,7 +77,7 @@ def generate(
     callback gets each progress and the number of the picture, and may raise to stop.
 
     Raises:
-        RequestError: a picture, size, prompt or option is wrong, or something is in the way of tiles.
+        RequestError: a picture, size, prompt or option is wrong, or something is in the way of tiles or a report.
         BudgetError: it does not fit the budget; nothing was started.
         StorageError: the folder cannot be written; found out before anything is rendered.
         InterruptedRender: stopped by the keyboard; finished pictures stay, nothing is half written.
@@ -88,6 +89,8 @@ def generate(
         check_folder(wishes.preview.parent, option="--preview")
     for path in paths:
         check_place(path)
+        if wishes.report:
+            check_report_place(path.with_suffix(".html"))
     inputs = read_inputs(request)
     digests = digest_weights(request)
     if model is None:
@@ -105,7 +108,7 @@ def generate(
                 run = _Run(single, path, plan, inputs, digests, loaded_s)
                 done.append(_render_one(run, model, wishes, _bind(on_progress, index)))
     except KeyboardInterrupt as error:
-        raise _interrupted(done) from error
+        raise _interrupted(done, wishes.preview) from error
     return tuple(done)
 
 
@@ -230,8 +233,10 @@ def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], No
     return report
 
 
-def _interrupted(done: list[Generated]) -> InterruptedRender:
-    kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished, nothing was written"
+def _interrupted(done: list[Generated], preview: Path | None) -> InterruptedRender:
+    kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
+    if preview is not None and preview.exists():
+        kept += f", the last preview is {preview}"
     return InterruptedRender("the render was stopped", got=kept, do="Run the same command again: the seed repeats it.")
 
 

@@ -27,6 +27,7 @@ from sfumato.core.request import (
 )
 from sfumato.render.plan import Plan
 from sfumato.render.trace import StageTrace
+from sfumato.workflows.report_place import MARK
 from sfumato.workflows.report_style import STYLE
 
 # A page is to be mailed: pictures in it are at most this wide, and lossy.
@@ -66,6 +67,7 @@ def _page(report: Report) -> str:
     parts = [_hero(report), _facts(report), _pair(report), _stages(report), _settings(report), _again(report)]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{MARK}\n"
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
