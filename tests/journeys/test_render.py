@@ -95,6 +95,26 @@ def test_inpainting_keeps_every_pixel_outside_the_mask(render, room, size, more)
     assert (room / "a.png").read_bytes() == (room / "b.png").read_bytes()
 
 
+def test_a_start_picture_is_found_again_from_another_folder(render, room, monkeypatch):
+    make_start(room)
+    given = ("a cat", "--init", "start.png", "--mask", "mask.png", "--method", "native")
+    assert render(*given, "--out", "a.png", "--no-report").code == 0
+    (room / "elsewhere").mkdir()
+    monkeypatch.chdir(room / "elsewhere")
+    assert render("--from", "../a.png", "--out", "b.png", "--no-report").code == 0
+    assert (room / "a.png").read_bytes() == (room / "elsewhere" / "b.png").read_bytes()
+    (room / "mask.png").unlink()
+    done = render("--from", "../a.png", "--out", "c.png")
+    assert done.code == 2
+    assert "Give it again, as --init or --mask" in done.err
+
+
+def test_a_report_is_written_over_by_the_next_one(render, room):
+    for prompt in ("a cat", "a dog"):
+        assert render(prompt, "--out", "a.png").code == 0
+    assert "a dog" in (room / "a.html").read_text()
+
+
 def test_img2img_takes_the_size_of_its_picture(render, room):
     make_start(room)
     assert render("a cat", "--init", "start.png", "--method", "native", "--out", "a.png").code == 0
@@ -153,6 +173,24 @@ def test_what_is_in_the_way_of_tiles_is_found_before_rendering(render, room):
 def test_a_plan_counts_the_levels_of_a_pyramid(render):
     plain, levels = (render("a cat", "--out", f"a{end}", "--json", command="plan").json for end in (".png", ".tif"))
     assert levels["disk_bytes"] == pytest.approx(plain["disk_bytes"] * 4 / 3, abs=1)
+
+
+def test_an_interrupted_render_tells_of_the_preview_it_wrote(render, room, monkeypatch):
+    from sfumato.models.contract import LatentModel
+
+    denoise, calls = LatentModel.denoise_guided, []
+
+    def stop_at_the_third(*given, **more):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return denoise(*given, **more)
+
+    monkeypatch.setattr(LatentModel, "denoise_guided", stop_at_the_third)
+    done = render("a cat", "--out", "a.png", "--preview", "p.png", "--preview-every", "1", "--json")
+    assert done.code == 130
+    assert done.json["got"] == "no picture was finished, the last preview is p.png"
+    assert (room / "p.png").exists()
 
 
 def test_an_interrupt_within_a_step_leaves_nothing(render, room, monkeypatch):

@@ -143,12 +143,17 @@ def _make_source(options: RenderOptions, stored: RenderRequest | None) -> Source
         if options.strength is not None and isinstance(before, TextSource):
             raise RequestError("--strength has no effect without --init", do="Add --init IMG, or use --slice-strength.")
         return before if isinstance(before, TextSource) else _stronger(before, options.strength)
-    path, digest = str(options.init), file_sha256(options.init)
+    path, digest = _full_path(options.init), file_sha256(options.init)
     if options.mask is None:
         return _stronger(ImageSource(path=path, sha256=digest), options.strength)
-    mask, mask_digest = str(options.mask), file_sha256(options.mask)
+    mask, mask_digest = _full_path(options.mask), file_sha256(options.mask)
     inpaint = InpaintSource(path=path, sha256=digest, mask=mask, mask_sha256=mask_digest)
     return _stronger(inpaint, options.strength)
+
+
+def _full_path(path: Path) -> str:
+    # A stored request is repeated in another folder too; the digest says whether it still is the same picture.
+    return str(path.resolve())
 
 
 def _stronger(source: ImageSource | InpaintSource, strength: float | None) -> ImageSource | InpaintSource:

@@ -206,7 +206,11 @@ class RenderOptions:
     source: Annotated[
         Path | None,
         _option(
-            "--from", words="Repeat the request stored in a picture; other options change it.", panel=_RUN, meta="FILE"
+            "--from",
+            words="Repeat the request stored in a picture; other options change it. The pictures of --init and --mask "
+            "are looked for where they were: their full paths are stored.",
+            panel=_RUN,
+            meta="FILE",
         ),
     ] = None
     out: Annotated[

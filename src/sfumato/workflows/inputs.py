@@ -5,6 +5,7 @@ Knows files and sizes; no model and no plan. Start reading at `read_inputs`.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
@@ -40,6 +41,8 @@ def read_inputs(request: RenderRequest) -> Inputs:
 
 
 def _read_same(path: str, sha256: str, option: str) -> Image:
+    if not Path(path).exists():
+        raise RequestError("a picture of the request is not there", got=path, do="Give it again, as --init or --mask.")
     found = file_sha256(path)
     if found != sha256:
         raise RequestError(
