@@ -100,6 +100,19 @@ def evaluate_mini(
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
 
+def evaluate_checks(
+    n: Annotated[
+        int, typer.Option("--n", help="How many scenes to choose limits on, and to judge on.", metavar="N")
+    ] = 60,
+    seed: Annotated[int, typer.Option("--seed", help="Which scenes.", metavar="S")] = 1,
+) -> None:
+    """Calibrate the self-check of large pictures on planted defects; prints a card, last line JSON."""
+    from sfumato.workflows.evaluate_checks import Calibration, run_evaluate_checks
+
+    card = run_evaluate_checks(Calibration(pictures=n, seed=seed), on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
 def bench_native(
     steps: Annotated[int, typer.Option("--steps", help="Rounds of every row.", metavar="N")] = 3,
     size: Annotated[int, typer.Option("--size", help="Side of the square picture in pixels.", metavar="PX")] = 512,
@@ -183,6 +196,6 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     ),
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
     ("train", "Train the embedded model.", {"mini": train_mini}),
-    ("evaluate", "Measure what is claimed.", {"mini": evaluate_mini}),
+    ("evaluate", "Measure what is claimed.", {"mini": evaluate_mini, "checks": evaluate_checks}),
     ("bench", "Measure speed and memory.", {"native": bench_native, "canvas": bench_canvas}),
 )

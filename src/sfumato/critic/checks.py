@@ -1,0 +1,161 @@
+"""The self-check of a large picture: every measure by name, and which values are called a fault.
+
+A measure without a limit in `LIMITS` is not usable and is never shown to a person as a verdict.
+Start reading at `Evidence`, then `MEASURES` and `judge_picture`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from PIL import Image
+
+from sfumato.core.tagged import Json
+from sfumato.critic.grain import Grain, measure_grain
+from sfumato.critic.lattice import Lattice, measure_lattice
+from sfumato.critic.limits import LIMITS
+from sfumato.critic.pairing import (
+    Consistency,
+    Drift,
+    Pair,
+    crop_base,
+    make_pair,
+    measure_consistency,
+    measure_drift,
+)
+from sfumato.critic.phantoms import Blob, Phantoms, find_phantoms
+from sfumato.critic.seams import Lines, Seams, measure_seams
+from sfumato.critic.tile_shifts import Shifts, measure_shifts
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Hold a large picture, the base it grew from, and the lines of its windows; measures are made when asked for.
+
+    Without lines (windows that moved) seams are looked for only as a lattice.
+    """
+
+    picture: Image.Image
+    base: Image.Image
+    lines: Lines = field(default_factory=Lines)
+
+    @cached_property
+    def pair(self) -> Pair:
+        """Return both at the size of the base."""
+        return make_pair(self.picture, self.base)
+
+    @cached_property
+    def seams(self) -> Seams:
+        """Return the seams on the named lines."""
+        return measure_seams(self.picture, self.lines, crop_base(self.base, self.picture.size))
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        """Return the seams on lines that nobody named."""
+        return measure_lattice(self.picture)
+
+    @cached_property
+    def consistency(self) -> Consistency:
+        """Return how much of the base is there."""
+        return measure_consistency(self.pair)
+
+    @cached_property
+    def drift(self) -> Drift:
+        """Return how colours of wide areas moved."""
+        return measure_drift(self.pair)
+
+    @cached_property
+    def phantoms(self) -> Phantoms:
+        """Return what the base has not."""
+        return find_phantoms(self.pair)
+
+    @cached_property
+    def shifts(self) -> Shifts:
+        """Return how far parts moved; between the lines, or in squares."""
+        return measure_shifts(self.pair, self.lines if self.lines.xs or self.lines.ys else None)
+
+    @cached_property
+    def grain(self) -> Grain:
+        """Return the noise on calm ground."""
+        return measure_grain(self.picture)
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """Say in which unit a measure counts, which end is bad, and how it is read from the evidence."""
+
+    unit: str
+    bad: Literal["high", "low"]
+    read: Callable[[Evidence], float]
+
+
+MEASURES: dict[str, Measure] = {
+    "seam ratio": Measure("times", "high", lambda seen: seen.seams.ratio_p95),
+    "colour step": Measure("Delta E", "high", lambda seen: seen.seams.step_p95),
+    "lattice": Measure("deviations", "high", lambda seen: seen.lattice.deviations),
+    "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
+    "phantom mass": Measure("Delta E px", "high", lambda seen: seen.phantoms.heaviest),
+    "colour drift": Measure("Delta E", "high", lambda seen: seen.drift.p95),
+    "tile shift": Measure("px", "high", lambda seen: seen.shifts.p95_px),
+    "grain": Measure("levels", "high", lambda seen: seen.grain.floor_levels),
+    "whiteness": Measure("share", "high", lambda seen: seen.grain.whiteness),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Hold one usable measure of a picture; `fine` is None where the picture gave nothing to judge."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float
+    bad: Literal["high", "low"]
+
+    @property
+    def fine(self) -> bool | None:
+        """Tell whether the value is on the right side of its limit."""
+        if math.isnan(self.value):
+            return None
+        return self.value <= self.limit if self.bad == "high" else self.value >= self.limit
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the verdict as JSON values."""
+        value = None if math.isnan(self.value) else round(self.value, 4)
+        return {"value": value, "unit": self.unit, "limit": self.limit, "bad": self.bad, "fine": self.fine}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hold the verdicts of a picture, and where it shows what its base has not."""
+
+    verdicts: tuple[Verdict, ...]
+    phantoms: tuple[Blob, ...]
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the verdicts by name and the boxes of phantoms in px, the heaviest first."""
+        boxes: list[Json] = [list(blob.box) for blob in self.phantoms]
+        return {"measures": {verdict.name: verdict.to_json() for verdict in self.verdicts}, "phantoms": boxes}
+
+
+def judge_picture(picture: Image.Image, base: Image.Image, lines: Lines | None = None) -> Judged:
+    """Judge a large picture by every usable measure.
+
+    Blobs lighter than the limit of phantoms are left out.
+
+    Raises:
+        RequestError: the picture is smaller than its base.
+    """
+    seen = Evidence(picture, base, lines or Lines())
+    needs_lines = {"seam ratio", "colour step"} if lines is None else set[str]()
+    verdicts = [
+        Verdict(name, measure.read(seen), measure.unit, LIMITS[name].value, measure.bad)
+        for name, measure in MEASURES.items()
+        if name in LIMITS and name not in needs_lines
+    ]
+    least = LIMITS["phantom mass"].value if "phantom mass" in LIMITS else math.inf
+    return Judged(tuple(verdicts), tuple(blob for blob in seen.phantoms.blobs if blob.mass > least))

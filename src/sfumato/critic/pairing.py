@@ -1,0 +1,142 @@
+"""A large picture beside the base it grew from, at the size of the base: how far they agree.
+
+A result shows the largest centred part of its base that has its own aspect. Knows nothing of how it
+grew. Start reading at `make_pair`, then `measure_consistency` and `measure_drift`.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfumato.core.errors import RequestError
+from sfumato.critic.colour import delta_e, to_lab
+
+Array = NDArray[np.float32]
+
+# PSNR of two equal pictures is infinite; beyond this no eye and no median can tell.
+MOST_DB = 60.0
+OCTAVES = 3
+# Drift is what is wider than a sixteenth of the short side.
+DRIFT_CELLS = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Pair:
+    """Hold a result reduced to the size of its base, and that base cropped alike: float32 [h, w, 3], levels 0-255.
+
+    `box` is the part of the result (px, may lie between pixels) that both show; `scale` px of the
+    result are one of the base.
+    """
+
+    shown: Array
+    base: Array
+    box: tuple[float, float, float, float]
+    scale: float
+
+    def swap(self) -> Pair:
+        """Return the pair the other way round: what the base has and the result has not."""
+        return Pair(self.base, self.shown, self.box, self.scale)
+
+
+def make_pair(result: Image.Image, base: Image.Image) -> Pair:
+    """Reduce a result by areas to the size of its base and crop the base to what the result shows.
+
+    Raises:
+        RequestError: the result is smaller than the base, or shows too little of it to compare.
+    """
+    scale = max(result.width / base.width, result.height / base.height)
+    if scale < 1.0:
+        got = f"result {result.width}x{result.height}, base {base.width}x{base.height}"
+        raise RequestError("a result is compared with a smaller base", got=got)
+    left, top = (base.width - result.width / scale) / 2, (base.height - result.height / scale) / 2
+    # Only whole pixels of the base are compared; the rounding keeps 31.9999 from losing a column.
+    first = (math.ceil(round(left, 6)), math.ceil(round(top, 6)))
+    inner = (*first, math.floor(round(base.width - left, 6)), math.floor(round(base.height - top, 6)))
+    size = (inner[2] - inner[0], inner[3] - inner[1])
+    if min(size) < DRIFT_CELLS:
+        raise RequestError("too little of the base is shown to compare", got=f"{size[0]}x{size[1]} px")
+    box = (
+        max(0.0, (inner[0] - left) * scale),
+        max(0.0, (inner[1] - top) * scale),
+        min(float(result.width), (inner[2] - left) * scale),
+        min(float(result.height), (inner[3] - top) * scale),
+    )
+    small = result.convert("RGB").resize(size, Image.Resampling.BOX, box=box)
+    cropped = base.convert("RGB").crop(inner)
+    return Pair(np.asarray(small, np.float32), np.asarray(cropped, np.float32), box, scale)
+
+
+def crop_base(base: Image.Image, size: tuple[int, int]) -> Image.Image:
+    """Return what a result of a size (width, height) shows of its base, to the nearest pixel of the base."""
+    scale = max(size[0] / base.width, size[1] / base.height)
+    wide, high = size[0] / scale, size[1] / scale
+    left, top = (base.width - wide) / 2, (base.height - high) / 2
+    fitted = (max(1, round(wide)), max(1, round(high)))
+    return base.convert("RGB").resize(
+        fitted, Image.Resampling.BICUBIC, box=(left, top, min(base.width, left + wide), min(base.height, top + high))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Consistency:
+    """Hold the PSNR in dB of a reduced result against its base, whole and in octaves from the finest to the coarsest."""
+
+    psnr_db: float
+    octaves_db: tuple[float, ...]
+
+
+def measure_consistency(pair: Pair) -> Consistency:
+    """Measure how much of the base is still there."""
+    rest = pair.shown - pair.base
+    octaves = []
+    for _ in range(OCTAVES):
+        low = _halve(rest)
+        fine = rest[: 2 * low.shape[0], : 2 * low.shape[1]] - low.repeat(2, axis=0).repeat(2, axis=1)
+        octaves.append(_psnr(fine))
+        rest = low
+    return Consistency(_psnr(pair.shown - pair.base), (*octaves, _psnr(rest)))
+
+
+@dataclass(frozen=True, slots=True)
+class Drift:
+    """Hold the CIEDE2000 distance of wide areas from the base: mean and 95th percentile."""
+
+    mean: float
+    p95: float
+
+
+def measure_drift(pair: Pair) -> Drift:
+    """Measure how colours of wide areas moved; what is small or new moves nothing here."""
+    cells = [_reduce(to_lab(side)) for side in (pair.shown, pair.base)]
+    # A new thing fills a cell and changes it; the median of the cells around leaves only what is wide.
+    field = _median3(cells[0] - cells[1])
+    distance = delta_e(cells[1], cells[1] + field)
+    return Drift(float(distance.mean()), float(np.percentile(distance, 95)))
+
+
+def _reduce(lab: Array) -> Array:
+    height, width = lab.shape[:2]
+    cell = max(1, min(height, width) // DRIFT_CELLS)
+    cut = lab[: height // cell * cell, : width // cell * cell]
+    return cut.reshape(height // cell, cell, width // cell, cell, 3).mean(axis=(1, 3))
+
+
+def _median3(field: Array) -> Array:
+    padded = np.pad(field, ((1, 1), (1, 1), (0, 0)), mode="edge")
+    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+    return np.median(around, axis=(3, 4)).astype(np.float32)
+
+
+def _halve(values: Array) -> Array:
+    height, width = values.shape[0] // 2, values.shape[1] // 2
+    return values[: 2 * height, : 2 * width].reshape(height, 2, width, 2, 3).mean(axis=(1, 3))
+
+
+def _psnr(rest: Array) -> float:
+    error = float(np.square(rest, dtype=np.float64).mean())
+    return MOST_DB if error == 0 else min(MOST_DB, 10.0 * float(np.log10(255.0**2 / error)))
