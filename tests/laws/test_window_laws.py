@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.nn.noise import normal_noise
-from sfumato.nn.windows import Fusion, cover, fuse, make_weights, shifted_cover
+from sfumato.nn.windows import Fusion, count_cover, count_shifted, cover, fuse, make_weights, shifted_cover
 
 sides = st.integers(1, 70)
 sizes = st.builds(LatentSize, sides, sides)
@@ -44,6 +44,15 @@ def test_windows_lie_on_the_canvas_and_leave_nothing_out(drawn):
         assert starts[0] == 0
         assert max(getattr(box, high) for box in boxes) == getattr(size.box, high)
         assert not gaps or (max(gaps) <= stride and max(gaps) - min(gaps) <= 1)
+
+
+@given(covers(), st.integers(0, 10**6), st.integers(0, 10**6))
+@settings(deadline=None, max_examples=300)
+def test_windows_are_counted_as_they_are_listed(drawn, down, across):
+    size, window, stride, boxes = drawn
+    assert count_cover(size, window, stride) == len(boxes)
+    moved = shifted_cover(size, window, stride, (down, across))
+    assert count_shifted(size, window, stride, (down, across)) == len(moved)
 
 
 @given(covers(), st.integers(0, 10**6), st.integers(0, 10**6))

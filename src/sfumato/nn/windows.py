@@ -54,6 +54,18 @@ def shifted_cover(size: LatentSize, window: LatentSize, stride: int, shift: tupl
     return tuple(LatentBox(left, top, left + wide, top + high) for top in down for left in across)
 
 
+def count_cover(size: LatentSize, window: LatentSize, stride: int) -> int:
+    """Count the windows of `cover` without listing them."""
+    across, down = max(0, size.width - window.width), max(0, size.height - window.height)
+    return (1 - -across // stride) * (1 - -down // stride)
+
+
+def count_shifted(size: LatentSize, window: LatentSize, stride: int, shift: tuple[int, int]) -> int:
+    """Count the windows of `shifted_cover` without listing them."""
+    across = _count_lattice(max(0, size.width - window.width), stride, shift[1] % stride)
+    return across * _count_lattice(max(0, size.height - window.height), stride, shift[0] % stride)
+
+
 def make_ramp(length: int, ramp_cells: int, kind: Ramp = "cosine", *, head: bool = True, tail: bool = True) -> Tensor:
     """Return weights [length] in (0, 1] that rise at the head and fall at the tail.
 
@@ -153,6 +165,11 @@ def _spread(length: int, window: int, stride: int) -> list[int]:
     room = max(0, length - window)
     gaps = -(-room // stride)
     return [(2 * place * room + gaps) // (2 * gaps) for place in range(gaps)] + [room] if gaps else [0]
+
+
+def _count_lattice(room: int, stride: int, shift: int) -> int:
+    """Count the starts of `_lattice`: one at each end, and those of the lattice strictly between."""
+    return 1 - -(room + shift) // stride if room else 1
 
 
 def _lattice(length: int, window: int, stride: int, shift: int) -> list[int]:

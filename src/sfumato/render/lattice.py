@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.nn.windows import shifted_cover
+from sfumato.nn.windows import count_shifted, shifted_cover
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox, LatentSize
@@ -21,5 +21,15 @@ R2 = (0.7548776662466927, 0.5698402909980532)
 
 def list_windows(canvas: LatentSize, window: LatentSize, stride: int, step: int) -> tuple[LatentBox, ...]:
     """Return the windows of a step, row by row; every cell of the canvas has one."""
+    return shifted_cover(canvas, window, stride, _shift(stride, step))
+
+
+def count_windows(canvas: LatentSize, window: LatentSize, stride: int, step: int) -> int:
+    """Count the windows of a step without listing them."""
+    return count_shifted(canvas, window, stride, _shift(stride, step))
+
+
+def _shift(stride: int, step: int) -> tuple[int, int]:
+    """Return how far the lattice of a step lies down and across, in cells."""
     down, across = (int((0.5 + pace * step) % 1.0 * stride) for pace in R2)
-    return shifted_cover(canvas, window, stride, (down, across))
+    return (down, across)

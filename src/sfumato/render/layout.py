@@ -7,10 +7,11 @@ Start reading at `choose_base_size`, then `list_round_sizes` and `cover_canvas`.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
-from sfumato.nn.windows import cover
+from sfumato.nn.windows import count_cover, cover
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
@@ -62,6 +63,38 @@ def list_round_sizes(base: PixelSize, target: PixelSize, upscale: float, factor:
 def cover_canvas(canvas: LatentSize, window: LatentSize, overlap_frac: float) -> tuple[LatentBox, ...]:
     """Cover a canvas with windows that overlap by at least a fraction of their shorter side."""
     return cover(canvas, window, stride_cells(window, overlap_frac))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cover:
+    """Hold how equal windows cover a canvas, in cells; they are listed only when asked for."""
+
+    canvas: LatentSize
+    window: LatentSize
+    overlap_frac: float = 0.0
+
+    @property
+    def size(self) -> LatentSize:
+        """Return the size of every window: the one asked for, cut down to the canvas."""
+        return cut_down(self.window, self.canvas)
+
+    @property
+    def overlap_cells(self) -> int:
+        """Return how many cells neighbours share at least."""
+        return min(self.window.width, self.window.height) - stride_cells(self.window, self.overlap_frac)
+
+    def count(self) -> int:
+        """Count the windows; a canvas may have hundreds of millions."""
+        return count_cover(self.canvas, self.window, stride_cells(self.window, self.overlap_frac))
+
+    def list_boxes(self) -> tuple[LatentBox, ...]:
+        """Return the windows, row by row."""
+        return cover_canvas(self.canvas, self.window, self.overlap_frac)
+
+
+def cut_down(window: LatentSize, canvas: LatentSize) -> LatentSize:
+    """Return a window that is nowhere larger than the canvas."""
+    return LatentSize(min(window.width, canvas.width), min(window.height, canvas.height))
 
 
 def stride_cells(window: LatentSize, overlap_frac: float) -> int:

@@ -27,8 +27,8 @@ from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.budget import Budget
-from sfumato.render.lattice import GUIDE_EVERY, list_windows
-from sfumato.render.layout import choose_base_size, cover_canvas, list_round_sizes, stride_cells
+from sfumato.render.lattice import GUIDE_EVERY, count_windows
+from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
@@ -142,7 +142,7 @@ def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget)
     plan = _draft_if_canvas_fits(request, contract, budget)
     if plan is None or not _fits(plan, budget):
         raise _over_budget(request, contract, budget, plan)
-    return plan
+    return _draft(request, contract, budget, listed=True)
 
 
 def choose_method(size: PixelSize, contract: ModelContract, *, from_picture: bool = False) -> Method:
@@ -219,8 +219,9 @@ def _check_growing(request: RenderRequest, method: GobigMethod | CohesiveMethod,
         raise RequestError(f"{what} of strength 0 are not re-rendered", do=f"Give {option} above 0.")
 
 
-def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
-    stages = _list_stages(request, contract, budget)
+def _draft(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> Plan:
+    """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
+    stages = _list_stages(_Price(request=request, contract=contract, budget=budget, listed=listed))
     return Plan(
         method=request.method.kind,
         size=request.size,
@@ -236,14 +237,14 @@ def _draft(request: RenderRequest, contract: ModelContract, budget: Budget) -> P
     )
 
 
-def _list_stages(request: RenderRequest, contract: ModelContract, budget: Budget) -> tuple[Stage, ...]:
-    price = _Price(request=request, contract=contract, budget=budget)
+def _list_stages(price: _Price) -> tuple[Stage, ...]:
+    request, contract = price.request, price.contract
     method, canvas = request.method, find_canvas(request, contract)
     if isinstance(method, NativeMethod):
         return (_sample_stage(price, "native", canvas),)
     if isinstance(method, MultidiffusionMethod):
         window = (method.window or contract.native).to_latent(contract.factor)
-        cover = _make_cover(canvas.to_latent(contract.factor), window, method.overlap)
+        cover = Cover(canvas=canvas.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
         return (price.stage("multidiffusion", "fuse", canvas, cover, _source_steps(request)),)
     if isinstance(method, CohesiveMethod):
         return _cohesive_stages(price, method)
@@ -257,8 +258,10 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
     span = (first_step(price.request.steps, method.strength), price.request.steps)
     stages = [_sample_stage(price, "base", base)]
     for index, canvas in enumerate(levels, start=1):
-        window = contract.native.to_latent(contract.factor)
-        cover = _make_cover(canvas.to_latent(contract.factor), window, method.overlap)
+        cells = canvas.to_latent(contract.factor)
+        # The overlap is a share of what a window really is, or a thin strip would have hundreds.
+        window = cut_down(contract.native.to_latent(contract.factor), cells)
+        cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
         stages.append(replace(stage, noise_stage=index, guide=base))
     return tuple(stages)
@@ -272,7 +275,7 @@ def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
     steps = method.steps or price.request.steps
     stages = [_sample_stage(price, "base", base)]
     for index, canvas in enumerate(rounds, start=1):
-        cover = _make_cover(canvas.to_latent(contract.factor), window, method.overlap)
+        cover = Cover(canvas=canvas.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
         span = (first_step(steps, method.strength), steps)
         stage = price.stage(f"round {index} of {len(rounds)}", "refine", canvas, cover, span)
         stages.append(replace(stage, noise_stage=index))
@@ -280,7 +283,8 @@ def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
 
 
 def _sample_stage(price: _Price, name: str, canvas: PixelSize) -> Stage:
-    whole = _Cover((canvas.to_latent(price.contract.factor).box,), 0)
+    cells = canvas.to_latent(price.contract.factor)
+    whole = Cover(canvas=cells, window=cells)
     return price.stage(name, "sample", canvas, whole, _source_steps(price.request))
 
 
@@ -290,19 +294,6 @@ def _source_steps(request: RenderRequest) -> tuple[int, int]:
     return (first_step(request.steps, request.source.strength), request.steps)
 
 
-@dataclass(frozen=True)
-class _Cover:
-    """Hold the windows of a canvas and how many cells neighbours share at least."""
-
-    boxes: tuple[LatentBox, ...]
-    overlap_cells: int
-
-
-def _make_cover(canvas: LatentSize, window: LatentSize, overlap_frac: float) -> _Cover:
-    overlap = min(window.width, window.height) - stride_cells(window, overlap_frac)
-    return _Cover(cover_canvas(canvas, window, overlap_frac), overlap)
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Price:
     """Fill in what a stage costs."""
@@ -310,40 +301,40 @@ class _Price:
     request: RenderRequest
     contract: ModelContract
     budget: Budget
+    listed: bool
 
-    def stage(self, name: str, kind: StageKind, canvas: PixelSize, cover: _Cover, span: tuple[int, int]) -> Stage:
+    def stage(self, name: str, kind: StageKind, canvas: PixelSize, cover: Cover, span: tuple[int, int]) -> Stage:
         """Return a stage with its evaluations, memory and seconds; `span` is (first step, steps)."""
         begin, steps = span
-        boxes = cover.boxes
-        batch = min(WINDOW_BATCH, len(boxes))
-        windows = self._count_moving(canvas, cover, span) if kind == "grow" else self._count_fixed(len(boxes), span)
+        count = cover.count()
+        batch = min(WINDOW_BATCH, count)
+        windows = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
         evaluations = windows * self._halves()
-        reports = -(-len(boxes) // batch) if kind == "refine" else 1
+        reports = -(-count // batch) if kind == "refine" else 1
         return Stage(
             name=name,
             kind=kind,
             noise_stage=0,
             canvas=canvas,
-            windows=boxes,
+            windows=cover.list_boxes() if self.listed else (cover.size.box,),
             window_batch=batch,
             overlap_cells=cover.overlap_cells,
             steps=steps,
             first_step=begin,
             ticks=(steps - begin) * reports,
             evaluations=evaluations,
-            memory_bytes=self._memory(kind, canvas, boxes[0].size, batch),
+            memory_bytes=self._memory(kind, canvas, cover.size, batch),
             seconds=self._seconds(canvas, cover, kind, evaluations),
         )
 
     def _count_fixed(self, windows: int, span: tuple[int, int]) -> int:
         return windows * sum(self._calls_per_step(span))
 
-    def _count_moving(self, canvas: PixelSize, cover: _Cover, span: tuple[int, int]) -> int:
+    def _count_moving(self, cover: Cover, span: tuple[int, int]) -> int:
         """Count windows over all steps, and the look at the whole picture in every second one."""
-        cells, window = canvas.to_latent(self.contract.factor), cover.boxes[0].size
-        stride = min(window.width, window.height) - cover.overlap_cells
+        stride = min(cover.size.width, cover.size.height) - cover.overlap_cells
         calls = self._calls_per_step(span)
-        lattices = (len(list_windows(cells, window, stride, step)) for step in range(*span))
+        lattices = (count_windows(cover.canvas, cover.size, stride, step) for step in range(*span))
         return sum(count * each for count, each in zip(lattices, calls, strict=True)) + -(-len(calls) // GUIDE_EVERY)
 
     def _calls_per_step(self, span: tuple[int, int]) -> list[int]:
@@ -364,11 +355,11 @@ class _Price:
         peak = max(network, cost.autoencoder_bytes(contract, decoded, room))
         return cost.standing_bytes(contract, self.budget, canvas) + peak
 
-    def _seconds(self, canvas: PixelSize, cover: _Cover, kind: StageKind, evaluations: int) -> float:
+    def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, evaluations: int) -> float:
         model, factor = self.budget.cost, self.contract.factor
-        cells = cover.boxes[0].size.area
+        cells = cover.size.area
         network = evaluations * (model.call_s + model.cell_s * cells)
-        slices = sum(box.size.area for box in cover.boxes) * factor**2
+        slices = cover.count() * cells * factor**2
         if kind == "refine":
             return network + slices * (model.decode_s + model.encode_s)
         from_text = isinstance(self.request.source, TextSource) and kind != "grow"
@@ -377,7 +368,7 @@ class _Price:
 
 
 def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan | None:
-    """Draft a plan, or None where the canvas alone is beyond the budget: its windows could be hundreds of millions."""
+    """Draft a plan without its windows, or None where the canvas alone is beyond the budget."""
     memory = cost.standing_bytes(contract, budget, request.size) <= budget.memory_bytes
     disk = budget.disk_bytes is None or cost.disk_bytes(request.size) <= budget.disk_bytes
     return _draft(request, contract, budget) if memory and disk else None

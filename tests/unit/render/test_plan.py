@@ -4,6 +4,8 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
 from fakes import CONTRACT
 from sfumato.core.errors import BudgetError, RequestError
@@ -18,8 +20,10 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.nn.schedules import first_step
+from sfumato.render import layout as layout_module
 from sfumato.render import plan as plan_module
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
+from sfumato.render.layout import choose_base_size
 from sfumato.render.plan import choose_method, find_largest_size, plan_render
 
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
@@ -194,20 +198,37 @@ def test_json_says_windows_steps_and_totals():
     assert value["total_seconds"] == pytest.approx(2 * value["seconds"], abs=0.02)
 
 
-@pytest.mark.parametrize("method", [MultidiffusionMethod(), GobigMethod()])
-def test_a_canvas_far_beyond_the_budget_is_refused_before_its_windows_are_listed(monkeypatch, method):
-    covered, cover = [], plan_module.cover_canvas
-
-    def cover_and_note(canvas, *more):
-        covered.append(canvas.area)
-        return cover(canvas, *more)
-
-    monkeypatch.setattr(plan_module, "cover_canvas", cover_and_note)
+@pytest.mark.parametrize("memory_bytes", [GIB, 2**44])
+@pytest.mark.parametrize("method", [MultidiffusionMethod(), GobigMethod(), CohesiveMethod()])
+def test_what_is_over_budget_is_refused_and_the_largest_size_found_without_listing_a_window(
+    monkeypatch, method, memory_bytes
+):
+    monkeypatch.setattr(layout_module, "cover", lambda *_given: pytest.fail("listed"))
+    budget = replace(BUDGET, memory_bytes=memory_bytes, disk_bytes=2**40)
     with pytest.raises(BudgetError) as caught:
-        plan(replace(NATIVE, size=PixelSize(1_000_000, 1_000_000), method=method), replace(BUDGET, memory_bytes=GIB))
-    assert "more than" in caught.value.got
-    # A canvas of 1 GiB has some thousand windows, one of a million pixels a side hundreds of millions.
-    assert max(covered) < 2**20
+        plan(replace(NATIVE, size=PixelSize(1_000_000, 1_000_000), method=method), budget)
+    assert "Ask for --size" in caught.value.do
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.builds(
+        PixelSize, st.integers(8, 90).map(lambda cells: cells * 8), st.integers(8, 90).map(lambda cells: cells * 8)
+    ),
+    st.sampled_from([NativeMethod(), MultidiffusionMethod(overlap=0.3), GobigMethod(), CohesiveMethod(overlap=0.6)]),
+)
+def test_a_draft_without_windows_costs_the_same_as_one_that_lists_them(size, method):
+    request = replace(NATIVE, size=size, method=method)
+    assume(not isinstance(method, GobigMethod | CohesiveMethod) or choose_base_size(size, CONTRACT) != size)
+    listed = plan(request)
+    drawn = plan_module._draft(request, CONTRACT, BUDGET)
+    assert [replace(stage, windows=()) for stage in drawn.stages] == [
+        replace(stage, windows=()) for stage in listed.stages
+    ]
+    for short, stage in zip(drawn.stages, listed.stages, strict=True):
+        assert short.windows[0].size == stage.windows[0].size
+        evaluated = stage.evaluations / (2 * (stage.steps - stage.first_step))
+        assert evaluated == len(stage.windows) or stage.kind == "grow"
 
 
 def test_a_disk_too_small_for_a_huge_canvas_is_told_as_such():
