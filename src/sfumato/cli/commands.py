@@ -103,7 +103,7 @@ def evaluate_mini(
 def evaluate_checks(
     n: Annotated[
         int, typer.Option("--n", help="How many scenes to choose limits on, and to judge on.", metavar="N")
-    ] = 60,
+    ] = 48,
     seed: Annotated[int, typer.Option("--seed", help="Which scenes.", metavar="S")] = 1,
 ) -> None:
     """Calibrate the self-check of large pictures on planted defects; prints a card, last line JSON."""

@@ -96,6 +96,7 @@ class Measure:
 MEASURES: dict[str, Measure] = {
     "seam ratio": Measure("times", "high", lambda seen: seen.seams.ratio_p95),
     "colour step": Measure("Delta E", "high", lambda seen: seen.seams.step_p95),
+    "median colour step": Measure("Delta E", "high", lambda seen: seen.seams.step_p50),
     "lattice": Measure("deviations", "high", lambda seen: seen.lattice.deviations),
     "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
     "phantom mass": Measure("Delta E px", "high", lambda seen: seen.phantoms.heaviest),
@@ -151,7 +152,7 @@ def judge_picture(picture: Image.Image, base: Image.Image, lines: Lines | None =
         RequestError: the picture is smaller than its base.
     """
     seen = Evidence(picture, base, lines or Lines())
-    needs_lines = {"seam ratio", "colour step"} if lines is None else set[str]()
+    needs_lines = {"seam ratio", "colour step", "median colour step"} if lines is None else set[str]()
     verdicts = [
         Verdict(name, measure.read(seen), measure.unit, LIMITS[name].value, measure.bad)
         for name, measure in MEASURES.items()

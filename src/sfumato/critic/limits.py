@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-COMMAND = "sfumato evaluate checks --n 60 --seed 1"
+COMMAND = "sfumato evaluate checks --n 48 --seed 1"
 
 
 @dataclass(frozen=True, slots=True)

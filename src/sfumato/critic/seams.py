@@ -118,10 +118,20 @@ def _find_step(strip: Array, under: Array | None) -> float | None:
     flat = spreads.max(axis=1) <= FLATTEST_L
     if flat.sum() < FEWEST_SEGMENTS:
         return None
-    step = _take_ramp_away(means)
-    if under is not None:
-        step -= _take_ramp_away(_summarise(to_lab(under))[0])
-    middle, half = means[flat][:, 1:3].mean(axis=(0, 1)), np.median(step[flat], axis=0) / 2
+    middle, step = means[flat][:, 1:3].mean(axis=(0, 1)), _take_ramp_away(means)
+    found = _size_step(middle, step[flat])
+    if under is None:
+        return found
+    # A seam is there with and without the base; an edge is in the base, and what the base lacks is new, not a seam.
+    return min(found, _size_step(middle, (step - _take_ramp_away(_summarise(to_lab(under))[0]))[flat]))
+
+
+def _size_step(middle: Array, steps: Array) -> float:
+    """Return the CIEDE2000 of the median step of segments [n, 3] around a colour, less what they disagree by."""
+    median = np.median(steps, axis=0)
+    # One standard error of a median (1.25 times that of a mean): a seam is the same all along its line.
+    doubt = 1.2533 * steps.std(axis=0) / np.sqrt(len(steps))
+    half = np.sign(median) * (np.abs(median) - doubt).clip(min=0.0) / 2
     return float(delta_e(middle - half, middle + half))
 
 
