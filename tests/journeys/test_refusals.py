@@ -5,6 +5,8 @@ import struct
 
 import pytest
 from PIL import Image
+from safetensors.torch import save_file
+from spandrel.architectures.ESRGAN import ESRGAN
 
 from bundles import tiny_mini
 
@@ -79,6 +81,13 @@ def test_a_model_that_is_not_there_leaves_with_5(sfumato):
         done = sfumato("models", "inspect", name)
         assert done.code == 5
         assert "convert" not in done.err
+
+
+def test_an_upscaler_is_named_as_one(sfumato, room):
+    save_file(ESRGAN(in_nc=3, out_nc=3, num_filters=8, num_blocks=1, scale=2).state_dict(), room / "up.safetensors")
+    done = sfumato("models", "inspect", "up.safetensors", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["kind"], done.json["architecture"], done.json["scale"]) == ("upscaler", "ESRGAN", 2)
 
 
 def test_a_pickle_leaves_with_4_and_says_how_to_convert(sfumato, room):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfumato.models.describe import describe_checkpoint, find_checkpoint
 from sfumato.models.gate import check_weights_file
+from sfumato.models.upscaler_shape import find_upscaler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,7 +25,7 @@ LONGEST_NOTE = 200
 
 
 def inspect_model(path: str | Path) -> dict[str, Any]:
-    """Describe a checkpoint, LoRA, embedding or autoencoder as a JSON object.
+    """Describe a checkpoint, LoRA, embedding, autoencoder or upscaler as a JSON object.
 
     `prediction` is "unknown" where only the network itself can tell (SD 2.x single files).
 
@@ -37,12 +38,14 @@ def inspect_model(path: str | Path) -> dict[str, Any]:
         header = check_weights_file(place)
         kind = find_kind(header)
         if kind != "checkpoint":
-            return {"path": str(place), "kind": kind} | _count([header]) | _read_notes(header)
+            return (
+                {"path": str(place), "kind": kind} | _describe_upscaler(header) | _count([header]) | _read_notes(header)
+            )
     return _inspect_checkpoint(path)
 
 
 def find_kind(header: Header) -> str:
-    """Tell a LoRA, embedding or autoencoder from a checkpoint by its tensor names."""
+    """Tell a LoRA, embedding, autoencoder or upscaler from a checkpoint by its tensor names."""
     names = header.tensors
     if any(".lora_" in name or name.startswith(("lora_", "lycoris_")) or ".hada_" in name for name in names):
         return "lora"
@@ -52,7 +55,12 @@ def find_kind(header: Header) -> str:
         return "embedding"
     if any(name.startswith("encoder.") for name in names) and any(name.startswith("decoder.") for name in names):
         return "autoencoder"
-    return "checkpoint"
+    return "checkpoint" if find_upscaler(header) is None else "upscaler"
+
+
+def _describe_upscaler(header: Header) -> dict[str, Any]:
+    shape = find_upscaler(header)
+    return {} if shape is None else {"architecture": shape.architecture, "scale": shape.scale}
 
 
 def _inspect_checkpoint(path: str | Path) -> dict[str, Any]:
