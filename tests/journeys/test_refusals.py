@@ -71,7 +71,7 @@ def test_a_plan_over_budget_leaves_with_3_and_its_advice_fits(render):
 def test_a_plan_lists_stages_memory_disk_and_time(render):
     done = render("a cat", "--size", "256x144", command="plan")
     assert done.code == 0
-    for word in ("base", "round 2 of", "evaluations", "memory", "disk", "time"):
+    for word in ("base", "level 2 of", "evaluations", "memory", "disk", "time"):
         assert word in done.out
 
 
