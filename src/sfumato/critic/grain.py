@@ -21,6 +21,8 @@ MOST_ALONG = 40
 CALMEST = 10.0
 # The median of |x| of a normal variable of deviation 1.
 _MEDIAN_OF_NORMAL = 0.6745
+# Rounding to whole levels is white too; what is no stronger than it says nothing.
+LEAST_LEVELS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class Grain:
     """Hold the deviation of the finest octave in calm squares, in levels, and how white the whole octave is.
 
     `whiteness` is the share of its energy that a bell curve through its middle explains: near 1 for
-    noise, near 0 for edges on calm ground.
+    noise, near 0 for edges on calm ground, and 0 where the octave holds no more than rounding.
     """
 
     floor_levels: float
@@ -48,7 +50,8 @@ def measure_grain(picture: Image.Image) -> Grain:
         bulks.append(np.abs(fine).ravel())
     energy = float(np.mean(energies))
     bulk = float(np.median(np.concatenate(bulks))) / _MEDIAN_OF_NORMAL
-    return Grain(float(np.percentile(floors, CALMEST)), min(1.0, bulk**2 / energy) if energy else 0.0)
+    whiteness = min(1.0, bulk**2 / energy) if bulk > LEAST_LEVELS else 0.0
+    return Grain(float(np.percentile(floors, CALMEST)), whiteness)
 
 
 def _list_squares(size: tuple[int, int]) -> list[tuple[int, int, int, int]]:

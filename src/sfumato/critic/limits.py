@@ -18,4 +18,18 @@ class Limit:
     finds: tuple[str, ...]
 
 
-LIMITS: dict[str, Limit] = {}
+_SEAMS = ("hard seams", "blended seams")
+_NOISE = ("white noise", "blue noise")
+# In the units of `checks.MEASURES`.
+LIMITS: dict[str, Limit] = {
+    "seam ratio": Limit(3.856, ("hard seams", "line")),
+    "colour step": Limit(1.347, _SEAMS),
+    "median colour step": Limit(0.5513, _SEAMS),
+    "lattice": Limit(3.226, ("hard seams", "line")),
+    "base consistency": Limit(31.99, ("drift", "shifted tiles")),
+    "phantom mass": Limit(83.58, ("pasted person",)),
+    "colour drift": Limit(3.572, ("drift",)),
+    "tile shift": Limit(1.971, ("shifted tiles",)),
+    "grain": Limit(1.912, _NOISE),
+    "whiteness": Limit(0.5918, _NOISE),
+}

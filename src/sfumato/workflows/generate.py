@@ -22,6 +22,7 @@ from sfumato.core.images import file_sha256, save_picture
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import RenderRequest
+from sfumato.critic.checks import Judged
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
@@ -33,6 +34,7 @@ from sfumato.workflows.pace import save_pace
 from sfumato.workflows.planning import Wishes, make_plan, name_device, plan_from_headers
 from sfumato.workflows.report import Report, write_report
 from sfumato.workflows.report_place import check_report_place
+from sfumato.workflows.self_check import judge_result
 
 OnProgress = Callable[[Progress, int], None]
 
@@ -49,6 +51,7 @@ class Generated:
     seconds: float
     peak_bytes: int | None
     sha256: str
+    judged: Judged | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON values."""
@@ -64,6 +67,7 @@ class Generated:
             "planned_bytes": self.plan.memory_bytes,
             "evaluations": self.plan.evaluations,
             "sha256": self.sha256,
+            "checks": self.judged.to_json() if self.judged else None,
             "stages": [{"name": stage.name, "seconds": round(stage.seconds, 3)} for stage in self.trace],
         }
 
@@ -172,8 +176,12 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
     save_canvas(run.path, result.picture, write_metadata(run.request, run.digests))
     saved_s = time.monotonic() - rendered_s
     save_pace(model.contract, name_device(model.policy), result.trace)
-    peak = measure_peak_bytes(model.device)
+    checked_from = time.monotonic()
+    judged = judge_result(result, run.plan, model.contract.factor)
     spent = {"open the model": run.loaded_s, "save": saved_s}
+    if judged is not None:
+        spent["self-check"] = time.monotonic() - checked_from
+    peak = measure_peak_bytes(model.device)
     report = Report(
         request=run.request,
         plan=run.plan,
@@ -184,6 +192,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
         seconds=spent,
         peak_bytes=peak,
         machine=_describe_machine(model),
+        judged=judged,
     )
     page = run.path.with_suffix(".html") if wishes.report else None
     if page:
@@ -197,6 +206,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
         seconds=time.monotonic() - began,
         peak_bytes=peak,
         sha256=file_sha256(run.path),
+        judged=judged,
     )
 
 

@@ -25,9 +25,11 @@ from sfumato.core.request import (
     MultidiffusionMethod,
     RenderRequest,
 )
+from sfumato.critic.checks import Judged
 from sfumato.render.plan import Plan
 from sfumato.render.trace import StageTrace
 from sfumato.workflows.report_place import MARK
+from sfumato.workflows.report_checks import write_checks
 from sfumato.workflows.report_style import STYLE
 
 # A page is to be mailed: pictures in it are at most this wide, and lossy.
@@ -50,6 +52,7 @@ class Report:
     seconds: dict[str, float]
     peak_bytes: int | None
     machine: str
+    judged: Judged | None = None
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -64,7 +67,8 @@ def write_report(path: Path, report: Report) -> None:
 
 def _page(report: Report) -> str:
     title = escape(report.request.prompt or "untitled")
-    parts = [_hero(report), _facts(report), _pair(report), _stages(report), _settings(report), _again(report)]
+    parts = [_hero(report), _facts(report), _pair(report), write_checks(report.judged)]
+    parts += [_stages(report), _settings(report), _again(report)]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"{MARK}\n"

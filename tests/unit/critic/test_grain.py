@@ -24,6 +24,14 @@ def test_noise_is_white_and_edges_are_not():
     assert measure_grain(make_picture(6.0)).whiteness > 0.5
 
 
+def test_rounding_is_no_noise():
+    y, x = np.mgrid[0:256, 0:256]
+    smooth = np.rint(128 + 40 * np.sin(x / 19) * np.cos(y / 23)).astype(np.uint8)
+    grain = measure_grain(Image.fromarray(smooth).convert("RGB"))
+    assert grain.floor_levels < 0.5
+    assert grain.whiteness == 0.0
+
+
 def test_a_flat_picture_has_no_grain():
     grain = measure_grain(Image.new("RGB", (64, 64), (9, 9, 9)))
     assert (grain.floor_levels, grain.whiteness) == (0.0, 0.0)

@@ -1,0 +1,62 @@
+"""The part of a report that shows the self-check: values, limits, and what they mean in words.
+
+Knows no picture. Start reading at `write_checks`.
+"""
+
+from __future__ import annotations
+
+import math
+from html import escape
+
+from sfumato.critic.checks import Judged, Verdict
+from sfumato.critic.limits import COMMAND
+
+# What a measure tells, for somebody who has never heard of it.
+WORDS = {
+    "seam ratio": "gradient where windows meet, against lines beside",
+    "colour step": "largest steps of colour where windows meet",
+    "median colour step": "usual step of colour where windows meet",
+    "lattice": "lines at equal distances, anywhere",
+    "base consistency": "how much of the base is there",
+    "phantom mass": "things the base does not have",
+    "colour drift": "colours of wide areas against the base",
+    "tile shift": "parts beside their place in the base",
+    "grain": "noise on calm ground",
+    "whiteness": "finest detail that is only noise",
+}
+# More boxes than this are no list that anybody reads.
+MOST_BOXES = 8
+
+
+def write_checks(judged: Judged | None) -> str:
+    """Write the section of the self-check, or nothing where there was nothing to judge."""
+    if judged is None or not judged.verdicts:
+        return ""
+    rows = "".join(_row(verdict) for verdict in judged.verdicts)
+    return (
+        "<section><h2>Self-check</h2><div class=scroll><table><thead><tr><th>measure<th>what it tells<th>value"
+        f"<th>limit<th></tr></thead><tbody>{rows}</tbody></table></div>{_places(judged)}"
+        "<p class=note>The result against its base. Limits were calibrated on drawn pictures with planted faults "
+        f"(<code>{escape(COMMAND)}</code>): a value beyond one is a reason to look, no proof.</p></section>"
+    )
+
+
+def _row(verdict: Verdict) -> str:
+    sign = "at most" if verdict.bad == "high" else "at least"
+    value = "nothing to judge" if math.isnan(verdict.value) else f"{verdict.value:.3g} {verdict.unit}"
+    word = {True: "fine", False: "look here", None: ""}[verdict.fine]
+    cells = (verdict.name, WORDS[verdict.name], value, f"{sign} {verdict.limit:.3g} {verdict.unit}", word)
+    return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
+
+
+def _places(judged: Judged) -> str:
+    if not judged.phantoms:
+        return ""
+    boxes = ["{2} × {3} px at {0}, {1}".format(*_corner_and_size(blob.box)) for blob in judged.phantoms[:MOST_BOXES]]
+    more = len(judged.phantoms) - len(boxes)
+    boxes += [f"and {more} more" if more else ""]
+    return f"<p class=note>Not in the base: {escape('; '.join(box for box in boxes if box))}.</p>"
+
+
+def _corner_and_size(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    return (box[0], box[1], box[2] - box[0], box[3] - box[1])

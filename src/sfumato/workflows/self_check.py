@@ -1,0 +1,35 @@
+"""The self-check of a render: where its windows met, and what the critic says of the result beside its base.
+
+Joins plan and critic; neither knows the other. Start reading at `judge_result`.
+"""
+
+from __future__ import annotations
+
+from sfumato.critic.checks import Judged, judge_picture
+from sfumato.critic.seams import Lines
+from sfumato.render.plan import Plan
+from sfumato.render.trace import RenderResult
+
+# A base of fewer pixels a side says too little of what it shows.
+SMALLEST_BASE_PX = 32
+
+
+def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None:
+    """Judge a result by the calibrated checks; None where there is no base to hold it against.
+
+    `factor` is the pixels of a latent cell. A verdict changes nothing in the picture.
+    """
+    if result.base is None or min(result.base.size) < SMALLEST_BASE_PX:
+        return None
+    return judge_picture(result.picture, result.base, find_lines(plan, factor))
+
+
+def find_lines(plan: Plan, factor: int) -> Lines | None:
+    """Return where windows of the last stage end, in px; None where they moved from step to step."""
+    last = plan.stages[-1]
+    if last.kind == "grow":
+        return None
+    boxes = [box.to_pixels(factor) for box in last.windows]
+    xs = {edge for box in boxes for edge in (box.left, box.right)} - {0, last.canvas.width}
+    ys = {edge for box in boxes for edge in (box.top, box.bottom)} - {0, last.canvas.height}
+    return Lines(tuple(sorted(xs)), tuple(sorted(ys)))

@@ -1,0 +1,58 @@
+"""The self-check of a render: which lines its windows leave, and when there is nothing to judge."""
+
+from PIL import Image
+
+from fakes import CONTRACT
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
+from sfumato.critic.checks import MEASURES, Judged, Verdict
+from sfumato.critic.phantoms import Blob
+from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.plan import plan_render
+from sfumato.render.trace import RenderResult
+from sfumato.workflows.report_checks import WORDS, write_checks
+from sfumato.workflows.self_check import find_lines, judge_result
+
+
+def make_plan(method):
+    request = RenderRequest(prompt="x", size=PixelSize(256, 128), method=method)
+    return plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+
+
+def test_lines_are_the_borders_of_fixed_windows():
+    plan = make_plan(GobigMethod())
+    lines = find_lines(plan, CONTRACT.factor)
+    edges = {window.left * CONTRACT.factor for window in plan.stages[-1].windows} - {0}
+    assert edges
+    assert edges <= set(lines.xs)
+    assert 0 not in lines.xs + lines.ys
+    assert 256 not in lines.xs
+    assert 128 not in lines.ys
+
+
+def test_moving_windows_leave_no_lines():
+    assert find_lines(make_plan(CohesiveMethod()), CONTRACT.factor) is None
+
+
+def test_without_a_base_there_is_nothing_to_judge():
+    plan, picture = make_plan(GobigMethod()), Image.new("RGB", (256, 128), (90, 20, 30))
+    for base in (None, Image.new("RGB", (32, 16))):
+        assert judge_result(RenderResult(picture=picture, base=base, trace=()), plan, CONTRACT.factor) is None
+    result = RenderResult(picture=picture, base=picture.resize((64, 32)), trace=())
+    judged = judge_result(result, plan, CONTRACT.factor)
+    assert all(verdict.fine is not False for verdict in judged.verdicts)
+
+
+def test_a_report_says_what_to_look_at():
+    bad = Verdict("grain", 3.0, "levels", 1.5, "high")
+    silent = Verdict("tile shift", float("nan"), "px", 2.0, "high")
+    section = write_checks(Judged((bad, silent), tuple(Blob((8, 16, 24, 48), 9, 300.0) for _ in range(10))))
+    assert "look here" in section
+    assert "nothing to judge" in section
+    assert "16 × 32 px at 8, 16" in section
+    assert "and 2 more" in section
+    assert write_checks(None) == write_checks(Judged((), ())) == ""
+
+
+def test_every_measure_is_explained():
+    assert set(WORDS) == set(MEASURES)
