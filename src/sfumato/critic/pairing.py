@@ -66,7 +66,9 @@ def make_pair(result: Image.Image, base: Image.Image) -> Pair:
         min(float(result.width), (inner[2] - left) * scale),
         min(float(result.height), (inner[3] - top) * scale),
     )
-    small = result.convert("RGB").resize(size, Image.Resampling.BOX, box=box)
+    # `convert` copies even what is RGB already, and a result may be most of the memory there is.
+    colours = result if result.mode == "RGB" else result.convert("RGB")
+    small = colours.resize(size, Image.Resampling.BOX, box=box)
     cropped = base.convert("RGB").crop(inner)
     return Pair(np.asarray(small, np.float32), np.asarray(cropped, np.float32), box, scale)
 

@@ -28,8 +28,8 @@ from sfumato.core.request import (
 from sfumato.critic.checks import Judged
 from sfumato.render.plan import Plan
 from sfumato.render.trace import StageTrace
-from sfumato.workflows.report_place import MARK
 from sfumato.workflows.report_checks import write_checks
+from sfumato.workflows.report_place import MARK
 from sfumato.workflows.report_style import STYLE
 
 # A page is to be mailed: pictures in it are at most this wide, and lossy.
