@@ -17,14 +17,12 @@ from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, Unsupported
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.models.gate import check_weights_file
+from sfumato.models.upscaler_shape import HALO_PX, TILE_PX
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LANCZOS = "lanczos"
-# Tiles bound the memory of a network; 192 px inside with this halo keeps borders below one 8-bit step for ESRGAN.
-TILE_PX = 192
-HALO_PX = 32
 
 FloatBox = tuple[float, float, float, float]
 

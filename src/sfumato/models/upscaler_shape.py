@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sfumato.models.header import Header
 
+# Tiles bound the memory of a network; 192 px inside with this halo keeps borders below one 8-bit step for ESRGAN.
+TILE_PX = 192
+HALO_PX = 32
 # Wrappers that trainers leave around the names.
 _WRAPPERS = ("params_ema.", "params.", "module.")
 # Every enlargement by 2 has one convolution: `upconv1` in ESRGAN, `conv_up1` in Real-ESRGAN.
@@ -33,6 +36,11 @@ class UpscalerShape:
     scale: int
     channels: int
     parameters: int
+
+    @property
+    def widest_scale(self) -> int:
+        """Return at what enlargement the network holds all its channels: a compact one enlarges in its last layer."""
+        return 1 if self.architecture == "Compact" else self.scale
 
 
 def find_upscaler(header: Header) -> UpscalerShape | None:

@@ -13,10 +13,12 @@ import torch
 
 from sfumato.models.autoencoder import TILE_CELLS, estimate_kl_bytes
 from sfumato.models.kl_tiles import LEAST_BYTES, TiledCost, estimate_tiled
+from sfumato.models.upscaler_shape import HALO_PX, TILE_PX
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize, PixelSize
     from sfumato.models.contract import ModelContract
+    from sfumato.models.upscaler_shape import UpscalerShape
 
 GIB = 1024**3
 MIB = 1024**2
@@ -59,7 +61,7 @@ class Budget:
     `free_bytes` is what the device has left now; a KL autoencoder takes at most `decode_share` of
     that, and a plan must not find out after the long part. `spill_bytes` is the disk free for what
     such an autoencoder cannot keep in memory. `packed_bytes` is what a second copy of the denoiser's
-    weights takes where the device packs them.
+    weights takes where the device packs them; `upscaler` is the network that enlarges, where one does.
     """
 
     memory_bytes: int
@@ -69,6 +71,7 @@ class Budget:
     decode_share: float = 1.0
     packed_bytes: int = 0
     spill_bytes: int | None = None
+    upscaler: UpscalerShape | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,16 +109,37 @@ LATENT_COPIES = 8
 PIXEL_BYTES = 25
 # The autoencoders of SD 1.x, 2.x and SDXL are alike.
 KL_CHANNELS = (128, 256, 512, 512)
+# An upscaler's network holds this many maps of its width at once: 2.8 measured for ESRGAN, 64 wide, x4, a tile of 256 px.
+UPSCALER_MAPS = 3
+# Bytes per pixel of a picture that a network enlarges (Pillow's 4, an array of 3, two float copies of 12) and of what it
+# becomes (a tensor of 3, its rows in order 3, Pillow's 4).
+ENLARGED_FROM_BYTES, ENLARGED_TO_BYTES = 31, 10
 
 
 def standing_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize) -> int:
     """Estimate what stays in memory all the time: the program, the weights, the canvas."""
-    return RUNTIME_BYTES + contract.weights_bytes + budget.packed_bytes + canvas_bytes(contract, canvas)
+    upscaler = budget.upscaler.parameters * 4 if budget.upscaler else 0
+    return RUNTIME_BYTES + contract.weights_bytes + upscaler + budget.packed_bytes + canvas_bytes(contract, canvas)
 
 
 def denoise_bytes(contract: ModelContract, window: LatentSize, batch: int) -> int:
     """Estimate the peak of one denoiser call over `batch` evaluations of a window."""
     return FOOTPRINTS[contract.family].cell * window.area * batch
+
+
+def enlarge_bytes(upscaler: UpscalerShape | None, picture: PixelSize, wanted: float) -> int:
+    """Estimate the peak of enlarging a picture at least `wanted` times; resampling alone takes no more than a canvas.
+
+    A network has a scale of its own, so what it makes may be far larger than the canvas it is shrunk to.
+    """
+    if upscaler is None or upscaler.scale < 2:
+        return 0
+    area, factor = picture.area, float(upscaler.scale)
+    while factor < wanted:
+        area, factor = area * upscaler.scale**2, factor * upscaler.scale
+    tile = min(area, (TILE_PX + 2 * HALO_PX) ** 2) * upscaler.widest_scale**2
+    grown = area * (ENLARGED_FROM_BYTES + ENLARGED_TO_BYTES * upscaler.scale**2)
+    return grown + tile * upscaler.channels * 4 * UPSCALER_MAPS
 
 
 def autoencoder_room(contract: ModelContract, budget: Budget, canvas: PixelSize) -> int:

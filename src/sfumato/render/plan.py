@@ -28,7 +28,7 @@ from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.budget import Budget
 from sfumato.render.lattice import GUIDE_EVERY, count_windows
-from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
+from sfumato.render.layout import Cover, choose_base_size, cut_down, fit_box, list_round_sizes
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
@@ -263,7 +263,8 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
         window = cut_down(contract.native.to_latent(contract.factor), cells)
         cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
-        stages.append(replace(stage, noise_stage=index, guide=base))
+        memory = price.count_enlarging(stage, stages[-1].canvas)
+        stages.append(replace(stage, noise_stage=index, guide=base, memory_bytes=memory))
     return tuple(stages)
 
 
@@ -278,7 +279,8 @@ def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
         cover = Cover(canvas=canvas.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
         span = (first_step(steps, method.strength), steps)
         stage = price.stage(f"round {index} of {len(rounds)}", "refine", canvas, cover, span)
-        stages.append(replace(stage, noise_stage=index))
+        memory = price.count_enlarging(stage, stages[-1].canvas)
+        stages.append(replace(stage, noise_stage=index, memory_bytes=memory))
     return tuple(stages)
 
 
@@ -326,6 +328,12 @@ class _Price:
             memory_bytes=self._memory(kind, canvas, cover.size, batch),
             seconds=self._seconds(canvas, cover, kind, evaluations),
         )
+
+    def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
+        """Return the memory of a stage that starts with a picture of size `below` enlarged."""
+        left, _, right, _ = fit_box(below, stage.canvas)
+        peak = cost.enlarge_bytes(self.budget.upscaler, below, stage.canvas.width / (right - left))
+        return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, stage.canvas) + peak)
 
     def _count_fixed(self, windows: int, span: tuple[int, int]) -> int:
         return windows * sum(self._calls_per_step(span))

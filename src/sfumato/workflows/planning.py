@@ -25,6 +25,7 @@ from sfumato.models.device import (
 )
 from sfumato.models.gate import check_weights_file
 from sfumato.models.spill import measure_spill_bytes
+from sfumato.models.upscaler_shape import UpscalerShape, describe_upscaler
 from sfumato.render.budget import Budget
 from sfumato.render.plan import Plan, plan_render
 from sfumato.workflows.digests import list_adapters
@@ -68,21 +69,20 @@ def plan_from_headers(request: RenderRequest, wishes: Wishes) -> Plan:
     Raises: as `plan_request`, save for the pictures.
     """
     list_adapters(request)
-    check_upscaler(request)
+    read_upscaler(request)
     contract = load_contract(request.model, vae=request.vae)
     return make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
 
 
-def check_upscaler(request: RenderRequest) -> None:
-    """Check the file of an upscaler, so that a plan finds out what a render would.
+def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
+    """Check the file of an upscaler, so that a plan finds out what a render would, and say what it is.
 
     Raises:
         UnsafeFileError: it does not pass the gate.
         ModelError: there is no such file.
     """
     name = getattr(request.method, "upscaler", RESAMPLING)
-    if name != RESAMPLING:
-        check_weights_file(Path(name))
+    return None if name == RESAMPLING else describe_upscaler(check_weights_file(Path(name)))
 
 
 def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
@@ -100,6 +100,7 @@ def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: 
         decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
         packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
         spill_bytes=measure_spill_bytes(),
+        upscaler=read_upscaler(request),
     )
     if wishes.out.suffix.lower() not in PYRAMID_SUFFIXES or budget.disk_bytes is None:
         return plan_render(request, contract, budget)

@@ -19,6 +19,7 @@ from sfumato.core.request import (
     NativeMethod,
     RenderRequest,
 )
+from sfumato.models.upscaler_shape import UpscalerShape
 from sfumato.nn.schedules import first_step
 from sfumato.render import layout as layout_module
 from sfumato.render import plan as plan_module
@@ -179,6 +180,18 @@ def test_a_picture_to_inpaint_keeps_its_size_and_its_canvas_is_whole_cells(metho
     assert [stage.canvas for stage in drawn.stages] == [PixelSize(80, 104)]
     with pytest.raises(RequestError, match="multiple of 8"):
         plan(replace(NATIVE, size=PixelSize(75, 101), source=ImageSource(path="a", sha256=DIGEST), method=method))
+
+
+@pytest.mark.parametrize("method", [GobigMethod(upscaler="x4.safetensors"), CohesiveMethod(upscaler="x4.safetensors")])
+def test_what_a_network_enlarges_beyond_the_canvas_counts(method):
+    request = replace(NATIVE, size=PixelSize(2048, 2048), method=method)
+    plain = plan(request)
+    network = UpscalerShape(architecture="ESRGAN", scale=4, channels=64, parameters=16_700_000)
+    drawn = plan(request, replace(BUDGET, upscaler=network))
+    # The last level but one has 1024 px; four times that at 10 bytes a pixel, and the weights stay.
+    assert drawn.memory_bytes >= RUNTIME_BYTES + 4096**2 * 10 + network.parameters * 4
+    assert drawn.memory_bytes > plain.memory_bytes
+    assert drawn.stages[0].memory_bytes == plain.stages[0].memory_bytes + network.parameters * 4
 
 
 @pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.7, 3), (0.35, 7), (0.01, 9)])
