@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 BASE_GRID_PX = {"mini": 16, "sd1": 64, "sd2": 64, "sdxl": 64}
 # The area of a base may be off by this share (of its logarithm) before that counts at all.
 BASE_AREA_SLACK = 0.12
+# A base or level with fewer cells on a side has next to nothing left at the denoiser's deepest level.
+LEAST_CELLS = 8
 # Cropping a tenth of a base costs less than drawing two scenes in one, or half of one.
 AREA_WEIGHT = 2.0
 
@@ -27,7 +29,8 @@ AREA_WEIGHT = 2.0
 def choose_base_size(target: PixelSize, contract: ModelContract) -> PixelSize:
     """Return a size of about native area with the target's aspect, on a grid the network likes.
 
-    The grid makes the aspect a little off; the enlargement crops to the exact one (`fit_box`).
+    The grid makes the aspect a little off; the enlargement crops to the exact one (`fit_box`). The base
+    of a strip is higher than the strip: no side has fewer than 8 cells, or half the native side.
     """
     aspect = target.width / target.height
     native = contract.native.area
@@ -35,9 +38,13 @@ def choose_base_size(target: PixelSize, contract: ModelContract) -> PixelSize:
         return target
     # A cut-down model has fewer levels; a quarter of its side is still even at the one below.
     grid = min(BASE_GRID_PX[contract.family], contract.native.width // 4)
-    highest = 2 * math.sqrt(native / aspect) + grid
-    heights = range(grid, math.ceil(highest / grid) * grid + 1, grid)
-    sizes = [PixelSize(width, height) for height in heights for width in _near(height * aspect, grid)]
+    least = max(grid, min(LEAST_CELLS * contract.factor, contract.native.width // 2) // grid * grid)
+    highest = max(least, 2 * math.sqrt(native / aspect) + grid)
+    heights = range(least, math.ceil(highest / grid) * grid + 1, grid)
+    sizes = [PixelSize(max(least, width), height) for height in heights for width in _near(height * aspect, grid)]
+    if least**2 * aspect > native:
+        # A strip at its least height: as wide as native area allows, and cropped when it grows.
+        sizes += [PixelSize(width, least) for width in _near(native / least, grid)]
     return min(sizes, key=lambda size: (_misfit(size, aspect, native), size))
 
 
@@ -50,13 +57,16 @@ def fit_box(size: PixelSize, target: PixelSize) -> tuple[float, float, float, fl
 
 
 def list_round_sizes(base: PixelSize, target: PixelSize, upscale: float, factor: int) -> tuple[PixelSize, ...]:
-    """Return the canvas after each round: equal enlargements of at most `upscale`, ending at the target."""
+    """Return the canvas after each round: equal enlargements of at most `upscale`, ending at the target.
+
+    On the way no side has fewer than 8 cells, or the target's; what is too much is cropped by the next round.
+    """
     ratio = target.width / (fit_box(base, target)[2] - fit_box(base, target)[0])
     if ratio <= 1.0:
         return ()
     rounds = max(1, math.ceil(math.log(ratio) / math.log(upscale) - 1e-9))
     scales = [ratio ** ((done + 1 - rounds) / rounds) for done in range(rounds - 1)]
-    between = [PixelSize(_cells(target.width * s, factor), _cells(target.height * s, factor)) for s in scales]
+    between = [PixelSize(*(_level_side(side, s, factor) for side in (target.width, target.height))) for s in scales]
     return (*between, target)
 
 
@@ -113,5 +123,5 @@ def _misfit(size: PixelSize, aspect: float, native: int) -> float:
     return shape + AREA_WEIGHT * area
 
 
-def _cells(value: float, factor: int) -> int:
-    return max(factor, round(value / factor) * factor)
+def _level_side(target: int, scale: float, factor: int) -> int:
+    return max(round(target * scale / factor) * factor, min(LEAST_CELLS * factor, target))

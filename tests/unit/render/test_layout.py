@@ -1,8 +1,11 @@
 """Bases, rounds and windows for any shape of canvas."""
 
 import math
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -53,6 +56,20 @@ def test_windows_leave_nothing_out(width, height, overlap):
         assert canvas.box.contains(box)
         seen[box.slices_hw] = True
     assert seen.all()
+
+
+@pytest.mark.parametrize("size", [PixelSize(2048, 64), PixelSize(64, 2048), PixelSize(4096, 32), PixelSize(1600, 160)])
+def test_the_base_and_levels_of_a_strip_keep_eight_cells(size):
+    contract = replace(CONTRACT, native=PixelSize(128, 128))
+    base = choose_base_size(size, contract)
+    assert min(base.width, base.height) >= 64
+    assert base.area <= 1.2 * contract.native.area
+    levels = list_round_sizes(base, size, 2.0, 8)
+    assert levels[-1] == size
+    for below, level in pairwise((base, *levels)):
+        assert min(level.width, level.height) >= min(64, size.width, size.height)
+        left, _, right, _ = fit_box(below, level)
+        assert level.width / (right - left) <= 2.0 * (1 + 8 / min(below.width, below.height))
 
 
 def test_a_wide_target_crops_only_a_little_of_its_base():
