@@ -12,7 +12,7 @@ COMMAND = "sfumato evaluate checks --n 48 --seed 1"
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Hold the value beyond which a measure calls a fault, and the planted defects it finds (AUC at least 0.95)."""
+    """Hold the value beyond which a measure calls a fault, and the planted defects it finds (AUC at least 0.95, four in five beyond it)."""
 
     value: float
     finds: tuple[str, ...]

@@ -20,6 +20,8 @@ Array = NDArray[np.float64]
 Values = Mapping[tuple[str, str, float], Array]
 
 LEAST_AUC = 0.95
+# An order that is right helps nobody if the limit misses: what it finds of the visible faults, in percent.
+LEAST_FOUND = 80.0
 # The limit lies half way between what 95 % of clean pictures stay under and what 95 % of defects go over.
 TAIL = 5.0
 # A dose-response may fall by this much between two doses and still be called rising: 1 pair in 100.
@@ -39,7 +41,8 @@ def describe_checks(
             curve = _measure_curve(name, defect, judged_on)
             rows += curve
             found += [defect] if is_usable(curve, DEFECTS[defect].visible, defect) else []
-        rows += _judge_limit(name, found, chosen_on, judged_on)
+        limits, found = _judge_limit(name, found, (chosen_on, judged_on))
+        rows += limits
         notes.append(_say(name, found, defects))
     notes.append("an interval of 1 … 1 only says that no pair of this run was in the wrong order")
     return tuple(rows), tuple(notes)
@@ -82,22 +85,24 @@ def _measure_curve(name: str, defect: str, values: Values) -> list[Measurement]:
     return rows
 
 
-def _judge_limit(name: str, found: list[str], chosen_on: Values, judged_on: Values) -> list[Measurement]:
-    """Return the limit, the share of clean pictures it calls faulty, and the share of visible defects it finds."""
+def _judge_limit(name: str, found: list[str], values: tuple[Values, Values]) -> tuple[list[Measurement], list[str]]:
+    """Return the limit, the shares of clean pictures and visible defects beyond it, and the defects it finds."""
     if not found:
-        return []
-    limit = choose_limit(name, found, chosen_on)
+        return [], []
+    limit = choose_limit(name, found, values[0])
     sign = 1.0 if MEASURES[name].bad == "high" else -1.0
-    clean = sign * judged_on[name, "", 0.0] > sign * limit
+    clean = sign * values[1][name, "", 0.0] > sign * limit
     rows = [
         Measurement(name=f"{name}: limit", value=limit, unit=MEASURES[name].unit, n=len(clean)),
         measure_share(f"{name}: clean pictures called faulty", int(clean.sum()), len(clean)),
     ]
+    kept: list[str] = []
     for defect in found:
-        hits = sign * judged_on[name, defect, DEFECTS[defect].visible] > sign * limit
-        dose = f"{DEFECTS[defect].visible:g} {DEFECTS[defect].unit}"
-        rows.append(measure_share(f"{name}: {defect} of {dose} found", int(hits.sum()), len(hits)))
-    return rows
+        hits = sign * values[1][name, defect, DEFECTS[defect].visible] > sign * limit
+        title = f"{name}: {defect} of {DEFECTS[defect].visible:g} {DEFECTS[defect].unit} found"
+        rows.append(measure_share(title, int(hits.sum()), len(hits), aim=LEAST_FOUND))
+        kept += [defect] if rows[-1].met else []
+    return rows, kept
 
 
 def _say(name: str, found: list[str], defects: list[str]) -> str:

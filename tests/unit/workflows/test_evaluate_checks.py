@@ -9,7 +9,7 @@ import torch
 from sfumato.core.errors import RequestError
 from sfumato.critic.checks import MEASURES
 from sfumato.workflows.evaluate_checks import TARGETS, Calibration, make_ground, run_evaluate_checks
-from sfumato.workflows.evaluate_checks_rows import choose_limit, measure_auc
+from sfumato.workflows.evaluate_checks_rows import choose_limit, describe_checks, measure_auc
 from sfumato.workflows.planted import DEFECTS
 
 
@@ -41,6 +41,24 @@ def test_a_limit_lies_between_what_is_apart_and_at_the_clean_edge_otherwise():
     assert choose_limit("grain", ["white noise"], apart) == pytest.approx((0.95 + 3.1) / 2)
     mixed = apart | {("grain", "white noise", visible): np.linspace(0, 1, 21)}
     assert choose_limit("grain", ["white noise"], mixed) == pytest.approx(0.95)
+
+
+def test_a_limit_that_misses_makes_a_measure_unusable():
+    doses = DEFECTS["blended seams"].doses
+    clean = np.linspace(0, 1, 101)
+    values = {("colour step", "", 0.0): clean, ("median colour step", "", 0.0): clean}
+    for dose in doses:
+        values["colour step", "blended seams", dose] = np.full(101, 0.97)
+        values["median colour step", "blended seams", dose] = np.full(101, 3.0)
+    # The scenes that limits are chosen on have a few clean pictures beyond the faults.
+    chosen = values | {("colour step", "", 0.0): clean + 0.3}
+    targets = {"blended seams": ("colour step", "median colour step")}
+    rows, notes = describe_checks(chosen, values, targets)
+    found = {row.name: row for row in rows if row.name.endswith("found")}
+    assert found["colour step: blended seams of 2 Delta E found"].value == 0.0
+    assert found["median colour step: blended seams of 2 Delta E found"].value == 100.0
+    assert "colour step is NOT usable: blended seams" in notes
+    assert "median colour step is usable for blended seams" in notes
 
 
 def test_every_measure_has_a_defect_to_find_and_every_defect_a_measure():
