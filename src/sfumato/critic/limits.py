@@ -22,14 +22,14 @@ _SEAMS = ("hard seams", "blended seams")
 _NOISE = ("white noise", "blue noise")
 # In the units of `checks.MEASURES`.
 LIMITS: dict[str, Limit] = {
-    "seam ratio": Limit(3.856, ("hard seams", "line")),
-    "colour step": Limit(1.347, _SEAMS),
-    "median colour step": Limit(0.5513, _SEAMS),
-    "lattice": Limit(3.226, ("hard seams", "line")),
-    "base consistency": Limit(31.99, ("drift", "shifted tiles")),
-    "phantom mass": Limit(83.58, ("pasted person",)),
-    "colour drift": Limit(3.572, ("drift",)),
-    "tile shift": Limit(1.971, ("shifted tiles",)),
-    "grain": Limit(1.912, _NOISE),
-    "whiteness": Limit(0.5918, _NOISE),
+    "seam ratio": Limit(3.959, ("hard seams", "line")),
+    "colour step": Limit(2.101, ("hard seams",)),
+    "median colour step": Limit(0.5648, _SEAMS),
+    "lattice": Limit(3.199, ("hard seams", "line")),
+    "base consistency": Limit(33.26, ("drift", "shifted tiles")),
+    "phantom mass": Limit(78.74, ("pasted person",)),
+    "colour drift": Limit(3.107, ("drift",)),
+    "tile shift": Limit(1.996, ("shifted tiles",)),
+    "grain": Limit(1.906, _NOISE),
+    "whiteness": Limit(0.3758, _NOISE),
 }
