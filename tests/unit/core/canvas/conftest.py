@@ -1,6 +1,7 @@
 """A picture that is hard to get right at its rims, texts that are hard to store, and a disk that is full."""
 
 import resource
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -38,11 +39,18 @@ def make_picture():
 
 @pytest.fixture
 def full_disk():
-    """Refuse files beyond a number of bytes, as a full disk does in the middle of a write."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    """Refuse files beyond a number of bytes, as a full disk does in the middle of a write; use it with `with`.
 
+    Only for as long: the log of the test run may be a file too.
+    """
+
+    @contextmanager
     def fill(most_bytes):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
         resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
-    yield fill
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    return fill

@@ -62,8 +62,7 @@ def test_an_abort_leaves_what_was_there(tmp_path, name):
 def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, full_disk, name):
     save_bands(tmp_path / name, SIZE, [noise()], {"parameters": "old"})
     before = read_tree(tmp_path)
-    full_disk(30_000)
-    with pytest.raises(StorageError, match="disk is full") as caught:
+    with full_disk(30_000), pytest.raises(StorageError, match="disk is full") as caught:
         save_bands(tmp_path / name, SIZE, (noise()[top : top + 10] for top in range(0, SIZE.height, 10)), {})
     assert "Free some disk space" in caught.value.do
     assert read_tree(tmp_path) == before
@@ -73,8 +72,7 @@ def test_a_full_disk_is_named_and_leaves_what_was_there(tmp_path, full_disk, nam
 def test_a_disk_that_fills_up_at_the_last_moment_is_no_different(tmp_path, full_disk, name):
     writer = open_writer(tmp_path / name, SIZE, {"parameters": "x" * 3000})
     writer.write_band(np.zeros((SIZE.height, SIZE.width, 3), np.uint8))
-    full_disk(100)
-    with pytest.raises(StorageError, match="disk is full"):
+    with full_disk(100), pytest.raises(StorageError, match="disk is full"):
         writer.finish()
     assert not list(tmp_path.iterdir())
 

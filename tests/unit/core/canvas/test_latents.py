@@ -127,8 +127,7 @@ def test_more_than_the_disk_holds_is_refused_first(tmp_path):
 
 
 def test_a_disk_that_refuses_leaves_nothing(tmp_path, full_disk):
-    full_disk(20_000)
-    with pytest.raises(StorageError, match="disk is full"):
+    with full_disk(20_000), pytest.raises(StorageError, match="disk is full"):
         make_latents(SIZE, 4, path=tmp_path / "a", most_memory_bytes=0)
     assert not list(tmp_path.iterdir())
 
