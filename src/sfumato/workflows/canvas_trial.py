@@ -18,6 +18,7 @@ from sfumato.core.canvas.latents import count_latent_bytes, make_latents
 from sfumato.core.canvas.packing import Packing
 from sfumato.core.canvas.saving import open_writer
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
+from sfumato.core.memory import read_memory
 
 # A decoder hands on rows of tiles; 64 rows of pixels are eight of latents.
 _BAND_ROWS = 64
@@ -65,12 +66,6 @@ def try_latents(side_px: int, path: Path) -> None:
         store.flush()
     store.close()
     assert path.stat().st_size >= count_latent_bytes(size, _CHANNELS), "the file holds the canvas"
-
-
-def read_memory(name: str) -> int:
-    """Return a line of this process's status in bytes: VmRSS is what it holds, VmHWM the most it held."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def count_file_bytes(folder: Path) -> int:

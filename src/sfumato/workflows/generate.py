@@ -6,8 +6,6 @@ only call it. Start reading at `generate`.
 
 from __future__ import annotations
 
-import resource
-import sys
 import time
 from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager
@@ -19,6 +17,7 @@ import torch
 from sfumato.core.canvas.saving import check_place, save_canvas
 from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.images import file_sha256, save_picture
+from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import RenderRequest
@@ -228,11 +227,7 @@ def measure_peak_bytes(device: torch.device) -> int | None:
     """Return the most memory this process has held on a device so far; None where it cannot be told."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    if device.type != "cpu":
-        return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # Linux counts in KiB, macOS in bytes.
-    return peak if sys.platform == "darwin" else peak * 1024
+    return measure_peak_memory() if device.type == "cpu" else None
 
 
 def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], None]:

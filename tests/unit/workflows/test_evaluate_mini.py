@@ -91,7 +91,7 @@ def test_aims_stand_where_the_model_is_judged_and_nowhere_else(card):
 def test_the_card_prints_and_says_how_to_repeat_it(card):
     assert card[0].command == "sfumato evaluate mini --n 6 --seed 1"
     assert json.loads(card[0].to_line())["card"]
-    assert "guidance 7" in card[0].to_text()
+    assert "guidance 4" in card[0].to_text()
     assert {"reader", "autoencoder", "1 steps", "2 steps, hands"} <= set(card[1])
 
 
