@@ -39,9 +39,17 @@ def guide(
     Source: Ho and Salimans 2022, eq. 6, written for x0; Lin et al. 2023, "Common Diffusion Noise
     Schedules and Sample Steps are Flawed", eq. 15 and 16.
     """
+    guided = cond if scale == 1.0 else uncond + scale * (cond - uncond)
+    return calm(guided, cond, rescale)
+
+
+def calm(guided: Float[Tensor, "b *dims"], cond: Float[Tensor, "b *dims"], rescale: float) -> Float[Tensor, "b *dims"]:
+    """Mix in the guided prediction with each picture's spread set back to that of `cond`; 0 changes nothing.
+
+    Raises: as `guide`. Source: Lin et al. 2023, eq. 15 and 16.
+    """
     if not 0.0 <= rescale <= 1.0:
         raise RequestError("guidance rescale lies between 0 and 1", got=rescale)
-    guided = cond if scale == 1.0 else uncond + scale * (cond - uncond)
     if rescale == 0.0:
         return guided
     spread = _spread(guided).clamp_min(_LEAST_SPREAD)

@@ -20,7 +20,7 @@ from sfumato.core.geometry import LatentBox, PixelSize
 from sfumato.core.phrases import join_phrases
 from sfumato.core.request import CohesiveMethod
 from sfumato.nn.bands import enlarge, shrink, take_low
-from sfumato.nn.guidance import guide_bands
+from sfumato.nn.guidance import calm, guide_bands
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.windows import Fusion, make_weights
 from sfumato.render.lattice import GUIDE_EVERY, list_windows
@@ -124,8 +124,9 @@ class Level:
                 weights = make_weights(box, size, stage.overlap_cells)
                 told.add(box, wanted, weights)
                 plain.add(box, unwanted, weights)
-        scales = (self.work.request.guidance, _method_of(self.work).low_guidance)
-        return guide_bands(told.finish(), plain.finish(), *scales, factor=BAND_FACTOR)
+        request, cond = self.work.request, told.finish()
+        scales = (request.guidance, _method_of(self.work).low_guidance)
+        return calm(guide_bands(cond, plain.finish(), *scales, factor=BAND_FACTOR), cond, request.guidance_rescale)
 
     def _tell(self, boxes: tuple[LatentBox, ...], step: int) -> tuple[Conditioning, Conditioning]:
         """Return what a batch of windows is told: the phrases that lie in each, else the whole prompt."""

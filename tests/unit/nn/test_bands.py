@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sfumato.nn.bands import enlarge, shrink, take_low
-from sfumato.nn.guidance import guide, guide_bands
+from sfumato.nn.guidance import calm, guide, guide_bands
 
 X = torch.randn(2, 4, 24, 36, generator=torch.Generator().manual_seed(1))
 
@@ -47,3 +47,10 @@ def test_each_band_gets_its_own_scale():
     guided = guide_bands(cond, uncond, 5.0, 1.0, factor=2.0) - uncond
     low = take_low(cond - uncond, 2.0)
     torch.testing.assert_close(guided, low + 5.0 * (cond - uncond - low))
+
+
+def test_calming_sets_the_spread_back_to_that_of_the_prompted_prediction():
+    guided = guide_bands(X, X.flip(0), 9.0, 2.0, factor=2.0)
+    assert calm(guided, X, 0.0) is guided
+    spreads = [y.std(dim=(1, 2, 3), correction=0) for y in (calm(guided, X, 1.0), X)]
+    torch.testing.assert_close(*spreads)
