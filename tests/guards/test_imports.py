@@ -36,7 +36,7 @@ def find_reach(start):
 @pytest.mark.parametrize("module", ["sfumato.workflows.planning", "sfumato.cli.asking"])
 def test_planning_waits_for_no_library_of_networks(module):
     reach = find_reach(module)
-    assert "sfumato.models.contract" in reach or "sfumato.render.plan" in reach
+    assert "sfumato.models.contract" in reach or "sfumato.render.methods" in reach
     assert not {"diffusers", "transformers", "spandrel"} & {name.split(".")[0] for name in reach}
 
 

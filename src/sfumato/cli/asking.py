@@ -27,7 +27,7 @@ from sfumato.core.request import (
     TextSource,
 )
 from sfumato.nn.samplers import choose_schedule, make_sampler
-from sfumato.render.plan import choose_method, make_method
+from sfumato.render.methods import choose_method, make_method
 
 if TYPE_CHECKING:
     from sfumato.cli.options import RenderOptions

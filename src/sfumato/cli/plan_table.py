@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfumato.render.plan import Plan, Stage
+    from sfumato.render.stages import Plan, Stage
 
 _HEAD = ("stage", "canvas", "windows", "of cells", "steps", "evaluations", "memory", "time")
 

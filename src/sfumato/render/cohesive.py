@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from sfumato.models.upscaler import Upscaler
     from sfumato.render.native import Inputs
     from sfumato.render.phrase_maps import PhraseMaps
-    from sfumato.render.plan import Stage
     from sfumato.render.sampling import Work
+    from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
 
 # A level doubles the picture, so what the level below cannot know is the upper half of the spectrum.

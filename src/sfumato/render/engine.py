@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import LatentModel
     from sfumato.models.upscaler import Upscaler
-    from sfumato.render.plan import Plan, Stage
+    from sfumato.render.stages import Plan, Stage
 
 __all__ = ["Inputs", "run_plan"]
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sfumato.core.geometry import LatentBox, PixelBox
     from sfumato.models.upscaler import Upscaler
-    from sfumato.render.plan import Stage
+    from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
 
 # The preview of a slice round is the enlarged picture with the finished slices in it, at most this wide.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.render.native import Inputs
-    from sfumato.render.plan import Stage
+    from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
 
 

@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.nn.samplers import SamplerState
-    from sfumato.render.plan import Stage
     from sfumato.render.sampling import StepDenoise, Work
+    from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
 
 

@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import LatentModel
     from sfumato.render.phrase_maps import PhraseMaps
-    from sfumato.render.plan import Stage
     from sfumato.render.preview import Preview
+    from sfumato.render.stages import Stage
     from sfumato.render.words import Words
 
 

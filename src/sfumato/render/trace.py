@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from sfumato.render.plan import Plan, Stage
+    from sfumato.render.stages import Plan, Stage
 
 
 # What a forecast weighs against what was measured, as a share of itself. Steps of one stage are alike, so the

@@ -25,7 +25,7 @@ from sfumato.critic.checks import Judged
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan import Plan
+from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress, RenderResult, StageTrace
 from sfumato.workflows.digests import digest_weights, find_lora
 from sfumato.workflows.inputs import read_inputs

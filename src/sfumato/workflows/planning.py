@@ -27,7 +27,8 @@ from sfumato.models.gate import check_weights_file
 from sfumato.models.spill import measure_spill_bytes
 from sfumato.models.upscaler_shape import UpscalerShape, describe_upscaler
 from sfumato.render.budget import Budget
-from sfumato.render.plan import Plan, plan_render
+from sfumato.render.plan import plan_render
+from sfumato.render.stages import Plan
 from sfumato.workflows.digests import list_adapters
 from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import load_cost

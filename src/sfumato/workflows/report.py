@@ -26,7 +26,7 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.critic.checks import Judged
-from sfumato.render.plan import Plan
+from sfumato.render.stages import Plan
 from sfumato.render.trace import StageTrace
 from sfumato.workflows.report_checks import write_checks
 from sfumato.workflows.report_place import MARK

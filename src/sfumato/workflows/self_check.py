@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
-from sfumato.render.plan import Plan
+from sfumato.render.stages import Plan
 from sfumato.render.trace import RenderResult
 
 # A base of fewer pixels a side says too little of what it shows.

@@ -21,11 +21,12 @@ from sfumato.core.request import (
 )
 from sfumato.models.upscaler_shape import UpscalerShape
 from sfumato.nn.schedules import first_step
+from sfumato.render import draft as draft_module
 from sfumato.render import layout as layout_module
-from sfumato.render import plan as plan_module
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
 from sfumato.render.layout import choose_base_size
-from sfumato.render.plan import choose_method, find_largest_size, plan_render
+from sfumato.render.methods import choose_method
+from sfumato.render.plan import find_largest_size, plan_render
 
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 NATIVE = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=10, sampler="Euler")
@@ -234,7 +235,7 @@ def test_a_draft_without_windows_costs_the_same_as_one_that_lists_them(size, met
     request = replace(NATIVE, size=size, method=method)
     assume(not isinstance(method, GobigMethod | CohesiveMethod) or choose_base_size(size, CONTRACT) != size)
     listed = plan(request)
-    drawn = plan_module._draft(request, CONTRACT, BUDGET)
+    drawn = draft_module.draft_plan(request, CONTRACT, BUDGET)
     assert [replace(stage, windows=()) for stage in drawn.stages] == [
         replace(stage, windows=()) for stage in listed.stages
     ]

@@ -1,0 +1,212 @@
+"""A request becomes stages: windows, steps, evaluations, memory, disk and seconds.
+
+Pure; asks no budget whether it fits (`plan` does). Start reading at `draft_plan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.core.prompt import parse_prompt
+from sfumato.core.request import (
+    CohesiveMethod,
+    GobigMethod,
+    MultidiffusionMethod,
+    NativeMethod,
+    RenderRequest,
+    TextSource,
+)
+from sfumato.nn.samplers import make_sampler
+from sfumato.nn.schedules import first_step, make_sigmas
+from sfumato.render import budget as cost
+from sfumato.render.lattice import GUIDE_EVERY, count_windows
+from sfumato.render.layout import Cover, choose_base_size, cut_down, fit_box, list_round_sizes
+from sfumato.render.methods import find_canvas
+from sfumato.render.stages import Plan, Stage, StageKind
+
+if TYPE_CHECKING:
+    from sfumato.models.contract import ModelContract
+    from sfumato.render.budget import Budget
+
+# Windows denoised in one call. Fixed, so that the bytes of a picture do not depend on the machine.
+WINDOW_BATCH = 4
+# A level of the cohesive method is at most so much larger than the one below.
+LEVEL_ENLARGEMENT = 2.0
+
+
+def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> Plan:
+    """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
+    stages = _list_stages(_Price(request=request, contract=contract, budget=budget, listed=listed))
+    return Plan(
+        method=request.method.kind,
+        size=request.size,
+        batch=request.batch,
+        stages=stages,
+        memory_bytes=max(stage.memory_bytes for stage in stages),
+        room_bytes=max(_room(stage, contract, budget) for stage in stages),
+        disk_bytes=cost.disk_bytes(request.size),
+        seconds=sum(stage.seconds for stage in stages),
+        basis=budget.cost.basis,
+        autoencoder_bytes=min(cost.autoencoder_room(contract, budget, stage.canvas) for stage in stages),
+        spill_bytes=max(_spill(stage, contract, budget) for stage in stages),
+    )
+
+
+def _list_stages(price: _Price) -> tuple[Stage, ...]:
+    request, contract = price.request, price.contract
+    method, canvas = request.method, find_canvas(request, contract)
+    if isinstance(method, NativeMethod):
+        return (_sample_stage(price, "native", canvas),)
+    if isinstance(method, MultidiffusionMethod):
+        window = (method.window or contract.native).to_latent(contract.factor)
+        cover = Cover(canvas=canvas.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
+        return (price.stage("multidiffusion", "fuse", canvas, cover, _source_steps(request)),)
+    if isinstance(method, CohesiveMethod):
+        return _cohesive_stages(price, method)
+    return _gobig_stages(price, method)
+
+
+def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]:
+    contract, target = price.contract, price.request.size
+    base = choose_base_size(target, contract)
+    levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
+    span = (first_step(price.request.steps, method.strength), price.request.steps)
+    stages = [_sample_stage(price, "base", base)]
+    for index, canvas in enumerate(levels, start=1):
+        cells = canvas.to_latent(contract.factor)
+        # The overlap is a share of what a window really is, or a thin strip would have hundreds.
+        window = cut_down(contract.native.to_latent(contract.factor), cells)
+        cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
+        stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
+        memory = price.count_enlarging(stage, stages[-1].canvas)
+        stages.append(replace(stage, noise_stage=index, guide=base, memory_bytes=memory))
+    return tuple(stages)
+
+
+def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
+    contract, target = price.contract, price.request.size
+    base = choose_base_size(target, contract)
+    rounds = list_round_sizes(base, target, method.upscale, contract.factor)
+    window = contract.native.to_latent(contract.factor)
+    steps = method.steps or price.request.steps
+    stages = [_sample_stage(price, "base", base)]
+    for index, canvas in enumerate(rounds, start=1):
+        cover = Cover(canvas=canvas.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
+        span = (first_step(steps, method.strength), steps)
+        stage = price.stage(f"round {index} of {len(rounds)}", "refine", canvas, cover, span)
+        memory = price.count_enlarging(stage, stages[-1].canvas)
+        stages.append(replace(stage, noise_stage=index, memory_bytes=memory))
+    return tuple(stages)
+
+
+def _sample_stage(price: _Price, name: str, canvas: PixelSize) -> Stage:
+    cells = canvas.to_latent(price.contract.factor)
+    whole = Cover(canvas=cells, window=cells)
+    return price.stage(name, "sample", canvas, whole, _source_steps(price.request))
+
+
+def _source_steps(request: RenderRequest) -> tuple[int, int]:
+    if isinstance(request.source, TextSource):
+        return (0, request.steps)
+    return (first_step(request.steps, request.source.strength), request.steps)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Price:
+    """Fill in what a stage costs."""
+
+    request: RenderRequest
+    contract: ModelContract
+    budget: Budget
+    listed: bool
+
+    def stage(self, name: str, kind: StageKind, canvas: PixelSize, cover: Cover, span: tuple[int, int]) -> Stage:
+        """Return a stage with its evaluations, memory and seconds; `span` is (first step, steps)."""
+        begin, steps = span
+        count = cover.count()
+        batch = min(WINDOW_BATCH, count)
+        windows = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
+        evaluations = windows * self._halves()
+        reports = -(-count // batch) if kind == "refine" else 1
+        return Stage(
+            name=name,
+            kind=kind,
+            noise_stage=0,
+            canvas=canvas,
+            windows=cover.list_boxes() if self.listed else (cover.size.box,),
+            window_batch=batch,
+            overlap_cells=cover.overlap_cells,
+            steps=steps,
+            first_step=begin,
+            ticks=(steps - begin) * reports,
+            evaluations=evaluations,
+            memory_bytes=self._memory(kind, canvas, cover.size, batch),
+            seconds=self._seconds(canvas, cover, kind, evaluations),
+        )
+
+    def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
+        """Return the memory of a stage that starts with a picture of size `below` enlarged."""
+        left, _, right, _ = fit_box(below, stage.canvas)
+        peak = cost.enlarge_bytes(self.budget.upscaler, below, stage.canvas.width / (right - left))
+        return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, stage.canvas) + peak)
+
+    def _count_fixed(self, windows: int, span: tuple[int, int]) -> int:
+        return windows * sum(self._calls_per_step(span))
+
+    def _count_moving(self, cover: Cover, span: tuple[int, int]) -> int:
+        """Count windows over all steps, and the look at the whole picture in every second one."""
+        stride = min(cover.size.width, cover.size.height) - cover.overlap_cells
+        calls = self._calls_per_step(span)
+        lattices = (count_windows(cover.canvas, cover.size, stride, step) for step in range(*span))
+        return sum(count * each for count, each in zip(lattices, calls, strict=True)) + -(-len(calls) // GUIDE_EVERY)
+
+    def _calls_per_step(self, span: tuple[int, int]) -> list[int]:
+        sigmas = make_sigmas(self.request.schedule, self.contract.schedule, span[1])
+        sampler = make_sampler(self.request.sampler)
+        return [sampler.count_evaluations(sigmas[step : step + 2]) for step in range(*span)]
+
+    def _halves(self) -> int:
+        parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
+        needs_both = self.request.guidance != 1.0 or isinstance(self.request.method, CohesiveMethod)
+        return parts + 1 if needs_both or parts > 1 else parts
+
+    def _memory(self, kind: StageKind, canvas: PixelSize, window: LatentSize, batch: int) -> int:
+        contract = self.contract
+        decoded = window.to_pixels(contract.factor) if kind == "refine" else canvas
+        network = cost.denoise_bytes(contract, window, batch * self._halves())
+        room = cost.autoencoder_room(contract, self.budget, canvas)
+        peak = max(network, cost.autoencoder_bytes(contract, decoded, room))
+        return cost.standing_bytes(contract, self.budget, canvas) + peak
+
+    def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, evaluations: int) -> float:
+        model, factor = self.budget.cost, self.contract.factor
+        cells = cover.size.area
+        network = evaluations * (model.call_s + model.cell_s * cells)
+        slices = cover.count() * cells * factor**2
+        if kind == "refine":
+            return network + slices * (model.decode_s + model.encode_s)
+        from_text = isinstance(self.request.source, TextSource) and kind != "grow"
+        encoded = 0 if from_text else canvas.area
+        return network + canvas.area * model.decode_s + encoded * model.encode_s
+
+
+def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+    """Return what has to be free so that the autoencoder's own check passes at the end of a stage."""
+    if contract.autoencoder == "tiny":
+        return stage.memory_bytes
+    standing = cost.standing_bytes(contract, budget, stage.canvas)
+    room = cost.autoencoder_room(contract, budget, stage.canvas)
+    needed = cost.autoencoder_bytes(contract, _decoded(stage, contract), room)
+    return max(stage.memory_bytes, round(standing + needed / budget.decode_share))
+
+
+def _spill(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+    room = cost.autoencoder_room(contract, budget, stage.canvas)
+    return cost.spill_bytes(contract, _decoded(stage, contract), room)
+
+
+def _decoded(stage: Stage, contract: ModelContract) -> PixelSize:
+    """Return what the autoencoder sees at once: a slice, or the whole canvas."""
+    return stage.windows[0].size.to_pixels(contract.factor) if stage.kind == "refine" else stage.canvas

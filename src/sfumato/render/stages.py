@@ -1,0 +1,100 @@
+"""What a plan is: stages of work on canvases and what they cost, as values.
+
+Knows no request and no arithmetic. Start reading at `Stage`, then `Plan`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from sfumato.core.geometry import LatentBox, PixelSize
+
+StageKind = Literal["sample", "refine", "fuse", "grow"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """State one piece of work: the same thing done to every window of one canvas.
+
+    `sample` denoises the canvas at once, `refine` re-renders each window by img2img on an
+    enlarged picture, `fuse` denoises the canvas through its windows, `grow` does so on an enlarged
+    picture, with windows that move from step to step and a look at the whole at the size `guide`.
+    Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress.
+    """
+
+    name: str
+    kind: StageKind
+    noise_stage: int
+    canvas: PixelSize
+    windows: tuple[LatentBox, ...]
+    window_batch: int
+    overlap_cells: int
+    steps: int
+    first_step: int
+    ticks: int
+    evaluations: int
+    memory_bytes: int
+    seconds: float
+    guide: PixelSize | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """Return the stage as JSON values; windows as their number and size."""
+        window = self.windows[0].size
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "canvas": str(self.canvas),
+            "windows": len(self.windows),
+            "window_cells": str(window),
+            "steps": self.steps - self.first_step,
+            "evaluations": self.evaluations,
+            "memory_bytes": self.memory_bytes,
+            "seconds": round(self.seconds, 2),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """State everything that will run for one picture of a request, and what it costs.
+
+    `batch` pictures run one after the other, so memory does not grow with them and `seconds`,
+    `evaluations` and `disk_bytes` are for one of them. `room_bytes` has to be free for the
+    autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take
+    beside the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little.
+    """
+
+    method: str
+    size: PixelSize
+    batch: int
+    stages: tuple[Stage, ...]
+    memory_bytes: int
+    room_bytes: int
+    disk_bytes: int
+    seconds: float
+    basis: str
+    autoencoder_bytes: int | None = None
+    spill_bytes: int = 0
+
+    @property
+    def evaluations(self) -> int:
+        """Count the evaluations of the denoiser for one picture; guidance counts both halves."""
+        return sum(stage.evaluations for stage in self.stages)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the plan as JSON values, totals for the whole batch beside those of one picture."""
+        return {
+            "method": self.method,
+            "size": str(self.size),
+            "batch": self.batch,
+            "stages": [stage.to_json() for stage in self.stages],
+            "evaluations": self.evaluations,
+            "memory_bytes": self.memory_bytes,
+            "disk_bytes": self.disk_bytes,
+            "spill_bytes": self.spill_bytes,
+            "seconds": round(self.seconds, 2),
+            "total_seconds": round(self.seconds * self.batch, 2),
+            "total_disk_bytes": self.disk_bytes * self.batch,
+            "seconds_basis": self.basis,
+        }
