@@ -9,6 +9,9 @@ from __future__ import annotations
 import torch
 from diffusers import AutoencoderKL
 
+from sfumato.nn.streamed import Ends, Extent, make_program, run_program
+from sfumato.nn.streamed.regions import Region, Span
+
 SD_CHANNELS = (128, 256, 512, 512)
 
 
@@ -40,3 +43,30 @@ def make_pixels(width: int, height: int, seed: int = 2) -> torch.Tensor:
     """Make pixels in [-1, 1] that get brighter from top to bottom."""
     noise = torch.rand(1, 3, height, width, generator=torch.Generator().manual_seed(seed)) - 0.5
     return noise + torch.linspace(-0.5, 0.5, height)[:, None]
+
+
+class Sheet:
+    """Take tiles [1, C, h, w] of an area in any order; `values` is the area, NaN where no tile came."""
+
+    def __init__(self, area: Region, channels: int) -> None:
+        self.area = area
+        self.values = torch.full((1, channels, area.rows.length, area.columns.length), float("nan"))
+        self.regions: list[Region] = []
+
+    def write(self, region: Region, tile: torch.Tensor) -> None:
+        self.regions.append(region)
+        self.values[region.inside(self.area)] = tile
+
+
+def make_ends(x: torch.Tensor, sheet: Sheet) -> Ends:
+    """Make ends that read a tensor [1, C, H, W] and write to a sheet."""
+    whole = Region(Span(0, x.shape[-2]), Span(0, x.shape[-1]))
+    return Ends(read=lambda region: x[region.inside(whole)], write=sheet.write, dtype=x.dtype, device=x.device)
+
+
+def run_streamed(layers, x: torch.Tensor, room, window: Region | None = None) -> torch.Tensor:
+    """Run layers over a tensor in tiles; return the output, or a window of it, as one tensor."""
+    program = make_program(layers, Extent(*x.shape[1:]))
+    sheet = Sheet(window or program.output.region, program.output.channels)
+    run_program(program, make_ends(x, sheet), room, window)
+    return sheet.values

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.geometry import PixelSize
+from sfumato.core.geometry import LatentBox, PixelSize
 from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.contract import ModelContract
 from sfumato.models.device import Policy
@@ -30,6 +30,7 @@ CONTRACT = ModelContract(
 )
 CPU = Policy(torch.device("cpu"), torch.float32, torch.float32, torch.float32)
 MEAN, SPREAD = 0.2, 0.3
+BAND_CELLS = 8
 
 
 class OneChunk:
@@ -100,3 +101,14 @@ class GaussianModel:
 
     def decode(self, latents: Tensor) -> Tensor:
         return F.interpolate(latents[:, :3], scale_factor=8, mode="nearest")
+
+    def decode_into(self, read, size, write) -> None:
+        for top in range(0, size.height, BAND_CELLS):
+            box = LatentBox(0, top, size.width, min(size.height, top + BAND_CELLS))
+            write(box.to_pixels(8), self.decode(read(box)))
+
+    def encode_into(self, read, size: PixelSize, write) -> None:
+        cells = size.to_latent(8)
+        for top in range(0, cells.height, BAND_CELLS):
+            box = LatentBox(0, top, cells.width, min(cells.height, top + BAND_CELLS))
+            write(box, self.encode_image(read(box.to_pixels(8))))

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autoencoders import make_kl, make_latents, make_pixels
+from autoencoders import make_kl, make_latents, make_pixels, run_streamed
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.nn.streamed import Extent, MemoryShelf, Room, make_program, run_program
-from sfumato.nn.streamed.regions import Region, Span, cut_region
+from sfumato.nn.streamed import MemoryShelf, Room
+from sfumato.nn.streamed.regions import Region, Span, cut_grid, cut_region
 from sfumato.nn.streamed.statistics import measure_moments
 
 # Sixteen float32 digits' worth of sums in another order; one 8-bit step of [-1, 1] is 8e-3.
@@ -29,7 +29,7 @@ def run_tiled(layers, x, tile_pixels):
         return MemoryShelf.make(extent, dtype, CPU, CPU)
 
     room = Room(work_bytes=2**26, store_bytes=2**30, open_spill=open_spill, tile_pixels=tile_pixels)
-    return run_program(make_program(layers, Extent(*x.shape[1:])), x, room)
+    return run_streamed(layers, x, room)
 
 
 @settings(max_examples=40, deadline=None)
@@ -59,6 +59,17 @@ def test_tiles_are_disjoint_and_leave_nothing_out(top, left, height, width, most
         assert 1 <= tile.area <= most
         seen[tile.inside(whole)] += 1
     assert bool((seen == 1).all())
+
+
+@given(top=st.integers(0, 50), height=SIDES, width=SIDES, grain=st.integers(1, 8), most=st.integers(1, 300), by=SIDES)
+def test_borders_lie_on_their_grid(top, height, width, grain, most, by):
+    whole = Region(Span(top, top + height), Span(0, width)).scale(grain)
+    for tiles in (cut_region(whole, most, grain), cut_grid(whole, by * grain, 3 * grain)):
+        seen = torch.zeros(height * grain, width * grain, dtype=torch.int)
+        for tile in tiles:
+            assert all(side % grain == 0 for span in (tile.rows, tile.columns) for side in (span.start, span.stop))
+            seen[tile.inside(whole)] += 1
+        assert bool((seen == 1).all())
 
 
 @given(sizes=st.lists(st.integers(1, 9), min_size=1, max_size=6), seed=st.integers(0, 99))

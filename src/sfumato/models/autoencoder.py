@@ -1,9 +1,10 @@
-"""Encode and decode pictures of any size that fits, in bounded memory.
+"""Encode and decode pictures of any size, in bounded memory, from any source and to any place.
 
 Knows the two kinds of autoencoder (KL and tiny) and bytes; no canvas, sampler or file. A tiny
-autoencoder has no layer that looks at the whole picture, so tiles with a margin of its dependency
-radius give exactly the whole. A KL autoencoder normalises over the whole picture: it is run whole
-where that fits, else layer by layer over tiles (`kl_tiles`). Start reading at `decode_latents`.
+autoencoder has no layer that looks at the whole picture, so tiles with the margin that its layers
+read give exactly the whole. A KL autoencoder normalises over the whole picture: it is run whole
+where that fits, else layer by layer over tiles (`kl_tiles`). Start reading at
+`Autoencoder`.
 """
 
 from __future__ import annotations
@@ -12,25 +13,34 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
 
 from sfumato.core.errors import ModelError
-from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
+from sfumato.core.geometry import LatentBox, LatentSize, PixelBox, PixelSize
 from sfumato.models.device import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.kl_tiles import WORKSPACE_BYTES, run_in_tiles
-from sfumato.nn.streamed.regions import Region, Span
+from sfumato.models.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
+from sfumato.nn.streamed import Bands, Ends, Extent, run_local
+from sfumato.nn.streamed.regions import Region, Span, cut_grid
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from torch import Tensor
 
     from sfumato.models.contract import ModelContract
     from sfumato.models.device import Policy
+    from sfumato.nn.streamed.ends import Read, Write
+
+    ReadCells = Callable[[LatentBox], Tensor]
+    ReadPixels = Callable[[PixelBox], Tensor]
 
 # Side of the tiles of a tiny autoencoder: 512 px, where the margin is a fifth of the work.
 TILE_CELLS = 64
+# Wider pictures are decoded in flatter tiles of the same area, so that a band of the full width stays below this.
+BAND_BYTES = 32 * 2**20
+LEAST_BAND_CELLS = 8
+_PIXEL_BYTES = 3 * 4
 
 
 def encode_pixels(
@@ -47,10 +57,15 @@ def encode_pixels(
         StorageError: the disk filled up while a KL autoencoder ran in tiles.
         ModelError: the result is not finite.
     """
-    room = _Room(contract, policy, most_bytes)
-    rows = [_encode_one(vae, row[None], room) for row in pixels.to(policy.device)]
-    latents = (torch.cat(rows) - contract.shift) * contract.scaling
-    return _check_finite(latents, "encoding")
+    coder = Autoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
+    size = PixelSize(pixels.shape[-1], pixels.shape[-2])
+
+    def encode_one(row: Tensor) -> Tensor:
+        whole = _Whole(_to_region(size.to_latent(contract.factor).box))
+        coder.encode(lambda box: row[(None, ..., *box.slices_hw)], size, whole.put)
+        return whole.values
+
+    return torch.cat([encode_one(row) for row in pixels])
 
 
 def decode_latents(
@@ -60,9 +75,8 @@ def decode_latents(
 
     `most_bytes` and Raises: as `encode_pixels`.
     """
-    room = _Room(contract, policy, most_bytes)
-    raw = latents.to(policy.device) / contract.scaling + contract.shift
-    return _check_finite(torch.cat([_decode_one(vae, row[None], room) for row in raw]), "decoding")
+    coder = Autoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
+    return _decode_tensor(coder, latents, LatentBox(0, 0, latents.shape[-1], latents.shape[-2]))
 
 
 def decode_box(vae: Any, latents: Tensor, box: LatentBox, contract: ModelContract, policy: Policy) -> Tensor:
@@ -74,56 +88,140 @@ def decode_box(vae: Any, latents: Tensor, box: LatentBox, contract: ModelContrac
 
     Raises: as `decode_latents`.
     """
-    raw = latents.to(policy.device) / contract.scaling + contract.shift
-    if contract.autoencoder == "tiny":
-        tile = _run_tile(vae.decoder, raw, box, margin=measure_radius(vae.decoder), policy=policy)
-        return _check_finite(tile, "decoding")
-    room = _Room(contract, policy)
-    window = box.to_pixels(contract.factor)
-    return _check_finite(torch.cat([_decode_one(vae, row[None], room, window) for row in raw]), "decoding")
+    return _decode_tensor(Autoencoder(vae=vae, contract=contract, policy=policy), latents, box)
 
 
-@dataclass(frozen=True, slots=True)
-class _Room:
-    """Hold how a model is run and how many bytes its autoencoder may take."""
+def _decode_tensor(coder: Autoencoder, latents: Tensor, box: LatentBox) -> Tensor:
+    size = LatentSize(latents.shape[-1], latents.shape[-2])
 
+    def decode_one(row: Tensor) -> Tensor:
+        whole = _Whole(_to_region(box.to_pixels(coder.contract.factor)))
+        coder.decode(lambda part: row[(None, ..., *part.slices_hw)], size, box, whole.put)
+        return whole.values
+
+    return torch.cat([decode_one(row) for row in latents])
+
+
+class _Whole:
+    """Join tiles to one tensor."""
+
+    def __init__(self, area: Region) -> None:
+        self._area = area
+        self.values = torch.empty(0)
+
+    def put(self, region: Region, tile: Tensor) -> None:
+        if region == self._area:
+            self.values = tile
+            return
+        if not self.values.numel():
+            area = self._area
+            self.values = tile.new_empty((*tile.shape[:2], area.rows.length, area.columns.length))
+        self.values[region.inside(self._area)] = tile
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Autoencoder:
+    """Run a network over a canvas that need not be in memory. A leaf.
+
+    `most_bytes` bounds the memory above the weights; without it a share of what is free does.
+    """
+
+    vae: Any
     contract: ModelContract
     policy: Policy
     most_bytes: int | None = None
 
-    def measure(self) -> int:
-        """Return the bytes that may be used now: a share of what is free, and no more than was set."""
+    def decode_into(self, read: ReadCells, size: LatentSize, write: Callable[[PixelBox, Tensor], None]) -> None:
+        """Decode a canvas; see `LatentModel.decode_into`."""
+        whole = _to_region(size.to_pixels(self.contract.factor).box)
+        bands = Bands(whole, lambda region, band: write(PixelBox(*_list_sides(region)), band))
+        self.decode(read, size, size.box, bands.write)
+
+    def encode_into(self, read: ReadPixels, size: PixelSize, write: Callable[[LatentBox, Tensor], None]) -> None:
+        """Encode a picture; see `LatentModel.encode_into`."""
+        whole = _to_region(size.to_latent(self.contract.factor).box)
+        bands = Bands(whole, lambda region, band: write(LatentBox(*_list_sides(region)), band))
+        self.encode(read, size, bands.write)
+
+    def decode(self, read: ReadCells, size: LatentSize, area: LatentBox, put: Write) -> None:
+        """Decode an area of a canvas of scaled latents into tiles of pixels, in reading order.
+
+        Raises: as `decode_latents`.
+        """
+        factor = self.contract.factor
+        height, width = choose_tile_cells(size.width, factor)
+        window = _to_region(area.to_pixels(factor))
+        ends = self._make_ends(lambda region: self._unscale(read(LatentBox(*_list_sides(region)))), put)
+        start = Extent(int(self.vae.config.latent_channels), size.height, size.width)
+        if self.contract.autoencoder == "tiny":
+            tiles = cut_grid(window, height * factor, width * factor)
+            run_local(list_tiny_decoder_layers(self.vae), start, ends, tiles)
+        elif self._holds_whole(size):
+            done = self.vae.decode(ends.read(start.region)).sample.float()
+            for band in cut_grid(window, height * factor, window.columns.length):
+                ends.write(band, done[(..., *_to_slices(band))])
+        else:
+            layers = list_decoder_layers(self.vae)
+            run_in_tiles(layers, start, ends, self._measure_room(), window=window, grain=factor)
+
+    def encode(self, read: ReadPixels, size: PixelSize, put: Write) -> None:
+        """Encode a picture into tiles of scaled latents, in reading order.
+
+        Raises: as `encode_pixels`.
+        """
+        cells, half = size.to_latent(self.contract.factor), int(self.vae.config.latent_channels)
+
+        def scale(region: Region, raw: Tensor) -> None:
+            # The first half of the channels of a KL autoencoder is the mean, which is also the mode.
+            put(region, (raw[:, :half] - self.contract.shift) * self.contract.scaling)
+
+        ends = self._make_ends(lambda region: self._cast(read(PixelBox(*_list_sides(region)))), scale)
+        start = Extent(int(self.vae.config.in_channels), size.height, size.width)
+        if self.contract.autoencoder == "tiny":
+            tiles = cut_grid(_to_region(cells.box), TILE_CELLS, TILE_CELLS)
+            run_local(list_tiny_encoder_layers(self.vae), start, ends, tiles)
+        elif self._holds_whole(cells):
+            ends.write(_to_region(cells.box), self.vae.encode(ends.read(start.region)).latent_dist.mode().float())
+        else:
+            run_in_tiles(list_encoder_layers(self.vae), start, ends, self._measure_room())
+
+    def _make_ends(self, read: Read, put: Write) -> Ends:
+        def check(region: Region, tile: Tensor) -> None:
+            if not bool(torch.isfinite(tile.sum())):
+                raise ModelError(
+                    "the autoencoder gave numbers that are no picture", do="Try --dtype fp32, or another --vae."
+                )
+            put(region, tile)
+
+        return Ends(read=read, write=check, dtype=self.policy.vae_dtype, device=self.policy.device)
+
+    def _measure_room(self) -> int:
+        """Return the bytes that may be used now."""
         share = FREE_SHARE_CUDA if self.policy.device.type == "cuda" else FREE_SHARE_CPU
         free = int(measure_free_bytes(self.policy.device) * share)
         return free if self.most_bytes is None else min(free, self.most_bytes)
 
-    def holds_whole(self, vae: Any, size: LatentSize) -> bool:
-        """Tell whether a KL autoencoder can run whole."""
-        channels = tuple(vae.config.block_out_channels)
-        return estimate_kl_bytes(channels, size, self.policy.vae_dtype, factor=self.contract.factor) <= self.measure()
+    def _holds_whole(self, size: LatentSize) -> bool:
+        channels = tuple(self.vae.config.block_out_channels)
+        needed = estimate_kl_bytes(channels, size, self.policy.vae_dtype, factor=self.contract.factor)
+        return needed <= self._measure_room()
 
-    def cast(self, x: Tensor) -> Tensor:
-        """Return a tensor in the number type and layout of the autoencoder."""
-        return x.to(self.policy.vae_dtype, memory_format=self.policy.memory_format)
+    def _unscale(self, latents: Tensor) -> Tensor:
+        return self._cast(latents.to(self.policy.device) / self.contract.scaling + self.contract.shift)
+
+    def _cast(self, x: Tensor) -> Tensor:
+        return x.to(self.policy.device).to(self.policy.vae_dtype, memory_format=self.policy.memory_format)
 
 
-def measure_radius(part: nn.Module) -> int:
-    """Return how many latent cells around its own each output of a tiny encoder or decoder reads.
+def choose_tile_cells(width_cells: int, factor: int) -> tuple[int, int]:
+    """Return height and width of the tiles that a tiny autoencoder decodes a canvas of this width in.
 
-    Walks the layers from the output back to the input.
+    Depends on the width alone, so every run of a canvas has the same tiles.
     """
-    layers = part.layers
-    assert isinstance(layers, nn.Sequential), "a tiny autoencoder is one sequence of layers"
-    reach, cell = 0, 1
-    for layer in reversed(layers):
-        if isinstance(layer, nn.Upsample):
-            reach = -(-reach // int(layer.scale_factor))  # pyright: ignore[reportArgumentType]
-            continue
-        for conv in reversed([inner for inner in layer.modules() if isinstance(inner, nn.Conv2d)]):
-            stride, width = int(conv.stride[0]), int(conv.kernel_size[0])
-            reach = reach * stride + width // 2
-            cell *= stride
-    return -(-reach // cell)
+    height = TILE_CELLS
+    while height > LEAST_BAND_CELLS and height * width_cells * factor**2 * _PIXEL_BYTES > BAND_BYTES:
+        height //= 2
+    return height, TILE_CELLS**2 // height
 
 
 def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, *, factor: int = 8) -> int:
@@ -138,79 +236,14 @@ def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.
     return WORKSPACE_BYTES + pixels * dtype.itemsize * (2 * wide + 3 * channels[0])
 
 
-def _encode_one(vae: Any, pixels: Tensor, room: _Room) -> Tensor:
-    height, width = pixels.shape[-2:]
-    size = LatentSize(width // room.contract.factor, height // room.contract.factor)
-    if room.contract.autoencoder == "tiny":
-        return _run_tiles(vae.encoder, pixels, size, room.policy)
-    if room.holds_whole(vae, size):
-        return vae.encode(room.cast(pixels)).latent_dist.mode().float()
-    parameters = run_in_tiles(list_encoder_layers(vae), room.cast(pixels), room.measure())
-    # The first half of the channels is the mean, which is also the mode.
-    return parameters.chunk(2, dim=1)[0]
+def _to_region(box: LatentBox | PixelBox) -> Region:
+    return Region(Span(box.top, box.bottom), Span(box.left, box.right))
 
 
-def _decode_one(vae: Any, raw: Tensor, room: _Room, window: PixelBox | None = None) -> Tensor:
-    size = LatentSize(raw.shape[-1], raw.shape[-2])
-    if room.contract.autoencoder == "tiny":
-        return _run_tiles(vae.decoder, raw, size, room.policy)
-    window = window or size.to_pixels(room.contract.factor).box
-    if room.holds_whole(vae, size):
-        return vae.decode(room.cast(raw)).sample.float()[(..., *window.slices_hw)]
-    region = Region(Span(window.top, window.bottom), Span(window.left, window.right))
-    return run_in_tiles(list_decoder_layers(vae), room.cast(raw), room.measure(), region)
+def _list_sides(region: Region) -> tuple[int, int, int, int]:
+    """Return left, top, right and bottom, the order of boxes."""
+    return (region.columns.start, region.rows.start, region.columns.stop, region.rows.stop)
 
 
-def _run_tiles(part: nn.Module, whole: Tensor, size: LatentSize, policy: Policy) -> Tensor:
-    margin = measure_radius(part)
-    out: Tensor | None = None
-    for box in _cut(size):
-        tile = _run_tile(part, whole, box, margin=margin, policy=policy)
-        if box == size.box:
-            return tile
-        grain = tile.shape[-1] // box.width
-        if out is None:
-            out = tile.new_empty((1, tile.shape[1], size.height * grain, size.width * grain))
-        rows, columns = box.to_pixels(grain).slices_hw
-        out[..., rows, columns] = tile
-    assert out is not None, "a size has at least one tile"
-    return out
-
-
-def _run_tile(part: nn.Module, whole: Tensor, box: LatentBox, *, margin: int, policy: Policy) -> Tensor:
-    """Run one tile with its margin and cut the margin off; encoder and decoder alike."""
-    canvas_width = whole.shape[-1]
-    grain_in = 1 if _is_decoder(part) else _stride(part)
-    size = LatentSize(canvas_width // grain_in, whole.shape[-2] // grain_in)
-    # At the canvas edge the tile's own zero padding is the whole's; inside, the margin shields it.
-    wide = box.grow(margin).clip(size)
-    rows, columns = wide.to_pixels(grain_in).slices_hw
-    piece = whole[..., rows, columns].to(policy.vae_dtype, memory_format=policy.memory_format)
-    done = part(piece)
-    grain_out = done.shape[-1] // wide.width
-    rows, columns = box.shift(-wide.left, -wide.top).to_pixels(grain_out).slices_hw
-    return done[..., rows, columns].float()
-
-
-def _cut(size: LatentSize) -> Iterator[LatentBox]:
-    for top in range(0, size.height, TILE_CELLS):
-        for left in range(0, size.width, TILE_CELLS):
-            yield LatentBox(left, top, min(left + TILE_CELLS, size.width), min(top + TILE_CELLS, size.height))
-
-
-def _is_decoder(part: nn.Module) -> bool:
-    return any(isinstance(layer, nn.Upsample) for layer in part.modules())
-
-
-def _stride(part: nn.Module) -> int:
-    steps = 1
-    for layer in part.modules():
-        if isinstance(layer, nn.Conv2d):
-            steps *= int(layer.stride[0])
-    return steps
-
-
-def _check_finite(values: Tensor, doing: str) -> Tensor:
-    if not bool(torch.isfinite(values.sum())):
-        raise ModelError(f"{doing} gave numbers that are no picture", do="Try --dtype fp32, or another --vae.")
-    return values
+def _to_slices(region: Region) -> tuple[slice, slice]:
+    return (slice(region.rows.start, region.rows.stop), slice(region.columns.start, region.columns.stop))

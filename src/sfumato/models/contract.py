@@ -16,20 +16,20 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.models.adapters.rack import AdapterRack
 from sfumato.models.attention_maps import watch_words
-from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels
+from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels
 from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.denoiser import predict_clean
 from sfumato.models.text import size_condition
 from sfumato.nn.guidance import compose, guide
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
     from pathlib import Path
 
     from torch import Tensor
 
-    from sfumato.core.geometry import LatentBox
+    from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
     from sfumato.core.prompt import Part
     from sfumato.models.adapters.rack import Attachment
     from sfumato.models.attention_maps import WordMaps
@@ -234,6 +234,35 @@ class LatentModel:
         return decode_latents(self.vae, latents, self.contract, self.policy, most_bytes=self.autoencoder_bytes)
 
     @torch.inference_mode()
+    def decode_into(
+        self, read: Callable[[LatentBox], Tensor], size: LatentSize, write: Callable[[PixelBox, Tensor], None]
+    ) -> None:
+        """Decode a canvas of scaled latents that need not be in memory, into bands of pixels.
+
+        `read` gives any box of the canvas as [1, C, h, w] float32; boxes overlap. `write` takes bands of
+        the full width from top to bottom, each a multiple of the factor high, as [1, 3, H, W] float32,
+        about [-1, 1], on the device. The same pixels as `decode`, bit by bit; with a KL autoencoder in
+        tiles where the same memory is free. Memory grows with the width of the canvas, not its height.
+
+        Raises: as `decode`.
+        """
+        self._autoencoder.decode_into(read, size, write)
+
+    @torch.inference_mode()
+    def encode_into(
+        self, read: Callable[[PixelBox], Tensor], size: PixelSize, write: Callable[[LatentBox, Tensor], None]
+    ) -> None:
+        """Encode a picture that need not be in memory, into bands of scaled latents.
+
+        `read` gives any box of the picture as [1, 3, H, W] float32 in [-1, 1]; boxes overlap. `write` takes
+        bands of the full width from top to bottom as [1, C, h, w] float32, on the device. The same latents
+        as `encode_image`, as `decode_into`.
+
+        Raises: as `encode_image`.
+        """
+        self._autoencoder.encode_into(read, size, write)
+
+    @torch.inference_mode()
     def decode_box(self, latents: Tensor, box: LatentBox) -> Tensor:
         """Decode one box of a canvas exactly as the whole would be; with a KL autoencoder as slow as the whole."""
         return decode_box(self.vae, latents, box, self.contract, self.policy)
@@ -253,6 +282,10 @@ class LatentModel:
         Raises: as `attach_lora`; also RequestError when its name is taken.
         """
         return self.adapters.attach_embedding(path, token)
+
+    @property
+    def _autoencoder(self) -> Autoencoder:
+        return Autoencoder(vae=self.vae, contract=self.contract, policy=self.policy, most_bytes=self.autoencoder_bytes)
 
     def _denoise_parts(self, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]) -> list[Tensor]:
         """Predict x0 for each part; parts of one length share a forward pass where that is faster."""

@@ -16,15 +16,13 @@ import torch
 from sfumato.core.errors import BudgetError
 from sfumato.models.device import FREE_SHARE_CPU, measure_free_bytes
 from sfumato.models.spill import Spill, find_spill_folder, measure_spill_bytes
-from sfumato.nn.streamed import Extent, Room, make_program, run_program
+from sfumato.nn.streamed import Room, make_program, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from torch import Tensor
-
     from sfumato.core.geometry import LatentSize
-    from sfumato.nn.streamed import Layer
+    from sfumato.nn.streamed import Ends, Extent, Layer
     from sfumato.nn.streamed.regions import Region
 
 # What the library of convolutions takes whatever the size.
@@ -46,23 +44,31 @@ class TiledCost:
     disk_bytes: int
 
 
-def run_in_tiles(layers: Sequence[Layer], x: Tensor, memory_bytes: int, window: Region | None = None) -> Tensor:
-    """Run layers over [1, C, H, W]; return [1, C', H', W'] float32, or a region of it.
+def run_in_tiles(
+    layers: Sequence[Layer],
+    start: Extent,
+    ends: Ends,
+    memory_bytes: int,
+    *,
+    window: Region | None = None,
+    grain: int = 1,
+) -> None:
+    """Run layers over an input of an extent; write the output, or a window of it, in float32 tiles.
 
-    Equal to the whole up to the order of additions. The maps between two layers stay in memory
-    where `memory_bytes` holds them, else they go to the host's memory or to nameless files.
+    Equal to the whole up to the order of additions. Neither input nor output is ever held whole. The maps
+    between two layers stay in memory where `memory_bytes` holds them, else they go to the host's memory
+    or to nameless files. Tiles of the output lie on a grid of `grain` pixels.
 
     Raises:
         BudgetError: less memory than one tile takes, or less disk than the maps take.
         StorageError: the disk filled up meanwhile.
     """
-    channels, height, width = x.shape[1:]
-    program = make_program(layers, Extent(channels, height, width))
+    program = make_program(layers, start)
     work, store = split_memory(memory_bytes)
-    spill = Spill(x.device, _host_bytes(x.device))
-    _check_disk(program.store(store, x.dtype.itemsize).spill_bytes - spill.host_bytes)
-    room = Room(work_bytes=work, store_bytes=store, open_spill=spill.open, tidy=_give_back)
-    return run_program(program, x, room, window)
+    spill = Spill(ends.device, _host_bytes(ends.device))
+    _check_disk(program.store(store, ends.dtype.itemsize).spill_bytes - spill.host_bytes)
+    bounds = Room(work_bytes=work, store_bytes=store, open_spill=spill.open, tidy=_give_back, grain=grain)
+    run_program(program, ends, bounds, window)
 
 
 def split_memory(memory_bytes: int) -> tuple[int, int]:

@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfumato.core.errors import BudgetError, ModelError
-from sfumato.core.geometry import LatentBox
+from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.models import autoencoder
-from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels, measure_radius
+from sfumato.models.autoencoder import Autoencoder, choose_tile_cells, decode_box, decode_latents, encode_pixels
 from sfumato.models.device import Policy
+from sfumato.models.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
+from sfumato.nn.streamed import Extent, list_extents, list_reach
+from sfumato.nn.streamed.regions import Region, Span
 
 # The tiles and the whole add the same products in another order.
 TOLERANCE = 1e-4
@@ -71,22 +74,94 @@ def test_any_box_decodes_as_in_the_whole(tiny, left, top, right, bottom):
     assert torch.allclose(part, whole[..., rows, columns], atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def test_the_radius_is_no_larger_than_what_a_change_reaches(tiny):
-    """A margin that is too large would only cost time, so it is checked against the network itself."""
-    latents = torch.zeros(1, 4, 31, 31)
-    changed = latents.clone()
-    changed[0, :, 15, 15] = 30.0
-    with torch.no_grad():
-        moved = (tiny.decoder(latents) - tiny.decoder(changed)).abs().sum(1)[0] > 0
-    cells = moved.reshape(31, 8, 31, 8).any(3).any(1)
-    reached = int((cells.any(0).nonzero() - 15).abs().max())
-    assert reached <= measure_radius(tiny.decoder) <= reached + 1
+@pytest.mark.parametrize("part", ["decoder", "encoder"])
+def test_each_cell_reads_what_the_layers_say_and_no_less(tiny, part):
+    """A value that is no number marks every output that depends on it: all of those, and hardly any others, are said."""
+    layers = (list_tiny_decoder_layers if part == "decoder" else list_tiny_encoder_layers)(tiny)
+    start = Extent(4, 41, 41) if part == "decoder" else Extent(3, 41 * 8, 41 * 8)
+    middle = start.height // 2
+    x = torch.zeros(1, start.channels, start.height, start.width)
+    x[..., middle, middle] = float("nan")
+    found = getattr(tiny, part)(x).isnan().any(1)[0].any(0).nonzero().flatten().tolist()
+    extents = list_extents(layers, start)
+
+    def reads(index):
+        one = Region(Span(index, index + 1), Span(index, index + 1))
+        span = list_reach(layers, extents, one)[0].rows
+        return span.start <= middle < span.stop
+
+    said = [index for index in range(extents[-1].height) if reads(index)]
+    assert found
+    assert set(found) <= set(said)
+    assert len(said) <= len(found) + 16
 
 
 def test_a_batch_cannot_change_its_members(tiny):
     latents = torch.randn(3, 4, 6, 6)
     together = decode_latents(tiny, latents, TINY, CPU)
     assert torch.equal(together[1:2], decode_latents(tiny, latents[1:2], TINY, CPU))
+
+
+def decode_bands(network, latents, contract, **more):
+    """Decode through `decode_into`, reading from a tensor; return the boxes and the bands put together."""
+    coder = Autoencoder(vae=network, contract=contract, policy=CPU, **more)
+    bands = []
+    size = LatentSize(latents.shape[-1], latents.shape[-2])
+    with torch.inference_mode():
+        coder.decode_into(lambda box: latents[(..., *box.slices_hw)], size, lambda *band: bands.append(band))
+    return [box for box, _ in bands], torch.cat([band for _, band in bands], dim=2)
+
+
+def encode_bands(network, pixels, contract, **more):
+    """Encode through `encode_into`, reading from a tensor; return the boxes and the bands put together."""
+    coder = Autoencoder(vae=network, contract=contract, policy=CPU, **more)
+    bands = []
+    size = PixelSize(pixels.shape[-1], pixels.shape[-2])
+    with torch.inference_mode():
+        coder.encode_into(lambda box: pixels[(..., *box.slices_hw)], size, lambda *band: bands.append(band))
+    return [box for box, _ in bands], torch.cat([band for _, band in bands], dim=2)
+
+
+def check_bands(boxes, size):
+    assert all((box.left, box.right) == (0, size.width) for box in boxes)
+    assert [box.top for box in boxes] == [0, *(box.bottom for box in boxes[:-1])]
+    assert boxes[-1].bottom == size.height
+
+
+@pytest.mark.parametrize(("width", "height"), [(9, 6), (23, 17), (8, 31)])
+def test_bands_are_the_whole_bit_by_bit(tiny, monkeypatch, width, height):
+    monkeypatch.setattr(autoencoder, "TILE_CELLS", 7)
+    latents = torch.randn(1, 4, height, width, generator=torch.Generator().manual_seed(1))
+    pixels = torch.rand(1, 3, height * 8, width * 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
+    boxes, decoded = decode_bands(tiny, latents, TINY)
+    check_bands(boxes, LatentSize(width, height).to_pixels(8))
+    assert all(box.height % 8 == 0 for box in boxes)
+    assert torch.equal(decoded, decode_latents(tiny, latents, TINY, CPU))
+    boxes, encoded = encode_bands(tiny, pixels, TINY)
+    check_bands(boxes, LatentSize(width, height))
+    assert torch.equal(encoded, encode_pixels(tiny, pixels, TINY, CPU))
+
+
+def test_a_tile_reads_its_own_margin_and_no_more(tiny, monkeypatch):
+    monkeypatch.setattr(autoencoder, "TILE_CELLS", 8)
+    read = []
+
+    def note(box):
+        read.append(box)
+        return torch.zeros(1, 4, box.height, box.width)
+
+    coder = Autoencoder(vae=tiny, contract=TINY, policy=CPU)
+    coder.decode_into(note, LatentSize(70, 200), lambda *_: None)
+    margin = max(box.height for box in read) - 8
+    assert 0 < margin <= 2 * 12
+
+
+def test_wide_canvases_have_flat_bands():
+    sizes = {width: choose_tile_cells(width // 8, 8) for width in (512, 8192, 16384, 32768, 10**6)}
+    assert sizes[512] == (64, 64)
+    assert [height for height, _ in sizes.values()] == [64, 32, 16, 8, 8]
+    assert all(height * width == 64 * 64 for height, width in sizes.values())
+    assert all(3 * 4 * 8 * height * width <= 2**25 for width, (height, _) in sizes.items() if width < 10**6)
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +199,16 @@ def test_half_precision_stays_close(tiny):
     network = AutoencoderTiny.from_config(tiny.config).to(torch.bfloat16)
     network.load_state_dict(tiny.state_dict())
     assert decode_latents(network, latents, TINY, half).dtype == torch.float32
+
+
+def test_a_kl_autoencoder_that_fits_is_handed_out_in_bands(kl, monkeypatch):
+    monkeypatch.setattr(autoencoder, "TILE_CELLS", 8)
+    monkeypatch.setattr(autoencoder, "BAND_BYTES", 1)
+    latents, pixels = torch.randn(1, 4, 19, 6), torch.rand(1, 3, 40, 48) * 2 - 1
+    boxes, decoded = decode_bands(kl, latents, KL)
+    check_bands(boxes, PixelSize(48, 19 * 8))
+    assert len(boxes) == 3
+    assert torch.equal(decoded, kl.decode(latents / 0.18215).sample)
+    boxes, encoded = encode_bands(kl, pixels, KL)
+    assert len(boxes) == 1
+    assert torch.equal(encoded, kl.encode(pixels).latent_dist.mean * 0.18215)

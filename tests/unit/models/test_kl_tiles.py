@@ -10,16 +10,16 @@ import pytest
 import torch
 from diffusers import AutoencoderKL
 
-from autoencoders import SD_CHANNELS, make_kl, make_latents, make_pixels
+from autoencoders import SD_CHANNELS, Sheet, make_ends, make_kl, make_latents, make_pixels, run_streamed
 from sfumato.core.errors import BudgetError, ModelError, StorageError
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models import autoencoder, kl_tiles, spill
-from sfumato.models.autoencoder import decode_box, decode_latents, encode_pixels
+from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels
 from sfumato.models.device import Policy
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.kl_tiles import HEAP, LEAST_BYTES, WORKSPACE_BYTES, estimate_tiled, run_in_tiles, split_memory
 from sfumato.models.spill import FileShelf, Spill
-from sfumato.nn.streamed import Conv, Extent, Room, Upsample, make_program, run_program
+from sfumato.nn.streamed import Conv, Extent, Room, Upsample, make_program
 from sfumato.nn.streamed.regions import Region, Span
 from sfumato.nn.streamed.run import MARGIN_PIXELS
 
@@ -51,7 +51,7 @@ def files_of_at_most(size_bytes):
 def run_tiles(layers, x, tile_pixels, folder):
     opened = Spill(DEVICE, folder=folder).open
     room = Room(work_bytes=2**26, store_bytes=2**20, open_spill=opened, tile_pixels=tile_pixels)
-    return run_program(make_program(layers, Extent(*x.shape[1:])), x, room)
+    return run_streamed(layers, x, room)
 
 
 @pytest.mark.parametrize(
@@ -101,6 +101,28 @@ def test_what_does_not_fit_whole_is_decoded_and_encoded_in_tiles(kl, crowded):
     assert torch.allclose(encoded, expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
+def test_tiles_are_handed_out_in_bands_and_read_in_parts(kl, crowded, monkeypatch):
+    """Neither the canvas nor the picture exists as one tensor."""
+    monkeypatch.setattr(kl_tiles, "LEAST_WORK_BYTES", 2**18)
+    monkeypatch.setattr(kl_tiles, "MOST_WORK_BYTES", 2**18)
+    latents, bands, read = make_latents(9, 40), [], []
+    coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
+
+    def note(box):
+        read.append(box)
+        return latents[(..., *box.slices_hw)]
+
+    with torch.inference_mode():
+        coder.decode_into(note, LatentSize(9, 40), lambda *band: bands.append(band))
+    boxes = [box for box, _ in bands]
+    assert max(box.height for box in read) < 40
+    assert len(boxes) > 2
+    assert all((box.left, box.right, box.height % 8) == (0, 72, 0) for box in boxes)
+    assert [box.top for box in boxes] == [0, *(box.bottom for box in boxes[:-1])]
+    whole = kl.decode(latents / 0.18215 + 0.1).sample
+    assert torch.allclose(torch.cat([band for _, band in bands], dim=2), whole, atol=TOLERANCE, rtol=TOLERANCE)
+
+
 @pytest.mark.parametrize("whole_fits", [True, False])
 def test_a_box_decodes_as_in_the_whole(kl, whole_fits, request):
     if not whole_fits:
@@ -142,10 +164,12 @@ def test_the_estimate_is_what_the_true_decoder_keeps():
 
 def test_too_little_disk_is_found_before_the_first_tile(kl, monkeypatch):
     monkeypatch.setattr(kl_tiles, "measure_spill_bytes", lambda: 1000)
+    start, sheet = Extent(4, 9, 9), Sheet(Extent(3, 72, 72).region, 3)
+    ends = make_ends(make_latents(9, 9), sheet)
     with pytest.raises(BudgetError, match="of disk"):
-        run_in_tiles(list_decoder_layers(kl), make_latents(9, 9), LEAST_BYTES)
-    enough = run_in_tiles(list_decoder_layers(kl), make_latents(9, 9), 2**30)
-    assert torch.allclose(enough, kl.decode(make_latents(9, 9)).sample, atol=TOLERANCE)
+        run_in_tiles(list_decoder_layers(kl), start, ends, LEAST_BYTES)
+    run_in_tiles(list_decoder_layers(kl), start, ends, 2**30)
+    assert torch.allclose(sheet.values, kl.decode(make_latents(9, 9)).sample, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

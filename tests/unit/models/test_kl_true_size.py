@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from autoencoders import SD_CHANNELS, make_kl, make_latents, make_pixels
+from autoencoders import SD_CHANNELS, Sheet, make_ends, make_kl, make_latents, make_pixels
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.kl_tiles import LEAST_BYTES, run_in_tiles
+from sfumato.nn.streamed import Extent, make_program
 
 TOLERANCE = 1e-4
 SIDE_CELLS = 64
@@ -35,6 +36,14 @@ def timed(what, run):
     return result
 
 
+def run_tiles(layers, x, memory_bytes):
+    start = Extent(*x.shape[1:])
+    output = make_program(layers, start).output
+    sheet = Sheet(output.region, output.channels)
+    run_in_tiles(layers, start, make_ends(x, sheet), memory_bytes)
+    return sheet.values
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(not CLEAR.exists(), reason="peak memory is read from /proc")
 @pytest.mark.parametrize("memory_bytes", [LEAST_BYTES, 2**30])
@@ -43,9 +52,9 @@ def test_the_true_network_in_tiles_is_the_whole(memory_bytes):
     latents, pixels = make_latents(SIDE_CELLS, SIDE_CELLS), make_pixels(8 * SIDE_CELLS, 8 * SIDE_CELLS)
     words = f"in {memory_bytes / 2**20:.0f} MiB"
     with torch.inference_mode():
-        tiled = timed(f"decode {words}", lambda: run_in_tiles(list_decoder_layers(network), latents, memory_bytes))
+        tiled = timed(f"decode {words}", lambda: run_tiles(list_decoder_layers(network), latents, memory_bytes))
         whole = timed("decode whole", lambda: network.decode(latents).sample)
         assert float((tiled - whole).abs().max()) <= TOLERANCE * float(whole.abs().max())
-        tiled = timed(f"encode {words}", lambda: run_in_tiles(list_encoder_layers(network), pixels, memory_bytes))
+        tiled = timed(f"encode {words}", lambda: run_tiles(list_encoder_layers(network), pixels, memory_bytes))
         whole = timed("encode whole", lambda: network.encode(pixels).latent_dist.parameters)
         assert float((tiled - whole).abs().max()) <= TOLERANCE * float(whole.abs().max())

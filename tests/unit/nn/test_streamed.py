@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from autoencoders import run_streamed
 from sfumato.nn.streamed import (
     Attend,
     Conv,
@@ -20,7 +21,6 @@ from sfumato.nn.streamed import (
     Silu,
     Upsample,
     make_program,
-    run_program,
 )
 from sfumato.nn.streamed.attention import mix_by_score, query_block
 from sfumato.nn.streamed.regions import Region, Span
@@ -85,7 +85,7 @@ def test_attention_needs_neither_keys_nor_values():
     linears = [nn.Linear(8, 8) for _ in range(4)]
     layer = Attend(*(Linear(one.weight.detach() * 3, one.bias.detach()) for one in linears))
     x = draw(1, 8, 5, 6)
-    out = run_program(make_program([Fork(), layer, Join()], Extent(8, 5, 6)), x, room(7))
+    out = run_streamed([Fork(), layer, Join()], x, room(7))
     tokens = x[0].flatten(1).T
     query, key, value = (F.linear(tokens, one.weight, one.bias) for one in (layer.query, layer.key, layer.value))
     mixed = F.scaled_dot_product_attention(query[None], key[None], value[None])[0]
@@ -141,16 +141,15 @@ def run_whole(layers, x):
 @pytest.mark.parametrize("side", [(12, 10), (7, 9), (2, 3)])
 def test_tiles_of_any_size_equal_the_whole(side, tile_pixels):
     x = draw(1, 3, *side)
-    program = make_program(LAYERS, Extent(3, *side))
-    out = run_program(program, x, room(tile_pixels))
+    out = run_streamed(LAYERS, x, room(tile_pixels))
     assert torch.allclose(out, run_whole(LAYERS, x), atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_where_maps_are_kept_changes_no_bit_and_every_shelf_is_closed():
     x, opened = draw(1, 3, 12, 10), []
     program = make_program(LAYERS, Extent(3, 12, 10))
-    inside = run_program(program, x, room(20))
-    outside = run_program(program, x, room(20, store_bytes=0, opened=opened))
+    inside = run_streamed(LAYERS, x, room(20))
+    outside = run_streamed(LAYERS, x, room(20, store_bytes=0, opened=opened))
     assert torch.equal(inside, outside)
     assert len(opened) == len(program.maps) - 1
     assert all(shelf.whole.numel() == 0 for shelf in opened)
@@ -160,16 +159,15 @@ def test_shelves_are_closed_when_a_tile_fails():
     opened = []
     broken = [*LAYERS[:-1], conv(5, 2, 70)]
     with pytest.raises(RuntimeError, match="channels"):
-        run_program(make_program(broken, Extent(3, 12, 10)), draw(1, 3, 12, 10), room(20, 0, opened))
+        run_streamed(broken, draw(1, 3, 12, 10), room(20, 0, opened))
     assert opened
     assert all(shelf.whole.numel() == 0 for shelf in opened)
 
 
 def test_a_window_is_cut_from_the_whole():
     x = draw(1, 3, 12, 10)
-    program = make_program(LAYERS, Extent(3, 12, 10))
     window = Region(Span(3, 8), Span(1, 10))
-    part = run_program(program, x, room(13), window)
+    part = run_streamed(LAYERS, x, room(13), window)
     assert torch.allclose(part, run_whole(LAYERS, x)[..., 3:8, 1:10], atol=TOLERANCE, rtol=TOLERANCE)
 
 

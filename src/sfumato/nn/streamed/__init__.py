@@ -1,29 +1,51 @@
 """Convolutional networks run tile by tile, equal to the whole, in memory that the caller sets.
 
-Start reading at `layers`, then `sweeps` and `run`.
+Start reading at `layers`, then `local` (no statistics), `sweeps` and `run` (with them).
 """
 
-from sfumato.nn.streamed.layers import Attend, Conv, Extent, Fork, Join, Layer, Linear, Norm, Silu, Upsample
+from sfumato.nn.streamed.ends import Bands, Ends
+from sfumato.nn.streamed.layers import (
+    Attend,
+    Conv,
+    Extent,
+    Fork,
+    Join,
+    Layer,
+    Linear,
+    Local,
+    Norm,
+    Plain,
+    Silu,
+    Upsample,
+)
+from sfumato.nn.streamed.local import list_extents, list_reach, run_local
 from sfumato.nn.streamed.run import Room, run_program
 from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
 from sfumato.nn.streamed.sweeps import Program, Storage, make_program
 
 __all__ = [
     "Attend",
+    "Bands",
     "Conv",
+    "Ends",
     "Extent",
     "Fork",
     "Join",
     "Layer",
     "Linear",
+    "Local",
     "MemoryShelf",
     "Norm",
+    "Plain",
     "Program",
     "Room",
     "Shelf",
     "Silu",
     "Storage",
     "Upsample",
+    "list_extents",
+    "list_reach",
     "make_program",
+    "run_local",
     "run_program",
 ]

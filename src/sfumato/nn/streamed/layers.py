@@ -8,11 +8,15 @@ then `Conv.reach`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from sfumato.nn.streamed.regions import Region, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +100,38 @@ class Upsample:
 
     def reach(self, want: Span) -> Span:
         """Return what a span of its output reads of its input."""
-        return Span(want.start // 2, -(-want.stop // 2))
+        return want.coarsen(2)
 
     def run(self, x: Tensor, have: Region, want: Region) -> Tensor:
         """Compute a region of the output from the region of the input that it reaches."""
-        twice = Region(have.rows.scale(2), have.columns.scale(2))
-        return F.interpolate(x, scale_factor=2.0, mode="nearest")[want.inside(twice)]
+        return F.interpolate(x, scale_factor=2.0, mode="nearest")[want.inside(have.scale(2))]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Local:
+    """A part of a network that is run as it is: it enlarges by `scale` and reads `radius` pixels to each side.
+
+    It pads its input by itself. What that does to a tile inside the map is cut off with its margin.
+    `grid` is what places of tiles have to be a multiple of, where it folds pixels into channels.
+    """
+
+    compute: Callable[[Tensor], Tensor]
+    radius: int
+    channels: int
+    scale: int = 1
+    grid: int = 1
+
+    def grow(self, extent: Extent) -> Extent:
+        """Return what comes out of it."""
+        return Extent(self.channels, self.scale * extent.height, self.scale * extent.width)
+
+    def reach(self, want: Span) -> Span:
+        """Return what a span of its output reads of its input; may lie partly outside."""
+        return want.coarsen(self.scale).widen(self.radius).coarsen(self.grid).scale(self.grid)
+
+    def run(self, x: Tensor, have: Region, want: Region) -> Tensor:
+        """Compute a region of the output from the region of the input that it reaches."""
+        return self.compute(x)[want.inside(have.scale(self.scale))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,7 +184,7 @@ class Join:
     """Add what the last `Fork` put aside."""
 
 
-Plain = Conv | Upsample | Silu
+Plain = Conv | Upsample | Silu | Local
 Layer = Plain | Norm | Attend | Fork | Join
 
 

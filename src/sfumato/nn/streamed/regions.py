@@ -1,7 +1,7 @@
 """Parts of a feature map at any resolution, and how an area is cut into tiles.
 
 Neither pixels of a picture nor latent cells: every level of a network has its own grid. Knows no
-tensor. Start reading at `Span`; `cut_region` makes the tiles.
+tensor. Start reading at `Span`; `cut_region` and `cut_grid` make the tiles.
 """
 
 from __future__ import annotations
@@ -38,6 +38,14 @@ class Span:
         """Return it on a grid `factor` times as fine."""
         return Span(self.start * factor, self.stop * factor)
 
+    def coarsen(self, factor: int) -> Span:
+        """Return the smallest span that holds it on a grid `factor` times as coarse."""
+        return Span(self.start // factor, -(-self.stop // factor))
+
+    def widen(self, margin: int) -> Span:
+        """Return it with a margin on both sides."""
+        return Span(self.start - margin, self.stop + margin)
+
     def inside(self, other: Span) -> slice:
         """Return where it lies in an array that holds `other`."""
         assert other.start <= self.start, "a negative slice would silently count from the far side"
@@ -61,22 +69,40 @@ class Region:
         """Keep what lies on a map of this size."""
         return Region(self.rows.clip(height), self.columns.clip(width))
 
+    def scale(self, factor: int) -> Region:
+        """Return it on a grid `factor` times as fine."""
+        return Region(self.rows.scale(factor), self.columns.scale(factor))
+
     def inside(self, other: Region) -> tuple[EllipsisType, slice, slice]:
         """Return the index of it in a tensor [..., H, W] that holds `other`."""
         return (..., self.rows.inside(other.rows), self.columns.inside(other.columns))
 
 
-def cut_region(whole: Region, most_pixels: int) -> Iterator[Region]:
+def cut_region(whole: Region, most_pixels: int, grain: int = 1) -> Iterator[Region]:
     """Cut a region into tiles of at most so many pixels, of nearly one size, in reading order.
 
     Full rows where that is not too flat, else nearly square: the less border, the less is computed twice.
+    The borders lie on a grid of `grain` pixels, and so has the region to; a tile has at least one cell of it.
     """
+    if grain > 1:
+        coarse = Region(whole.rows.coarsen(grain), whole.columns.coarsen(grain))
+        assert coarse.scale(grain) == whole, "a region lies on its own grid"
+        yield from (tile.scale(grain) for tile in cut_region(coarse, max(1, most_pixels // grain**2)))
+        return
     width = whole.columns.length
-    if width * width > WIDEST * most_pixels:
+    if width > most_pixels or width * width > WIDEST * most_pixels:
         width = -(-width // -(-width // max(1, isqrt(most_pixels))))
     for rows in _cut_span(whole.rows, max(1, most_pixels // width)):
         for columns in _cut_span(whole.columns, width):
             yield Region(rows, columns)
+
+
+def cut_grid(whole: Region, height: int, width: int) -> Iterator[Region]:
+    """Cut a region into tiles of a fixed size, smaller at its far sides, in reading order."""
+    for top in range(whole.rows.start, whole.rows.stop, height):
+        rows = Span(top, min(top + height, whole.rows.stop))
+        for left in range(whole.columns.start, whole.columns.stop, width):
+            yield Region(rows, Span(left, min(left + width, whole.columns.stop)))
 
 
 def _cut_span(span: Span, most: int) -> Iterator[Span]:

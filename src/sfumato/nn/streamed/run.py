@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
 
@@ -16,17 +17,19 @@ import torch.nn.functional as F
 
 from sfumato.nn.streamed.attention import KEY_BLOCK, attend_block, query_block
 from sfumato.nn.streamed.layers import Conv, Extent, Norm
+from sfumato.nn.streamed.local import run_chain
 from sfumato.nn.streamed.regions import Region, cut_region
 from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
 from sfumato.nn.streamed.statistics import Affine, Moments, measure_moments
 from sfumato.nn.streamed.sweeps import INPUT, OUTPUT, Program, Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from torch import Tensor
 
-    Step = Conv | Affine
+    from sfumato.nn.streamed.ends import Ends
+    from sfumato.nn.streamed.local import Step
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,7 +39,7 @@ class Room:
     `work_bytes` are for one tile and everything computed from it, `store_bytes` for the maps kept
     between sweeps; those that do not fit go to `open_spill`. `tidy` is called after each sweep and may
     give free memory back to the system. `tile_pixels` sets the area of the tiles instead of leaving it
-    to the memory.
+    to the memory; those of the output lie on a grid of `grain` pixels.
     """
 
     work_bytes: int
@@ -44,47 +47,48 @@ class Room:
     open_spill: Callable[[Extent, torch.dtype], Shelf]
     tidy: Callable[[], None] | None = None
     tile_pixels: int | None = None
+    grain: int = 1
 
 
-def run_program(program: Program, x: Tensor, room: Room, window: Region | None = None) -> Tensor:
-    """Run a program over one input [1, C, H, W]; return its output [1, C', H', W'] in float32.
+def run_program(program: Program, ends: Ends, room: Room, window: Region | None = None) -> None:
+    """Run a program over one input; write its output in float32, tile by tile.
 
     Equal to running the layers whole up to the order of additions, for any tiles. With a window,
-    only that region of the output is computed and returned; every sweep but the last is still run
-    over the whole. Computes in the number type and on the device of `x`.
+    only that region of the output is computed and written; every sweep but the last is still run
+    over the whole.
 
-    Raises: what `room.open_spill` and its shelves raise.
+    Raises: what `room.open_spill` and its shelves raise, and the ends.
     """
     window = window or program.output.region
-    shape = (1, program.output.channels, window.rows.length, window.columns.length)
-    result = torch.empty(shape, dtype=torch.float32, device=x.device)
     with ExitStack() as closing:
-        desk = _Desk(program, room, x, closing)
-        desk.shelves[OUTPUT] = MemoryShelf(result, x.device, window)
+        desk = _Desk(program, room, ends, closing)
         for sweep, live in zip(program.sweeps, program.live(), strict=True):
             desk.lay_out(live)
-            area = window if sweep.keep == OUTPUT else sweep.value.region
-            _run_sweep(desk, sweep, area)
+            if sweep.keep == OUTPUT:
+                tiles = cut_region(window, _tile_pixels(desk, sweep), room.grain)
+            else:
+                tiles = cut_region(sweep.value.region, _tile_pixels(desk, sweep))
+            _run_sweep(desk, sweep, tiles)
             if room.tidy is not None:
                 room.tidy()
-    return result
 
 
 class _Desk:
     """Hold what sweeps share: the shelves of the maps that exist now, and the statistics so far."""
 
-    def __init__(self, program: Program, room: Room, x: Tensor, closing: ExitStack) -> None:
+    def __init__(self, program: Program, room: Room, ends: Ends, closing: ExitStack) -> None:
         self.room = room
-        self.dtype, self.device = x.dtype, x.device
+        self.ends = ends
+        self.dtype, self.device = ends.dtype, ends.device
         self.program = program
-        self.spilled = program.store(room.store_bytes, x.dtype.itemsize).spilled
-        self.shelves: dict[int, Shelf] = {INPUT: MemoryShelf(x, x.device, program.maps[INPUT].region)}
+        self.spilled = program.store(room.store_bytes, ends.dtype.itemsize).spilled
+        self.shelves: dict[int, Shelf] = {}
         self.frozen: dict[int, Affine] = {}
         closing.callback(self.lay_out, frozenset[int]())
 
     def lay_out(self, live: set[int] | frozenset[int]) -> None:
         """Close the shelves that nobody reads any more and open those that are about to be written."""
-        for one in [one for one in self.shelves if one not in live and one not in (INPUT, OUTPUT)]:
+        for one in [one for one in self.shelves if one not in live]:
             self.shelves.pop(one).close()
         for one in sorted(live - self.shelves.keys()):
             self.shelves[one] = self._open(one)
@@ -95,23 +99,34 @@ class _Desk:
             return self.room.open_spill(extent, self.dtype)
         return MemoryShelf.make(extent, self.dtype, self.device, self.device)
 
+    def read(self, one: int, region: Region) -> Tensor:
+        """Return a region of a map or of the input."""
+        return self.ends.read(region) if one == INPUT else self.shelves[one].read(region)
+
+    def write(self, one: int, region: Region, tile: Tensor) -> None:
+        """Put a tile of a map or of the output."""
+        if one == OUTPUT:
+            self.ends.write(region, tile.float())
+        else:
+            self.shelves[one].write(region, tile)
+
     def freeze(self, sweep: Sweep) -> Sequence[Step]:
         """Return the chain of a sweep with every normalisation as the fixed map it has become."""
         return [self.frozen[id(link)] if isinstance(link, Norm) else link for link in sweep.chain]  # pyright: ignore[reportReturnType]
 
 
-def _run_sweep(desk: _Desk, sweep: Sweep, area: Region) -> None:
+def _run_sweep(desk: _Desk, sweep: Sweep, tiles: Iterable[Region]) -> None:
     chain = desk.freeze(sweep)
     moments: Moments | None = None
-    for region in cut_region(area, _tile_pixels(desk, sweep)):
+    for region in tiles:
         compute = _compute if sweep.attend is None else _attend
         value = compute(desk, sweep, chain, region)
         if sweep.add is not None:
-            value.add_(desk.shelves[sweep.add].read(region))
+            value.add_(desk.read(sweep.add, region))
         if sweep.keep is not None:
-            desk.shelves[sweep.keep].write(region, value)
+            desk.write(sweep.keep, region, value)
         if sweep.shortcut is not None and sweep.side is not None:
-            desk.shelves[sweep.side].write(region, F.conv2d(value, sweep.shortcut.weight, sweep.shortcut.bias))
+            desk.write(sweep.side, region, F.conv2d(value, sweep.shortcut.weight, sweep.shortcut.bias))
         if sweep.norm is not None:
             seen = measure_moments(value)
             moments = seen if moments is None else moments.merge(seen)
@@ -121,15 +136,7 @@ def _run_sweep(desk: _Desk, sweep: Sweep, area: Region) -> None:
 
 
 def _compute(desk: _Desk, sweep: Sweep, chain: Sequence[Step], region: Region) -> Tensor:
-    """Compute one tile: find what each link reads, from the last to the first, then run them."""
-    wants = [region]
-    for link, extent in zip(reversed(chain), reversed(sweep.extents[:-1]), strict=True):
-        first = wants[0]
-        wants.insert(0, Region(link.reach(first.rows), link.reach(first.columns)).clip(extent.height, extent.width))
-    value = desk.shelves[sweep.source].read(wants[0])
-    for link, have, want in zip(chain, wants, wants[1:], strict=False):
-        value = link.run(value, have, want)
-    return value
+    return run_chain(chain, sweep.extents, partial(desk.read, sweep.source), region)
 
 
 def _attend(desk: _Desk, sweep: Sweep, chain: Sequence[Step], region: Region) -> Tensor:
