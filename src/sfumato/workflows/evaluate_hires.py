@@ -1,0 +1,197 @@
+"""Compare the ways to a large picture, side by side: same model, prompts, seeds and bases, one run.
+
+Goes prompt by prompt, all methods in turn, so a run that stops early has whole rows; a rerun goes on where it
+stopped. Joins studio, judge and cards; prints nothing. Start reading at `run_evaluate_hires`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+from sfumato.core.cards import Card
+from sfumato.core.errors import RequestError
+from sfumato.core.files import write_atomic
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import CohesiveMethod, Method
+from sfumato.critic.reader import Reader, load_reader
+from sfumato.models.contract import LatentModel
+from sfumato.models.load import load_model
+from sfumato.workflows.digests import digest_weights
+from sfumato.workflows.evaluate_hires_cards import Group, Outcome, make_card, make_table
+from sfumato.workflows.evaluate_hires_features import make_crops
+from sfumato.workflows.evaluate_hires_judge import Case, Judge, load_watcher
+from sfumato.workflows.evaluate_hires_methods import (
+    COHESIVE,
+    DRAWN,
+    LANCZOS,
+    METHODS,
+    Studio,
+    list_ablations,
+    list_methods,
+)
+from sfumato.workflows.evaluate_hires_objects import Watcher
+from sfumato.workflows.evaluate_hires_prompts import Prompt, list_prompts
+from sfumato.workflows.evaluate_hires_store import Store, digest_folder
+from sfumato.workflows.evaluate_mini import find_reader
+
+# How many native sides a picture is wide and high.
+AREAS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {"4x": (2, 2), "16x": (4, 4), "64x": (8, 8), "wide": (6, 2.5)}
+)
+# What the issue asks for at least at 16 and 64 times the native area.
+PICTURES: Mapping[str, int] = MappingProxyType({"4x": 24, "16x": 60, "64x": 8, "wide": 0})
+# The ablation looks at the size that the aims are set for.
+ABLATED, ABLATION_PICTURES = "16x", 24
+MOST_PICTURES, MOST_SEED = 5_000, 80
+TABLE, CARDS = "table.md", "cards.jsonl"
+
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class HiresEvaluation:
+    """Say what to compare and how thoroughly; `out` keeps pictures and results between runs.
+
+    `pictures` counts prompts for each of `AREAS`. With `minutes` no new prompt is begun after that time.
+    """
+
+    model: str = "mini"
+    pictures: Mapping[str, int] = field(default_factory=lambda: dict(PICTURES))
+    methods: tuple[str, ...] = METHODS
+    ablations: bool = False
+    ablation_pictures: int = ABLATION_PICTURES
+    seed: int = 1
+    minutes: float | None = None
+    out: Path = Path("out/hires")
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def __post_init__(self) -> None:
+        counts = [*self.pictures.values(), self.ablation_pictures]
+        if not all(0 <= count <= MOST_PICTURES for count in counts) or not 0 <= self.seed < MOST_SEED:
+            do = f"Use 0 to {MOST_PICTURES} pictures and a seed from 0 to {MOST_SEED - 1}."
+            raise RequestError("a comparison of this size or seed is not possible", got=(*counts, self.seed), do=do)
+        unknown = [name for name in (*self.pictures, *self.methods) if name not in (*AREAS, *METHODS, DRAWN)]
+        if unknown or not self.methods:
+            do = f"Sizes are {', '.join(AREAS)}; methods are {', '.join(METHODS)}."
+            raise RequestError("no such size or method", got=unknown, do=do)
+
+    @property
+    def command(self) -> str:
+        """Write the command line that repeats this comparison."""
+        words = ["sfumato evaluate hires", *(f"--pictures-{name} {count}" for name, count in self.pictures.items())]
+        words += [f"--methods {','.join(self.methods)}"] if self.methods != METHODS else []
+        words += ["--ablations"] if self.ablations else []
+        words += [f"--model {self.model}"] if self.model != "mini" else []
+        return " ".join([*words, f"--seed {self.seed}"])
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """One prompt at one size with its methods, in the part of the comparison that it belongs to."""
+
+    part: str
+    size: PixelSize
+    prompt: Prompt
+    methods: Mapping[str, Method | None]
+
+
+def run_evaluate_hires(
+    wanted: HiresEvaluation,
+    *,
+    model: LatentModel | None = None,
+    reader: Reader | None = None,
+    watcher: Watcher | None = None,
+    on_progress: OnProgress | None = None,
+) -> tuple[Card, ...]:
+    """Make and judge all pictures that are not there yet; return a card for each size and one for the ablation.
+
+    `on_progress` gets (what, done, all). Writes the cards and a table for documents into `wanted.out`.
+
+    Raises:
+        ModelError: the model or the reader is missing or broken.
+        StorageError: the folder cannot be written.
+    """
+    report = on_progress or (lambda _what, _done, _all: None)
+    ends = time.monotonic() + 60.0 * wanted.minutes if wanted.minutes is not None else None
+    reader = reader or load_reader(find_reader())
+    model = model or load_model(wanted.model, device=wanted.device, dtype=wanted.dtype)
+    studio = open_studio(wanted, model)
+    judge = Judge(studio.store, watcher or load_watcher(str(model.device)))
+    jobs = _list_jobs(wanted, studio)
+    outcomes: dict[str, list[Outcome]] = {}
+    if jobs:
+        studio.warm_up(jobs[0].prompt, jobs[0].size)
+    for done, job in enumerate(jobs):
+        if ends is not None and time.monotonic() > ends:
+            break
+        case = _make_case(job, studio)
+        outcomes.setdefault(job.part, []).append(Outcome(case, judge.judge(case)))
+        report(f"{job.part}, {job.prompt.stratum}", done + 1, len(jobs))
+    return _write_cards(wanted, studio, reader, outcomes)
+
+
+def open_studio(wanted: HiresEvaluation, model: LatentModel) -> Studio:
+    """Open the folder of results with a model that renders into it."""
+    package = Path(__file__).parents[1]
+    engine = digest_folder(package / "render", "*.py") + digest_folder(package / "nn", "*.py")
+    store = Store(wanted.out)
+    studio = Studio(model=model, store=store, seed=wanted.seed, engine=engine)
+    request = studio.ask(list_prompts(1, seed=wanted.seed)[0], model.contract.native, CohesiveMethod())
+    return Studio(model=model, store=store, seed=wanted.seed, engine=engine, weights=digest_weights(request).model)
+
+
+def find_size(area: str, native: PixelSize) -> PixelSize:
+    """Return the size of a name such as 16x for a native size."""
+    across, down = AREAS[area]
+    return PixelSize(round(native.width * across), round(native.height * down))
+
+
+def _list_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_Job]:
+    """Return all work: sizes in step with each other, so that every one has its share when time runs out."""
+    methods = list_methods((DRAWN, *wanted.methods), studio.model)
+    found: list[tuple[float, _Job]] = []
+    for area, count in wanted.pictures.items():
+        size = find_size(area, studio.model.contract.native)
+        prompts = list_prompts(count, seed=wanted.seed, aspect=size.width / size.height)
+        found += [((place + 0.5) / count, _Job(area, size, prompt, methods)) for place, prompt in enumerate(prompts)]
+    jobs = [job for _, job in sorted(found, key=lambda pair: pair[0])]
+    return [*jobs, *(_list_ablation_jobs(wanted, studio) if wanted.ablations else ())]
+
+
+def _list_ablation_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_Job]:
+    size = find_size(ABLATED, studio.model.contract.native)
+    whole = list_methods((DRAWN, LANCZOS, COHESIVE), studio.model)
+    engine = whole[COHESIVE]
+    assert isinstance(engine, CohesiveMethod), "the engine is what is taken apart"
+    methods = whole | list_ablations(engine, studio.model.contract.guidance)
+    prompts = list_prompts(wanted.ablation_pictures, seed=wanted.seed)
+    return [_Job("ablation", size, prompt, methods) for prompt in prompts]
+
+
+def _make_case(job: _Job, studio: Studio) -> Case:
+    base = studio.make_base(job.prompt, job.size)
+    made = {name: studio.make(name, method, job.prompt, job.size) for name, method in job.methods.items()}
+    return Case(job.prompt, job.size, base, made)
+
+
+def _write_cards(
+    wanted: HiresEvaluation, studio: Studio, reader: Reader, outcomes: Mapping[str, Sequence[Outcome]]
+) -> tuple[Card, ...]:
+    cards: list[Card] = []
+    for part, some in outcomes.items():
+        size = some[0].case.size
+        area = size.area / studio.model.contract.native.area
+        title = f"{part}: {size}, {area:g} times the native area of {wanted.model}, {len(some)} prompts"
+        group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED)
+        crops = make_crops(reader, size, seed=wanted.seed)
+        cards.append(make_card(group, studio.store, crops, (wanted.seed, wanted.command)))
+    lines = "".join(f"{card.to_line()}\n" for card in cards)
+    tables = "\n".join(make_table(card) for card in cards)
+    write_atomic(wanted.out / CARDS, lambda stream: stream.write(lines.encode()))
+    write_atomic(wanted.out / TABLE, lambda stream: stream.write(tables.encode()))
+    return tuple(cards)

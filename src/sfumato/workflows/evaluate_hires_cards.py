@@ -1,0 +1,137 @@
+"""From judged pictures to cards: one for each size and one for the ablation, measures side by side.
+
+Start reading at `make_card`; `make_table` writes a card as a table with a column for each method.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+
+from sfumato.core.cards import Card, Measurement
+from sfumato.core.geometry import PixelSize
+from sfumato.workflows.evaluate_hires_features import Crops
+from sfumato.workflows.evaluate_hires_judge import Case
+from sfumato.workflows.evaluate_hires_methods import COHESIVE, DRAWN
+from sfumato.workflows.evaluate_hires_rows import Shown, describe_difference, describe_method
+from sfumato.workflows.evaluate_hires_store import Record, Store
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Hold a case and what its pictures were judged at."""
+
+    case: Case
+    judged: Mapping[str, Record]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Group:
+    """Hold all outcomes of one size; `aims` tells whether the engine has to reach its aims there."""
+
+    title: str
+    size: PixelSize
+    outcomes: Sequence[Outcome]
+    aims: bool = False
+
+    def show(self, name: str) -> list[Shown]:
+        """Return what is known of a method's pictures, prompt by prompt."""
+        usual_s = median(outcome.case.base["seconds"] for outcome in self.outcomes)
+        return [_show(name, outcome, usual_s) for outcome in self.outcomes if name in outcome.judged]
+
+    @property
+    def names(self) -> list[str]:
+        """Return the methods that have pictures, in the order of the run."""
+        return list(dict.fromkeys(name for outcome in self.outcomes for name in outcome.judged))
+
+
+def make_card(group: Group, store: Store, crops: Crops | None, origin: tuple[int, str]) -> Card:
+    """Return the card of one size; `origin` is (seed, command)."""
+    drawn = group.show(DRAWN)
+    rows: list[Measurement] = []
+    for name in group.names:
+        shown = group.show(name)
+        rows += describe_method(name, shown, drawn, aims=group.aims and name == COHESIVE)
+        distance = None if crops is None else _measure_crops(name, group, store, crops)
+        rows += [] if distance is None else [distance]
+    rows = sort_by_measure(rows)
+    for name in group.names:
+        if name not in (COHESIVE, DRAWN) and COHESIVE in group.names:
+            rows += describe_difference(name, group.show(name), COHESIVE, group.show(COHESIVE))
+    return Card(title=group.title, rows=tuple(rows), seed=origin[0], command=origin[1], notes=_list_notes(group))
+
+
+def sort_by_measure(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Return rows named "method: measure" with the methods of one measure next to each other."""
+    order = {measure: place for place, measure in enumerate(dict.fromkeys(_split(row)[1] for row in rows))}
+    return sorted(rows, key=lambda row: order[_split(row)[1]])
+
+
+def make_table(card: Card) -> str:
+    """Write a card as a Markdown table: a row for each measure, a column for each method, intervals in brackets."""
+    plain = [row for row in card.rows if not _is_difference(row)]
+    names = list(dict.fromkeys(_split(row)[0] for row in plain))
+    cells: dict[str, dict[str, Measurement]] = {}
+    for row in plain:
+        cells.setdefault(_split(row)[1], {})[_split(row)[0]] = row
+    head = f"| {card.title} | {' | '.join(names)} |\n| --- |{' ---: |' * len(names)}\n"
+    lines = (
+        f"| {measure} | {' | '.join(_write(found.get(name)) for name in names)} |" for measure, found in cells.items()
+    )
+    return head + "\n".join(lines) + "\n"
+
+
+def _measure_crops(name: str, group: Group, store: Store, crops: Crops) -> Measurement | None:
+    some = [outcome.case for outcome in group.outcomes if name in outcome.judged]
+    pictures = [np.asarray(store.load(case.made[name]["key"])) for case in some]
+    return crops.measure(name, [case.prompt.number for case in some], pictures)
+
+
+def _show(name: str, outcome: Outcome, usual_s: float) -> Shown:
+    case = outcome.case
+    made, area = case.made[name], case.size.area / (case.base["width"] * case.base["height"])
+    cost = math.nan if name == DRAWN else made["seconds"] / max(usual_s, 1e-9) / area
+    return Shown(case.prompt.number, case.prompt.stratum, made, outcome.judged[name], case.base, cost)
+
+
+def _list_notes(group: Group) -> tuple[str, ...]:
+    strata: dict[str, int] = {}
+    for outcome in group.outcomes:
+        stratum = outcome.case.prompt.stratum
+        strata[stratum] = strata.get(stratum, 0) + 1
+    made = [record for outcome in group.outcomes for record in outcome.case.made.values()]
+    engines = {record["engine"] for record in made if "evaluations" in record}
+    strangers = sum(record.get("same_base") is False for record in made)
+    found: list[tuple[bool, str]] = [
+        (True, "prompts: " + ", ".join(f"{name} {count}" for name, count in strata.items())),
+        (True, "drawn: the scene of the prompt drawn at this size, held against itself drawn at the size of the base"),
+        (True, "multidiffusion has no base of its own: it is held against the common base, and against the caption"),
+        (len(engines) > 1, f"pictures come from {len(engines)} versions of the code that renders"),
+        (strangers > 0, f"{strangers} pictures grew from another base than the common one"),
+        (
+            not any("phantoms" in o.judged[n] for o in group.outcomes for n in o.judged),
+            "no detector: no objects counted",
+        ),
+    ]
+    return tuple(words for there, words in found if there)
+
+
+def _split(row: Measurement) -> tuple[str, str]:
+    name, _, measure = row.name.partition(": ")
+    return name, measure
+
+
+def _is_difference(row: Measurement) -> bool:
+    return any(f" {word} {COHESIVE}" in _split(row)[0] for word in ("less", "over"))
+
+
+def _write(row: Measurement | None) -> str:
+    if row is None or not math.isfinite(row.value):
+        return "–"
+    if row.low is None or row.high is None:
+        return f"{row.value:.3g}"
+    return f"{row.value:.3g} [{row.low:.3g}, {row.high:.3g}]"

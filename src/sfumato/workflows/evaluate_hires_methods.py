@@ -1,0 +1,215 @@
+"""Make the pictures that are compared: one base each, and every method's picture of it, timed and kept.
+
+Methods of the engine go through plan and engine as `sfumato render` does; the rest is made here. Knows no
+measure. Start reading at `Studio.make`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Generator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import TypeVar, cast
+
+import torch
+from PIL import Image
+
+from sfumato.core.geometry import LatentBox, PixelSize
+from sfumato.core.memory import read_memory
+from sfumato.core.request import CohesiveMethod, Method, NativeMethod, RenderRequest
+from sfumato.core.tagged import Json
+from sfumato.critic.seams import Lines
+from sfumato.models.contract import LatentModel
+from sfumato.render.demofusion import Demofusion, list_jittered, list_phases, run_demofusion
+from sfumato.render.engine import run_plan
+from sfumato.render.lattice import list_windows
+from sfumato.render.layout import choose_base_size, fit_box
+from sfumato.render.methods import make_method
+from sfumato.render.preview import Preview
+from sfumato.render.sampling import Work
+from sfumato.render.stages import Plan
+from sfumato.render.words import Words
+from sfumato.workflows.evaluate_hires_prompts import Prompt, draw_scene_of
+from sfumato.workflows.evaluate_hires_store import Record, Store, make_key
+from sfumato.workflows.planning import Wishes, make_plan
+from sfumato.workflows.self_check import find_lines
+from sfumato.world.stream import WORLD_VERSION
+
+DRAWN, LANCZOS, DEMOFUSION, COHESIVE = "drawn", "lanczos", "demofusion", "cohesive"
+# The floor first, the method that is judged last.
+METHODS = (LANCZOS, "gobig", "multidiffusion", DEMOFUSION, COHESIVE)
+# One part of the cohesive method switched off at a time: a name and what is set. A field that the method does not
+# have is skipped; None stands for the guidance of the request.
+ABLATIONS: tuple[tuple[str, str, object], ...] = (
+    ("no global guide", "guide", 0.0),
+    ("one prompt everywhere", "phrases", False),
+    ("no predictability", "predict", False),
+    ("fixed lattice", "shift", False),
+    ("no low-band lock", "lock", 0.0),
+    ("low band guided too", "low_guidance", None),
+    ("no restored variance", "restore", False),
+)
+# Linux starts counting the peak of a process anew when this is written there.
+_CLEAR, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Studio:
+    """Make pictures with one model and keep them. A leaf.
+
+    `weights` and `engine` are digests: of what the model is, and of the code that renders. Other weights are
+    another picture; other code is only noted, since most changes of code change no pixel.
+    """
+
+    model: LatentModel
+    store: Store
+    seed: int
+    weights: str = ""
+    engine: str = ""
+    demofusion: Demofusion = field(default_factory=Demofusion)
+
+    def make_base(self, prompt: Prompt, size: PixelSize) -> Record:
+        """Return the line of the native picture that all methods start from, rendered or found."""
+        request = replace(self.ask(prompt, size, NativeMethod()), size=choose_base_size(size, self.model.contract))
+        return self._keep(self._key("native", request), lambda: self._render(request))
+
+    def make(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record:
+        """Return the line of one method's picture; `method` is None where the engine does not make it."""
+        request = self.ask(prompt, size, method or NativeMethod())
+        base = self.make_base(prompt, size)
+        if name == DRAWN:
+            key = make_key({"drawn": prompt.world_seed, "shot": prompt.shot, "size": str(size), "v": WORLD_VERSION})
+            return self._keep(key, lambda: (Image.fromarray(draw_scene_of(prompt, size)), {}))
+        if name == LANCZOS:
+            return self._keep(self._key(name, request), lambda: self._enlarge(base, size))
+        if name == DEMOFUSION:
+            return self._keep(self._key(name, request), lambda: self._run_demofusion(base, request))
+        return self._keep(self._key(name, request), lambda: self._render(request, base))
+
+    def ask(self, prompt: Prompt, size: PixelSize, method: Method) -> RenderRequest:
+        """Return the request of a prompt with everything else as the command line would choose it."""
+        guidance = self.model.contract.guidance
+        seed = self.seed * 100_000 + prompt.number
+        return RenderRequest(prompt=prompt.text, size=size, guidance=guidance, seed=seed, method=method)
+
+    def warm_up(self, prompt: Prompt, size: PixelSize) -> None:
+        """Render once and keep nothing: the first call of a network is many times slower than all others."""
+        request = self.ask(prompt, choose_base_size(size, self.model.contract), NativeMethod())
+        self._render(replace(request, steps=2))
+
+    def _keep(self, key: str, make: Callable[[], tuple[Image.Image, Record]]) -> Record:
+        known = self.store.find(key)
+        if known is not None:
+            return known
+        reset = _reset_peak(self.model.device)
+        began = time.monotonic()
+        picture, record = make()
+        took = {"seconds": round(time.monotonic() - began + record.pop("before_s", 0.0), 4)}
+        peak = {} if reset is None else {"peak_bytes": _measure_peak(self.model.device) - reset}
+        size = {"width": picture.width, "height": picture.height}
+        return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
+
+    def _key(self, name: str, request: RenderRequest) -> str:
+        words: dict[str, Json] = {"name": name, "request": request.to_json(), "weights": self.weights}
+        if name == DEMOFUSION:
+            words["settings"] = cast("Json", asdict(self.demofusion))
+        return make_key(words)
+
+    def _render(self, request: RenderRequest, base: Record | None = None) -> tuple[Image.Image, Record]:
+        contract, policy = self.model.contract, self.model.policy
+        plan = make_plan(request, (contract, policy), Wishes(out=self.store.folder / "picture.png"))
+        self.model.autoencoder_bytes = plan.autoencoder_bytes
+        result = _drain(run_plan(plan, request, self.model))
+        lines = find_step_lines(plan, contract.factor)
+        record: Record = {"evaluations": plan.evaluations, "xs": list(lines.xs), "ys": list(lines.ys)}
+        if base is not None and result.base is not None:
+            record["same_base"] = result.base.tobytes() == self.store.load(base["key"]).tobytes()
+        return result.picture, record
+
+    def _enlarge(self, base: Record, size: PixelSize) -> tuple[Image.Image, Record]:
+        picture = self.store.load(base["key"])
+        box = fit_box(PixelSize(*picture.size), size)
+        shown = picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
+        return shown, {"before_s": base["seconds"]}
+
+    @torch.inference_mode()
+    def _run_demofusion(self, base: Record, request: RenderRequest) -> tuple[Image.Image, Record]:
+        words = Words(self.model, request)
+        work = Work(model=self.model, request=request, words=words, preview=Preview(self.model))
+        shown = self.store.load(base["key"])
+        picture = _drain(run_demofusion(work, shown, self.demofusion))
+        lines = self._find_phase_lines(request, PixelSize(*shown.size))
+        return picture, {"before_s": base["seconds"], "xs": list(lines.xs), "ys": list(lines.ys)}
+
+    def _find_phase_lines(self, request: RenderRequest, base: PixelSize) -> Lines:
+        contract, how = self.model.contract, self.demofusion
+        canvas = request.size.to_latent(contract.factor)
+        number = len(list_phases(base.to_latent(contract.factor), canvas))
+        steps = [list_jittered(request, contract, how, place=(number, step, canvas)) for step in range(request.steps)]
+        return _join_lines([box for boxes in steps for box in boxes], request.size, contract.factor)
+
+
+def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method | None]:
+    """Return the methods of these names; None for those that the engine does not make.
+
+    Raises:
+        RequestError: a name is unknown.
+    """
+    ours = (DRAWN, LANCZOS, DEMOFUSION)
+    return {name: None if name in ours else make_method(name, model.contract) for name in names}
+
+
+def list_ablations(method: CohesiveMethod, guidance: float) -> dict[str, Method]:
+    """Return the variants of the cohesive method with one part off that it has and that is on."""
+    known = {part.name for part in fields(method)}
+    found: dict[str, Method] = {}
+    for name, part, value in ABLATIONS:
+        wanted = guidance if value is None else value
+        if part in known and getattr(method, part) != wanted:
+            changes: dict[str, object] = {part: wanted}
+            found[name] = replace(method, **changes)  # pyright: ignore[reportArgumentType]
+    return found
+
+
+def find_step_lines(plan: Plan, factor: int) -> Lines:
+    """Return where windows of the last stage ended, in px, in any of its steps."""
+    last = plan.stages[-1]
+    if last.kind != "grow":
+        return find_lines(plan, factor) or Lines()
+    cells, window = last.canvas.to_latent(factor), last.windows[0].size
+    stride = max(1, min(window.width, window.height) - last.overlap_cells)
+    boxes = [box for step in range(last.first_step, last.steps) for box in list_windows(cells, window, stride, step)]
+    return _join_lines(boxes, last.canvas, factor)
+
+
+def _join_lines(boxes: list[LatentBox], canvas: PixelSize, factor: int) -> Lines:
+    xs = {edge * factor for box in boxes for edge in (box.left, box.right)} - {0, canvas.width}
+    ys = {edge * factor for box in boxes for edge in (box.top, box.bottom)} - {0, canvas.height}
+    return Lines(tuple(sorted(xs)), tuple(sorted(ys)))
+
+
+def _drain(steps: Generator[object, None, T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value
+
+
+def _reset_peak(device: torch.device) -> int | None:
+    """Start counting the peak anew and return what is held now; None where the system cannot."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return int(torch.cuda.memory_allocated(device))
+    with suppress(OSError):
+        _CLEAR.write_text(_RESET_PEAK)
+        return read_memory("VmRSS")
+    return None
+
+
+def _measure_peak(device: torch.device) -> int:
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else read_memory("VmHWM")

@@ -1,0 +1,211 @@
+"""Rows of the comparison: from lines of JSON to numbers with intervals, method by method and against one method.
+
+Intervals resample pictures, never crops or pieces of one picture: those are no independent witnesses. Knows
+no picture. Start reading at `describe_method`, then `describe_difference`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.core.cards import Measurement, bootstrap_interval, measure_share
+from sfumato.core.seeds import sub_stream
+from sfumato.workflows.evaluate_hires_objects import KINDS
+from sfumato.workflows.evaluate_hires_store import Record
+
+Array = NDArray[np.float64]
+
+# Each round sorts all pieces of all pictures; 400 give the spread to a few percent.
+CLUSTER_ROUNDS = 400
+# What nothing at all still allows: 0 in n pictures, Poisson, two-sided 95 % (-ln 0.025). Source: Garwood 1936.
+NONE_SEEN = 3.689
+# Energy of a picture that has none: a tenth of a level of rounding, squared.
+FLOOR_ENERGY = 0.01
+# The aims for the cohesive engine, and whether they are the least or the most.
+AIMS: dict[str, tuple[float, str]] = {
+    "phantoms": (0.02, "most"),
+    "lost": (2.0, "most"),
+    "seam": (1.05, "most"),
+    "step": (0.5, "most"),
+    "psnr": (30.0, "least"),
+    "cost": (1.6, "most"),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Shown:
+    """Hold everything known of one picture: how it was made, what it was judged at, and what its base took."""
+
+    prompt: int
+    stratum: str
+    made: Record
+    judged: Record
+    base: Record
+    cost_per_area: float
+
+
+def describe_method(name: str, shown: Sequence[Shown], drawn: Sequence[Shown], *, aims: bool) -> list[Measurement]:
+    """Return the rows of one method; `drawn` are the drawn scenes of the same prompts, `aims` those of the engine."""
+    rows = _describe_objects(name, shown) if "phantoms" in shown[0].judged else []
+    rows.append(_mean_row(f"{name}: blobs of the free map per picture", shown, _judged("blobs"), counts=True))
+    rows += [
+        _pieces_row(f"{name}: seam ratio p95", shown, 0, unit="times"),
+        _pieces_row(f"{name}: colour step p95", shown, 1, unit="Delta E"),
+        _mean_row(f"{name}: lattice", shown, _judged("lattice"), unit="deviations"),
+        _mean_row(f"{name}: base consistency", shown, _judged("psnr_db"), unit="dB"),
+        _mean_row(f"{name}: colour drift p95", shown, _judged("drift"), unit="Delta E"),
+    ]
+    rows += _describe_detail(name, shown, drawn)
+    rows += _describe_cost(name, shown)
+    return [_aim(row) for row in rows] if aims else rows
+
+
+def describe_difference(name: str, shown: Sequence[Shown], against: str, others: Sequence[Shown]) -> list[Measurement]:
+    """Return what a method has more than another, picture by picture, over the prompts that both have."""
+    other = {each.prompt: each for each in others}
+    pairs = [(each, other[each.prompt]) for each in shown if each.prompt in other]
+    rows: list[Measurement] = []
+    wanted = [("phantoms per picture", _count_phantoms, "")] if shown and "phantoms" in shown[0].judged else []
+    wanted += [("base consistency", _judged("psnr_db"), "dB"), ("cost per native area", _cost, "renders")]
+    for what, read, unit in wanted if pairs else ():
+        values = np.array([read(one) - read(two) for one, two in pairs])
+        low, high = bootstrap_interval(values)
+        title = f"{name} less {against}: {what}"
+        rows.append(Measurement(name=title, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high))
+    if rows and wanted[0][1] is _count_phantoms:
+        rows.insert(1, _ratio_row(f"{name} over {against}: phantoms", pairs))
+    return rows
+
+
+def cluster_interval(values: Sequence[Array], statistic: Callable[[Array], float], seed: int) -> tuple[float, float]:
+    """Return the percentile interval of a statistic over pooled values when whole clusters are resampled."""
+    stream = sub_stream(seed, "clusters")
+    picks = (stream.integers(len(values), size=len(values)) for _ in range(CLUSTER_ROUNDS))
+    found = [statistic(np.concatenate([values[place] for place in pick])) for pick in picks]
+    low, high = np.nanquantile(found, [0.025, 0.975])
+    return float(low), float(high)
+
+
+def _describe_objects(name: str, shown: Sequence[Shown]) -> list[Measurement]:
+    phantoms = [one[0] for each in shown for one in each.judged["phantoms"]]
+    kinds = ", ".join(f"{kind} {phantoms.count(kind)}" for kind in KINDS if kind in phantoms)
+    hit = sum(bool(each.judged["phantoms"]) for each in shown)
+    held = sum(each.judged["held"] for each in shown)
+    lost = sum(len(each.judged["lost"]) for each in shown)
+    row = _mean_row(f"{name}: phantoms per picture", shown, _count_phantoms, counts=True)
+    return [
+        replace(row, note=kinds),
+        measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
+        _mean_row(f"{name}: objects beyond the caption per picture", shown, _judged("excess"), counts=True),
+        measure_share(f"{name}: objects of the base lost", lost, held),
+    ]
+
+
+def _describe_detail(name: str, shown: Sequence[Shown], drawn: Sequence[Shown]) -> list[Measurement]:
+    """Return the energy of each octave above the base over that of the drawn scenes, as a geometric mean."""
+    truth = {each.prompt: each.judged["octaves"] for each in drawn}
+    pairs = [(each.judged["octaves"], truth[each.prompt]) for each in shown if each.prompt in truth]
+    rows: list[Measurement] = []
+    for place in range(min((len(ours) for ours, _ in pairs), default=0)):
+        logs = np.array([math.log((a[place] + FLOOR_ENERGY) / (b[place] + FLOOR_ENERGY)) for a, b in pairs])
+        low, high = (math.exp(side) for side in bootstrap_interval(logs))
+        title = f"{name}: detail, octave {place + 1} above the base, over drawn"
+        value = float(np.exp(logs.mean()))
+        rows.append(Measurement(name=title, value=value, unit="times", n=len(logs), low=low, high=high))
+    return rows
+
+
+def _describe_cost(name: str, shown: Sequence[Shown]) -> list[Measurement]:
+    costs = [each for each in shown if math.isfinite(each.cost_per_area)]
+    if not costs:
+        return []
+    rows = [_mean_row(f"{name}: cost per native area, over one native render", costs, _cost, unit="renders")]
+    seconds = [each.made["seconds"] for each in costs]
+    low, high = bootstrap_interval(seconds)
+    middle = float(np.mean(seconds))
+    rows.append(Measurement(name=f"{name}: seconds", value=middle, unit="s", n=len(costs), low=low, high=high))
+    peaks = [each.made["peak_bytes"] / 2**20 for each in costs if "peak_bytes" in each.made]
+    if peaks:
+        title = f"{name}: peak memory above what was held before, median"
+        rows.append(Measurement(name=title, value=float(np.median(peaks)), unit="MiB", n=len(peaks)))
+    return rows
+
+
+def _mean_row(
+    name: str, shown: Sequence[Shown], read: Callable[[Shown], float], *, unit: str = "", counts: bool = False
+) -> Measurement:
+    values = np.array([read(each) for each in shown], dtype=np.float64)
+    low, high = bootstrap_interval(values)
+    if counts and not values.any():
+        # Resampling nothing gives nothing; what nothing in n pictures still allows is known.
+        high = NONE_SEEN / len(values)
+    return Measurement(name=name, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high)
+
+
+def _pieces_row(name: str, shown: Sequence[Shown], place: int, *, unit: str) -> Measurement:
+    each = [_read_pieces(one, place) for one in shown]
+    pooled = np.concatenate(each)
+    if not len(pooled):
+        return Measurement(name=name, value=math.nan, unit=unit, n=0)
+    low, high = cluster_interval(each, _measure_p95, 0)
+    value, note = _measure_p95(pooled), f"{len(pooled)} pieces of lines"
+    return Measurement(name=name, value=value, unit=unit, n=len(shown), low=low, high=high, note=note)
+
+
+def _read_pieces(shown: Shown, place: int) -> Array:
+    pieces = (piece[place] for piece in shown.judged["seams"])
+    return np.array([value for value in pieces if value is not None], dtype=np.float64)
+
+
+def _measure_p95(values: Array) -> float:
+    return float(np.percentile(values, 95)) if len(values) else math.nan
+
+
+def _ratio_row(name: str, pairs: Sequence[tuple[Shown, Shown]]) -> Measurement:
+    """Return the ratio of counts; where the other has none, its interval's upper end stands for it."""
+    counts = np.array([(_count_phantoms(one), _count_phantoms(two)) for one, two in pairs])
+    ours, theirs = counts.sum(axis=0)
+    if theirs == 0:
+        note = "at least: the other has none, so the most that allows stands for it"
+        return Measurement(name=name, value=ours / NONE_SEEN, unit="times", n=len(counts), note=note)
+    low, high = cluster_interval([row[None] for row in counts], _measure_ratio, 0)
+    return Measurement(name=name, value=ours / theirs, unit="times", n=len(counts), low=low, high=high)
+
+
+def _measure_ratio(counts: Array) -> float:
+    ours, theirs = counts.sum(axis=0)
+    return float(ours / theirs) if theirs else math.inf if ours else math.nan
+
+
+def _aim(row: Measurement) -> Measurement:
+    """Give a row of the engine its aim."""
+    titles = {
+        ": phantoms per picture": "phantoms",
+        ": objects of the base lost": "lost",
+        ": seam ratio p95": "seam",
+        ": colour step p95": "step",
+        ": base consistency": "psnr",
+        ": cost per native area, over one native render": "cost",
+    }
+    for end, aim in titles.items():
+        if row.name.endswith(end):
+            value, side = AIMS[aim]
+            return replace(row, aim=value, aim_is="most" if side == "most" else "least")
+    return row
+
+
+def _judged(name: str) -> Callable[[Shown], float]:
+    return lambda shown: float(shown.judged[name])
+
+
+def _count_phantoms(shown: Shown) -> float:
+    return float(len(shown.judged["phantoms"]))
+
+
+def _cost(shown: Shown) -> float:
+    return shown.cost_per_area
