@@ -1,7 +1,8 @@
 """What a render may cost and what its parts cost: bytes and seconds, as values.
 
 Pure arithmetic over sizes; measures nothing and knows no request. The constants come from the
-measurements in docs/log.md. Start reading at `Budget`, then `Footprint`.
+measurements in docs/log.md, and a probe of this machine replaces them (docs/plan_and_cost.md). Start
+reading at `Budget`, then `Footprint` and `standing_bytes`.
 """
 
 from __future__ import annotations
@@ -23,31 +24,48 @@ if TYPE_CHECKING:
 GIB = 1024**3
 MIB = 1024**2
 
+# Windows denoised in one call where memory allows. A smaller batch may change the last bits of a picture.
+WINDOW_BATCH = 4
+SMALLER_BATCHES = (WINDOW_BATCH, 2, 1)
+
+Basis = Literal["probe", "measured", "guess"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class CostModel:
     """State how long the parts of a render take on one device.
 
-    One evaluation of the denoiser costs `call_s` plus `cell_s` per latent cell; a picture costs
-    `decode_s` and `encode_s` per pixel. `basis` says whether that was measured or is a guess.
+    A call of the denoiser costs `call_s` plus `cell_s` per latent cell and evaluation in it; a picture
+    costs `decode_s` and `encode_s` per pixel, and `save_s` to judge, write and report. `open_s` is spent
+    once a process, `start_s` before the first step. `basis` says where the numbers are from: a probe of
+    this machine, what its last renders took, or a guess.
     """
 
     call_s: float
     cell_s: float
     decode_s: float
     encode_s: float
-    basis: Literal["measured", "guess"] = "guess"
+    save_s: float = 0.0
+    start_s: float = 0.0
+    open_s: float = 0.0
+    basis: Basis = "guess"
 
     def scaled(self, factor: float) -> CostModel:
-        """Return the same model on a machine that takes `factor` times as long."""
+        """Return the same model at the pace of renders that took `factor` times as long; opening has its own."""
         return replace(
             self,
             call_s=self.call_s * factor,
             cell_s=self.cell_s * factor,
             decode_s=self.decode_s * factor,
             encode_s=self.encode_s * factor,
+            save_s=self.save_s * factor,
+            start_s=self.start_s * factor,
             basis="measured",
         )
+
+    def denoise_s(self, calls: int, evaluations: int, cells: int) -> float:
+        """Return what so many calls take that evaluate windows of `cells` so many times in all."""
+        return calls * self.call_s + evaluations * cells * self.cell_s
 
     def to_json(self) -> dict[str, float | str]:
         """Return the numbers as JSON values."""
@@ -62,6 +80,11 @@ class Budget:
     that, and a plan must not find out after the long part. `spill_bytes` is the disk free for what
     such an autoencoder cannot keep in memory. `packed_bytes` is what a second copy of the denoiser's
     weights takes where the device packs them; `upscaler` is the network that enlarges, where one does.
+
+    `separate` says that the device has memory of its own; then `host_bytes` limits the host's, and
+    `load_bytes` is what loading takes there for a moment. `window_batch` is the most windows denoised in
+    one call. `weights_bytes` is what the weights take once loaded (None: as the files), `footprint` and
+    `loaded_bytes` (device, host) what a probe measured; None takes the formula.
     """
 
     memory_bytes: int
@@ -72,18 +95,27 @@ class Budget:
     packed_bytes: int = 0
     spill_bytes: int | None = None
     upscaler: UpscalerShape | None = None
+    separate: bool = False
+    host_bytes: int | None = None
+    load_bytes: int = 0
+    window_batch: int = WINDOW_BATCH
+    weights_bytes: int | None = None
+    footprint: Footprint | None = None
+    loaded_bytes: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Footprint:
     """State what one family of networks needs in memory, in bytes.
 
-    `cell` is the peak of the denoiser per latent cell of one evaluation, `tile_pixel` the peak of a
-    tiny autoencoder per pixel of a tile.
+    A call of the denoiser peaks at `call` plus `cell` per latent cell of each evaluation in it; a tiny
+    autoencoder at `tile` plus `tile_pixel` per pixel of a tile.
     """
 
     cell: int
     tile_pixel: int = 600
+    call: int = 0
+    tile: int = 0
 
 
 # Python, torch and the libraries of networks before any weight is loaded: 838 MiB resident on Linux, and room for
@@ -96,17 +128,22 @@ FOOTPRINTS = {
     "sd2": Footprint(cell=160 * 1024),
     "sdxl": Footprint(cell=140 * 1024),
 }
-# A guess for a two-core CPU with bf16; replaced by what the last renders took (see workflows.pace).
+# A guess for a two-core CPU with bf16; replaced by a probe or by what the last renders took (see workflows.pace).
 GUESSES = {
-    "mini": CostModel(call_s=0.012, cell_s=2.2e-5, decode_s=1.0e-6, encode_s=1.0e-6),
-    "sd1": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2.0e-5, encode_s=1.0e-5),
-    "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2.0e-5, encode_s=1.0e-5),
-    "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2.0e-5, encode_s=1.0e-5),
+    "mini": CostModel(call_s=0.012, cell_s=2.2e-5, decode_s=5e-7, encode_s=3e-7, save_s=7e-7, start_s=0.3, open_s=8.0),
+    "sd1": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
+    "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
+    "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=5.0, open_s=20.0),
 }
 # Latents of one canvas alive at once: state, prediction, two of history, noise, fused sum, and room.
 LATENT_COPIES = 8
-# Bytes per pixel of a canvas alive at once: float sum (12), weight (4), the enlarged picture (3), the finished one (6).
-PIXEL_BYTES = 25
+# Bytes per pixel of a canvas alive at once on the device (floats of a decoded picture and their sum) and on the host
+# (weights of slices, the enlarged picture, the finished one).
+DEVICE_PIXEL_BYTES, HOST_PIXEL_BYTES = 12, 13
+# Rows of a canvas on disk alive at once: x, the reference and its low band, the prediction, and noise, beside history.
+BAND_COPIES = 5
+# What one band of decoded pixels may take, and the pages of mapped files that the system counts as ours.
+BAND_BYTES = 64 * MIB
 # The autoencoders of SD 1.x, 2.x and SDXL are alike.
 KL_CHANNELS = (128, 256, 512, 512)
 # An upscaler's network holds this many maps of its width at once: 2.8 measured for ESRGAN, 64 wide, x4, a tile of 256 px.
@@ -116,15 +153,88 @@ UPSCALER_MAPS = 3
 ENLARGED_FROM_BYTES, ENLARGED_TO_BYTES = 31, 10
 
 
-def standing_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize) -> int:
-    """Estimate what stays in memory all the time: the program, the weights, the canvas."""
+def standing_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize, window: LatentSize | None = None) -> int:
+    """Estimate what stays in the device's memory all the time: the weights, the canvas and, on a CPU, the program.
+
+    A `window` says that the canvas is on disk and goes through memory in rows of windows.
+    """
     upscaler = budget.upscaler.parameters * 4 if budget.upscaler else 0
-    return RUNTIME_BYTES + contract.weights_bytes + upscaler + budget.packed_bytes + canvas_bytes(contract, canvas)
+    return _model_bytes(contract, budget) + upscaler + _held_bytes(contract, budget, canvas, window)
 
 
-def denoise_bytes(contract: ModelContract, window: LatentSize, batch: int) -> int:
+def host_bytes(budget: Budget, canvas: PixelSize, *, streamed: bool = False) -> int:
+    """Estimate what the host holds beside a device with memory of its own; 0 where they share one.
+
+    A canvas that is `streamed` is on disk, and a few bands of it in memory.
+    """
+    if not budget.separate:
+        return 0
+    program = RUNTIME_BYTES if budget.loaded_bytes is None else budget.loaded_bytes[1]
+    pixels = 2 * BAND_BYTES if streamed else canvas.area * HOST_PIXEL_BYTES
+    return program + max(budget.load_bytes, pixels)
+
+
+def _model_bytes(contract: ModelContract, budget: Budget) -> int:
+    if budget.loaded_bytes is not None:
+        return budget.loaded_bytes[0]
+    weights = contract.weights_bytes if budget.weights_bytes is None else budget.weights_bytes
+    return weights + budget.packed_bytes + (0 if budget.separate else RUNTIME_BYTES)
+
+
+def _held_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize, window: LatentSize | None) -> int:
+    if window is not None:
+        return streamed_bytes(contract, canvas, window)
+    pixels = DEVICE_PIXEL_BYTES if budget.separate else DEVICE_PIXEL_BYTES + HOST_PIXEL_BYTES
+    return canvas_bytes(contract, canvas, pixel_bytes=pixels)
+
+
+def canvas_bytes(
+    contract: ModelContract, canvas: PixelSize, *, pixel_bytes: int = DEVICE_PIXEL_BYTES + HOST_PIXEL_BYTES
+) -> int:
+    """Estimate what a canvas held in memory takes: latents and pixels, however small the windows are."""
+    cells = canvas.area // contract.factor**2
+    return cells * contract.latent_channels * 4 * LATENT_COPIES + canvas.area * pixel_bytes
+
+
+def streamed_bytes(contract: ModelContract, canvas: PixelSize, window: LatentSize, *, history: int = 2) -> int:
+    """Estimate what a canvas on disk takes of memory: O(its width), whatever its height.
+
+    Two weighted sums and their weights over the rows of a window, the canvases that a step reads and
+    writes in those rows, `history` predictions of the sampler among them, and a band of decoded pixels.
+    """
+    cells = canvas.to_latent(contract.factor)
+    rows = cells.width * min(window.height, cells.height)
+    sums = 2 * contract.latent_channels + 1
+    bands = contract.latent_channels * (BAND_COPIES + history)
+    return rows * 4 * (sums + bands) + BAND_BYTES
+
+
+def work_disk_bytes(contract: ModelContract, canvas: PixelSize, *, history: int = 2, slots: int = 2) -> int:
+    """Estimate what a level keeps on disk while it runs: x and history in two slots, the reference, and its pixels."""
+    cells = canvas.to_latent(contract.factor)
+    canvases = slots * (1 + history) + 1
+    return cells.area * contract.latent_channels * 4 * canvases + canvas.area * 3
+
+
+def denoise_bytes(contract: ModelContract, budget: Budget, window: LatentSize, batch: int) -> int:
     """Estimate the peak of one denoiser call over `batch` evaluations of a window."""
-    return FOOTPRINTS[contract.family].cell * window.area * batch
+    footprint = find_footprint(contract, budget)
+    return footprint.call + footprint.cell * window.area * batch
+
+
+def find_footprint(contract: ModelContract, budget: Budget) -> Footprint:
+    """Return what the networks need: as probed here, else as measured for their family."""
+    return budget.footprint or FOOTPRINTS[contract.family]
+
+
+def peak_bytes(contract: ModelContract, budget: Budget, denoise: int, code: int) -> int:
+    """Join the peaks of denoiser and autoencoder, which run in turns.
+
+    A device's allocator gives the second what the first took. A heap keeps the blocks of a small network;
+    those of a large one go back to the system at once, and a KL autoencoder in tiles gives back the rest.
+    """
+    kept = contract.autoencoder == "tiny" and not budget.separate
+    return denoise + code if kept else max(denoise, code)
 
 
 def enlarge_bytes(upscaler: UpscalerShape | None, picture: PixelSize, wanted: float) -> int:
@@ -142,23 +252,26 @@ def enlarge_bytes(upscaler: UpscalerShape | None, picture: PixelSize, wanted: fl
     return grown + tile * upscaler.channels * 4 * UPSCALER_MAPS
 
 
-def autoencoder_room(contract: ModelContract, budget: Budget, canvas: PixelSize) -> int:
+def autoencoder_room(
+    contract: ModelContract, budget: Budget, canvas: PixelSize, window: LatentSize | None = None
+) -> int:
     """Return the most that the autoencoder may take beside what stands; below zero where nothing is left."""
-    standing = standing_bytes(contract, budget, canvas)
+    standing = standing_bytes(contract, budget, canvas, window)
     left = budget.memory_bytes - standing
     if budget.free_bytes is None:
         return left
     return min(left, int((budget.free_bytes - standing) * budget.decode_share))
 
 
-def autoencoder_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:
+def autoencoder_bytes(contract: ModelContract, budget: Budget, decoded: PixelSize, room_bytes: int) -> int:
     """Estimate the peak of encoding or decoding a picture where `room_bytes` are left for it.
 
     A KL autoencoder is run whole where that fits, else in tiles, which take what there is and a
     minimum that may be more.
     """
     if contract.autoencoder == "tiny":
-        return FOOTPRINTS[contract.family].tile_pixel * min(decoded.area, (TILE_CELLS * contract.factor) ** 2)
+        footprint = find_footprint(contract, budget)
+        return footprint.tile + footprint.tile_pixel * min(decoded.area, (TILE_CELLS * contract.factor) ** 2)
     whole = _whole_bytes(contract, decoded)
     return whole if whole <= room_bytes else _tiled_cost(contract, decoded, room_bytes).memory_bytes
 
@@ -177,12 +290,6 @@ def _whole_bytes(contract: ModelContract, decoded: PixelSize) -> int:
 def _tiled_cost(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> TiledCost:
     size, factor = decoded.to_latent(contract.factor), contract.factor
     return estimate_tiled(KL_CHANNELS, size, torch.float32, max(room_bytes, LEAST_BYTES), factor=factor)
-
-
-def canvas_bytes(contract: ModelContract, canvas: PixelSize) -> int:
-    """Estimate what the canvas itself takes: latents and pixels, however small the windows are."""
-    cells = canvas.area // contract.factor**2
-    return cells * contract.latent_channels * 4 * LATENT_COPIES + canvas.area * PIXEL_BYTES
 
 
 def disk_bytes(canvas: PixelSize) -> int:

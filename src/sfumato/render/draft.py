@@ -30,15 +30,14 @@ if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
     from sfumato.render.budget import Budget
 
-# Windows denoised in one call. Fixed, so that the bytes of a picture do not depend on the machine.
-WINDOW_BATCH = 4
 # A level of the cohesive method is at most so much larger than the one below.
 LEVEL_ENLARGEMENT = 2.0
 
 
 def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> Plan:
     """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
-    stages = _list_stages(_Price(request=request, contract=contract, budget=budget, listed=listed))
+    first, *later = _list_stages(_Price(request=request, contract=contract, budget=budget, listed=listed))
+    stages = (replace(first, seconds=first.seconds + budget.cost.start_s), *later)
     return Plan(
         method=request.method.kind,
         size=request.size,
@@ -51,6 +50,9 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         basis=budget.cost.basis,
         autoencoder_bytes=min(cost.autoencoder_room(contract, budget, stage.canvas) for stage in stages),
         spill_bytes=max(_spill(stage, contract, budget) for stage in stages),
+        host_bytes=max(stage.host_bytes for stage in stages),
+        open_s=budget.cost.open_s,
+        save_s=request.size.area * budget.cost.save_s,
     )
 
 
@@ -126,8 +128,8 @@ class _Price:
         """Return a stage with its evaluations, memory and seconds; `span` is (first step, steps)."""
         begin, steps = span
         count = cover.count()
-        batch = min(WINDOW_BATCH, count)
-        windows = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
+        batch = min(self.budget.window_batch, count)
+        windows, calls = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
         evaluations = windows * self._halves()
         reports = -(-count // batch) if kind == "refine" else 1
         return Stage(
@@ -143,7 +145,8 @@ class _Price:
             ticks=(steps - begin) * reports,
             evaluations=evaluations,
             memory_bytes=self._memory(kind, canvas, cover.size, batch),
-            seconds=self._seconds(canvas, cover, kind, evaluations),
+            seconds=self._seconds(canvas, cover, kind, (evaluations, calls)),
+            host_bytes=cost.host_bytes(self.budget, canvas),
         )
 
     def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
@@ -152,15 +155,23 @@ class _Price:
         peak = cost.enlarge_bytes(self.budget.upscaler, below, stage.canvas.width / (right - left))
         return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, stage.canvas) + peak)
 
-    def _count_fixed(self, windows: int, span: tuple[int, int]) -> int:
-        return windows * sum(self._calls_per_step(span))
+    def _count_fixed(self, windows: int, span: tuple[int, int]) -> tuple[int, int]:
+        """Count (windows, calls of the denoiser) over all steps."""
+        times = sum(self._calls_per_step(span))
+        return windows * times, self._split(windows) * times
 
-    def _count_moving(self, cover: Cover, span: tuple[int, int]) -> int:
-        """Count windows over all steps, and the look at the whole picture in every second one."""
+    def _count_moving(self, cover: Cover, span: tuple[int, int]) -> tuple[int, int]:
+        """Count (windows, calls) over all steps, and the look at the whole picture in every second one."""
         stride = min(cover.size.width, cover.size.height) - cover.overlap_cells
-        calls = self._calls_per_step(span)
-        lattices = (count_windows(cover.canvas, cover.size, stride, step) for step in range(*span))
-        return sum(count * each for count, each in zip(lattices, calls, strict=True)) + -(-len(calls) // GUIDE_EVERY)
+        times = self._calls_per_step(span)
+        lattices = [count_windows(cover.canvas, cover.size, stride, step) for step in range(*span)]
+        windows = sum(count * each for count, each in zip(lattices, times, strict=True))
+        calls = sum(self._split(count) * each for count, each in zip(lattices, times, strict=True))
+        looks = -(-len(times) // GUIDE_EVERY)
+        return windows + looks, calls + looks
+
+    def _split(self, windows: int) -> int:
+        return -(-windows // self.budget.window_batch)
 
     def _calls_per_step(self, span: tuple[int, int]) -> list[int]:
         sigmas = make_sigmas(self.request.schedule, self.contract.schedule, span[1])
@@ -175,15 +186,19 @@ class _Price:
     def _memory(self, kind: StageKind, canvas: PixelSize, window: LatentSize, batch: int) -> int:
         contract = self.contract
         decoded = window.to_pixels(contract.factor) if kind == "refine" else canvas
-        network = cost.denoise_bytes(contract, window, batch * self._halves())
+        network = cost.denoise_bytes(contract, self.budget, window, batch * self._halves())
         room = cost.autoencoder_room(contract, self.budget, canvas)
-        peak = max(network, cost.autoencoder_bytes(contract, decoded, room))
-        return cost.standing_bytes(contract, self.budget, canvas) + peak
+        coded = cost.autoencoder_bytes(contract, self.budget, decoded, room)
+        return cost.standing_bytes(contract, self.budget, canvas) + cost.peak_bytes(
+            contract, self.budget, network, coded
+        )
 
-    def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, evaluations: int) -> float:
+    def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, counts: tuple[int, int]) -> float:
+        """Return what a stage takes with so many (evaluations, calls)."""
         model, factor = self.budget.cost, self.contract.factor
+        evaluations, calls = counts
         cells = cover.size.area
-        network = evaluations * (model.call_s + model.cell_s * cells)
+        network = model.denoise_s(calls, evaluations, cells)
         slices = cover.count() * cells * factor**2
         if kind == "refine":
             return network + slices * (model.decode_s + model.encode_s)
@@ -198,7 +213,7 @@ def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
         return stage.memory_bytes
     standing = cost.standing_bytes(contract, budget, stage.canvas)
     room = cost.autoencoder_room(contract, budget, stage.canvas)
-    needed = cost.autoencoder_bytes(contract, _decoded(stage, contract), room)
+    needed = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room)
     return max(stage.memory_bytes, round(standing + needed / budget.decode_share))
 
 

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import NativeMethod
+from sfumato.core.request import InpaintSource, MultidiffusionMethod, NativeMethod
 from sfumato.render import budget as cost
+from sfumato.render.budget import SMALLER_BATCHES
 from sfumato.render.draft import draft_plan
 from sfumato.render.methods import SMALLEST_SIDE_CELLS, check_request
 
@@ -26,15 +27,31 @@ if TYPE_CHECKING:
 def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
     """Plan one picture of a request on a model, within a budget.
 
+    Where all windows of a batch at once are too much, fewer are denoised in one call; what the
+    autoencoder may take follows from what is left.
+
     Raises:
         RequestError: the size, sampler or a combination does not fit the model or method.
         BudgetError: more memory or disk than allowed; says the largest size that fits.
     """
     check_request(request, contract)
-    plan = _draft_if_canvas_fits(request, contract, budget)
-    if plan is None or not _fits(plan, budget):
-        raise _over_budget(request, contract, budget, plan)
-    return draft_plan(request, contract, budget, listed=True)
+    fitted = _find_fitting(request, contract, budget)
+    if fitted is None:
+        smallest = replace(budget, window_batch=min(SMALLER_BATCHES))
+        raise _over_budget(request, contract, smallest, _draft_if_canvas_fits(request, contract, smallest))
+    return draft_plan(request, contract, fitted, listed=True)
+
+
+def _find_fitting(request: RenderRequest, contract: ModelContract, budget: Budget) -> Budget | None:
+    """Return the budget with the largest batch of windows whose plan fits it, or None."""
+    for batch in SMALLER_BATCHES:
+        tried = replace(budget, window_batch=batch)
+        plan = _draft_if_canvas_fits(request, contract, tried)
+        if plan is None:
+            return None
+        if _fits(plan, tried):
+            return tried
+    return None
 
 
 def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan | None:
@@ -45,17 +62,27 @@ def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budge
 
 
 def _fits(plan: Plan, budget: Budget) -> bool:
+    return all(needed <= limit for needed, limit, _ in _list_needs(plan, budget) if limit is not None)
+
+
+def _list_needs(plan: Plan, budget: Budget) -> tuple[tuple[int, int | None, str], ...]:
+    """List (bytes needed, bytes there are or None, how to say that it is too much) for each resource."""
     disk = plan.disk_bytes * plan.batch
-    memory = plan.memory_bytes <= budget.memory_bytes
-    room = budget.free_bytes is None or plan.room_bytes <= budget.free_bytes
-    spill = budget.spill_bytes is None or plan.spill_bytes <= budget.spill_bytes
-    return memory and room and spill and (budget.disk_bytes is None or disk <= budget.disk_bytes)
+    return (
+        (plan.memory_bytes, budget.memory_bytes, "{0} of {1}"),
+        (plan.host_bytes, budget.host_bytes, "{0} of {1} of the host's memory"),
+        (plan.room_bytes, budget.free_bytes, "{0} free, and {1} are"),
+        (plan.spill_bytes, budget.spill_bytes, "{0} of disk for the autoencoder's work, see TMPDIR"),
+        (disk, budget.disk_bytes, "{0} of disk"),
+    )
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:
-    largest = find_largest_size(request, contract, budget)
     needs = _canvas_needs(request, contract, budget) if plan is None else _needs(plan, budget)
     got = f"{request.size} needs {needs}"
+    if isinstance(request.source, InpaintSource):
+        return BudgetError("over budget", got=got, do=_advise_inpainting(request, contract, budget))
+    largest = find_largest_size(request, contract, budget)
     if largest is None:
         return BudgetError("no size fits the budget", got=got, do="Raise --budget-gb or use a smaller model.")
     if isinstance(request.method, NativeMethod):
@@ -65,21 +92,32 @@ def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget
     return BudgetError("over budget", got=got, do=f"Ask for --size {largest}, or raise --budget-gb.")
 
 
+def _advise_inpainting(request: RenderRequest, contract: ModelContract, budget: Budget) -> str:
+    """Say what helps a picture that keeps its size: another method where that fits, else more memory or a smaller picture."""
+    windows = replace(request, method=MultidiffusionMethod())
+    if isinstance(request.method, NativeMethod) and _find_fitting(windows, contract, budget):
+        return "Use --method multidiffusion, or raise --budget-gb."
+    largest = find_largest_size(request, contract, budget)
+    smaller = f", or shrink the picture and its mask to {largest}" if largest else " or use a smaller model"
+    return f"Raise --budget-gb{smaller}."
+
+
 def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> str:
     memory = cost.standing_bytes(contract, budget, request.size)
     if memory > budget.memory_bytes:
-        return f"more than {memory / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
-    return f"{cost.disk_bytes(request.size) * request.batch / cost.GIB:.2f} GiB of disk"
+        return f"more than {_gib(memory)} of {_gib(budget.memory_bytes)}"
+    return f"{_gib(cost.disk_bytes(request.size) * request.batch)} of disk"
 
 
 def _needs(plan: Plan, budget: Budget) -> str:
-    if plan.memory_bytes > budget.memory_bytes:
-        return f"{plan.memory_bytes / cost.GIB:.2f} GiB of {budget.memory_bytes / cost.GIB:.2f} GiB"
-    if budget.free_bytes is not None and plan.room_bytes > budget.free_bytes:
-        return f"{plan.room_bytes / cost.GIB:.2f} GiB free, and {budget.free_bytes / cost.GIB:.2f} GiB are"
-    if budget.spill_bytes is not None and plan.spill_bytes > budget.spill_bytes:
-        return f"{plan.spill_bytes / cost.GIB:.2f} GiB of disk for the autoencoder's work, see TMPDIR"
-    return f"{plan.disk_bytes * plan.batch / cost.GIB:.2f} GiB of disk"
+    """Say the first resource that is short."""
+    short = ((needed, limit, words) for needed, limit, words in _list_needs(plan, budget) if limit is not None)
+    needed, limit, words = next((needed, limit, words) for needed, limit, words in short if needed > limit)
+    return words.format(_gib(needed), _gib(limit))
+
+
+def _gib(count: int) -> str:
+    return f"{count / cost.GIB:.2f} GiB"
 
 
 def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:
@@ -88,8 +126,7 @@ def find_largest_size(request: RenderRequest, contract: ModelContract, budget: B
     while low < high:
         middle = (low + high + 1) // 2
         size = _scaled(request.size, middle, contract.factor)
-        plan = _draft_if_canvas_fits(replace(request, size=size), contract, budget)
-        if plan is not None and _fits(plan, budget):
+        if _find_fitting(replace(request, size=size), contract, budget):
             low = middle
         else:
             high = middle - 1

@@ -21,7 +21,9 @@ class Stage:
     `sample` denoises the canvas at once, `refine` re-renders each window by img2img on an
     enlarged picture, `fuse` denoises the canvas through its windows, `grow` does so on an enlarged
     picture, with windows that move from step to step and a look at the whole at the size `guide`.
-    Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress.
+    Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress,
+    `window_batch` the windows in one call. `memory_bytes` is the peak on the device, `host_bytes` on the
+    host where that is another memory, else 0.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Stage:
     memory_bytes: int
     seconds: float
     guide: PixelSize | None = None
+    host_bytes: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Return the stage as JSON values; windows as their number and size."""
@@ -49,8 +52,10 @@ class Stage:
             "windows": len(self.windows),
             "window_cells": str(window),
             "steps": self.steps - self.first_step,
+            "window_batch": self.window_batch,
             "evaluations": self.evaluations,
             "memory_bytes": self.memory_bytes,
+            "host_bytes": self.host_bytes or self.memory_bytes,
             "seconds": round(self.seconds, 2),
         }
 
@@ -60,9 +65,11 @@ class Plan:
     """State everything that will run for one picture of a request, and what it costs.
 
     `batch` pictures run one after the other, so memory does not grow with them and `seconds`,
-    `evaluations` and `disk_bytes` are for one of them. `room_bytes` has to be free for the
-    autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take
-    beside the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little.
+    `evaluations` and `disk_bytes` are for one of them. `open_s` is spent once before the stages, and
+    `save_s` after those of each picture, to judge, write and report. `room_bytes` has to be free for the
+    autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take beside
+    the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little. `memory_bytes` is of
+    the device; `host_bytes` of the host where that is another memory, else 0.
     """
 
     method: str
@@ -76,6 +83,14 @@ class Plan:
     basis: str
     autoencoder_bytes: int | None = None
     spill_bytes: int = 0
+    host_bytes: int = 0
+    open_s: float = 0.0
+    save_s: float = 0.0
+
+    @property
+    def window_batch(self) -> int:
+        """Return the most windows that are denoised in one call."""
+        return max(stage.window_batch for stage in self.stages)
 
     @property
     def evaluations(self) -> int:
@@ -91,10 +106,15 @@ class Plan:
             "stages": [stage.to_json() for stage in self.stages],
             "evaluations": self.evaluations,
             "memory_bytes": self.memory_bytes,
+            "host_bytes": self.host_bytes or self.memory_bytes,
+            "memory_is": "separate" if self.host_bytes else "shared",
+            "window_batch": self.window_batch,
             "disk_bytes": self.disk_bytes,
             "spill_bytes": self.spill_bytes,
             "seconds": round(self.seconds, 2),
-            "total_seconds": round(self.seconds * self.batch, 2),
+            "open_seconds": round(self.open_s, 2),
+            "save_seconds": round(self.save_s, 2),
+            "total_seconds": round(self.open_s + (self.seconds + self.save_s) * self.batch, 2),
             "total_disk_bytes": self.disk_bytes * self.batch,
             "seconds_basis": self.basis,
         }

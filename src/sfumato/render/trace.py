@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What a forecast weighs against what was measured, as a share of itself. Steps of one stage are alike, so the
 # first few tell the rest; stages are not, so one says less about the next. A guess for another machine says little.
 STEP_PRIOR_FRAC = 0.1
-STAGE_PRIOR_FRAC = {"measured": 0.25, "guess": 0.05}
+STAGE_PRIOR_FRAC = {"probe": 0.25, "measured": 0.25, "guess": 0.05}
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -6,24 +6,33 @@ import pytest
 
 from fakes import CONTRACT
 from sfumato.core.errors import BudgetError
-from sfumato.core.geometry import PixelSize
+from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.request import MultidiffusionMethod, RenderRequest
 from sfumato.models.kl_tiles import LEAST_BYTES
 from sfumato.render.budget import (
     GIB,
     GUESSES,
     MIB,
+    RUNTIME_BYTES,
     Budget,
+    Footprint,
     autoencoder_bytes,
     autoencoder_room,
+    canvas_bytes,
+    denoise_bytes,
+    host_bytes,
+    peak_bytes,
     spill_bytes,
     standing_bytes,
+    streamed_bytes,
+    work_disk_bytes,
 )
 from sfumato.render.plan import plan_render
 
 KL = replace(CONTRACT, autoencoder="kl")
 LARGE = PixelSize(1024, 1024)
 WIDE = RenderRequest(prompt="a house", size=LARGE, steps=4, sampler="Euler", method=MultidiffusionMethod())
+ROOMY = Budget(memory_bytes=2**40, cost=GUESSES["mini"])
 
 
 def budget(room_bytes, **more):
@@ -39,12 +48,12 @@ def test_the_room_is_what_is_left_and_a_share_of_what_is_free():
 
 
 def test_whole_where_it_fits_and_tiles_that_take_no_more_than_there_is():
-    whole = autoencoder_bytes(KL, LARGE, 2**40)
-    assert autoencoder_bytes(KL, LARGE, whole) == whole
-    tiled = autoencoder_bytes(KL, LARGE, whole - 1)
+    whole = autoencoder_bytes(KL, ROOMY, LARGE, 2**40)
+    assert autoencoder_bytes(KL, ROOMY, LARGE, whole) == whole
+    tiled = autoencoder_bytes(KL, ROOMY, LARGE, whole - 1)
     assert tiled < whole
-    assert autoencoder_bytes(KL, LARGE, 512 * MIB) == 512 * MIB
-    assert autoencoder_bytes(KL, LARGE, -5) == LEAST_BYTES
+    assert autoencoder_bytes(KL, ROOMY, LARGE, 512 * MIB) == 512 * MIB
+    assert autoencoder_bytes(KL, ROOMY, LARGE, -5) == LEAST_BYTES
 
 
 def test_disk_is_counted_only_where_memory_does_not_hold_the_maps():
@@ -70,3 +79,48 @@ def test_a_plan_in_little_memory_spills_and_says_so():
 def test_less_than_tiles_need_is_refused_before_anything_runs(little, words):
     with pytest.raises(BudgetError, match=words):
         plan_render(WIDE, KL, little)
+
+
+WINDOW = LatentSize(16, 16)
+
+
+def test_a_canvas_on_disk_takes_memory_by_its_width_alone():
+    wide, high = (streamed_bytes(CONTRACT, PixelSize(*size), WINDOW) for size in ((4096, 1024), (4096, 65536)))
+    assert wide == high
+    # Twice as many columns hold twice as many cells; the band of pixels is bounded.
+    assert 0 < streamed_bytes(CONTRACT, PixelSize(8192, 1024), WINDOW) - wide < wide
+    assert wide < canvas_bytes(CONTRACT, PixelSize(4096, 65536)) / 50
+
+
+def test_a_small_canvas_is_not_padded_to_a_window():
+    low = streamed_bytes(CONTRACT, PixelSize(4096, 64), LatentSize(16, 64))
+    assert low == streamed_bytes(CONTRACT, PixelSize(4096, 64), LatentSize(16, 8))
+
+
+def test_work_on_disk_is_x_and_history_twice_the_reference_and_pixels():
+    cells = 128 * 128
+    assert work_disk_bytes(CONTRACT, LARGE, history=1) == cells * 4 * 4 * (2 * 2 + 1) + LARGE.area * 3
+    assert work_disk_bytes(CONTRACT, LARGE, history=2) > work_disk_bytes(CONTRACT, LARGE, history=1)
+
+
+def test_what_a_probe_measured_takes_the_place_of_the_formula():
+    probed = replace(ROOMY, loaded_bytes=(GIB, 2 * GIB), footprint=Footprint(cell=10, call=1000, tile_pixel=3, tile=7))
+    held = canvas_bytes(CONTRACT, LARGE)
+    assert standing_bytes(CONTRACT, probed, LARGE) == GIB + held
+    assert standing_bytes(CONTRACT, ROOMY, LARGE) == RUNTIME_BYTES + CONTRACT.weights_bytes + held
+    assert denoise_bytes(CONTRACT, probed, WINDOW, 3) == 1000 + 10 * 256 * 3
+    assert autoencoder_bytes(CONTRACT, probed, PixelSize(64, 64), 0) == 7 + 3 * 64 * 64
+    assert host_bytes(replace(probed, separate=True), LARGE) > 2 * GIB
+
+
+def test_weights_count_as_they_are_once_loaded():
+    loaded = replace(ROOMY, weights_bytes=5 * GIB)
+    assert standing_bytes(CONTRACT, loaded, LARGE) - standing_bytes(CONTRACT, ROOMY, LARGE) == (
+        5 * GIB - CONTRACT.weights_bytes
+    )
+
+
+def test_only_a_heap_keeps_what_the_denoiser_took():
+    assert peak_bytes(CONTRACT, ROOMY, 3, 5) == 8
+    assert peak_bytes(KL, ROOMY, 3, 5) == 5
+    assert peak_bytes(CONTRACT, replace(ROOMY, separate=True), 3, 5) == 5

@@ -165,6 +165,72 @@ def test_nothing_fits_a_budget_below_the_runtime():
     assert "no size fits" in caught.value.what
 
 
+def budget_for(request, window_batch):
+    """Allow just what a plan takes that denoises so many windows in one call."""
+    return replace(BUDGET, memory_bytes=draft_memory(request, replace(BUDGET, window_batch=window_batch)))
+
+
+def draft_memory(request, budget):
+    return draft_module.draft_plan(request, CONTRACT, budget).memory_bytes
+
+
+@pytest.mark.parametrize("method", [MultidiffusionMethod(), GobigMethod(), CohesiveMethod()])
+@pytest.mark.parametrize("batch", [4, 2, 1])
+def test_fewer_windows_in_one_call_where_more_do_not_fit(method, batch):
+    request = replace(NATIVE, size=PixelSize(256, 256), method=method)
+    fitted = plan(request, budget_for(request, batch))
+    assert fitted.window_batch == batch
+    assert fitted.memory_bytes <= budget_for(request, batch).memory_bytes
+    assert fitted.evaluations == plan(request).evaluations
+    # The windows of the last batch are ready at once, so a slice round reports more often.
+    assert all(stage.ticks >= roomy.ticks for stage, roomy in zip(fitted.stages, plan(request).stages, strict=True))
+
+
+def test_what_one_window_at_a_time_does_not_fit_is_refused_and_the_advice_counts_on_it():
+    request = replace(NATIVE, size=PixelSize(512, 512), method=MultidiffusionMethod())
+    budget = replace(BUDGET, memory_bytes=budget_for(request, 1).memory_bytes - 1)
+    with pytest.raises(BudgetError) as caught:
+        plan(request, budget)
+    largest = find_largest_size(request, CONTRACT, budget)
+    assert str(largest) in caught.value.do
+    assert plan(replace(request, size=largest), budget).window_batch < 4
+
+
+def test_more_calls_for_the_same_windows_take_longer():
+    request = replace(NATIVE, size=PixelSize(256, 256), method=CohesiveMethod())
+    slow = plan(request, budget_for(request, 1))
+    calls = (slow.seconds - plan(request).seconds) / BUDGET.cost.call_s
+    assert calls > len(plan(request).stages[-1].windows)
+
+
+def test_a_device_with_memory_of_its_own_has_two_limits():
+    request = replace(NATIVE, size=PixelSize(1024, 1024), method=MultidiffusionMethod())
+    shared, apart = plan(request), plan(request, replace(BUDGET, separate=True, load_bytes=GIB))
+    assert shared.host_bytes == 0
+    assert apart.host_bytes == RUNTIME_BYTES + GIB
+    assert apart.memory_bytes < shared.memory_bytes - RUNTIME_BYTES
+    assert apart.to_json()["memory_is"] == "separate"
+    with pytest.raises(BudgetError, match="of the host's memory"):
+        plan(request, replace(BUDGET, separate=True, load_bytes=GIB, host_bytes=GIB))
+
+
+@pytest.mark.parametrize(
+    ("method", "room", "words"),
+    [
+        (NativeMethod(), 250 * 2**20, "--method multidiffusion"),
+        (MultidiffusionMethod(), 150 * 2**20, "shrink the picture and its mask to"),
+        (NativeMethod(), -(2**20), "smaller model"),
+    ],
+)
+def test_a_picture_to_inpaint_is_not_told_to_take_another_size(method, room, words):
+    source = InpaintSource(path="a", sha256=DIGEST, mask="b", mask_sha256=DIGEST)
+    request = replace(NATIVE, size=PixelSize(1024, 1024), source=source, method=method)
+    with pytest.raises(BudgetError) as caught:
+        plan(request, replace(BUDGET, memory_bytes=RUNTIME_BYTES + room))
+    assert "--size" not in caught.value.do
+    assert words in caught.value.do
+
+
 def test_disk_counts_the_whole_batch():
     budget = replace(BUDGET, disk_bytes=5 * 2**20)
     assert plan(NATIVE, budget)
@@ -209,7 +275,10 @@ def test_the_method_follows_from_size_and_source():
 def test_json_says_windows_steps_and_totals():
     value = plan(replace(NATIVE, size=PixelSize(128, 128), method=GobigMethod(), batch=2)).to_json()
     assert value["stages"][1]["windows"] == 9
-    assert value["total_seconds"] == pytest.approx(2 * value["seconds"], abs=0.02)
+    each = value["seconds"] + value["save_seconds"]
+    assert value["total_seconds"] == pytest.approx(value["open_seconds"] + 2 * each, abs=0.04)
+    assert (value["memory_is"], value["host_bytes"]) == ("shared", value["memory_bytes"])
+    assert value["stages"][1]["window_batch"] == value["window_batch"] == 4
 
 
 @pytest.mark.parametrize("memory_bytes", [GIB, 2**44])

@@ -13,7 +13,9 @@ from sfumato.render.plan import plan_render
 from sfumato.render.trace import Stopwatch
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 288), steps=10, method=GobigMethod())
-PLAN = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"].scaled(1.0)))
+PLAN = plan_render(
+    REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=replace(GUESSES["mini"], start_s=0.0).scaled(1.0))
+)
 
 
 def run(plan, slowness):
