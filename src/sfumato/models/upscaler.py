@@ -5,6 +5,7 @@ Knows pictures and files, no diffusion. Start reading at `load_upscaler`.
 
 from __future__ import annotations
 
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -15,16 +16,17 @@ from safetensors.torch import load_file
 from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError
 
 from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.geometry import PixelSize
+from sfumato.core.resampling import FloatBox, ReadPixels, Resampling
 from sfumato.models.gate import check_weights_file
-from sfumato.models.upscaler_shape import HALO_PX, TILE_PX
+from sfumato.models.upscaler_shape import FOLD_PX, HALO_PX, TILE_PX
+from sfumato.models.upscaler_tiles import GrownPicture, measure_radius
+from sfumato.nn.streamed import Local
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 LANCZOS = "lanczos"
-
-FloatBox = tuple[float, float, float, float]
 
 
 class Upscaler(Protocol):
@@ -34,6 +36,14 @@ class Upscaler(Protocol):
         """Return the part `box` (left, top, right, bottom in px, fractions allowed) of an RGB picture at `size`."""
         ...
 
+    def enlarge_into(self, read: ReadPixels, source: PixelSize, size: PixelSize, box: FloatBox) -> ReadPixels:
+        """Return what computes any box of the enlarged picture, uint8 [height, width, 3], to the bit as in the whole.
+
+        `read` gives any box of the source as uint8 [height, width, 3]; boxes overlap. Nothing is computed before a
+        box is asked for.
+        """
+        ...
+
 
 class Lanczos:
     """Enlarge by resampling with a windowed sinc of three lobes; invents nothing."""
@@ -41,6 +51,10 @@ class Lanczos:
     def enlarge(self, picture: Image.Image, size: PixelSize, box: FloatBox) -> Image.Image:
         """Return the part `box` of a picture at `size`."""
         return picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
+
+    def enlarge_into(self, read: ReadPixels, source: PixelSize, size: PixelSize, box: FloatBox) -> ReadPixels:
+        """Return what computes any box of the enlarged picture; costs each box and three source pixels around it."""
+        return partial(Resampling(source, size, box).compute, read)
 
 
 class NetworkUpscaler:
@@ -57,39 +71,42 @@ class NetworkUpscaler:
 
     def enlarge(self, picture: Image.Image, size: PixelSize, box: FloatBox) -> Image.Image:
         """Return the part `box` of a picture at `size`; as many passes as it takes to reach it."""
-        wanted = size.width / (box[2] - box[0])
-        grown, factor = picture, 1.0
-        while factor < wanted and self.scale > 1:
-            grown, factor = self._grow(grown), factor * self.scale
-        scaled = (box[0] * factor, box[1] * factor, box[2] * factor, box[3] * factor)
-        return Lanczos().enlarge(grown, size, scaled)
+        pixels = np.array(picture.convert("RGB"))
+        compute = self.enlarge_into(lambda part: pixels[part.slices_hw], PixelSize(*picture.size), size, box)
+        return Image.fromarray(compute(size.box))
+
+    def enlarge_into(self, read: ReadPixels, source: PixelSize, size: PixelSize, box: FloatBox) -> ReadPixels:
+        """Return what computes any box of the enlarged picture.
+
+        With boxes in reading order every tile is computed once, and memory grows with the width of the picture,
+        not its height.
+        """
+        wanted, grown = size.width / (box[2] - box[0]), source
+        while grown.width < wanted * source.width and self.scale > 1:
+            tile = PixelSize(TILE_PX, TILE_PX) if self._takes_tiles else grown
+            passed = GrownPicture(self._layer, tile, read, grown)
+            read, grown = passed.read, passed.size
+        factor = grown.width // source.width
+        left, top, right, bottom = (side * factor for side in box)
+        return partial(Resampling(grown, size, (left, top, right, bottom)).compute, read)
+
+    @property
+    def _takes_tiles(self) -> bool:
+        return self._network.tiling is ModelTiling.SUPPORTED
+
+    @cached_property
+    def halo_px(self) -> int:
+        """How many px around a tile are computed with it: what the network reads, `HALO_PX` at most."""
+        radius = measure_radius(self._run, self.scale, HALO_PX) if self._takes_tiles else None
+        return HALO_PX if radius is None else radius
+
+    @cached_property
+    def _layer(self) -> Local:
+        return Local(compute=self._run, radius=self.halo_px, channels=3, scale=self.scale, grid=FOLD_PX)
 
     @torch.inference_mode()
-    def _grow(self, picture: Image.Image) -> Image.Image:
-        size, scale = PixelSize(*picture.size), self.scale
-        pixels = torch.from_numpy(np.array(picture.convert("RGB"))).permute(2, 0, 1)[None].float() / 255.0
-        grown = torch.empty(1, 3, size.height * scale, size.width * scale, dtype=torch.uint8)
-        for core in self._tiles(size):
-            outer = core.grow(HALO_PX).clip(size)
-            rows, columns = outer.slices_hw
-            tile = self._run(pixels[..., rows, columns])
-            left, top = (core.left - outer.left) * scale, (core.top - outer.top) * scale
-            inner = PixelBox(left, top, left + core.width * scale, top + core.height * scale)
-            target = PixelBox(*(side * scale for side in (core.left, core.top, core.right, core.bottom)))
-            grown[(..., *target.slices_hw)] = tile[(..., *inner.slices_hw)]
-        return Image.fromarray(grown[0].permute(1, 2, 0).contiguous().numpy())
-
     def _run(self, pixels: Tensor) -> Tensor:
-        grown = self._network(pixels.to(self._device)).float()
-        if not bool(torch.isfinite(grown).all()):
-            raise ModelError("the upscaler gave numbers that are no picture", do="Use another --upscaler.")
-        return (grown.clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).cpu()
-
-    def _tiles(self, size: PixelSize) -> list[PixelBox]:
-        if self._network.tiling is not ModelTiling.SUPPORTED:
-            return [size.box]
-        corners = [(x, y) for y in range(0, size.height, TILE_PX) for x in range(0, size.width, TILE_PX)]
-        return [PixelBox(x, y, min(x + TILE_PX, size.width), min(y + TILE_PX, size.height)) for x, y in corners]
+        return self._network(pixels.to(self._device)).float()
 
 
 def load_upscaler(name: str, device: torch.device) -> Upscaler:

@@ -37,15 +37,16 @@ def rename(tensors, naming):
     return renamed
 
 
-def esrgan(scale, **more):
-    return ESRGAN(in_nc=3, out_nc=3, num_filters=8, num_blocks=1, scale=scale, **more).state_dict()
+def esrgan(scale, fold=1):
+    shuffle = {"in_nc": 3 * fold**2, "shuffle_factor": fold if fold > 1 else None}
+    return ESRGAN(out_nc=3, num_filters=8, num_blocks=1, scale=scale * fold, **shuffle).state_dict()
 
 
 NETWORKS = {
     "x2": esrgan(2),
     "x4": esrgan(4),
     "x8": esrgan(8),
-    "folded x2": esrgan(2, shuffle_factor=2),
+    "folded x2": esrgan(2, fold=2),
     "ESRGAN": rename(esrgan(4), "ESRGAN"),
     "Real-ESRGAN": rename(esrgan(4), "Real-ESRGAN"),
     "compact": Compact(num_feat=8, num_conv=2, upscale=3).state_dict(),
