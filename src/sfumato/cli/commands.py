@@ -113,6 +113,21 @@ def evaluate_checks(
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
 
+def evaluate_detector(
+    n: Annotated[int, typer.Option("--n", help="How many pictures of each size.", metavar="N")] = 400,
+    seed: Annotated[int, typer.Option("--seed", help="Which pictures.", metavar="S")] = 1,
+    detector: Annotated[
+        Path | None,
+        typer.Option("--detector", help="A trained folder; left out: the one that ships.", metavar="DIR"),
+    ] = None,
+) -> None:
+    """Judge the detector of people, faces, hands and houses on held-out pictures; prints a card, last line JSON."""
+    from sfumato.workflows.evaluate_detector import DetectorEvaluation, run_evaluate_detector
+
+    card = run_evaluate_detector(DetectorEvaluation(pictures=n, seed=seed, folder=detector), on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
 def bench_native(
     steps: Annotated[int, typer.Option("--steps", help="Rounds of every row.", metavar="N")] = 3,
     size: Annotated[int, typer.Option("--size", help="Side of the square picture in pixels.", metavar="PX")] = 512,
@@ -196,6 +211,10 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     ),
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
     ("train", "Train the embedded model.", {"mini": train_mini}),
-    ("evaluate", "Measure what is claimed.", {"mini": evaluate_mini, "checks": evaluate_checks}),
+    (
+        "evaluate",
+        "Measure what is claimed.",
+        {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector},
+    ),
     ("bench", "Measure speed and memory.", {"native": bench_native, "canvas": bench_canvas}),
 )

@@ -17,7 +17,7 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="vocabulary, autoencoder, latents, unet, decoder, scorer, reader, pack, or all.",
+            help="vocabulary, autoencoder, latents, unet, decoder, scorer, reader, detector, pack, or all.",
             metavar="NAME",
         ),
     ] = "all",

@@ -27,6 +27,11 @@ MOST_SHIFT_PX = 4
 
 def damage_pictures(pixels: Float[Tensor, "b 3 h w"], noise: Generator) -> Float[Tensor, "b 3 h w"]:
     """Return softened, noisy, tinted and shifted copies; some are left clean. Pixels in [-1, 1]."""
+    return _shift(blemish_pictures(pixels, noise), noise)
+
+
+def blemish_pictures(pixels: Float[Tensor, "b 3 h w"], noise: Generator) -> Float[Tensor, "b 3 h w"]:
+    """Return softened, noisy and tinted copies in which nothing moves; some are left clean."""
     count, device = len(pixels), pixels.device
 
     def draw(*shape: int) -> Tensor:
@@ -39,7 +44,7 @@ def damage_pictures(pixels: Float[Tensor, "b 3 h w"], noise: Generator) -> Float
     result = result + MOST_OFFSET * hurt * (2 * draw(count, 3, 1, 1) - 1)
     grain = torch.randn(pixels.shape, generator=noise, device=device)
     result = result + MOST_NOISE * hurt * draw(count, 1, 1, 1) * grain
-    return _shift(result.clamp(-1, 1), noise)
+    return result.clamp(-1, 1)
 
 
 def _blur(pixels: Tensor) -> Tensor:

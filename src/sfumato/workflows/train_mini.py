@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
+from sfumato.workflows.train_mini_detector import train_mini_detector
 from sfumato.workflows.train_mini_pack import pack_mini
 from sfumato.workflows.train_mini_reader import train_mini_reader
 from sfumato.workflows.train_mini_scorer import train_scorer
@@ -26,8 +27,8 @@ if TYPE_CHECKING:
 
 BUNDLE = Path(__file__).parents[1] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
-SHARES = {"autoencoder": 0.25, "unet": 0.55, "decoder": 0.08, "scorer": 0.06, "reader": 0.06}
-STAGES = ("vocabulary", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "pack")
+SHARES = {"autoencoder": 0.24, "unet": 0.50, "decoder": 0.08, "scorer": 0.06, "reader": 0.06, "detector": 0.06}
+STAGES = ("vocabulary", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "detector", "pack")
 
 
 def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUNDLE) -> dict[str, object]:
@@ -62,6 +63,7 @@ def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
         "decoder": lambda wanted: train_autoencoder(wanted, decoder_only=True),
         "scorer": train_scorer,
         "reader": lambda wanted: train_mini_reader(wanted, out),
+        "detector": lambda wanted: train_mini_detector(wanted, out),
         "pack": lambda wanted: pack_mini(wanted.state, out),
     }
     return work[name]

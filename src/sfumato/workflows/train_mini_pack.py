@@ -56,11 +56,11 @@ def pack_mini(state: Path, out: Path) -> int:
     shutil.rmtree(fresh, ignore_errors=True)
     save_mini(fresh, parts, dict(extras))
     _forget_origins(fresh)
-    # Another stage's output (the reader) lives in the bundle too and is kept.
+    # Another stage's output (the reader, the detector) lives in the bundle too and is kept.
     for kept in out.glob("*") if out.is_dir() else ():
         if kept.is_dir() and not (fresh / kept.name).exists():
             shutil.copytree(kept, fresh / kept.name)
-    size = _write_sums(fresh)
+    size = write_sums(fresh)
     if size > LARGEST_BUNDLE_BYTES:
         raise ModelError("The bundle is too large to ship", got=size, do=f"Keep it below {LARGEST_BUNDLE_BYTES} bytes.")
     shutil.rmtree(out, ignore_errors=True)
@@ -84,7 +84,8 @@ def _forget_origins(folder: Path) -> None:
             path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n")
 
 
-def _write_sums(folder: Path) -> int:
+def write_sums(folder: Path) -> int:
+    """List the digests of all files of a bundle in `SUMS`; return their size in bytes."""
     files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != SUMS)
     for path in files:
         # safetensors writes for its owner only; an installed package is read by others.
