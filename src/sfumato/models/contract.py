@@ -47,7 +47,8 @@ class ModelContract:
 
     `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else
     sees: (raw - shift) * scaling. `text_layer` says which hidden state feeds cross-attention;
-    `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text. `guidance` and
+    `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text. `parameters` counts
+    the weights of all networks (0: not counted), `denoiser_parameters` those of one. `guidance` and
     `slice_strength` are what suits this model where a user asks for nothing else; `detail_words` tell it
     that a window shows a part.
     """
@@ -69,6 +70,7 @@ class ModelContract:
     autoencoder: Literal["kl", "tiny"] = "kl"
     zero_empty: bool = False
     denoiser_parameters: int = 0
+    parameters: int = 0
     guidance: float = 7.0
     slice_strength: float = 0.35
     detail_words: str = ""

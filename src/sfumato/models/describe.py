@@ -118,7 +118,10 @@ def _describe_folder(checked: CheckedCheckpoint, swap: VaeSource | None, predict
     _check_texts(configs, family)
     said = prediction or configs["scheduler"].get("prediction_type", "epsilon")
     contract = _write_contract(checked, configs, family, swap or own)
-    contract = replace(contract, denoiser_parameters=_count_parameters(checked.headers["unet"]))
+    headers = tuple(header for part in checked.headers.values() for header in part)
+    contract = replace(
+        contract, denoiser_parameters=_count_parameters(checked.headers["unet"]), parameters=_count_parameters(headers)
+    )
     return Description(checked, configs, swap or own, replace(contract, prediction=said), said)
 
 
@@ -135,7 +138,8 @@ def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None, predictio
         raise ModelError("the file holds no autoencoder", got=str(checked.path), do="Give one with --vae FILE.")
     own = swap or VaeSource(configs["vae"], (header,), prefix=layout.parts["vae"])
     contract = _write_contract(checked, configs | {"index": packaged["index"]}, layout.family, own)
-    contract = replace(contract, denoiser_parameters=_count_parameters((header,), layout.parts["unet"]))
+    denoiser = _count_parameters((header,), layout.parts["unet"])
+    contract = replace(contract, denoiser_parameters=denoiser, parameters=_count_parameters((header,)))
     return Description(checked, configs, own, contract, layout.prediction, layout)
 
 

@@ -1,68 +1,61 @@
 """How fast this machine rendered before, so that the next plan can say how long it will take.
 
-Keeps one number per model and device in a small file in the user's cache folder; losing it costs
-nothing. Knows no request. Start reading at `load_cost`.
+A render teaches one factor on top of the probe, or of the guess where nothing was probed, and how long
+opening took. Knows no request. Start reading at `load_cost`, then `save_pace`.
 """
 
 from __future__ import annotations
 
-import json
-import os
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from sfumato.core.errors import StorageError
-from sfumato.core.files import write_atomic
 from sfumato.render.budget import GUESSES, CostModel
+from sfumato.workflows.probe_store import Known, load_known, save_known
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
     from sfumato.render.trace import StageTrace
 
-# A new measurement counts as much as all before it: machines change more often than they are noisy.
+# A new long render counts as much as all before it: machines change more often than they are noisy.
 NEW_SHARE = 0.5
+# What the first steps of a process cost more is a large share of a render that is this short.
+SHORT_S = 5.0
 # A machine that much slower or faster than the guess is a machine that was asleep or a clock that jumped.
 SLOWEST, FASTEST = 1000.0, 0.001
 # Shorter runs measure warming up.
 SHORTEST_S = 0.5
 
 
-def load_cost(contract: ModelContract, device: str) -> CostModel:
-    """Return what the parts of a render take: the guess for the family, scaled by earlier renders if any."""
-    factor = _read().get(_key(contract, device))
-    guess = GUESSES[contract.family]
-    return guess if factor is None else guess.scaled(factor)
+def load_cost(contract: ModelContract, place: str) -> CostModel:
+    """Return what the parts of a render take: probed or guessed, at the pace of earlier renders if there were any."""
+    return make_cost(load_known(contract, place), GUESSES[contract.family])
 
 
-def save_pace(contract: ModelContract, device: str, trace: tuple[StageTrace, ...]) -> None:
-    """Remember how long a render took beside what was planned; a folder that cannot be written is no error."""
+def make_cost(known: Known, guess: CostModel) -> CostModel:
+    """Join what is known with the guess for the rest."""
+    cost = known.cost or guess
+    if known.pace is not None:
+        cost = cost.scaled(known.pace)
+    return cost if known.open_s is None else replace(cost, open_s=known.open_s)
+
+
+def save_pace(
+    contract: ModelContract, place: str, trace: tuple[StageTrace, ...], *, open_s: float | None = None
+) -> None:
+    """Remember how long a render took beside what was planned, and how long opening took where it was opened."""
+    known = load_known(contract, place)
     took, planned = sum(stage.seconds for stage in trace), sum(stage.planned_s for stage in trace)
-    if took < SHORTEST_S or planned <= 0:
-        return
-    table, key = _read(), _key(contract, device)
-    before = table.get(key, 1.0)
-    now = min(SLOWEST, max(FASTEST, before * took / planned))
-    table[key] = now if key not in table else before ** (1 - NEW_SHARE) * now**NEW_SHARE
-    text = json.dumps(table, sort_keys=True).encode()
-    try:
-        write_atomic(_path(), lambda stream: stream.write(text))
-    except StorageError:
-        return
+    if open_s is not None:
+        known = replace(known, open_s=max(FASTEST, open_s))
+    if took >= SHORTEST_S and planned > 0:
+        known = replace(known, pace=_learn(known.pace, took, planned))
+    save_known(contract, place, known)
 
 
-def _path() -> Path:
-    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "sfumato" / "pace.json"
-
-
-def _key(contract: ModelContract, device: str) -> str:
-    return f"{contract.family}/{contract.weights_bytes}/{device}"
-
-
-def _read() -> dict[str, float]:
-    try:
-        table = json.loads(_path().read_text())
-    except (OSError, ValueError):
-        return {}
-    found = table.items() if isinstance(table, dict) else ()
-    return {str(key): float(value) for key, value in found if isinstance(value, int | float) and value > 0}
+def _learn(before: float | None, took_s: float, planned_s: float) -> float:
+    """Return the factor after a render that was planned with the factor `before`; longer renders teach more."""
+    now = min(SLOWEST, max(FASTEST, (before or 1.0) * took_s / planned_s))
+    if before is None:
+        return now
+    share = NEW_SHARE * took_s / (took_s + SHORT_S)
+    return before ** (1 - share) * now**share

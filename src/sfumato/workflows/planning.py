@@ -11,6 +11,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
+
 from sfumato.core.canvas.saving import PYRAMID_SUFFIXES
 from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.models.contract import ModelContract
@@ -26,12 +28,13 @@ from sfumato.models.device import (
 from sfumato.models.gate import check_weights_file
 from sfumato.models.spill import measure_spill_bytes
 from sfumato.models.upscaler_shape import UpscalerShape, describe_upscaler
-from sfumato.render.budget import Budget
+from sfumato.render.budget import GUESSES, Budget
 from sfumato.render.plan import plan_render
 from sfumato.render.stages import Plan
 from sfumato.workflows.digests import list_adapters
 from sfumato.workflows.inputs import read_inputs
-from sfumato.workflows.pace import load_cost
+from sfumato.workflows.pace import make_cost
+from sfumato.workflows.probe_store import load_known, name_place
 
 # The upscaler that is no file.
 RESAMPLING = GobigMethod().upscaler
@@ -41,7 +44,8 @@ RESAMPLING = GobigMethod().upscaler
 class Wishes:
     """Say how to render, without changing a pixel: where to write, how much to use, what to show.
 
-    `budget_bytes` None takes what is free. `preview` is rewritten every `preview_every` steps.
+    `budget_bytes` None takes what is free on the device. `preview` is rewritten every `preview_every`
+    steps. `resume` goes on with what a stopped render left. `began` is the monotonic clock when the process started to open things, where somebody noted it.
     """
 
     out: Path
@@ -51,6 +55,8 @@ class Wishes:
     dtype: str = "auto"
     preview: Path | None = None
     preview_every: int = 5
+    resume: bool = False
+    began: float | None = None
 
 
 def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
@@ -91,18 +97,8 @@ def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: 
 
     Raises: as `plan_request`.
     """
-    contract, policy = on
-    free = measure_free_bytes(policy.device)
-    budget = Budget(
-        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
-        cost=load_cost(contract, name_device(policy)),
-        disk_bytes=_free_disk(wishes.out.parent),
-        free_bytes=free,
-        decode_share=FREE_SHARE_CUDA if policy.device.type == "cuda" else FREE_SHARE_CPU,
-        packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
-        spill_bytes=measure_spill_bytes(),
-        upscaler=read_upscaler(request),
-    )
+    contract, _ = on
+    budget = replace(make_budget(*on, wishes), upscaler=read_upscaler(request))
     if wishes.out.suffix.lower() not in PYRAMID_SUFFIXES or budget.disk_bytes is None:
         return plan_render(request, contract, budget)
     # The smaller levels of a pyramid add a quarter, and a quarter of that, and so on: a third in all.
@@ -110,9 +106,38 @@ def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: 
     return replace(plan, disk_bytes=-(-plan.disk_bytes * 4 // 3))
 
 
+def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budget:
+    """Look at what is free here, and at what is known of the model's cost."""
+    free, known = measure_free_bytes(policy.device), load_known(contract, name_place(policy))
+    apart = policy.device.type == "cuda"
+    return Budget(
+        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
+        cost=make_cost(known, GUESSES[contract.family]),
+        disk_bytes=_free_disk(wishes.out.parent),
+        free_bytes=free,
+        decode_share=FREE_SHARE_CUDA if apart else FREE_SHARE_CPU,
+        packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
+        spill_bytes=measure_spill_bytes(),
+        separate=apart,
+        host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
+        load_bytes=contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0,
+        weights_bytes=count_loaded_bytes(contract, policy),
+        footprint=known.footprint,
+        loaded_bytes=known.loaded_bytes,
+    )
+
+
 def name_device(policy: Policy) -> str:
-    """Name the device and number type that a pace was measured on."""
-    return f"{policy.device.type}/{str(policy.unet_dtype).removeprefix('torch.')}"
+    """Name what a pace was measured on."""
+    return name_place(policy)
+
+
+def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int | None:
+    """Return what the weights take once loaded, whatever number type their files have; None where nobody counted them."""
+    if not contract.parameters:
+        return None
+    others = contract.parameters - contract.denoiser_parameters
+    return contract.denoiser_parameters * policy.unet_dtype.itemsize + others * policy.vae_dtype.itemsize
 
 
 def _free_disk(folder: Path) -> int | None:

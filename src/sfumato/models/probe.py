@@ -1,0 +1,148 @@
+"""Single calls of a loaded model, timed and weighed: what a forecast is fitted to.
+
+Knows no request, plan or file; decides nothing. Run it in a process of its own where memory matters:
+it restarts the count of the peak. Start reading at `measure_trials`.
+
+The window of a render is measured at two batch sizes and at half its side; a tile of the autoencoder at
+two sizes, both ways.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from sfumato.core.geometry import LatentSize
+from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memory
+from sfumato.core.prompt import parse_prompt
+from sfumato.models.contract import LatentModel
+
+TrialPart = Literal["denoise", "decode", "encode"]
+
+_PROMPT = "a house by the sea"
+# Any noise does: the network works as hard at every level.
+_SIGMA, _SEED = 1.0, 5
+# A first call also makes oneDNN's primitives and packs weights: tens of milliseconds, nothing beside seconds.
+_SLOW_S, _TURNS = 2.0, 5
+# Sides of tiles in cells. A KL decoder of SD's size takes a GiB and many seconds at twice that.
+_TILES = {"tiny": (32, 64), "kl": (16, 32)}
+_LEAST_CELLS = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """Hold what one call took: seconds, and the most bytes on the device above those held before.
+
+    `batch` counts evaluations in the call, each of `cells` latent cells; a tile has one.
+    """
+
+    part: TrialPart
+    cells: int
+    batch: int
+    seconds: float
+    peak_bytes: int | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the trial as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Hold a call to measure, and what a trial says of it."""
+
+    part: TrialPart
+    cells: int
+    batch: int
+    run: Callable[[], object]
+
+
+def measure_trials(model: LatentModel, batches: tuple[int, int], *, weigh: bool = True) -> tuple[Trial, ...]:
+    """Measure a model with windows of its native size, so many in one call, both halves of guidance.
+
+    The best of a few tries in turns: another process can only make a try slower, and one that comes and
+    goes meets all calls alike. Without `weigh` no memory is measured and the count of the peak is left
+    alone. Cost: about 80 evaluations of a native window where one takes milliseconds, 14 where seconds.
+
+    Raises:
+        ModelError: the model gave numbers that are no picture.
+    """
+    calls = _list_calls(model, batches)
+    firsts = [_try_first(model.device, call, weigh=weigh) for call in calls]
+    best = [first if first > _SLOW_S else math.inf for first, _ in firsts]
+    for _ in range(_TURNS):
+        for index, call in enumerate(calls):
+            if firsts[index][0] <= _SLOW_S:
+                best[index] = min(best[index], _time(model.device, call.run))
+    return tuple(
+        Trial(part=call.part, cells=call.cells, batch=call.batch, seconds=seconds, peak_bytes=peak)
+        for call, seconds, (_, peak) in zip(calls, best, firsts, strict=True)
+    )
+
+
+def _list_calls(model: LatentModel, batches: tuple[int, int]) -> list[_Call]:
+    contract = model.contract
+    native = contract.native.to_latent(contract.factor)
+    half = LatentSize(*(max(_LEAST_CELLS, side // 2) for side in (native.width, native.height)))
+    calls = [
+        _denoise_call(model, size, batch) for size, batch in [(half, batches[0]), *((native, one) for one in batches)]
+    ]
+    for side in _TILES[contract.autoencoder]:
+        calls += _tile_calls(model, LatentSize(side, side))
+    return calls
+
+
+def _denoise_call(model: LatentModel, size: LatentSize, windows: int) -> _Call:
+    parts = parse_prompt(_PROMPT).at_step(0, 1)
+    pixels = size.to_pixels(model.contract.factor)
+    told = model.encode_prompt(parts, size=pixels)
+    plain = model.encode_prompt(parts, size=pixels, negative=True)
+    x = _draw((windows, model.contract.latent_channels, *size.shape_hw), model.device)
+    return _Call("denoise", size.area, 2 * windows, lambda: model.denoise_apart(x, _SIGMA, told, plain))
+
+
+def _tile_calls(model: LatentModel, size: LatentSize) -> list[_Call]:
+    latents = _draw((1, model.contract.latent_channels, *size.shape_hw), model.device)
+    pixels = _draw((1, 3, *size.to_pixels(model.contract.factor).shape_hw), model.device).clamp(-1.0, 1.0)
+    return [
+        _Call("decode", size.area, 1, lambda: model.decode(latents)),
+        _Call("encode", size.area, 1, lambda: model.encode_image(pixels)),
+    ]
+
+
+def _draw(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(_SEED)).to(device)
+
+
+def _try_first(device: torch.device, call: _Call, *, weigh: bool) -> tuple[float, int | None]:
+    """Return the seconds and the peak of the first call."""
+    before = start_weighing(device) if weigh else None
+    seconds = _time(device, call.run)
+    return seconds, None if before is None else weigh_peak(device) - before
+
+
+def _time(device: torch.device, call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def start_weighing(device: torch.device) -> int | None:
+    """Restart the count of the peak and return the bytes held now; None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return int(torch.cuda.memory_allocated(device))
+    give_back_memory()
+    return read_memory("VmRSS") if device.type == "cpu" and restart_peak_memory() else None
+
+
+def weigh_peak(device: torch.device) -> int:
+    """Return the most bytes held since `start_weighing`."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else read_memory("VmHWM")

@@ -1,0 +1,67 @@
+"""Trials of single calls become a cost model: lines through what was timed and weighed.
+
+Pure. Start reading at `fit_cost` and `fit_footprint`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from sfumato.render.budget import CostModel, Footprint
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sfumato.models.probe import Trial, TrialPart
+
+Point = tuple[float, float]
+
+
+def fit_cost(trials: Sequence[Trial], guess: CostModel, factor: int) -> CostModel:
+    """Return a cost model whose network and autoencoder take what the trials took; the rest is the guess's."""
+    call_s, cell_s = fit_line([(trial.cells * trial.batch, trial.seconds) for trial in _of(trials, "denoise")])
+    return replace(
+        guess,
+        call_s=call_s,
+        cell_s=cell_s,
+        decode_s=_pixel_seconds(trials, "decode", factor),
+        encode_s=_pixel_seconds(trials, "encode", factor),
+        basis="probe",
+    )
+
+
+def fit_footprint(trials: Sequence[Trial], factor: int) -> Footprint | None:
+    """Return what the calls take of memory; None where a trial could not be weighed."""
+    if any(trial.peak_bytes is None for trial in trials):
+        return None
+    call, cell = fit_line([(trial.cells * trial.batch, trial.peak_bytes or 0) for trial in _of(trials, "denoise")])
+    # One number serves both ways; a decoder takes more.
+    tile, pixel = fit_line([(trial.cells * factor**2, trial.peak_bytes or 0) for trial in _of(trials, "decode")])
+    return Footprint(call=round(call), cell=round(cell), tile=round(tile), tile_pixel=round(pixel))
+
+
+def fit_line(points: Sequence[Point]) -> tuple[float, float]:
+    """Return (a, b), both at least 0, of y = a + b * x with the least sum of squared relative errors."""
+    weights = [1.0 / max(y, 1e-9) ** 2 for _, y in points]
+    total = sum(weights)
+    mean_x, mean_y = (sum(w * point[axis] for w, point in zip(weights, points, strict=True)) / total for axis in (0, 1))
+    spread = sum(w * (x - mean_x) ** 2 for w, (x, _) in zip(weights, points, strict=True))
+    shared = sum(w * (x - mean_x) * (y - mean_y) for w, (x, y) in zip(weights, points, strict=True))
+    slope = max(0.0, shared / spread) if spread else 0.0
+    start = mean_y - slope * mean_x
+    if start >= 0.0:
+        return start, slope
+    # A line that begins below nothing: the best one through the origin.
+    ratio = sum(w * x * y for w, (x, y) in zip(weights, points, strict=True))
+    return 0.0, ratio / sum(w * x * x for w, (x, _) in zip(weights, points, strict=True))
+
+
+def _of(trials: Sequence[Trial], part: TrialPart) -> list[Trial]:
+    return [trial for trial in trials if trial.part == part]
+
+
+def _pixel_seconds(trials: Sequence[Trial], part: TrialPart, factor: int) -> float:
+    """Return the seconds per pixel of the largest tile, which is what large pictures are made of."""
+    largest = max(_of(trials, part), key=lambda trial: trial.cells)
+    return largest.seconds / (largest.cells * factor**2)

@@ -1,0 +1,48 @@
+"""A probe calls what a render calls, at the sizes that matter, and weighs without inventing."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fakes import CONTRACT, GaussianModel
+from sfumato.core.memory import measure_peak_memory, read_memory, restart_peak_memory
+from sfumato.models.probe import measure_trials, start_weighing, weigh_peak
+
+MIB = 2**20
+CPU = torch.device("cpu")
+
+
+def test_windows_of_two_batches_and_two_sizes_and_tiles_of_two():
+    trials = measure_trials(GaussianModel(), (1, 4), weigh=False)
+    denoised = [(trial.cells, trial.batch) for trial in trials if trial.part == "denoise"]
+    # Native is 8 cells a side here, and half of that is too small for a network.
+    assert denoised == [(64, 2), (64, 2), (64, 8)]
+    for part in ("decode", "encode"):
+        assert [trial.cells for trial in trials if trial.part == part] == [32**2, 64**2]
+    assert all(trial.seconds > 0 for trial in trials)
+    assert all(trial.peak_bytes is None for trial in trials)
+
+
+def test_a_kl_autoencoder_gets_smaller_tiles():
+    kl = GaussianModel(contract=replace(CONTRACT, autoencoder="kl"))
+    assert {trial.cells for trial in measure_trials(kl, (1, 2), weigh=False) if trial.part == "decode"} == {256, 1024}
+
+
+def test_calls_are_measured_in_turns():
+    model = GaussianModel()
+    measure_trials(model, (1, 4), weigh=False)
+    sizes = [(batch, height) for batch, height, _, _ in model.calls]
+    assert sizes[:3] == sizes[3:6] == [(1, 8), (1, 8), (4, 8)]
+
+
+@pytest.mark.skipif(not restart_peak_memory(), reason="the system does not restart the count of the peak")
+def test_the_peak_of_a_call_is_told_from_what_was_held_before():
+    large = torch.ones(64 * MIB)
+    del large
+    before = start_weighing(CPU)
+    assert weigh_peak(CPU) - before < 8 * MIB
+    kept = torch.ones(8 * MIB)
+    assert 30 * MIB < weigh_peak(CPU) - before < 48 * MIB
+    assert measure_peak_memory() >= read_memory("VmRSS") - MIB
+    assert kept.sum() > 0

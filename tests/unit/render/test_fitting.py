@@ -1,0 +1,69 @@
+"""Lines through trials: exact where the truth is a line, never below zero, and near in relative terms."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sfumato.models.probe import Trial
+from sfumato.render.budget import GUESSES, CostModel
+from sfumato.render.fitting import fit_cost, fit_footprint, fit_line
+
+FACTOR = 8
+TRUTH = CostModel(call_s=0.01, cell_s=2e-5, decode_s=4e-7, encode_s=3e-7)
+
+
+def make_trials(truth=TRUTH, *, weigh=True):
+    windows = [(64, 2), (256, 2), (256, 8)]
+    trials = [
+        Trial(part="denoise", cells=cells, batch=batch, seconds=truth.denoise_s(1, batch, cells), peak_bytes=None)
+        for cells, batch in windows
+    ]
+    for part, each_s in (("decode", truth.decode_s), ("encode", truth.encode_s)):
+        trials += [
+            Trial(part=part, cells=cells, batch=1, seconds=each_s * cells * FACTOR**2, peak_bytes=None)
+            for cells in (1024, 4096)
+        ]
+    if not weigh:
+        return trials
+    return [_weighed(trial) for trial in trials]
+
+
+def _weighed(trial):
+    each = {"denoise": 5000, "decode": 300 * FACTOR**2, "encode": 200 * FACTOR**2}[trial.part]
+    peak = 1_000_000 + each * trial.cells * trial.batch
+    return Trial(part=trial.part, cells=trial.cells, batch=trial.batch, seconds=trial.seconds, peak_bytes=peak)
+
+
+def test_a_machine_that_is_a_line_is_found_exactly():
+    fitted = fit_cost(make_trials(), GUESSES["mini"], FACTOR)
+    for name in ("call_s", "cell_s", "decode_s", "encode_s"):
+        assert getattr(fitted, name) == pytest.approx(getattr(TRUTH, name))
+    assert fitted.basis == "probe"
+    assert fitted.save_s == GUESSES["mini"].save_s
+
+
+def test_memory_is_a_line_too_and_counts_the_decoder():
+    footprint = fit_footprint(make_trials(), FACTOR)
+    assert (footprint.call, footprint.cell) == (1_000_000, 5000)
+    assert (footprint.tile, footprint.tile_pixel) == (1_000_000, 300)
+
+
+def test_memory_that_was_not_weighed_is_not_fitted():
+    assert fit_footprint(make_trials(weigh=False), FACTOR) is None
+
+
+positive = st.floats(1e-4, 1e4)
+
+
+@given(st.lists(st.tuples(positive, positive), min_size=2, max_size=5, unique_by=lambda point: point[0]))
+def test_no_line_says_that_something_costs_less_than_nothing(points):
+    start, slope = fit_line(points)
+    assert start >= 0
+    assert slope >= 0
+    assert start + slope > 0
+
+
+@given(positive, positive)
+def test_one_size_alone_still_gives_a_line_through_it(x, y):
+    start, slope = fit_line([(x, y), (x, y)])
+    assert start + slope * x == pytest.approx(y)
