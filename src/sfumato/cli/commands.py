@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sfumato.cli.benching import bench_forecast, bench_probe
 from sfumato.cli.training import train_mini
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]
@@ -216,5 +217,9 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         "Measure what is claimed.",
         {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector},
     ),
-    ("bench", "Measure speed and memory.", {"native": bench_native, "canvas": bench_canvas}),
+    (
+        "bench",
+        "Measure speed and memory.",
+        {"native": bench_native, "canvas": bench_canvas, "probe": bench_probe, "forecast": bench_forecast},
+    ),
 )

@@ -10,7 +10,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sfumato.render.stages import Plan, Stage
 
-_HEAD = ("stage", "canvas", "windows", "of cells", "steps", "evaluations", "memory", "time")
+_HEAD = ("stage", "canvas", "windows", "at once", "of cells", "steps", "evaluations", "memory", "time")
+_BASES = {
+    "probe": "as a probe of this machine says",
+    "measured": "at the pace of earlier renders here",
+    "guess": "a guess until something was rendered; `sfumato bench probe` measures it",
+}
 
 
 def write_plan(plan: Plan) -> str:
@@ -26,6 +31,7 @@ def _row(stage: Stage) -> tuple[str, ...]:
         stage.name,
         str(stage.canvas),
         str(len(stage.windows)),
+        str(stage.window_batch),
         str(stage.windows[0].size),
         str(stage.steps - stage.first_step),
         f"{stage.evaluations:,}",
@@ -35,16 +41,25 @@ def _row(stage: Stage) -> tuple[str, ...]:
 
 
 def _totals(plan: Plan) -> list[str]:
-    basis = (
-        "at the pace of earlier renders here" if plan.basis == "measured" else "a guess until something was rendered"
-    )
     times = f" x {plan.batch} pictures" if plan.batch > 1 else ""
     spill = f", and {write_bytes(plan.spill_bytes)} for a while" if plan.spill_bytes else ""
+    each_s = plan.seconds + plan.save_s
+    opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""
     return [
         f"method       {plan.method}, {plan.size}",
-        f"memory       {write_bytes(plan.memory_bytes)} at most, the model included",
+        *_memory(plan),
         f"disk         {write_bytes(plan.disk_bytes)} at most{times}{spill}",
-        f"time         {write_seconds(plan.seconds)}{times} ({basis})",
+        f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
+    ]
+
+
+def _memory(plan: Plan) -> list[str]:
+    """Write one number where device and host share their memory, else two."""
+    if not plan.host_bytes:
+        return [f"memory       {write_bytes(plan.memory_bytes)} at most, the model included; device and host are one"]
+    return [
+        f"device       {write_bytes(plan.memory_bytes)} at most, the model included",
+        f"host         {write_bytes(plan.host_bytes)} at most",
     ]
 
 
