@@ -62,8 +62,6 @@ def check_options(options: RenderOptions) -> None:
     for name, value in (("focus", options.focus), ("anatomy", options.anatomy)):
         if value not in (None, "off"):
             raise RequestError(f"--{name} {value} is not in this version", do=f"Leave --{name} out, or say off.")
-    if options.resume:
-        raise RequestError("--resume is not in this version", do="Run the whole command again; a seed repeats it.")
     _check_name("--out", options.out, _OUT_SUFFIXES)
     _check_name("--preview", options.preview, _PREVIEW_SUFFIXES)
     if options.preview is None and options.preview_every is not None:

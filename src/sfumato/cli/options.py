@@ -235,11 +235,32 @@ class RenderOptions:
         ),
     ] = False
     resume: Annotated[
-        bool, typer.Option("--resume", help="Not in this version.", rich_help_panel=_RUN, show_default=False)
+        bool,
+        typer.Option(
+            "--resume",
+            help="Go on with a cohesive render that was stopped; the picture is the same to the byte.",
+            rich_help_panel=_RUN,
+            show_default=False,
+        ),
     ] = False
     json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object last on stdout.", rich_help_panel=_RUN, show_default=False),
+    ] = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(RenderOptions):
+    """Hold what was typed after `plan`."""
+
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="First measure what the model costs on this machine; remembered for later plans.",
+            rich_help_panel=_RUN,
+            show_default=False,
+        ),
     ] = False
 
 

@@ -5,12 +5,15 @@ Imports the workflows only when a command runs. Start reading at `render`.
 
 from __future__ import annotations
 
+import itertools
 import re
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.cli.options import RenderOptions, takes_options
+from sfumato.cli.options import PlanOptions, RenderOptions, takes_options
+from sfumato.core.canvas.workspace import find_resumable, name_work
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -21,6 +24,8 @@ OUT_FOLDER = Path("out")
 # Characters of the prompt that the name of a file may carry.
 _NAME_CHARACTERS = 40
 _GB = 1024**3
+# About when the process started: libraries that take seconds to import are imported later.
+_BEGAN = time.monotonic()
 
 
 @takes_options(RenderOptions)
@@ -43,14 +48,18 @@ def render(options: RenderOptions) -> None:
         sys.stdout.write(_describe(picture))
 
 
-@takes_options(RenderOptions)
-def plan(options: RenderOptions) -> None:
+@takes_options(PlanOptions)
+def plan(options: PlanOptions) -> None:
     """Say what render would do with the same options: stages, memory, disk, time. Exit 3 if over budget."""
     from sfumato.cli.outcome import print_json
     from sfumato.cli.plan_table import write_plan
     from sfumato.workflows.planning import plan_request
 
     request, wishes = _ask(options)
+    if options.probe:
+        from sfumato.workflows.probe import run_probe
+
+        run_probe(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     made = plan_request(request, wishes)
     if options.json:
         print_json({**made.to_json(), "request": request.to_json()})
@@ -76,7 +85,9 @@ def _make_wishes(options: RenderOptions, request: RenderRequest) -> Wishes:
     settings = load_settings()
     budget_gb = settings.budget_gb if options.budget_gb is None else options.budget_gb
     return Wishes(
-        out=options.out or find_free_path(OUT_FOLDER, request),
+        out=options.out or find_free_path(OUT_FOLDER, request, resume=options.resume),
+        resume=options.resume,
+        began=_BEGAN,
         report=not options.no_report,
         budget_bytes=round(budget_gb * _GB) or None,
         device=options.device or settings.device,
@@ -86,14 +97,15 @@ def _make_wishes(options: RenderOptions, request: RenderRequest) -> Wishes:
     )
 
 
-def find_free_path(folder: Path, request: RenderRequest) -> Path:
-    """Return a path that tells prompt and seed and names no file that is already there."""
+def find_free_path(folder: Path, request: RenderRequest, *, resume: bool = False) -> Path:
+    """Return a path that tells prompt and seed and names no file that is there; with `resume`, that of stopped work."""
     words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
-    path, count = folder / f"{words}-{request.seed}.png", 1
-    while path.exists():
-        count += 1
-        path = folder / f"{words}-{request.seed}-{count}.png"
-    return path
+    for count in itertools.count(1):
+        path = folder / f"{words}-{request.seed}{f'-{count}' if count > 1 else ''}.png"
+        stopped = find_resumable(name_work(path))
+        if (stopped and resume) or not (stopped or path.exists()):
+            return path
+    raise AssertionError("counting has no end")
 
 
 def _describe(picture: Generated) -> str:

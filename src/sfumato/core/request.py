@@ -141,7 +141,8 @@ class CohesiveMethod:
     its neighbour, as a fraction of its side. `guide` (0 to 1) pulls each step towards a native
     prediction of the whole picture, `lock` (0 to 1) holds the low band to the level below, and
     `low_guidance` is what guidance the low band gets beside the request's for the high band. With
-    `phrases` a window is told only the phrases of the prompt that lie in it.
+    `phrases` a window is told only the phrases of the prompt that lie in it, with `shift` windows move
+    from step to step, and with `restore` the fused picture gets back the fine contrast of its windows.
     """
 
     kind: ClassVar[str] = "cohesive"
@@ -152,6 +153,8 @@ class CohesiveMethod:
     lock: float = 0.7
     low_guidance: float = 1.0
     phrases: bool = True
+    shift: bool = True
+    restore: bool = True
 
     def __post_init__(self) -> None:
         check_text("the upscaler", self.upscaler, most=LONGEST_PATH_CHARACTERS, empty=False)

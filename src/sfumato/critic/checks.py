@@ -143,8 +143,10 @@ class Judged:
         return {"measures": {verdict.name: verdict.to_json() for verdict in self.verdicts}, "phantoms": boxes}
 
 
-def judge_picture(picture: Image.Image, base: Image.Image, lines: Lines | None = None) -> Judged:
-    """Judge a large picture by every usable measure.
+def judge_picture(
+    picture: Image.Image, base: Image.Image, lines: Lines | None = None, *, reduced: bool = False
+) -> Judged:
+    """Judge a large picture by every usable measure; a `reduced` one only by what reducing leaves.
 
     Blobs lighter than the limit of phantoms are left out.
 
@@ -152,11 +154,13 @@ def judge_picture(picture: Image.Image, base: Image.Image, lines: Lines | None =
         RequestError: the picture is smaller than its base.
     """
     seen = Evidence(picture, base, lines or Lines())
-    needs_lines = {"seam ratio", "colour step", "median colour step"} if lines is None else set[str]()
+    left_out = {"seam ratio", "colour step", "median colour step"} if lines is None else set[str]()
+    if reduced:
+        left_out |= {"lattice", "grain", "whiteness"}
     verdicts = [
         Verdict(name, measure.read(seen), measure.unit, LIMITS[name].value, measure.bad)
         for name, measure in MEASURES.items()
-        if name in LIMITS and name not in needs_lines
+        if name in LIMITS and name not in left_out
     ]
     least = LIMITS["phantom mass"].value if "phantom mass" in LIMITS else math.inf
     return Judged(tuple(verdicts), tuple(blob for blob in seen.phantoms.blobs if blob.mass > least))

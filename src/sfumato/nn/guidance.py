@@ -57,7 +57,7 @@ def calm(guided: Float[Tensor, "b *dims"], cond: Float[Tensor, "b *dims"], resca
 
 
 def guide_bands(
-    cond: Float[Tensor, "b c h w"], uncond: Float[Tensor, "b c h w"], scale: float, low_scale: float, *, factor: float
+    cond: Float[Tensor, "b c h w"], uncond: Float[Tensor, "b c h w"], scale: float, low_scale: float
 ) -> Float[Tensor, "b c h w"]:
     """Guide the high band by `scale` and the low band by `low_scale`; equal scales are `guide`.
 
@@ -66,7 +66,7 @@ def guide_bands(
     Source: Vontobel et al. 2025, HiWave (arXiv:2506.20452), section 3; Zhang et al. 2025, FreCaS, section 3.3.
     """
     difference = cond - uncond
-    return uncond + scale * difference + (low_scale - scale) * take_low(difference, factor)
+    return uncond + scale * difference + (low_scale - scale) * take_low(difference)
 
 
 def compose(

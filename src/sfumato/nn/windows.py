@@ -60,10 +60,10 @@ def count_cover(size: LatentSize, window: LatentSize, stride: int) -> int:
     return (1 - -across // stride) * (1 - -down // stride)
 
 
-def count_shifted(size: LatentSize, window: LatentSize, stride: int, shift: tuple[int, int]) -> int:
-    """Count the windows of `shifted_cover` without listing them."""
+def count_shifted(size: LatentSize, window: LatentSize, stride: int, shift: tuple[int, int]) -> tuple[int, int]:
+    """Count the rows of windows of `shifted_cover`, and the windows in each, without listing them."""
     across = _count_lattice(max(0, size.width - window.width), stride, shift[1] % stride)
-    return across * _count_lattice(max(0, size.height - window.height), stride, shift[0] % stride)
+    return (_count_lattice(max(0, size.height - window.height), stride, shift[0] % stride), across)
 
 
 def make_ramp(length: int, ramp_cells: int, kind: Ramp = "cosine", *, head: bool = True, tail: bool = True) -> Tensor:

@@ -83,7 +83,7 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
         cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
         memory = price.count_enlarging(stage, stages[-1].canvas)
-        stages.append(replace(stage, noise_stage=index, guide=base, memory_bytes=memory))
+        stages.append(replace(stage, noise_stage=index, guide=base, moving=method.shift, memory_bytes=memory))
     return tuple(stages)
 
 
@@ -131,7 +131,6 @@ class _Price:
         batch = min(self.budget.window_batch, count)
         windows, calls = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
         evaluations = windows * self._halves()
-        reports = -(-count // batch) if kind == "refine" else 1
         return Stage(
             name=name,
             kind=kind,
@@ -142,7 +141,7 @@ class _Price:
             overlap_cells=cover.overlap_cells,
             steps=steps,
             first_step=begin,
-            ticks=(steps - begin) * reports,
+            ticks=self._count_ticks(kind, cover, span, batch),
             evaluations=evaluations,
             memory_bytes=self._memory(kind, canvas, cover.size, batch),
             seconds=self._seconds(canvas, cover, kind, (evaluations, calls)),
@@ -162,13 +161,29 @@ class _Price:
 
     def _count_moving(self, cover: Cover, span: tuple[int, int]) -> tuple[int, int]:
         """Count (windows, calls) over all steps, and the look at the whole picture in every second one."""
-        stride = min(cover.size.width, cover.size.height) - cover.overlap_cells
         times = self._calls_per_step(span)
-        lattices = [count_windows(cover.canvas, cover.size, stride, step) for step in range(*span)]
-        windows = sum(count * each for count, each in zip(lattices, times, strict=True))
-        calls = sum(self._split(count) * each for count, each in zip(lattices, times, strict=True))
-        looks = -(-len(times) // GUIDE_EVERY)
+        lattices = self._count_lattices(cover, span)
+        windows = sum(rows * across * each for (rows, across), each in zip(lattices, times, strict=True))
+        calls = sum(rows * self._split(across) * each for (rows, across), each in zip(lattices, times, strict=True))
+        looks = -(-len(times) // GUIDE_EVERY) if self._method_guide() else 0
         return windows + looks, calls + looks
+
+    def _count_lattices(self, cover: Cover, span: tuple[int, int]) -> list[tuple[int, int]]:
+        """Count, for every step, the rows of windows that move and the windows in each."""
+        method = self.request.method
+        moving = not isinstance(method, CohesiveMethod) or method.shift
+        stride = min(cover.size.width, cover.size.height) - cover.overlap_cells
+        return [count_windows(cover.canvas, cover.size, max(1, stride), step, moving=moving) for step in range(*span)]
+
+    def _method_guide(self) -> float:
+        return self.request.method.guide if isinstance(self.request.method, CohesiveMethod) else 0.0
+
+    def _count_ticks(self, kind: StageKind, cover: Cover, span: tuple[int, int], batch: int) -> int:
+        """Count the reports of progress: steps, times the batches of slices, or rows of windows."""
+        if kind == "grow":
+            times = self._calls_per_step(span)
+            return sum(rows * each for (rows, _), each in zip(self._count_lattices(cover, span), times, strict=True))
+        return (span[1] - span[0]) * (-(-cover.count() // batch) if kind == "refine" else 1)
 
     def _split(self, windows: int) -> int:
         return -(-windows // self.budget.window_batch)

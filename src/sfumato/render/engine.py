@@ -1,17 +1,17 @@
 """Run a plan: a generator of progress that returns the picture. It decides nothing.
 
 Between two reports the caller may stop: closing the generator or raising from the loop leaves
-nothing behind, since no file is touched here. Start reading at `run_plan`.
+nothing half done; files are touched only in the workspace that is given. Start reading at `run_plan`.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from sfumato.core.canvas.workspace import MemorySpace
 from sfumato.core.request import CohesiveMethod, GobigMethod
 from sfumato.models.upscaler import LANCZOS, load_upscaler
-from sfumato.render.cohesive import run_base, run_grow
+from sfumato.render.cohesive import run_cohesive
 from sfumato.render.gobig import run_refine
 from sfumato.render.multidiffusion import run_fuse
 from sfumato.render.native import Inputs, run_sample
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
+    from sfumato.core.canvas.workspace import Workspace
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import LatentModel
     from sfumato.models.upscaler import Upscaler
@@ -34,31 +35,35 @@ __all__ = ["Inputs", "run_plan"]
 
 
 def run_plan(
-    plan: Plan, request: RenderRequest, model: LatentModel, inputs: Inputs | None = None
+    plan: Plan,
+    request: RenderRequest,
+    model: LatentModel,
+    inputs: Inputs | None = None,
+    space: Workspace | None = None,
 ) -> Generator[Progress, None, RenderResult]:
-    """Run the stages of a plan for the first picture of a request; yield after every step.
+    """Run the stages of a plan for the first picture of a request; yield after every step, or row of windows.
 
-    Guarantees the same bytes for the same plan, request, weights and build of torch.
+    Guarantees the same bytes for the same plan, request, weights and build of torch. The cohesive method
+    keeps its canvases in `space`, and goes on where it was left there; without one, in memory.
 
     Raises:
         ModelError: a step or the upscaler gave numbers that are no picture.
         RequestError: the mask does not fit its picture.
+        StorageError: the disk of the workspace refuses.
     """
     work = Work(model=model, request=request, words=Words(model, request), preview=Preview(model))
-    watch = Stopwatch(plan)
+    watch, inputs = Stopwatch(plan), inputs or Inputs()
     upscaler = load_upscaler(_upscaler_name(request), model.device)
+    if isinstance(request.method, CohesiveMethod):
+        pixels, base = yield from run_cohesive(work, plan, (inputs, upscaler, space or MemorySpace()), watch)
+        return RenderResult(shown=pixels, base=base, trace=watch.trace)
     pictures: list[Image] = []
     for stage in plan.stages:
         before = pictures[-1] if pictures else None
-        if before is None and isinstance(request.method, CohesiveMethod):
-            picture, phrases = yield from run_base(work, plan.stages, inputs or Inputs(), watch)
-            work = replace(work, phrases=phrases)
-        else:
-            picture = yield from _run_stage(work, stage, (inputs or Inputs(), before, upscaler), watch)
-        pictures.append(picture)
+        pictures.append((yield from _run_stage(work, stage, (inputs, before, upscaler), watch)))
         watch.close(stage)
     base = pictures[0] if len(pictures) > 1 else None
-    return RenderResult(picture=pictures[-1], base=base, trace=watch.trace)
+    return RenderResult(shown=pictures[-1], base=base, trace=watch.trace)
 
 
 def _run_stage(
@@ -70,8 +75,6 @@ def _run_stage(
     if stage.kind == "fuse":
         return (yield from run_fuse(work, stage, inputs, watch))
     assert before is not None, "a plan refines only what an earlier stage made"
-    if stage.kind == "grow":
-        return (yield from run_grow(work, stage, before, watch, upscaler))
     return (yield from run_refine(work, stage, before, watch, upscaler))
 
 

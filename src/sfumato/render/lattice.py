@@ -19,14 +19,18 @@ GUIDE_EVERY = 2
 R2 = (0.7548776662466927, 0.5698402909980532)
 
 
-def list_windows(canvas: LatentSize, window: LatentSize, stride: int, step: int) -> tuple[LatentBox, ...]:
-    """Return the windows of a step, row by row; every cell of the canvas has one."""
-    return shifted_cover(canvas, window, stride, _shift(stride, step))
+def list_windows(
+    canvas: LatentSize, window: LatentSize, stride: int, step: int, *, moving: bool = True
+) -> tuple[LatentBox, ...]:
+    """Return the windows of a step, row by row; every cell of the canvas has one. Where not `moving`, all steps have those of the first."""
+    return shifted_cover(canvas, window, stride, _shift(stride, step if moving else 0))
 
 
-def count_windows(canvas: LatentSize, window: LatentSize, stride: int, step: int) -> int:
-    """Count the windows of a step without listing them."""
-    return count_shifted(canvas, window, stride, _shift(stride, step))
+def count_windows(
+    canvas: LatentSize, window: LatentSize, stride: int, step: int, *, moving: bool = True
+) -> tuple[int, int]:
+    """Count the rows of windows of a step, and the windows in each, without listing them."""
+    return count_shifted(canvas, window, stride, _shift(stride, step if moving else 0))
 
 
 def _shift(stride: int, step: int) -> tuple[int, int]:

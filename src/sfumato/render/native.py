@@ -70,14 +70,26 @@ def run_canvas(
 ) -> Generator[Progress, None, Image]:
     """Denoise a canvas with a given denoiser of the whole canvas; return the picture."""
     start = make_start(work, stage, inputs)
-    noise = make_noise(work, stage, (stage.canvas.to_latent(work.model.contract.factor).box,))
-    steps = run_steps(work, stage, start.x, partial(keep_outside, start, denoise), noise)
-    clean = yield from report_steps(work, stage, steps, watch)
+    clean = yield from _run_start(work, stage, start, watch, denoise)
     picture = to_picture(work.model.decode(clean))
     if start.inside is None:
         return picture
     assert inputs.picture is not None, "a mask comes with its picture"
     return put_inside(inputs.picture, picture, start.inside)
+
+
+def run_latents(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Tensor]:
+    """Denoise the whole canvas of a stage; return the clean latents [1, C, h, w]."""
+    start = make_start(work, stage, inputs)
+    return (yield from _run_start(work, stage, start, watch, partial(_predict_whole, work, stage)))
+
+
+def _run_start(
+    work: Work, stage: Stage, start: Start, watch: Stopwatch, denoise: StepDenoise
+) -> Generator[Progress, None, Tensor]:
+    noise = make_noise(work, stage, (stage.canvas.to_latent(work.model.contract.factor).box,))
+    steps = run_steps(work, stage, start.x, partial(keep_outside, start, denoise), noise)
+    return (yield from report_steps(work, stage, steps, watch))
 
 
 def report_steps(

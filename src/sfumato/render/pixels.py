@@ -42,12 +42,16 @@ def flatten(picture: Image.Image) -> Image.Image:
 
 def to_tensor(picture: Image.Image) -> Float[Tensor, "1 3 height width"]:
     """Turn an RGB picture into float32 in [-1, 1]."""
-    pixels = np.array(picture.convert("RGB"), dtype=np.float32)
-    return torch.from_numpy(pixels).permute(2, 0, 1)[None] / 127.5 - 1.0
+    return from_bytes(np.array(picture.convert("RGB")))
 
 
-def to_picture(pixels: Float[Tensor, "1 3 height width"]) -> Image.Image:
-    """Turn float32 in [-1, 1] into an RGB picture; what lies outside is clipped."""
+def from_bytes(pixels: NDArray[np.uint8]) -> Float[Tensor, "1 3 height width"]:
+    """Turn uint8 [height, width, 3] into float32 in [-1, 1]."""
+    return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1.0
+
+
+def to_bytes(pixels: Float[Tensor, "1 3 height width"]) -> NDArray[np.uint8]:
+    """Turn float32 in [-1, 1] into uint8 [height, width, 3]; what lies outside is clipped."""
     assert pixels.shape[:2] == (1, 3), "one colour picture at a time"
     height, width = pixels.shape[-2:]
     bytes_ = np.empty((height, width, 3), np.uint8)
@@ -55,7 +59,12 @@ def to_picture(pixels: Float[Tensor, "1 3 height width"]) -> Image.Image:
     for top in range(0, height, BAND_ROWS):
         band = pixels[0, :, top : top + BAND_ROWS].float().clamp(-1.0, 1.0)
         bytes_[top : top + BAND_ROWS] = ((band + 1.0) * 127.5).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()
-    return Image.fromarray(bytes_)
+    return bytes_
+
+
+def to_picture(pixels: Float[Tensor, "1 3 height width"]) -> Image.Image:
+    """Turn float32 in [-1, 1] into an RGB picture; what lies outside is clipped."""
+    return Image.fromarray(to_bytes(pixels))
 
 
 def fit_picture(picture: Image.Image, size: PixelSize) -> Image.Image:

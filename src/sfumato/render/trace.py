@@ -9,11 +9,16 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image
+
+from sfumato.core.canvas.pixels import MemoryPixels
+from sfumato.core.geometry import PixelSize
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from PIL.Image import Image
-
+    from sfumato.core.canvas.pixels import PixelStore
     from sfumato.render.stages import Plan, Stage
 
 
@@ -39,7 +44,7 @@ class Progress:
     steps: int
     done_frac: float
     eta_s: float | None
-    preview: Callable[[], Image] | None = None
+    preview: Callable[[], Image.Image] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,11 +61,28 @@ class StageTrace:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class RenderResult:
-    """Hold a finished picture (RGB), the base it grew from (None when it is the same), and the trace."""
+    """Hold a finished picture, the base it grew from (None when it is the same), and the trace.
 
-    picture: Image
-    base: Image | None
+    What was `shown` is a picture, or the pixels of a canvas that may be larger than memory.
+    """
+
+    shown: Image.Image | PixelStore
+    base: Image.Image | None
     trace: tuple[StageTrace, ...]
+
+    @property
+    def pixels(self) -> PixelStore:
+        """Return the pixels without transparency, part by part."""
+        if isinstance(self.shown, Image.Image):
+            return MemoryPixels(PixelSize(*self.shown.size), np.asarray(self.shown.convert("RGB")))
+        return self.shown
+
+    @property
+    def picture(self) -> Image.Image:
+        """Return the whole picture in memory."""
+        if isinstance(self.shown, Image.Image):
+            return self.shown
+        return Image.fromarray(self.shown.read(self.shown.size.box))
 
 
 @dataclass(eq=False)
@@ -87,7 +109,7 @@ class Stopwatch:
         """Return the stages that are closed."""
         return tuple(self._done)
 
-    def tick(self, stage: Stage, step: int, preview: Callable[[], Image] | None = None) -> Progress:
+    def tick(self, stage: Stage, step: int, preview: Callable[[], Image.Image] | None = None) -> Progress:
         """Report `step` (1 is the first one done) of a stage."""
         share = self._share(stage, step)
         return Progress(

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from sfumato.core.canvas.saving import check_place, save_canvas
+from sfumato.core.canvas.saving import check_place, save_shown
+from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.images import file_sha256, save_picture
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt import parse_prompt
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.critic.checks import Judged
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
@@ -28,12 +29,16 @@ from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress, RenderResult, StageTrace
 from sfumato.workflows.digests import digest_weights, find_lora
+from sfumato.workflows.forecast import measure_error
 from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import save_pace
-from sfumato.workflows.planning import Wishes, make_plan, name_device, plan_from_headers
+from sfumato.workflows.planning import Wishes, make_plan, plan_from_headers
+from sfumato.workflows.probe import probe_loaded
+from sfumato.workflows.probe_store import name_place
 from sfumato.workflows.report import Report, write_report
 from sfumato.workflows.report_place import check_report_place
 from sfumato.workflows.self_check import judge_result
+from sfumato.workflows.work_in_progress import check_work, open_work
 
 OnProgress = Callable[[Progress, int], None]
 
@@ -51,6 +56,8 @@ class Generated:
     peak_bytes: int | None
     sha256: str
     judged: Judged | None = None
+    host_peak_bytes: int | None = None
+    opened_s: float | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON values."""
@@ -61,13 +68,30 @@ class Generated:
             "size": str(self.plan.size),
             "method": self.plan.method,
             "seconds": round(self.seconds, 3),
-            "planned_seconds": round(self.plan.seconds, 3),
+            "planned_seconds": round(self.plan.seconds + self.plan.save_s, 3),
+            "seconds_error": measure_error(self.plan.seconds + self.plan.save_s, self.seconds),
             "peak_bytes": self.peak_bytes,
             "planned_bytes": self.plan.memory_bytes,
+            "bytes_error": measure_error(self.plan.memory_bytes, self.peak_bytes),
+            "host_peak_bytes": self.host_peak_bytes,
+            "planned_host_bytes": self.plan.host_bytes or None,
+            "host_bytes_error": measure_error(self.plan.host_bytes, self.host_peak_bytes),
+            "open_seconds": None if self.opened_s is None else round(self.opened_s, 3),
+            "planned_open_seconds": round(self.plan.open_s, 3),
+            "basis": self.plan.basis,
+            "window_batch": self.plan.window_batch,
             "evaluations": self.plan.evaluations,
             "sha256": self.sha256,
             "checks": self.judged.to_json() if self.judged else None,
-            "stages": [{"name": stage.name, "seconds": round(stage.seconds, 3)} for stage in self.trace],
+            "stages": [
+                {
+                    "name": stage.name,
+                    "seconds": round(stage.seconds, 3),
+                    "planned_seconds": round(stage.planned_s, 3),
+                    "seconds_error": measure_error(stage.planned_s, stage.seconds),
+                }
+                for stage in self.trace
+            ],
         }
 
 
@@ -85,33 +109,35 @@ def generate(
         StorageError: the folder cannot be written; found out before anything is rendered.
         InterruptedRender: stopped by the keyboard; finished pictures stay, nothing is half written.
     """
-    started = time.monotonic()
+    started = wishes.began or time.monotonic()
     paths = list_paths(wishes.out, request.batch)
     check_folder(wishes.out.parent)
     if wishes.preview is not None:
         check_folder(wishes.preview.parent, option="--preview")
     for path in paths:
         check_place(path)
+        check_work(path, request, resume=wishes.resume)
         if wishes.report:
             check_report_place(path.with_suffix(".html"))
     inputs = read_inputs(request)
     digests = digest_weights(request)
+    opened = model is None
     if model is None:
         plan = plan_from_headers(request, wishes)
         model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     else:
         plan = make_plan(request, (model.contract, model.policy), wishes)
     loaded_s = time.monotonic() - started
-    model.autoencoder_bytes = plan.autoencoder_bytes
+    probe_loaded(model, plan)
     done: list[Generated] = []
     try:
         with dressed(model, request):
             for index, path in enumerate(paths):
                 single = replace(request, seed=request.seed + index, batch=1)
-                run = _Run(single, path, plan, inputs, digests, loaded_s)
+                run = _Run(single, path, plan, inputs, digests, loaded_s if opened and not done else None)
                 done.append(_render_one(run, model, wishes, _bind(on_progress, index)))
     except KeyboardInterrupt as error:
-        raise _interrupted(done, wishes.preview) from error
+        raise _interrupted(done, wishes.preview, request) from error
     return tuple(done)
 
 
@@ -165,19 +191,35 @@ class _Run:
     plan: Plan
     inputs: Inputs
     digests: WeightDigests
-    loaded_s: float
+    loaded_s: float | None
 
 
 def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Callable[[Progress], None]) -> Generated:
     began = time.monotonic()
-    result = _drive(run, model, wishes, on_progress)
+    space, plan = open_work(run.path, (run.request, run.digests, run.plan), model.policy, resume=wishes.resume)
+    with closing(space) if space else nullcontext():
+        made = _finish_one(replace(run, plan=plan), model, wishes, (began, space, on_progress))
+    if space:
+        space.remove()
+    return made
+
+
+def _finish_one(
+    run: _Run,
+    model: LatentModel,
+    wishes: Wishes,
+    going: tuple[float, DiskSpace | None, Callable[[Progress], None]],
+) -> Generated:
+    began, space, on_progress = going
+    model.autoencoder_bytes = run.plan.autoencoder_bytes
+    result = _drive(run, model, wishes, (space, on_progress))
     rendered_s = time.monotonic()
-    save_canvas(run.path, result.picture, write_metadata(run.request, run.digests))
+    save_shown(run.path, result.shown, write_metadata(run.request, run.digests))
     saved_s = time.monotonic() - rendered_s
-    save_pace(model.contract, name_device(model.policy), result.trace)
+    save_pace(model.contract, name_place(model.policy), result.trace, open_s=run.loaded_s)
     checked_from = time.monotonic()
     judged = judge_result(result, run.plan, model.contract.factor)
-    spent = {"open the model": run.loaded_s, "save": saved_s}
+    spent = {"save": saved_s} if run.loaded_s is None else {"open the model": run.loaded_s, "save": saved_s}
     if judged is not None:
         spent["self-check"] = time.monotonic() - checked_from
     peak = measure_peak_bytes(model.device)
@@ -185,7 +227,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
         request=run.request,
         plan=run.plan,
         trace=result.trace,
-        picture=result.picture,
+        picture=result.pixels,
         base=result.base,
         picture_path=run.path,
         seconds=spent,
@@ -206,11 +248,19 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
         peak_bytes=peak,
         sha256=file_sha256(run.path),
         judged=judged,
+        host_peak_bytes=measure_host_peak(model.device),
+        opened_s=run.loaded_s,
     )
 
 
-def _drive(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Callable[[Progress], None]) -> RenderResult:
-    steps = run_plan(run.plan, run.request, model, run.inputs)
+def _drive(
+    run: _Run,
+    model: LatentModel,
+    wishes: Wishes,
+    going: tuple[DiskSpace | None, Callable[[Progress], None]],
+) -> RenderResult:
+    space, on_progress = going
+    steps = run_plan(run.plan, run.request, model, run.inputs, space)
     count = 0
     while True:
         try:
@@ -230,6 +280,11 @@ def measure_peak_bytes(device: torch.device) -> int | None:
     return measure_peak_memory() if device.type == "cpu" else None
 
 
+def measure_host_peak(device: torch.device) -> int | None:
+    """Return the most that the host has held beside a device with memory of its own; None where they share one."""
+    return measure_peak_memory() if device.type == "cuda" else None
+
+
 def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], None]:
     def report(progress: Progress) -> None:
         if on_progress is not None:
@@ -238,10 +293,12 @@ def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], No
     return report
 
 
-def _interrupted(done: list[Generated], preview: Path | None) -> InterruptedRender:
+def _interrupted(done: list[Generated], preview: Path | None, request: RenderRequest) -> InterruptedRender:
     kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
     if preview is not None and preview.exists():
         kept += f", the last preview is {preview}"
+    if isinstance(request.method, CohesiveMethod):
+        return InterruptedRender("the render was stopped", got=kept, do="Run the same command with --resume.")
     return InterruptedRender("the render was stopped", got=kept, do="Run the same command again: the seed repeats it.")
 
 

@@ -45,7 +45,8 @@ class Wishes:
     """Say how to render, without changing a pixel: where to write, how much to use, what to show.
 
     `budget_bytes` None takes what is free on the device. `preview` is rewritten every `preview_every`
-    steps. `resume` goes on with what a stopped render left. `began` is the monotonic clock when the process started to open things, where somebody noted it.
+    steps. `resume` goes on with what a stopped render left. `began` is the monotonic clock when the
+    process started to open things, where somebody noted it.
     """
 
     out: Path

@@ -16,7 +16,9 @@ from pathlib import Path
 from PIL import Image
 
 from sfumato import __version__
+from sfumato.core.canvas.pixels import PixelStore, make_small
 from sfumato.core.files import write_atomic
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import (
     CohesiveMethod,
     GobigMethod,
@@ -28,6 +30,7 @@ from sfumato.core.request import (
 from sfumato.critic.checks import Judged
 from sfumato.render.stages import Plan
 from sfumato.render.trace import StageTrace
+from sfumato.workflows.forecast import measure_error
 from sfumato.workflows.report_checks import write_checks
 from sfumato.workflows.report_place import MARK
 from sfumato.workflows.report_style import STYLE
@@ -46,7 +49,7 @@ class Report:
     request: RenderRequest
     plan: Plan
     trace: tuple[StageTrace, ...]
-    picture: Image.Image
+    picture: PixelStore
     base: Image.Image | None
     picture_path: Path
     seconds: dict[str, float]
@@ -86,7 +89,7 @@ def _hero(report: Report) -> str:
     negative = f'<p class="negative">without: {escape(request.negative)}</p>' if request.negative else ""
     return (
         f"<header><h1>{escape(request.prompt) or '<em>no prompt</em>'}</h1>{negative}</header>\n"
-        f"<figure class=hero>{_image(report.picture, 'the result')}"
+        f"<figure class=hero>{_image(make_small(report.picture, WIDEST_PICTURE_PX), 'the result')}"
         f"<figcaption>{escape(report.picture_path.name)}, {request.size} px</figcaption></figure>"
     )
 
@@ -94,7 +97,7 @@ def _hero(report: Report) -> str:
 def _facts(report: Report) -> str:
     rendered = sum(stage.seconds for stage in report.trace)
     facts = [
-        ("size", f"{report.picture.width} × {report.picture.height}"),
+        ("size", f"{report.picture.size.width} × {report.picture.size.height}"),
         ("seed", str(report.request.seed)),
         ("method", report.request.method.kind),
         ("render time", _time(rendered)),
@@ -102,7 +105,7 @@ def _facts(report: Report) -> str:
         ("peak memory", _bytes(report.peak_bytes)),
     ]
     if report.base is not None:
-        times = report.picture.width * report.picture.height / (report.base.width * report.base.height)
+        times = report.picture.size.area / (report.base.width * report.base.height)
         facts.insert(1, ("pixels of the base", f"× {times:.1f}"))
     cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
     return f"<dl class=facts>{cells}</dl>"
@@ -111,16 +114,17 @@ def _facts(report: Report) -> str:
 def _pair(report: Report) -> str:
     if report.base is None:
         return ""
-    enlarged = report.base.resize(report.picture.size, Image.Resampling.LANCZOS)
     box = _detail_box(report.picture.size)
+    enlarged = _enlarge_part(report.base, report.picture.size, box)
+    detail = Image.fromarray(report.picture.read(box))
     base_size = f"{report.base.width} × {report.base.height}"
     return (
         "<section><h2>From the base to the result</h2><div class=pair>"
         f"{_figure(report.base, f'The base, {base_size}: rendered at about the native size of the model')}"
-        f"{_figure(report.picture, 'The result, at the same width')}</div>"
+        f"{_figure(make_small(report.picture, WIDEST_PICTURE_PX), 'The result, at the same width')}</div>"
         "<h3>The middle, pixel by pixel</h3><div class=pair>"
-        f"{_figure(enlarged.crop(box), 'The base, only enlarged (Lanczos)')}"
-        f"{_figure(report.picture.crop(box), 'The result')}</div></section>"
+        f"{_figure(enlarged, 'The base, only enlarged (Lanczos)')}"
+        f"{_figure(detail, 'The result')}</div></section>"
     )
 
 
@@ -131,14 +135,28 @@ def _stages(report: Report) -> str:
         f"<tr><td>{escape(name)}</td><td></td><td></td><td></td><td></td><td>{_time(took)}</td><td></td></tr>"
         for name, took in report.seconds.items()
     )
-    planned = f"{report.plan.basis} pace" if report.plan.basis == "measured" else "a guess"
-    memory = f"planned {_bytes(report.plan.memory_bytes)}, peak of the process {_bytes(report.peak_bytes)}"
+    planned = {"probe": "a probe of this machine", "measured": "the pace of earlier renders", "guess": "a guess"}
+    note = f"Planned times come from {planned[report.plan.basis]}. {_compare(report)}"
     return (
         "<section><h2>Plan and actual</h2><div class=scroll><table><thead><tr><th>stage<th>canvas<th>steps"
         "<th>evaluations<th>planned<th>took<th></tr></thead>"
         f"<tbody>{rows}{other}</tbody></table></div>"
-        f"<p class=note>Planned times come from {escape(planned)}. Memory: {escape(memory)}.</p></section>"
+        f"<p class=note>{escape(note)}</p></section>"
     )
+
+
+def _compare(report: Report) -> str:
+    """Say how far the plan was off, and how many windows went into one call: that may change the last bits."""
+    took = sum(stage.seconds for stage in report.trace)
+    plan, peak = report.plan, report.peak_bytes
+    memory = f"planned {_bytes(plan.memory_bytes)}, peak {_bytes(peak)}{_off(plan.memory_bytes, peak)}"
+    stages = f"planned {_time(plan.seconds)}, took {_time(took)}{_off(plan.seconds, took)}"
+    return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call."
+
+
+def _off(planned: float, actual: float | None) -> str:
+    error = measure_error(planned, actual)
+    return "" if error is None else f" ({error:+.0%})"
 
 
 def _stage_row(stage: StageTrace, longest: float) -> str:
@@ -226,10 +244,17 @@ def _image(picture: Image.Image, words: str) -> str:
     return f'<img src="data:image/webp;base64,{text}" alt="{escape(words)}" {size}>'
 
 
-def _detail_box(size: tuple[int, int]) -> tuple[int, int, int, int]:
-    width, height = (min(side, DETAIL_SIDE_PX) for side in size)
-    left, top = (size[0] - width) // 2, (size[1] - height) // 2
-    return (left, top, left + width, top + height)
+def _detail_box(size: PixelSize) -> PixelBox:
+    width, height = (min(side, DETAIL_SIDE_PX) for side in (size.width, size.height))
+    left, top = (size.width - width) // 2, (size.height - height) // 2
+    return PixelBox(left, top, left + width, top + height)
+
+
+def _enlarge_part(base: Image.Image, size: PixelSize, box: PixelBox) -> Image.Image:
+    """Return a box of the base as it would be enlarged to a size."""
+    across, down = base.width / size.width, base.height / size.height
+    part = (box.left * across, box.top * down, box.right * across, box.bottom * down)
+    return base.resize((box.width, box.height), Image.Resampling.LANCZOS, box=part)
 
 
 def _also(words: str, value: float) -> str:

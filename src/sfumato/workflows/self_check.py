@@ -5,6 +5,7 @@ Joins plan and critic; neither knows the other. Start reading at `judge_result`.
 
 from __future__ import annotations
 
+from sfumato.core.canvas.pixels import make_small
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
 from sfumato.render.stages import Plan
@@ -12,6 +13,9 @@ from sfumato.render.trace import RenderResult
 
 # A base of fewer pixels a side says too little of what it shows.
 SMALLEST_BASE_PX = 32
+# Larger pictures are judged reduced, and only by what is left of them then: memory must not grow with the picture.
+MOST_WHOLE_PX = 16 * 1024**2
+REDUCED_SIDE_PX = 4096
 
 
 def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None:
@@ -21,7 +25,9 @@ def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None
     """
     if result.base is None or min(result.base.size) < SMALLEST_BASE_PX:
         return None
-    return judge_picture(result.picture, result.base, find_lines(plan, factor))
+    if result.pixels.size.area <= MOST_WHOLE_PX:
+        return judge_picture(result.picture, result.base, find_lines(plan, factor))
+    return judge_picture(make_small(result.pixels, REDUCED_SIDE_PX), result.base, None, reduced=True)
 
 
 def find_lines(plan: Plan, factor: int) -> Lines | None:

@@ -91,8 +91,8 @@ def test_moving_windows_give_the_same_picture_as_one_that_holds_the_canvas(sampl
     request = replace(REQUEST, size=PixelSize(160, 96), sampler=sampler, steps=4)
     request = replace(request, method=CohesiveMethod(strength=1.0, guide=0.0))
     many, _, few_calls = run(request)
-    one = lambda canvas, *_: (canvas.box,)  # noqa: E731
-    monkeypatch.setattr("sfumato.render.cohesive.list_windows", one)
+    one = lambda _stage, canvas, _step: [(canvas.box,)]  # noqa: E731
+    monkeypatch.setattr("sfumato.render.level.list_window_rows", one)
     whole, _, calls = run(request)
     assert len(calls.calls) < len(few_calls.calls)
     assert np.abs(pixels(many.picture) - pixels(whole.picture)).max() < 0.02

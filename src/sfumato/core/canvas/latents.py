@@ -44,8 +44,8 @@ class LatentStore(Protocol):
         """Add to a box, cell by cell."""
         ...
 
-    def flush(self) -> None:
-        """Make everything written so far what a reopened store gives back."""
+    def flush(self, *, durable: bool = True) -> None:
+        """Make everything written so far what a reopened store gives back; `durable` survives a power cut too."""
         ...
 
     def close(self) -> None:
@@ -73,7 +73,7 @@ class MemoryLatents:
         """Add to a box, cell by cell."""
         self._find(box)[...] += values
 
-    def flush(self) -> None:
+    def flush(self, *, durable: bool = True) -> None:
         """Do nothing: there is nowhere to flush to."""
 
     def close(self) -> None:

@@ -71,6 +71,7 @@ class MappedLatents:
             raise StorageError("the latents cannot be opened", got=str(error)) from error
         self._count, self._slots = self._read_table()
         self._dirty = np.zeros(self._layout.bands, np.bool_)
+        self._unsynced = np.zeros(self._layout.bands, np.bool_)
         self._touched_bytes = 0
 
     @property
@@ -103,18 +104,25 @@ class MappedLatents:
             self._prepare(band)[:, rows, box.left : box.right] += values[:, part]
             self._rest()
 
-    def flush(self) -> None:
-        """Make everything written so far valid, also after a power cut."""
-        changed = np.flatnonzero(self._dirty)
-        if not len(changed):
-            return
-        for band in changed.tolist():
-            self._sync(self._layout.place_slot(band, int(self._slots[band])), self._layout.slot_bytes)
+    def flush(self, *, durable: bool = True) -> None:
+        """Make everything written so far valid; where it is not `durable`, only a crash of this process may follow."""
+        self._unsynced |= self._dirty
+        if durable:
+            for band in np.flatnonzero(self._unsynced).tolist():
+                self._sync(self._layout.place_slot(band, int(self._slots[band])), self._layout.slot_bytes)
+        if self._dirty.any():
+            self._write_table()
+        if durable and self._unsynced.any():
+            # Also a table that an earlier flush left to the system.
+            for which in (0, 1):
+                self._sync(self._layout.place_table(which), self._layout.table_bytes)
+            self._unsynced[:] = False
+
+    def _write_table(self) -> None:
         self._count += 1
         # The tables take turns: a torn one leaves the other.
         place, raw = self._layout.place_table((self._count - 1) % 2), write_table(self._count, self._slots)
         self._map[place : place + len(raw)] = raw
-        self._sync(place, self._layout.table_bytes)
         self._dirty[:] = False
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ from PIL import Image
 from sfumato.core.canvas.bands import BandSink, BandWriter
 from sfumato.core.canvas.deepzoom_file import DeepZoomSink, check_folder_is_ours
 from sfumato.core.canvas.packing import Packing
+from sfumato.core.canvas.pixels import PixelStore, list_bands
 from sfumato.core.canvas.png_file import PngSink
 from sfumato.core.canvas.tiff_file import TiffSink
 from sfumato.core.errors import RequestError
@@ -70,6 +71,19 @@ def save_canvas(path: Path | str, picture: Image.Image, texts: Mapping[str, str]
     pixels = np.asarray(_flatten(picture))
     bands = (pixels[top : top + _BAND_ROWS] for top in range(0, len(pixels), _BAND_ROWS))
     save_bands(path, PixelSize(*picture.size), bands, texts)
+
+
+def save_shown(path: Path | str, shown: Image.Image | PixelStore, texts: Mapping[str, str]) -> None:
+    """Write a picture, or pixels that may be larger than memory; formats without bands take it whole.
+
+    Raises: as `save_canvas`.
+    """
+    if isinstance(shown, Image.Image):
+        save_canvas(path, shown, texts)
+    elif Path(path).suffix.lower() in BAND_SUFFIXES:
+        save_bands(path, shown.size, list_bands(shown), texts)
+    else:
+        save_picture(path, Image.fromarray(shown.read(shown.size.box)), texts)
 
 
 def check_place(path: Path) -> None:

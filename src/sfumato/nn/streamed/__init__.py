@@ -19,12 +19,14 @@ from sfumato.nn.streamed.layers import (
     Upsample,
 )
 from sfumato.nn.streamed.local import list_extents, list_reach, run_local
+from sfumato.nn.streamed.regions import Band
 from sfumato.nn.streamed.run import Room, run_program
 from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
 from sfumato.nn.streamed.sweeps import Program, Storage, make_program
 
 __all__ = [
     "Attend",
+    "Band",
     "Bands",
     "Conv",
     "Ends",

@@ -1,7 +1,8 @@
 """Parts of a feature map at any resolution, and how an area is cut into tiles.
 
 Neither pixels of a picture nor latent cells: every level of a network has its own grid. Knows no
-tensor. Start reading at `Span`; `cut_region` and `cut_grid` make the tiles.
+tensor. Start reading at `Span`; `cut_region` and `cut_grid` make the
+tiles.
 """
 
 from __future__ import annotations
@@ -78,6 +79,14 @@ class Region:
         return (..., self.rows.inside(other.rows), self.columns.inside(other.columns))
 
 
+@dataclass(frozen=True, slots=True)
+class Band:
+    """Bound the height of bands to `rows`, where it is bounded; borders lie on a grid of `grain` pixels."""
+
+    rows: int | None = None
+    grain: int = 1
+
+
 def cut_region(whole: Region, most_pixels: int, grain: int = 1) -> Iterator[Region]:
     """Cut a region into tiles of at most so many pixels, of nearly one size, in reading order.
 
@@ -95,6 +104,12 @@ def cut_region(whole: Region, most_pixels: int, grain: int = 1) -> Iterator[Regi
     for rows in _cut_span(whole.rows, max(1, most_pixels // width)):
         for columns in _cut_span(whole.columns, width):
             yield Region(rows, columns)
+
+
+def cut_bands(whole: Region, most_pixels: int, band: Band) -> Iterator[Region]:
+    """Cut a region into bands of its full width, and each into tiles of at most so many pixels."""
+    for part in cut_grid(whole, band.rows or whole.rows.length, whole.columns.length):
+        yield from cut_region(part, most_pixels, band.grain)
 
 
 def cut_grid(whole: Region, height: int, width: int) -> Iterator[Region]:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from sfumato.nn.streamed.attention import KEY_BLOCK, attend_block, query_block
 from sfumato.nn.streamed.layers import Conv, Extent, Norm
 from sfumato.nn.streamed.local import run_chain
-from sfumato.nn.streamed.regions import Region, cut_region
+from sfumato.nn.streamed.regions import Band, Region, cut_bands, cut_region
 from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
 from sfumato.nn.streamed.statistics import Affine, Moments, measure_moments
 from sfumato.nn.streamed.sweeps import INPUT, OUTPUT, Program, Sweep
@@ -39,7 +39,7 @@ class Room:
     `work_bytes` are for one tile and everything computed from it, `store_bytes` for the maps kept
     between sweeps; those that do not fit go to `open_spill`. `tidy` is called after each sweep and may
     give free memory back to the system. `tile_pixels` sets the area of the tiles instead of leaving it
-    to the memory; those of the output lie on a grid of `grain` pixels.
+    to the memory; those of the output come in the bands that are asked for.
     """
 
     work_bytes: int
@@ -47,7 +47,7 @@ class Room:
     open_spill: Callable[[Extent, torch.dtype], Shelf]
     tidy: Callable[[], None] | None = None
     tile_pixels: int | None = None
-    grain: int = 1
+    band: Band = Band()
 
 
 def run_program(program: Program, ends: Ends, room: Room, window: Region | None = None) -> None:
@@ -65,7 +65,7 @@ def run_program(program: Program, ends: Ends, room: Room, window: Region | None 
         for sweep, live in zip(program.sweeps, program.live(), strict=True):
             desk.lay_out(live)
             if sweep.keep == OUTPUT:
-                tiles = cut_region(window, _tile_pixels(desk, sweep), room.grain)
+                tiles = cut_bands(window, _tile_pixels(desk, sweep), room.band)
             else:
                 tiles = cut_region(sweep.value.region, _tile_pixels(desk, sweep))
             _run_sweep(desk, sweep, tiles)

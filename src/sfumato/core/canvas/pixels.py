@@ -1,0 +1,145 @@
+"""The pixels of a canvas, uint8 RGB, in memory or in a file, behind one interface.
+
+Knows boxes of pixels; no format, torch or latents. Start reading at `PixelStore`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfumato.core.errors import StorageError
+from sfumato.core.files import make_storage_error
+from sfumato.core.geometry import PixelBox, PixelSize
+
+Pixels = NDArray[np.uint8]
+_RGB = 3
+# Rows handed on at once.
+BAND_ROWS = 256
+
+
+class PixelStore(Protocol):
+    """A canvas of pixels. Boxes lie on the canvas; values are uint8 [height, width, 3]."""
+
+    @property
+    def size(self) -> PixelSize:
+        """Return width and height in px."""
+        ...
+
+    def read(self, box: PixelBox) -> Pixels:
+        """Return a copy of a box."""
+        ...
+
+    def write(self, box: PixelBox, values: Pixels) -> None:
+        """Replace a box."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the memory or the file."""
+        ...
+
+
+class MemoryPixels:
+    """Keep a canvas in memory."""
+
+    def __init__(self, size: PixelSize, values: Pixels | None = None) -> None:
+        """Start black, or with `values`."""
+        self.size = size
+        self._values: Pixels = np.zeros((*size.shape_hw, _RGB), np.uint8) if values is None else values
+
+    def read(self, box: PixelBox) -> Pixels:
+        """Return a copy of a box."""
+        return self._values[box.slices_hw].copy()
+
+    def write(self, box: PixelBox, values: Pixels) -> None:
+        """Replace a box."""
+        self._values[box.slices_hw] = values
+
+    def close(self) -> None:
+        """Do nothing: the memory goes with the last reader."""
+
+
+class FilePixels:
+    """Keep a canvas in a file of plain rows; opened again it holds what was written."""
+
+    def __init__(self, path: Path, size: PixelSize) -> None:
+        """Open the file, or make it black.
+
+        Raises:
+            StorageError: the disk has no room, or the file has another length.
+        """
+        self.size, self.path = size, path
+        length = size.area * _RGB
+        try:
+            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            found = os.fstat(self._handle).st_size
+            if found == 0:
+                _reserve(self._handle, length)
+        except OSError as error:
+            raise make_storage_error(path, error) from error
+        if found not in (0, length):
+            self.close()
+            raise StorageError("the pixels are cut off", got=str(path), do="Remove the file and start again.")
+
+    def read(self, box: PixelBox) -> Pixels:
+        """Return a copy of a box."""
+        found = np.empty((box.height, box.width, _RGB), np.uint8)
+        for row, place in self._list_runs(box):
+            raw = os.pread(self._handle, found[row].nbytes, place)
+            found[row] = np.frombuffer(raw, np.uint8).reshape(found[row].shape)
+        return found
+
+    def write(self, box: PixelBox, values: Pixels) -> None:
+        """Replace a box.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        for row, place in self._list_runs(box):
+            try:
+                os.pwrite(self._handle, np.ascontiguousarray(values[row]).tobytes(), place)
+            except OSError as error:
+                raise make_storage_error(self.path, error) from error
+
+    def close(self) -> None:
+        """Close the file; it stays."""
+        if self._handle >= 0:
+            os.close(self._handle)
+            self._handle = -1
+
+    def _list_runs(self, box: PixelBox) -> Generator[tuple[slice, int]]:
+        """Yield the rows of a box that lie in one piece, and where: all at once, or one by one."""
+        pitch = self.size.width * _RGB
+        step = box.height if box.width == self.size.width else 1
+        for row in range(0, box.height, step):
+            yield slice(row, row + step), (box.top + row) * pitch + box.left * _RGB
+
+
+def list_bands(store: PixelStore) -> Generator[Pixels]:
+    """Yield a canvas in bands of rows, from top to bottom."""
+    for top in range(0, store.size.height, BAND_ROWS):
+        yield store.read(PixelBox(0, top, store.size.width, min(top + BAND_ROWS, store.size.height)))
+
+
+def make_small(store: PixelStore, longest_px: int) -> Image.Image:
+    """Return a canvas as a picture of at most `longest_px` a side, the mean of areas; the whole where it is small."""
+    grain = -(-max(store.size.width, store.size.height) // longest_px)
+    rows = grain * max(1, BAND_ROWS // grain)
+    size, parts = store.size, list[Pixels]()
+    for top in range(0, size.height, rows):
+        band = Image.fromarray(store.read(PixelBox(0, top, size.width, min(top + rows, size.height))))
+        parts.append(np.asarray(band if grain == 1 else band.reduce(grain)))
+    return Image.fromarray(np.concatenate(parts))
+
+
+def _reserve(handle: int, length: int) -> None:
+    if hasattr(os, "posix_fallocate"):
+        os.posix_fallocate(handle, 0, length)
+    else:
+        os.ftruncate(handle, length)

@@ -1,0 +1,300 @@
+"""Where a large picture is made: canvases by name, small parts, and a journal of how far it is.
+
+`MemorySpace` forgets all with the process. `DiskSpace` is a folder; after a crash it holds what the last
+entry of its journal says, whatever came after. Knows no step or level: an entry is words and arrays.
+Start reading at `Workspace`, then `DiskSpace`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.core.canvas.latents import LatentStore, MemoryLatents
+from sfumato.core.canvas.mapped_latents import MappedLatents, create_file
+from sfumato.core.canvas.pixels import FilePixels, MemoryPixels, PixelStore
+from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.files import make_storage_error, sync_folder
+from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.core.tagged import Json
+
+Arrays = Mapping[str, NDArray[np.generic]]
+_OWNER, _JOURNAL, _DURABLE, _PART = "sfumato-work.json", "journal.npz", "journal-durable.npz", ".part.npz"
+_WORDS, _BOOT = "words", "boot"
+# Another at every start of the system; what was not flushed before that may be lost. Linux only.
+_BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """Hold what was noted: words (JSON values) and arrays."""
+
+    words: dict[str, Json]
+    arrays: dict[str, NDArray[np.generic]] = field(default_factory=dict[str, NDArray[np.generic]])
+
+
+class Workspace(Protocol):
+    """Canvases by name, small parts by name, and a journal with one entry."""
+
+    def open_latents(self, name: str, size: LatentSize, channels: int) -> LatentStore:
+        """Return the canvas of a name: as it was, or zeros."""
+        ...
+
+    def open_pixels(self, name: str, size: PixelSize) -> PixelStore:
+        """Return the pixels of a name: as they were, or black."""
+        ...
+
+    def drop(self, name: str) -> None:
+        """Forget a canvas; nothing happens where there is none."""
+        ...
+
+    def save_part(self, name: str, arrays: Arrays) -> None:
+        """Keep small arrays under a name."""
+        ...
+
+    def load_part(self, name: str) -> dict[str, NDArray[np.generic]] | None:
+        """Return them, or None where nothing was kept."""
+        ...
+
+    def note(self, entry: Entry, *, durable: bool = False) -> None:
+        """Replace the entry of the journal; canvases were flushed before, durably where this is to be."""
+        ...
+
+    def find_entry(self) -> Entry | None:
+        """Return the entry, or None where nothing was noted."""
+        ...
+
+    def close(self) -> None:
+        """Let go of every canvas."""
+        ...
+
+
+@dataclass(eq=False)
+class MemorySpace:
+    """Keep everything in memory. A leaf."""
+
+    _stores: dict[str, LatentStore | PixelStore] = field(default_factory=dict[str, "LatentStore | PixelStore"])
+    _parts: dict[str, dict[str, NDArray[np.generic]]] = field(default_factory=dict[str, dict[str, NDArray[np.generic]]])
+
+    def open_latents(self, name: str, size: LatentSize, channels: int) -> LatentStore:
+        """Return a canvas by name."""
+        store = self._stores.setdefault(name, MemoryLatents(size, channels))
+        assert isinstance(store, MemoryLatents), "a name belongs to one kind of canvas"
+        return store
+
+    def open_pixels(self, name: str, size: PixelSize) -> PixelStore:
+        """Return pixels by name."""
+        store = self._stores.setdefault(name, MemoryPixels(size))
+        assert isinstance(store, MemoryPixels), "a name belongs to one kind of canvas"
+        return store
+
+    def drop(self, name: str) -> None:
+        """Forget a canvas."""
+        self._stores.pop(name, None)
+
+    def save_part(self, name: str, arrays: Arrays) -> None:
+        """Keep small arrays."""
+        self._parts[name] = dict(arrays)
+
+    def load_part(self, name: str) -> dict[str, NDArray[np.generic]] | None:
+        """Return what was kept."""
+        return self._parts.get(name)
+
+    def note(self, entry: Entry, *, durable: bool = False) -> None:
+        """Do nothing: memory does not outlive the process."""
+        del entry, durable
+
+    def find_entry(self) -> Entry | None:
+        """Return None: nothing is noted."""
+        return None
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self._stores.clear()
+
+
+class DiskSpace:
+    """Keep everything in a folder of its own, for one piece of work named by `identity`."""
+
+    def __init__(self, folder: Path, identity: Mapping[str, Json], *, resume: bool) -> None:
+        """Open the folder: go on with what is there, or start anew.
+
+        Raises:
+            RequestError: the folder belongs to somebody else, or to another piece of work that is to be resumed,
+                or holds work of this kind that nobody asked to go on with.
+            StorageError: the disk refuses.
+        """
+        self.folder = folder
+        self._stores: dict[str, LatentStore | PixelStore] = {}
+        try:
+            self._start(dict(identity), resume=resume)
+        except OSError as error:
+            raise make_storage_error(folder, error) from error
+
+    def _start(self, identity: dict[str, Json], *, resume: bool) -> None:
+        if self.folder.exists():
+            found = _read_owner(self.folder)
+            started = (self.folder / _JOURNAL).exists()
+            if resume and started:
+                _check_identity(self.folder, found, identity)
+                return
+            if started:
+                raise RequestError(
+                    "an earlier render of this picture was stopped and can be resumed",
+                    got=str(self.folder),
+                    do=f"Add --resume to go on with it, or remove {self.folder} to start anew.",
+                )
+            shutil.rmtree(self.folder)
+        self.folder.mkdir(parents=True)
+        (self.folder / _OWNER).write_text(json.dumps(identity, sort_keys=True), encoding="utf-8")
+
+    def open_latents(self, name: str, size: LatentSize, channels: int) -> LatentStore:
+        """Return a canvas by name.
+
+        Raises:
+            StorageError: the disk has no room for it.
+        """
+        if name not in self._stores:
+            path = self.folder / f"{name}.latents"
+            if not path.exists():
+                create_file(path, size, channels)
+            self._stores[name] = MappedLatents(path)
+        store = self._stores[name]
+        assert isinstance(store, MappedLatents), "a name belongs to one kind of canvas"
+        return store
+
+    def open_pixels(self, name: str, size: PixelSize) -> PixelStore:
+        """Return pixels by name.
+
+        Raises:
+            StorageError: the disk has no room for them.
+        """
+        if name not in self._stores:
+            self._stores[name] = FilePixels(self.folder / f"{name}.pixels", size)
+        store = self._stores[name]
+        assert isinstance(store, FilePixels), "a name belongs to one kind of canvas"
+        return store
+
+    def drop(self, name: str) -> None:
+        """Close and remove a canvas."""
+        store = self._stores.pop(name, None)
+        if store is not None:
+            store.close()
+        for path in (self.folder / f"{name}.latents", self.folder / f"{name}.pixels"):
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+
+    def save_part(self, name: str, arrays: Arrays) -> None:
+        """Keep small arrays under a name."""
+        self._write(self.folder / f"{name}{_PART}", arrays, durable=True)
+
+    def load_part(self, name: str) -> dict[str, NDArray[np.generic]] | None:
+        """Return what was kept, or None."""
+        return _read(self.folder / f"{name}{_PART}")
+
+    def note(self, entry: Entry, *, durable: bool = False) -> None:
+        """Replace the entry of the journal, and where it is `durable` also the one that a power cut leaves."""
+        words = np.frombuffer(json.dumps({**entry.words, _BOOT: find_boot()}).encode(), np.uint8)
+        arrays = {**entry.arrays, _WORDS: words}
+        if durable:
+            self._write(self.folder / _DURABLE, arrays, durable=True)
+        self._write(self.folder / _JOURNAL, arrays)
+
+    def find_entry(self) -> Entry | None:
+        """Return the entry, or None where nothing was noted; after a restart of the system the last durable one."""
+        for name in (_JOURNAL, _DURABLE):
+            arrays = _read(self.folder / name)
+            words = json.loads(arrays.pop(_WORDS).tobytes()) if arrays else {}
+            if arrays is not None and (name == _DURABLE or words.get(_BOOT) == find_boot()):
+                words.pop(_BOOT)
+                return Entry(words, arrays)
+        return None
+
+    def close(self) -> None:
+        """Flush and close every canvas; the folder stays."""
+        while self._stores:
+            self._stores.popitem()[1].close()
+
+    def remove(self) -> None:
+        """Close every canvas and remove the folder: the work is done."""
+        self.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def _write(self, path: Path, arrays: Arrays, *, durable: bool = False) -> None:
+        # Mostly not flushed to the disk itself: a process that is killed leaves its pages to the system, and a
+        # journal that is flushed at every band would cost more than the bands.
+        beside = path.with_name(f".{path.name}.part")
+        try:
+            with beside.open("wb") as stream:
+                np.savez(stream, **{name: np.asarray(values) for name, values in arrays.items()})  # pyright: ignore[reportArgumentType]
+                if durable:
+                    stream.flush()
+                    os.fsync(stream.fileno())
+            beside.replace(path)
+            if durable:
+                sync_folder(self.folder)
+        except OSError as error:
+            with suppress(OSError):
+                beside.unlink(missing_ok=True)
+            raise make_storage_error(path, error) from error
+
+
+def name_work(path: Path) -> Path:
+    """Return the folder of the work on a picture, beside it."""
+    return path.with_name(f"{path.name}.work")
+
+
+def find_boot() -> str:
+    """Return what names this run of the system; empty where that cannot be told."""
+    try:
+        return _BOOT_FILE.read_text().strip()
+    except OSError:
+        return ""
+
+
+def find_resumable(folder: Path) -> bool:
+    """Tell whether a folder holds work that was noted and can be gone on with."""
+    return (folder / _OWNER).is_file() and (folder / _JOURNAL).is_file()
+
+
+def _read_owner(folder: Path) -> dict[str, Json]:
+    try:
+        return json.loads((folder / _OWNER).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        # A folder killed at birth has nothing in it; any other that is not ours stays as it is.
+        if folder.is_dir() and not any(folder.iterdir()):
+            return {}
+        raise RequestError(
+            "the place for work in progress is taken", got=str(folder), do="Move it away, or give another --out."
+        ) from error
+
+
+def _check_identity(folder: Path, found: Mapping[str, Json], wanted: Mapping[str, Json]) -> None:
+    other = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
+    if other:
+        raise RequestError(
+            "the render that was stopped is not the one that is to be resumed",
+            got=f"{', '.join(other)} differ, {folder}",
+            do=f"Ask for the same picture on the same machine, or remove {folder} to start anew.",
+        )
+
+
+def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
+    if not path.exists():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except (OSError, ValueError, KeyError) as error:
+        raise StorageError(
+            "the journal of a render is damaged", got=str(path), do="Remove its folder and start anew."
+        ) from error

@@ -1,0 +1,47 @@
+"""From which step on each place of a canvas is drawn anew, and until then is the level below with noise.
+
+A wall or a sky has nothing to gain from many steps and much to lose; a face has. Knows a small map and
+boxes; no network. Start reading at `Freedom`.
+
+Source: a strength for every pixel, Levin and Fried 2023, "Differential Diffusion", section 4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sfumato.nn.resample import Axis
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from torch import Tensor
+
+    from sfumato.core.geometry import LatentBox, LatentSize
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Freedom:
+    """Hold for each cell of a small map the step from which it is free. A leaf.
+
+    `part` is the share of the map that the canvas shows: left, top, right, bottom from 0 to 1.
+    """
+
+    first_steps: Float[Tensor, "h w"]
+    part: tuple[float, float, float, float]
+    canvas: LatentSize
+
+    def open_rows(self, rows: slice, step: int) -> Float[Tensor, "rows w"]:
+        """Return 1 for the cells of some rows that are free at a step, 0 for the others."""
+        return (self._first_steps(rows, slice(0, self.canvas.width)) <= step).float()
+
+    def is_open(self, box: LatentBox, step: int) -> bool:
+        """Tell whether a window has a free cell."""
+        return bool((self._first_steps(slice(box.top, box.bottom), slice(box.left, box.right)) <= step).any())
+
+    def _first_steps(self, rows: slice, columns: slice) -> Tensor:
+        height, width = self.first_steps.shape
+        left, top, right, bottom = self.part
+        above, down = Axis(height, self.canvas.height, top * height, bottom * height).linear(rows.start, rows.stop)
+        beside, across = Axis(width, self.canvas.width, left * width, right * width).linear(columns.start, columns.stop)
+        return down.to(self.first_steps) @ self.first_steps[above, beside] @ across.to(self.first_steps).T

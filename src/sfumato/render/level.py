@@ -1,0 +1,336 @@
+"""One level of the cohesive engine, band by band: predicted, updated and noted, so that it can be stopped anywhere.
+
+The canvas lies in a workspace. A step reads one state and writes the other, so whatever was being done
+when the process died is done again from what was read, with the same result. Start reading at `Level.run`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from sfumato.core.canvas.workspace import Entry
+from sfumato.core.errors import ModelError
+from sfumato.core.geometry import LatentBox
+from sfumato.core.request import CohesiveMethod
+from sfumato.nn.noise import normal_noise
+from sfumato.nn.samplers import SamplerState, make_sampler
+from sfumato.nn.samplers.replay import Question, advance_known, plot_course
+from sfumato.render.lattice import GUIDE_EVERY
+from sfumato.render.level_reference import Below, write_reference
+from sfumato.render.level_update import BAND_CELLS, Update
+from sfumato.render.level_windows import Rolling, WindowRows, list_window_rows
+from sfumato.render.pixels import to_bytes
+from sfumato.render.planes import Planes, cut_rows
+from sfumato.render.sampling import make_noise, predict, stage_sigmas
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL import Image
+    from torch import Tensor
+
+    from sfumato.core.canvas.pixels import PixelStore
+    from sfumato.core.canvas.workspace import Workspace
+    from sfumato.core.geometry import LatentSize, PixelBox
+    from sfumato.core.tagged import Json
+    from sfumato.models.upscaler import Upscaler
+    from sfumato.nn.samplers import Sampler
+    from sfumato.nn.samplers.replay import Course
+    from sfumato.render.freedom import Freedom
+    from sfumato.render.sampling import Work
+    from sfumato.render.stages import Stage
+    from sfumato.render.trace import Progress, Stopwatch
+
+# The guide's noise must not repeat that of any level.
+GUIDE_STAGES = 1 << 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """Say what is to be done next in a level: `band` of the windows (`predict`) or of the canvas (`update`).
+
+    `step` counts from the first step of the level, `sweep` the times the denoiser was asked in it.
+    """
+
+    phase: str = "prepare"
+    step: int = 0
+    sweep: int = 0
+    band: int = 0
+
+
+@dataclass(eq=False, kw_only=True)
+class Level:
+    """Walk the end of the schedule on one canvas. A leaf.
+
+    `index` marks its canvases in the workspace; `base` is what a preview shows before the first look at the whole.
+    """
+
+    work: Work
+    stage: Stage
+    index: int
+    space: Workspace
+    base: Image.Image
+    freedom: Freedom | None = None
+    _pull: Tensor | None = field(init=False, default=None)
+    _seen: Tensor | None = field(init=False, default=None)
+    _calming: float = field(init=False, default=1.0)
+
+    def run(
+        self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
+    ) -> Generator[Progress]:
+        """Take every step that is left and decode; yield after every row of windows.
+
+        Raises:
+            ModelError: a window or the sampler gave numbers that are no picture.
+            StorageError: the disk refuses; what was noted so far can be resumed.
+        """
+        place, rolling = self._find_place(entry)
+        if place.phase == "prepare":
+            below = given[0]()
+            self._prepare(below, given[1])
+            place = self._note(Place(phase="predict"), durable=True)
+            below.drop()
+        while place.step < len(self.course.asked):
+            if place.phase == "predict":
+                place = yield from self._predict(place, rolling, watch)
+            place = self._update(place)
+            rolling = None
+        self._decode()
+        self._note(replace(place, phase="done"), durable=True)
+
+    def is_done(self, entry: Entry) -> bool:
+        """Tell whether an entry of the journal lies behind this level."""
+        stage = cast("int", entry.words["stage"])
+        return stage > self.index or (stage == self.index and entry.words["phase"] == "done")
+
+    def open_result(self) -> Below:
+        """Return the finished level, for the next one to grow from."""
+        return Below(pixels=self._pixels, drop=self._drop)
+
+    def _drop(self) -> None:
+        for name in ("even", "odd", "anchor", "predictions", "trial", "pixels"):
+            self.space.drop(f"level{self.index}-{name}")
+
+    def _decode(self) -> None:
+        clean = self._state(len(self.course.asked))
+
+        def read(box: LatentBox) -> Tensor:
+            values = clean.store.read(box)[: self._channels]
+            return torch.from_numpy(values)[None].to(self.work.model.device)
+
+        def write(box: PixelBox, pixels: Tensor) -> None:
+            self._pixels.write(box, to_bytes(pixels))
+
+        self.work.model.decode_into(read, self._cells, write)
+
+    @property
+    def _pixels(self) -> PixelStore:
+        return self.space.open_pixels(f"level{self.index}-pixels", self.stage.canvas)
+
+    @cached_property
+    def course(self) -> Course:
+        """Return what the sampler asks for along the sigmas."""
+        return plot_course(self.sampler, self._sigmas)
+
+    @cached_property
+    def sampler(self) -> Sampler:
+        """Return the sampler of the request."""
+        return make_sampler(self.work.request.sampler)
+
+    def _prepare(self, below: Below, upscaler: Upscaler) -> None:
+        """Write the reference, and the first state: the reference with noise on top."""
+        write_reference(self.work.model, below.pixels, self.stage.canvas, upscaler, self._anchor)
+        first = float(self._sigmas[0])
+        for rows in cut_rows(self._cells.height, BAND_CELLS):
+            noise = make_noise(self.work, self.stage, (self._box(rows),)).initial()[0]
+            self._state(0).write(rows, self._anchor.read(rows) + first * noise)
+        self._anchor.store.flush()
+        self._state(0).store.flush()
+
+    def _predict(self, place: Place, rolling: Rolling | None, watch: Stopwatch) -> Generator[Progress, None, Place]:
+        """Predict x0 under every row of windows that is left; return where to go on."""
+        step = self.stage.first_step + place.step
+        rows = list_window_rows(self.stage, self._cells, step)
+        is_open = self.freedom.is_open if self.freedom else _always
+        windows = WindowRows(work=self.work, stage=self.stage, canvas=self._cells, is_open=is_open)
+        rolling = rolling or windows.make_rolling(rows[0][0].height)
+        source = self._trial if place.sweep else self._state(place.step)
+        for band in range(place.band, len(rows)):
+            top, height = rows[band][0].top, rows[band][0].height
+            x = source.read(slice(top, top + height))
+            windows.add_row(rows[band], x, (step, self.course.asked[place.step][place.sweep]), rolling)
+            done = slice(top, rows[band + 1][0].top if band + 1 < len(rows) else self._cells.height)
+            self._predictions.write(done, rolling.take(done))
+            self._predictions.store.flush(durable=False)
+            self._note(replace(place, band=band + 1), rolling)
+            yield watch.tick(self.stage, self._count(place, band + 1), self._draw)
+        self._look(place)
+        return self._note(replace(place, phase="update", band=0))
+
+    def _look(self, place: Place) -> None:
+        """Look at the whole picture at native size, and keep where that differs from the canvas.
+
+        The state is shrunk and given noise of its own, so the network sees the whole picture as it was
+        trained to; the cost does not depend on the size of the canvas.
+        """
+        update = self._make_update(place)
+        update = replace(update, calming=update.measure_calming())
+        self._calming = update.calming
+        if (self._pull is not None or self._method.guide == 0.0) and (place.step % GUIDE_EVERY or place.sweep):
+            return
+        guide = self.stage.guide
+        assert guide is not None, "a plan gives every level the size of its guide"
+        step, sigma = self.stage.first_step + place.step, self.course.asked[place.step][place.sweep]
+        cells = guide.to_latent(self.work.model.contract.factor)
+        self._seen = small = update.shrink(cells.shape_hw)
+        if self._method.guide == 0.0:
+            return
+        stage = GUIDE_STAGES + self.stage.noise_stage
+        box = LatentBox(0, 0, cells.width, cells.height)
+        noise = normal_noise(self.work.request.seed, stage, step, box, small.shape[0], small.device)
+        seen = predict(self.work, (small + sigma * noise)[None], sigma, (step, self.stage.steps))[0]
+        self._pull = seen - small
+
+    def _update(self, place: Place) -> Place:
+        """Turn predictions into the next state, or into what the sampler wants denoised next."""
+        update, bands = self._make_update(place), cut_rows(self._cells.height, BAND_CELLS)
+        last = place.sweep + 1 == len(self.course.asked[place.step])
+        target = self._state(place.step + 1) if last else self._trial
+        for band in range(place.band, len(bands)):
+            target.write(bands[band], self._advance(place, bands[band], update.clean_rows(bands[band])))
+            if band + 1 < len(bands):
+                target.store.flush(durable=False)
+                self._note(replace(place, band=band + 1))
+        target.store.flush(durable=last)
+        if last:
+            return self._note(Place(phase="predict", step=place.step + 1), durable=True)
+        return self._note(Place(phase="predict", step=place.step, sweep=place.sweep + 1))
+
+    def _advance(self, place: Place, rows: slice, clean: Tensor) -> Tensor:
+        """Return the rows of the next state, or of the trial and the answers before it.
+
+        Raises:
+            ModelError: the sampler left the numbers.
+        """
+        depth = self.course.depths[place.step]
+        x, *history = self._state(place.step).read(rows, count=1 + depth).split(self._channels)
+        answers = [*self._trial.read(rows, first=1, count=place.sweep).split(self._channels)] if place.sweep else []
+        sigmas = tuple(self._sigmas.double().tolist())
+        state = SamplerState(
+            x[None], sigmas, place.step, self.sampler.stages, history=tuple(past[None] for past in history)
+        )
+        noise = make_noise(self.work, self.stage, (self._box(rows),))
+        told = [answer[None] for answer in (*answers, clean)]
+        after = advance_known(self.sampler, state, told, noise.at)
+        kept = (after.x, *told) if isinstance(after, Question) else (after.x, *after.history)
+        packed = torch.cat(kept, dim=1)[0]
+        if not bool(torch.isfinite(packed.sum())):
+            where = f"{self.stage.name}, step {self.stage.first_step + place.step + 1} of {self.stage.steps}"
+            do = "Use --dtype fp32, another sampler, or a lower --guidance."
+            raise ModelError("the sampler gave numbers that are no picture", got=where, do=do)
+        return packed
+
+    def _make_update(self, place: Place) -> Update:
+        step = self.stage.first_step + place.step
+        return Update(
+            request=self.work.request,
+            method=self._method,
+            canvas=self._cells,
+            predictions=self._predictions,
+            anchor=self._anchor,
+            open_share=partial(self.freedom.open_rows, step=step) if self.freedom else _all_open,
+            pull=self._pull,
+            calming=self._calming,
+        )
+
+    def _draw(self) -> Image.Image:
+        return self.base if self._seen is None else self.work.preview.draw(self._seen[None])
+
+    def _note(self, place: Place, rolling: Rolling | None = None, *, durable: bool = False) -> Place:
+        arrays: dict[str, NDArray[np.generic]] = {}
+        if self._pull is not None:
+            arrays["pull"] = self._pull.cpu().numpy()
+        if rolling is not None:
+            arrays |= {"sums": rolling.sums.cpu().numpy(), "weight": rolling.weight.cpu().numpy()}
+        top = rolling.top if rolling else 0
+        words: dict[str, Json] = {"stage": self.index, "top": top, "calming": self._calming, **asdict(place)}
+        self.space.note(Entry(words, arrays), durable=durable)
+        return place
+
+    def _find_place(self, entry: Entry | None) -> tuple[Place, Rolling | None]:
+        """Return where an entry of this level left off, and the sums it kept."""
+        if entry is None or entry.words["stage"] != self.index:
+            return Place(), None
+        words, device = entry.words, self.work.model.device
+        if "pull" in entry.arrays:
+            self._pull = torch.from_numpy(entry.arrays["pull"]).to(device)
+        self._calming = cast("float", words["calming"])
+        place = Place(**{name: cast("Any", words[name]) for name in ("phase", "step", "sweep", "band")})
+        if "sums" not in entry.arrays:
+            return place, None
+        sums, weight = (torch.from_numpy(entry.arrays[name]).to(device) for name in ("sums", "weight"))
+        return place, Rolling(cast("int", words["top"]), sums, weight)
+
+    def _state(self, step: int) -> Planes:
+        return self._planes("odd" if step % 2 else "even", 1 + self.course.deepest)
+
+    @property
+    def _anchor(self) -> Planes:
+        return self._planes("anchor", 1)
+
+    @property
+    def _predictions(self) -> Planes:
+        """Return told and plain, and the energy in the first channel of a third canvas."""
+        return self._planes("predictions", 3)
+
+    @property
+    def _trial(self) -> Planes:
+        return self._planes("trial", self.sampler.stages)
+
+    def _planes(self, name: str, count: int) -> Planes:
+        store = self.space.open_latents(f"level{self.index}-{name}", self._cells, count * self._channels)
+        return Planes(store, self._channels, self.work.model.device)
+
+    def _box(self, rows: slice) -> LatentBox:
+        return LatentBox(0, rows.start, self._cells.width, rows.stop)
+
+    def _count(self, place: Place, bands: int) -> int:
+        """Count the rows of windows that are done."""
+        before = sum(
+            len(list_window_rows(self.stage, self._cells, self.stage.first_step + step)) * len(asked)
+            for step, asked in enumerate(self.course.asked[: place.step])
+        )
+        here = len(list_window_rows(self.stage, self._cells, self.stage.first_step + place.step))
+        return before + here * place.sweep + bands
+
+    @cached_property
+    def _sigmas(self) -> Tensor:
+        return stage_sigmas(self.work, self.stage)
+
+    @cached_property
+    def _cells(self) -> LatentSize:
+        return self.stage.canvas.to_latent(self.work.model.contract.factor)
+
+    @property
+    def _channels(self) -> int:
+        return self.work.model.contract.latent_channels
+
+    @property
+    def _method(self) -> CohesiveMethod:
+        method = self.work.request.method
+        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
+        return method
+
+
+def _always(_box: LatentBox, _step: int) -> bool:
+    return True
+
+
+def _all_open(_rows: slice) -> None:
+    return None

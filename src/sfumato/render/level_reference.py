@@ -1,0 +1,46 @@
+"""What a level starts from: the level below, enlarged and encoded, band by band.
+
+Knows pixels and latents; no sampler. Start reading at `write_reference`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from sfumato.render.layout import fit_box
+from sfumato.render.pixels import from_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from sfumato.core.canvas.pixels import PixelStore
+    from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
+    from sfumato.models.contract import LatentModel
+    from sfumato.models.upscaler import Upscaler
+    from sfumato.render.planes import Planes
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Below:
+    """Hold the pixels of the level below, and what removes its canvases."""
+
+    pixels: PixelStore
+    drop: Callable[[], None] = lambda: None
+
+
+def write_reference(
+    model: LatentModel, below: PixelStore, canvas: PixelSize, upscaler: Upscaler, target: Planes
+) -> None:
+    """Encode the pixels of the level below, enlarged to a canvas."""
+    enlarged = upscaler.enlarge_into(below.read, below.size, canvas, fit_box(below.size, canvas))
+
+    def read(part: PixelBox) -> Tensor:
+        return from_bytes(enlarged(part)).to(model.device)
+
+    def write(part: LatentBox, latents: Tensor) -> None:
+        target.write(slice(part.top, part.bottom), latents[0])
+
+    model.encode_into(read, canvas, write)

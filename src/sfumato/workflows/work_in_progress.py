@@ -1,0 +1,73 @@
+"""The folder beside a picture where a large render keeps its canvases and its journal until it is done.
+
+Knows requests, plans and folders; no step. Start reading at `open_work`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sfumato.core.canvas.workspace import DiskSpace, find_resumable, name_work
+from sfumato.core.errors import RequestError
+from sfumato.core.metadata import WeightDigests
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.tagged import Json, to_json
+from sfumato.models.device import Policy
+from sfumato.render.stages import Plan
+
+_CHOICES = "choices"
+
+
+def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
+    """Check, before anything is loaded, that nothing is lost and that resuming means something.
+
+    Raises:
+        RequestError: the method keeps no journal, or stopped work lies there and nobody asked to go on with it.
+    """
+    if not isinstance(request.method, CohesiveMethod):
+        if resume:
+            got = f"--method {request.method.kind}"
+            raise RequestError("only the cohesive method can be resumed", got=got, do="Leave --resume out.")
+        return
+    if find_resumable(name_work(path)) and not resume:
+        raise RequestError(
+            "an earlier render of this picture was stopped and can be resumed",
+            got=str(name_work(path)),
+            do=f"Add --resume to go on with it, or remove {name_work(path)} to start anew.",
+        )
+
+
+def open_work(
+    path: Path, run: tuple[RenderRequest, WeightDigests, Plan], policy: Policy, *, resume: bool
+) -> tuple[DiskSpace | None, Plan]:
+    """Open the folder of a picture that is grown, and return the plan that it was begun with; None for other methods.
+
+    What free memory decided (how many windows at once, the room of the autoencoder) stays as it was when
+    the work began: it changes the last bits.
+
+    Raises:
+        RequestError: other work lies there, or somebody else's files.
+        StorageError: the disk refuses.
+    """
+    request, digests, plan = run
+    if not isinstance(request.method, CohesiveMethod):
+        return None, plan
+    identity: dict[str, Json] = {
+        "request": request.request_hash(),
+        "weights": to_json(digests),
+        "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],
+        "machine": f"torch {torch.__version__}, {policy.device.type}, {policy.unet_dtype}",
+    }
+    space = DiskSpace(name_work(path), identity, resume=resume)
+    kept = space.load_part(_CHOICES)
+    if kept is None:
+        room = -1 if plan.autoencoder_bytes is None else plan.autoencoder_bytes
+        space.save_part(_CHOICES, {"batches": np.array([s.window_batch for s in plan.stages]), "room": np.array(room)})
+        return space, plan
+    batches, room = kept["batches"].tolist(), int(kept["room"])
+    stages = tuple(replace(stage, window_batch=batch) for stage, batch in zip(plan.stages, batches, strict=True))
+    return space, replace(plan, stages=stages, autoencoder_bytes=None if room < 0 else room)

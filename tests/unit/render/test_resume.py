@@ -1,0 +1,111 @@
+"""A render that dies anywhere goes on to the same bytes, and does next to nothing twice."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from fakes import CONTRACT, GaussianModel
+
+from sfumato.core.canvas.workspace import DiskSpace
+from sfumato.core.errors import ModelError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.engine import run_plan
+from sfumato.render.plan import plan_render
+
+BUDGET = Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
+REQUEST = RenderRequest(
+    prompt="a cat", size=PixelSize(192, 256), steps=4, seed=5, guidance=3.0, method=CohesiveMethod(strength=0.6)
+)
+IDENTITY = {"request": "one"}
+
+
+class Killed(BaseException):
+    """What a process cannot catch."""
+
+
+class Mortal(DiskSpace):
+    """A folder whose process dies before, or right after, its nth entry."""
+
+    def __init__(self, folder, *, resume, dies_at=None, after=False):
+        super().__init__(folder, IDENTITY, resume=resume)
+        self.left, self.after = dies_at, after
+        self.notes = 0
+
+    def note(self, entry, *, durable=False):
+        self.notes += 1
+        if self.notes == self.left and not self.after:
+            raise Killed
+        super().note(entry, durable=durable)
+        if self.notes == self.left:
+            raise Killed
+
+
+def run(request, model, space=None):
+    steps = run_plan(plan_render(request, CONTRACT, BUDGET), request, model, None, space)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value.picture
+
+
+def count_cells(model):
+    return sum(int(np.prod(call[:3])) for call in model.calls)
+
+
+@pytest.mark.parametrize("sampler", ["DPM++ 2M", "DPM++ SDE", "UniPC"])
+def test_a_render_that_dies_anywhere_gives_the_same_bytes(sampler, tmp_path):
+    request = replace(REQUEST, sampler=sampler)
+    whole = GaussianModel()
+    wanted = np.asarray(run(request, whole))
+    undisturbed = Mortal(tmp_path / "whole", resume=False)
+    assert np.array_equal(np.asarray(run(request, GaussianModel(), undisturbed)), wanted)
+    for dies_at in range(1, undisturbed.notes + 1, 5):
+        for after in (False, True):
+            folder = tmp_path / f"{dies_at}{after}"
+            model = GaussianModel()
+            with pytest.raises(Killed):
+                run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
+            found = run(request, model, Mortal(folder, resume=True))
+            assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
+            # At most one row of windows, or one look at the whole, is done twice; both halves of guidance count.
+            assert count_cells(model) - count_cells(whole) <= 3 * 2 * 16 * 16
+
+
+def test_a_render_that_dies_twice_gives_the_same_bytes(tmp_path):
+    wanted = np.asarray(run(REQUEST, GaussianModel()))
+    for dies_at in (3, 4):
+        with pytest.raises(Killed):
+            run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=dies_at > 3, dies_at=dies_at))
+    found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
+    assert np.array_equal(np.asarray(found), wanted)
+
+
+@dataclass
+class FailsOnce(GaussianModel):
+    """A model that gives no numbers in its nth call, as half precision does, or from then on."""
+
+    fails_at: int = 4
+    ever: bool = False
+
+    def denoise_apart(self, x, sigma, cond, uncond):
+        self.fails_at -= 1
+        if self.fails_at == 0 or (self.ever and self.fails_at < 0):
+            raise ModelError("the denoiser gave numbers that are no picture")
+        return super().denoise_apart(x, sigma, cond, uncond)
+
+
+def test_a_window_without_numbers_is_predicted_again():
+    wanted = np.asarray(run(REQUEST, GaussianModel()), dtype=np.int16)
+    assert np.abs(np.asarray(run(REQUEST, FailsOnce()), dtype=np.int16) - wanted).max() <= 1
+
+
+def test_a_window_that_stays_without_numbers_is_named_and_can_be_resumed(tmp_path):
+    with pytest.raises(ModelError) as caught:
+        run(REQUEST, FailsOnce(ever=True), Mortal(tmp_path / "work", resume=False))
+    assert "window (" in str(caught.value)
+    assert "level 1" in str(caught.value)
+    found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
+    assert np.array_equal(np.asarray(found), np.asarray(run(REQUEST, GaussianModel())))
