@@ -16,7 +16,7 @@ import torch
 from sfumato.core.errors import BudgetError
 from sfumato.models.device import FREE_SHARE_CPU, measure_free_bytes
 from sfumato.models.spill import Spill, find_spill_folder, measure_spill_bytes
-from sfumato.nn.streamed import Room, make_program, run_program
+from sfumato.nn.streamed import Band, Room, make_program, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,13 +51,13 @@ def run_in_tiles(
     memory_bytes: int,
     *,
     window: Region | None = None,
-    grain: int = 1,
+    band: Band | None = None,
 ) -> None:
     """Run layers over an input of an extent; write the output, or a window of it, in float32 tiles.
 
     Equal to the whole up to the order of additions. Neither input nor output is ever held whole. The maps
     between two layers stay in memory where `memory_bytes` holds them, else they go to the host's memory
-    or to nameless files. Tiles of the output lie on a grid of `grain` pixels.
+    or to nameless files. The tiles of the output come in the bands that are asked for.
 
     Raises:
         BudgetError: less memory than one tile takes, or less disk than the maps take.
@@ -67,7 +67,7 @@ def run_in_tiles(
     work, store = split_memory(memory_bytes)
     spill = Spill(ends.device, _host_bytes(ends.device))
     _check_disk(program.store(store, ends.dtype.itemsize).spill_bytes - spill.host_bytes)
-    bounds = Room(work_bytes=work, store_bytes=store, open_spill=spill.open, tidy=_give_back, grain=grain)
+    bounds = Room(work_bytes=work, store_bytes=store, open_spill=spill.open, tidy=_give_back, band=band or Band())
     run_program(program, ends, bounds, window)
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sfumato.models.header import Header
 
 # Tiles bound the memory of a network. Around each lies what the network reads, this much at most: the largest compact
-# one reads 34 px; ESRGAN's 350 would be thirteen times the work, and what lies farther off moves no 8-bit step.
+# one reads 34 px; ESRGAN's 349 would be twenty times the work, and what lies farther off moves no 8-bit step.
 TILE_PX = 192
 HALO_PX = 40
 # Places of tiles and halos are multiples of this: Real-ESRGAN folds squares of up to 4 px into channels.

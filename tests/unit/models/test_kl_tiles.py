@@ -123,6 +123,18 @@ def test_tiles_are_handed_out_in_bands_and_read_in_parts(kl, crowded, monkeypatc
     assert torch.allclose(torch.cat([band for _, band in bands], dim=2), whole, atol=TOLERANCE, rtol=TOLERANCE)
 
 
+def test_bands_are_no_higher_than_what_a_wide_picture_allows(kl, crowded, monkeypatch):
+    monkeypatch.setattr(autoencoder, "BAND_BYTES", 1)
+    bands = []
+    coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
+    latents = make_latents(3, 19)
+    with torch.inference_mode():
+        coder.decode_into(
+            lambda box: latents[(..., *box.slices_hw)], LatentSize(3, 19), lambda *band: bands.append(band)
+        )
+    assert [box.height for box, _ in bands] == [64, 64, 24]
+
+
 @pytest.mark.parametrize("whole_fits", [True, False])
 def test_a_box_decodes_as_in_the_whole(kl, whole_fits, request):
     if not whole_fits:

@@ -7,7 +7,7 @@ Knows no file: maps that do not fit go where the caller says. Start reading at `
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
@@ -47,7 +47,7 @@ class Room:
     open_spill: Callable[[Extent, torch.dtype], Shelf]
     tidy: Callable[[], None] | None = None
     tile_pixels: int | None = None
-    band: Band = Band()
+    band: Band = field(default_factory=Band)
 
 
 def run_program(program: Program, ends: Ends, room: Room, window: Region | None = None) -> None:
