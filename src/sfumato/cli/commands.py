@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from sfumato.cli.benching import bench_forecast, bench_probe
+from sfumato.cli.evaluating import evaluate_hires
 from sfumato.cli.training import train_mini
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]
@@ -215,7 +216,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     (
         "evaluate",
         "Measure what is claimed.",
-        {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector},
+        {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector, "hires": evaluate_hires},
     ),
     (
         "bench",

@@ -1,8 +1,8 @@
 """DemoFusion for comparison: a picture grown by every multiple of its size, each phase from noise but led by the last.
 
-No method of its own and no part of the engine: what the paper says, on our sampler, so that a comparison
-shows the methods and not their solvers. One thing differs from the paper: it averages what each window's and each
-dilated sample's step gives, here their clean predictions are averaged and one step is taken on the whole canvas.
+No method of its own and no part of the engine: what the paper says, on our model. One thing differs: the paper
+averages what each window's and each dilated sample's step gives, here their clean predictions are averaged and one
+step is taken on the whole canvas, as every other method here does it.
 Start reading at `run_demofusion`, then `Phase.predict`.
 
 Source: Du et al. 2024, "DemoFusion: Democratising High-Resolution Image Generation With No $$$", sections 3.3 to 3.5.
@@ -52,7 +52,8 @@ class Demofusion:
 
     `skip`, `dilated` and `blur` are powers of the cosine that falls from 1 to 0 with the timestep: how long the
     phase below leads, how long dilated samples count, how long they are blurred, by `sigma` at first. Windows share
-    `overlap` of their side. With `anchor` a phase ends with the mean and spread of the base.
+    `overlap` of their side. With `anchor` a phase ends with the mean and spread of the base. Euler along evenly
+    spaced timesteps is the paper's DDIM; it takes 50 `steps`, None takes those of the request.
     """
 
     skip: float = 3.0
@@ -62,6 +63,13 @@ class Demofusion:
     overlap: float = 0.5
     window_batch: int = 4
     anchor: bool = True
+    sampler: str = "Euler"
+    schedule: str = "model"
+    steps: int | None = None
+
+    def count_steps(self, request: RenderRequest) -> int:
+        """Return the steps of every phase."""
+        return self.steps or request.steps
 
 
 def run_demofusion(
@@ -122,10 +130,10 @@ class Phase:
     def run(self) -> Generator[tuple[int, int], None, Tensor]:
         """Take all steps; yield (phase, step) after each and return the clean latents."""
         model, request = self.work.model, self.work.request
-        sigmas = make_sigmas(request.schedule, model.contract.schedule, request.steps)
+        sigmas = make_sigmas(self.how.schedule, model.contract.schedule, self._steps)
         channels = model.contract.latent_channels
         noise = make_step_noise(request.seed, PHASES + self.number, self._canvas.box, channels, model.device)
-        noised, sampler = noise(START_STEP, 0), make_sampler(request.sampler)
+        noised, sampler = noise(START_STEP, 0), make_sampler(self.how.sampler)
         state = sampler.start(self.reference + float(sigmas[0]) * noised, sigmas)
         while not state.done:
             # The skip residual: early on the phase below decides, as it would look with this much noise.
@@ -147,7 +155,7 @@ class Phase:
         windows = list_jittered(self.work.request, self.work.model.contract, self.how, place=place)
         for boxes in split_batches(windows, self.how.window_batch):
             cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
-            clean = predict(self.work, cuts, sigma, (step, self.work.request.steps))
+            clean = predict(self.work, cuts, sigma, (step, self._steps))
             for box, values in zip(boxes, clean.split(1), strict=True):
                 fusion.add(box, values, torch.ones(box.size.shape_hw))
         return fusion.finish()
@@ -158,10 +166,7 @@ class Phase:
         blurred = self._blur(x, sigma, every)
         padded = F.pad(blurred, (0, -self._canvas.width % every, 0, -self._canvas.height % every), mode="replicate")
         folded = F.pixel_unshuffle(padded.transpose(0, 1), every).transpose(0, 1)
-        clean = [
-            predict(self.work, some, sigma, (step, self.work.request.steps))
-            for some in folded.split(self.how.window_batch)
-        ]
+        clean = [predict(self.work, some, sigma, (step, self._steps)) for some in folded.split(self.how.window_batch)]
         whole = F.pixel_shuffle(torch.cat(clean).transpose(0, 1), every).transpose(0, 1)
         return whole[..., : self._canvas.height, : self._canvas.width]
 
@@ -176,6 +181,10 @@ class Phase:
         soft = F.conv2d(soft, kernel[:, :, None, :], groups=x.shape[1])
         soft = F.conv2d(soft, kernel[:, :, :, None], groups=x.shape[1])
         return (soft - soft.mean()) / soft.std().clamp_min(1e-6) * x.std() + x.mean()
+
+    @property
+    def _steps(self) -> int:
+        return self.how.count_steps(self.work.request)
 
     def _measure_cosine(self, sigma: float) -> float:
         """Return 1 at the noisiest timestep, 0 at the clean one, along half a cosine."""

@@ -22,7 +22,7 @@ from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
 from sfumato.workflows.digests import digest_weights
 from sfumato.workflows.evaluate_hires_cards import Group, Outcome, make_card, make_table
-from sfumato.workflows.evaluate_hires_features import make_crops
+from sfumato.workflows.evaluate_hires_features import REFERENCE_SCENES, make_crops
 from sfumato.workflows.evaluate_hires_judge import Case, Judge, load_watcher
 from sfumato.workflows.evaluate_hires_methods import (
     COHESIVE,
@@ -35,6 +35,7 @@ from sfumato.workflows.evaluate_hires_methods import (
 )
 from sfumato.workflows.evaluate_hires_objects import Watcher
 from sfumato.workflows.evaluate_hires_prompts import Prompt, list_prompts
+from sfumato.workflows.evaluate_hires_sheets import save_hires_sheets
 from sfumato.workflows.evaluate_hires_store import Store, digest_folder
 from sfumato.workflows.evaluate_mini import find_reader
 
@@ -47,7 +48,7 @@ PICTURES: Mapping[str, int] = MappingProxyType({"4x": 24, "16x": 60, "64x": 8, "
 # The ablation looks at the size that the aims are set for.
 ABLATED, ABLATION_PICTURES = "16x", 24
 MOST_PICTURES, MOST_SEED = 5_000, 80
-TABLE, CARDS = "table.md", "cards.jsonl"
+TABLE, CARDS, SHEETS = "table.md", "cards.jsonl", "sheets"
 
 OnProgress = Callable[[str, int, int], None]
 
@@ -56,7 +57,8 @@ OnProgress = Callable[[str, int, int], None]
 class HiresEvaluation:
     """Say what to compare and how thoroughly; `out` keeps pictures and results between runs.
 
-    `pictures` counts prompts for each of `AREAS`. With `minutes` no new prompt is begun after that time.
+    `pictures` counts prompts for each of `AREAS`, `reference` the drawn scenes that crops are held against.
+    With `minutes` no new prompt is begun after that time.
     """
 
     model: str = "mini"
@@ -64,6 +66,7 @@ class HiresEvaluation:
     methods: tuple[str, ...] = METHODS
     ablations: bool = False
     ablation_pictures: int = ABLATION_PICTURES
+    reference: int = REFERENCE_SCENES
     seed: int = 1
     minutes: float | None = None
     out: Path = Path("out/hires")
@@ -85,7 +88,7 @@ class HiresEvaluation:
         """Write the command line that repeats this comparison."""
         words = ["sfumato evaluate hires", *(f"--pictures-{name} {count}" for name, count in self.pictures.items())]
         words += [f"--methods {','.join(self.methods)}"] if self.methods != METHODS else []
-        words += ["--ablations"] if self.ablations else []
+        words += [f"--ablations --pictures-ablation {self.ablation_pictures}"] if self.ablations else []
         words += [f"--model {self.model}"] if self.model != "mini" else []
         return " ".join([*words, f"--seed {self.seed}"])
 
@@ -110,7 +113,7 @@ def run_evaluate_hires(
 ) -> tuple[Card, ...]:
     """Make and judge all pictures that are not there yet; return a card for each size and one for the ablation.
 
-    `on_progress` gets (what, done, all). Writes the cards and a table for documents into `wanted.out`.
+    `on_progress` gets (what, done, all). Writes cards, a table for documents and sheets into `wanted.out`.
 
     Raises:
         ModelError: the model or the reader is missing or broken.
@@ -188,8 +191,9 @@ def _write_cards(
         area = size.area / studio.model.contract.native.area
         title = f"{part}: {size}, {area:g} times the native area of {wanted.model}, {len(some)} prompts"
         group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED)
-        crops = make_crops(reader, size, seed=wanted.seed)
+        crops = make_crops(reader, size, seed=wanted.seed, scenes=wanted.reference)
         cards.append(make_card(group, studio.store, crops, (wanted.seed, wanted.command)))
+        save_hires_sheets(group, studio.store, wanted.out / SHEETS, part)
     lines = "".join(f"{card.to_line()}\n" for card in cards)
     tables = "\n".join(make_table(card) for card in cards)
     write_atomic(wanted.out / CARDS, lambda stream: stream.write(lines.encode()))

@@ -5,7 +5,7 @@ Joins measures, objects, detector and store. Start reading at `Judge.judge`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,8 +17,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.tagged import Json
 from sfumato.critic.detector import SHIPPED, load_detector
 from sfumato.critic.pairing import crop_base
-from sfumato.critic.seams import Lines
-from sfumato.workflows.evaluate_hires_measures import measure_picture
+from sfumato.workflows.evaluate_hires_measures import StepLines, join_lines, measure_picture
 from sfumato.workflows.evaluate_hires_methods import DRAWN
 from sfumato.workflows.evaluate_hires_objects import (
     MAYBE_SHARE,
@@ -66,9 +65,9 @@ class Judge:
                 found[name] = self.store.add_judged(keys[name], self._judge_one(name, case, bench))
         return {name: found[name] for name in case.made}
 
-    def _key(self, picture: str, lines: Lines) -> str:
+    def _key(self, picture: str, lines: StepLines) -> str:
         watching = self.watcher.name if self.watcher else "nobody"
-        where: list[Json] = [list(lines.xs), list(lines.ys)]
+        where: list[Json] = [list(each) for each in lines.to_json()]
         return make_key({"picture": picture, "judge": JUDGE_VERSION, "watcher": watching, "lines": where})
 
     def _look(self, case: Case) -> _Bench:
@@ -128,17 +127,11 @@ class _Bench:
     drawn: _Seen
 
 
-def find_case_lines(name: str, case: Case) -> Lines:
+def find_case_lines(name: str, case: Case) -> StepLines:
     """Return where windows of a picture ended; for one without windows the lines of all others."""
-    own = case.made[name]
-    if "xs" in own:
-        return Lines(tuple(own["xs"]), tuple(own["ys"]))
-    return Lines(_join(case, "xs"), _join(case, "ys"))
-
-
-def _join(case: Case, axis: str) -> tuple[int, ...]:
-    each: Sequence[Sequence[int]] = [record.get(axis, ()) for record in case.made.values()]
-    return tuple(sorted({place for places in each for place in places}))
+    own = case.made[name].get("lines")
+    others = [record["lines"] for record in case.made.values() if "lines" in record]
+    return join_lines(others if own is None else [own])
 
 
 def load_watcher(device: str = "cpu") -> Watcher | None:

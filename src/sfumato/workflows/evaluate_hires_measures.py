@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -21,15 +22,36 @@ from sfumato.workflows.evaluate_hires_store import Record
 
 # Pieces of lines are as long as a native window of mini, whatever the lattice, so methods are judged alike.
 PIECE_PX = 128
+# Lines without windows lie on the grid of cells too: decoders leave traces of it. A seam smears over about a cell.
+CELL_PX, CLEAR_PX = 8, 16
 # Octaves above what a base can hold, the coarsest first; 64 times the area brings three.
 MOST_OCTAVES = 3
 
 
-def measure_picture(picture: Image.Image, base: Image.Image, lines: Lines) -> Record:
+@dataclass(frozen=True, slots=True)
+class StepLines:
+    """Hold the lines where windows ended: in any step, and in the last, which nothing can have smoothed."""
+
+    every: Lines
+    last: Lines
+
+    def to_json(self) -> list[list[int]]:
+        """Return columns and rows of every step, then of the last."""
+        return [list(each) for lines in (self.every, self.last) for each in (lines.xs, lines.ys)]
+
+
+def join_lines(records: Sequence[Sequence[Sequence[int]]]) -> StepLines:
+    """Return the lines of several `StepLines.to_json` together."""
+    xs, ys, last_xs, last_ys = (tuple(sorted({one for each in records for one in each[i]})) for i in range(4))
+    return StepLines(Lines(xs, ys), Lines(last_xs, last_ys))
+
+
+def measure_picture(picture: Image.Image, base: Image.Image, lines: StepLines) -> Record:
     """Measure a large picture beside its base, with the lines where its windows ended.
 
-    `blobs` counts what the free map of phantoms finds beyond its calibrated limit, `seams` holds
-    [gradient ratio, colour step] of every piece of a line (None where nothing is flat).
+    `blobs` counts what the free map of phantoms finds beyond its calibrated limit. `seams` holds
+    [gradient ratio, colour step] of every piece of a line of any step (None where nothing is flat),
+    `seams_last` those of the last step, `seams_off` of as many lines that are far from those.
     """
     seen = Evidence(picture, base)
     least = LIMITS["phantom mass"].value
@@ -39,7 +61,9 @@ def measure_picture(picture: Image.Image, base: Image.Image, lines: Lines) -> Re
         "blobs": sum(blob.mass > least for blob in seen.phantoms.blobs),
         "blob_boxes": [list(blob.box) for blob in seen.phantoms.blobs if blob.mass > least][:8],
         "lattice": round(seen.lattice.deviations, 3),
-        "seams": measure_pieces(picture, base, lines),
+        "seams": measure_pieces(picture, base, lines.every),
+        "seams_last": measure_pieces(picture, base, lines.last),
+        "seams_off": measure_pieces(picture, base, choose_control(lines.last, picture.size)),
         "octaves": [round(value, 4) for value in measure_octaves(picture, picture.width / base.width)],
     }
 
@@ -57,6 +81,19 @@ def measure_pieces(picture: Image.Image, base: Image.Image, lines: Lines) -> lis
                 box = (place - reach, start, place + reach, start + PIECE_PX)
                 pieces.append(_measure_piece((picture, under), box, axis))
     return pieces
+
+
+def choose_control(lines: Lines, size: tuple[int, int]) -> Lines:
+    """Return as many lines on the grid of cells, evenly spread, that lie away from the given ones where there is room."""
+    xs, ys = (_choose_away(places, side) for places, side in zip((lines.xs, lines.ys), size, strict=True))
+    return Lines(xs, ys)
+
+
+def _choose_away(places: tuple[int, ...], side: int) -> tuple[int, ...]:
+    grid = range(CELL_PX, side, CELL_PX)
+    free = [place for place in grid if all(abs(place - line) >= CLEAR_PX for line in places)]
+    count = min(len(free), len(places))
+    return tuple(free[(2 * number + 1) * len(free) // (2 * count)] for number in range(count))
 
 
 def _measure_piece(

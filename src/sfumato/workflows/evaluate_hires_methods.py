@@ -7,7 +7,7 @@ measure. Start reading at `Studio.make`.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -31,6 +31,7 @@ from sfumato.render.preview import Preview
 from sfumato.render.sampling import Work
 from sfumato.render.stages import Plan
 from sfumato.render.words import Words
+from sfumato.workflows.evaluate_hires_measures import StepLines
 from sfumato.workflows.evaluate_hires_prompts import Prompt, draw_scene_of
 from sfumato.workflows.evaluate_hires_store import Record, Store, make_key
 from sfumato.workflows.planning import Wishes, make_plan
@@ -124,8 +125,7 @@ class Studio:
         plan = make_plan(request, (contract, policy), Wishes(out=self.store.folder / "picture.png"))
         self.model.autoencoder_bytes = plan.autoencoder_bytes
         result = _drain(run_plan(plan, request, self.model))
-        lines = find_step_lines(plan, contract.factor)
-        record: Record = {"evaluations": plan.evaluations, "xs": list(lines.xs), "ys": list(lines.ys)}
+        record: Record = {"evaluations": plan.evaluations, "lines": find_step_lines(plan, contract.factor).to_json()}
         if base is not None and result.base is not None:
             record["same_base"] = result.base.tobytes() == self.store.load(base["key"]).tobytes()
         return result.picture, record
@@ -143,14 +143,17 @@ class Studio:
         shown = self.store.load(base["key"])
         picture = _drain(run_demofusion(work, shown, self.demofusion))
         lines = self._find_phase_lines(request, PixelSize(*shown.size))
-        return picture, {"before_s": base["seconds"], "xs": list(lines.xs), "ys": list(lines.ys)}
+        return picture, {"before_s": base["seconds"], "lines": lines.to_json()}
 
-    def _find_phase_lines(self, request: RenderRequest, base: PixelSize) -> Lines:
+    def _find_phase_lines(self, request: RenderRequest, base: PixelSize) -> StepLines:
         contract, how = self.model.contract, self.demofusion
         canvas = request.size.to_latent(contract.factor)
         number = len(list_phases(base.to_latent(contract.factor), canvas))
-        steps = [list_jittered(request, contract, how, place=(number, step, canvas)) for step in range(request.steps)]
-        return _join_lines([box for boxes in steps for box in boxes], request.size, contract.factor)
+        steps = [
+            list_jittered(request, contract, how, place=(number, step, canvas))
+            for step in range(how.count_steps(request))
+        ]
+        return _join_lines(steps, request.size, contract.factor)
 
 
 def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method | None]:
@@ -175,18 +178,26 @@ def list_ablations(method: CohesiveMethod, guidance: float) -> dict[str, Method]
     return found
 
 
-def find_step_lines(plan: Plan, factor: int) -> Lines:
-    """Return where windows of the last stage ended, in px, in any of its steps."""
+def find_step_lines(plan: Plan, factor: int) -> StepLines:
+    """Return where windows of the last stage ended, in px."""
     last = plan.stages[-1]
     if last.kind != "grow":
-        return find_lines(plan, factor) or Lines()
+        lines = find_lines(plan, factor) or Lines()
+        return StepLines(lines, lines)
     cells, window = last.canvas.to_latent(factor), last.windows[0].size
     stride = max(1, min(window.width, window.height) - last.overlap_cells)
-    boxes = [box for step in range(last.first_step, last.steps) for box in list_windows(cells, window, stride, step)]
-    return _join_lines(boxes, last.canvas, factor)
+    taken = range(last.first_step, last.steps) if last.moving else range(1)
+    return _join_lines([list_windows(cells, window, stride, step) for step in taken], last.canvas, factor)
 
 
-def _join_lines(boxes: list[LatentBox], canvas: PixelSize, factor: int) -> Lines:
+def _join_lines(steps: Sequence[Sequence[LatentBox]], canvas: PixelSize, factor: int) -> StepLines:
+    """Return the lines of all steps, and those of the last one."""
+    return StepLines(
+        _list_edges([box for boxes in steps for box in boxes], canvas, factor), _list_edges(steps[-1], canvas, factor)
+    )
+
+
+def _list_edges(boxes: Sequence[LatentBox], canvas: PixelSize, factor: int) -> Lines:
     xs = {edge * factor for box in boxes for edge in (box.left, box.right)} - {0, canvas.width}
     ys = {edge * factor for box in boxes for edge in (box.top, box.bottom)} - {0, canvas.height}
     return Lines(tuple(sorted(xs)), tuple(sorted(ys)))

@@ -55,7 +55,9 @@ def describe_method(name: str, shown: Sequence[Shown], drawn: Sequence[Shown], *
     rows.append(_mean_row(f"{name}: blobs of the free map per picture", shown, _judged("blobs"), counts=True))
     rows += [
         _pieces_row(f"{name}: seam ratio p95", shown, 0, unit="times"),
+        _contrast_row(f"{name}: seam ratio p95 over that of other lines", shown, (0, np.divide), unit="times"),
         _pieces_row(f"{name}: colour step p95", shown, 1, unit="Delta E"),
+        _contrast_row(f"{name}: colour step p95 less that of other lines", shown, (1, np.subtract), unit="Delta E"),
         _mean_row(f"{name}: lattice", shown, _judged("lattice"), unit="deviations"),
         _mean_row(f"{name}: base consistency", shown, _judged("psnr_db"), unit="dB"),
         _mean_row(f"{name}: colour drift p95", shown, _judged("drift"), unit="Delta E"),
@@ -86,8 +88,10 @@ def cluster_interval(values: Sequence[Array], statistic: Callable[[Array], float
     """Return the percentile interval of a statistic over pooled values when whole clusters are resampled."""
     stream = sub_stream(seed, "clusters")
     picks = (stream.integers(len(values), size=len(values)) for _ in range(CLUSTER_ROUNDS))
-    found = [statistic(np.concatenate([values[place] for place in pick])) for pick in picks]
-    low, high = np.nanquantile(found, [0.025, 0.975])
+    found = np.array([statistic(np.concatenate([values[place] for place in pick])) for pick in picks])
+    if not np.isfinite(found).any():
+        return math.nan, math.nan
+    low, high = np.quantile(found[~np.isnan(found)], [0.025, 0.975], method="nearest")
     return float(low), float(high)
 
 
@@ -148,7 +152,7 @@ def _mean_row(
 
 
 def _pieces_row(name: str, shown: Sequence[Shown], place: int, *, unit: str) -> Measurement:
-    each = [_read_pieces(one, place) for one in shown]
+    each = [_read_pieces(one, "seams", place) for one in shown]
     pooled = np.concatenate(each)
     if not len(pooled):
         return Measurement(name=name, value=math.nan, unit=unit, n=0)
@@ -157,8 +161,37 @@ def _pieces_row(name: str, shown: Sequence[Shown], place: int, *, unit: str) -> 
     return Measurement(name=name, value=value, unit=unit, n=len(shown), low=low, high=high, note=note)
 
 
-def _read_pieces(shown: Shown, place: int) -> Array:
-    pieces = (piece[place] for piece in shown.judged["seams"])
+def _contrast_row(
+    name: str, shown: Sequence[Shown], how: tuple[int, Callable[[float, float], float]], *, unit: str
+) -> Measurement:
+    """Return p95 on the lines of the last step held against p95 on lines where no window of it ended.
+
+    Pictures have edges of their own wherever one looks; only what window lines have beyond other lines is a seam.
+    """
+    place, compare = how
+    sides = [[_read_pieces(one, where, place) for one in shown] for where in ("seams_last", "seams_off")]
+    # Pieces of both kinds stay with their picture: each cluster is [pieces, 2], short columns filled with nan.
+    each = [_pad_together(on, off) for on, off in zip(*sides, strict=True)]
+
+    def statistic(pairs: Array) -> float:
+        on, off = (_measure_p95(column[np.isfinite(column)]) for column in pairs.T)
+        return float(compare(on, off))
+
+    value = statistic(np.concatenate(each))
+    if not math.isfinite(value):
+        return Measurement(name=name, value=math.nan, unit=unit, n=0)
+    low, high = cluster_interval(each, statistic, 0)
+    return Measurement(name=name, value=value, unit=unit, n=len(shown), low=low, high=high)
+
+
+def _pad_together(one: Array, other: Array) -> Array:
+    both = np.full((max(len(one), len(other)), 2), math.nan)
+    both[: len(one), 0], both[: len(other), 1] = one, other
+    return both
+
+
+def _read_pieces(shown: Shown, where: str, place: int) -> Array:
+    pieces = (piece[place] for piece in shown.judged[where])
     return np.array([value for value in pieces if value is not None], dtype=np.float64)
 
 
@@ -188,7 +221,9 @@ def _aim(row: Measurement) -> Measurement:
         ": phantoms per picture": "phantoms",
         ": objects of the base lost": "lost",
         ": seam ratio p95": "seam",
+        ": seam ratio p95 over that of other lines": "seam",
         ": colour step p95": "step",
+        ": colour step p95 less that of other lines": "step",
         ": base consistency": "psnr",
         ": cost per native area, over one native render": "cost",
     }

@@ -1,0 +1,71 @@
+"""The commands that compare: each names its options, calls the workflow, and prints.
+
+Knows no picture. Start reading at `evaluate_hires`.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate_hires(
+    pictures_4x: Annotated[
+        int, typer.Option("--pictures-4x", help="Prompts at 4 times the native area.", metavar="N")
+    ] = 24,
+    pictures_16x: Annotated[int, typer.Option("--pictures-16x", help="At 16 times.", metavar="N")] = 60,
+    pictures_64x: Annotated[int, typer.Option("--pictures-64x", help="At 64 times.", metavar="N")] = 8,
+    pictures_wide: Annotated[int, typer.Option("--pictures-wide", help="At 15 times, 12:5.", metavar="N")] = 0,
+    methods: Annotated[
+        str, typer.Option("--methods", help="Which methods, with commas between.", metavar="NAMES")
+    ] = "lanczos,gobig,multidiffusion,demofusion,cohesive",
+    ablations: Annotated[
+        bool, typer.Option("--ablations", help="Also cohesive with one part off at a time.", show_default=False)
+    ] = False,
+    pictures_ablation: Annotated[
+        int, typer.Option("--pictures-ablation", help="Prompts of the ablation, at 16 times.", metavar="N")
+    ] = 24,
+    seed: Annotated[int, typer.Option("--seed", help="Which prompts, and the noise.", metavar="S")] = 1,
+    minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--minutes",
+            help="Begin no new prompt after that; the same command goes on.",
+            metavar="M",
+            show_default=False,
+        ),
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder of pictures, results, tables and sheets.", metavar="DIR")
+    ] = Path("out/hires"),
+    model: Annotated[str, typer.Option("--model", help="mini, or a folder trained like it.", metavar="REF")] = "mini",
+    device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")] = "auto",
+    dtype: Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.", metavar="NAME")] = "auto",
+) -> None:
+    """Compare the ways to a large picture on the same prompts, seeds and bases; prints a card for each size, last line JSON."""
+    from sfumato.cli.outcome import print_json
+    from sfumato.workflows.evaluate_hires import HiresEvaluation, run_evaluate_hires
+
+    counts = {"4x": pictures_4x, "16x": pictures_16x, "64x": pictures_64x, "wide": pictures_wide}
+    wanted = HiresEvaluation(
+        model=model,
+        pictures={name: count for name, count in counts.items() if count},
+        methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
+        ablations=ablations,
+        ablation_pictures=pictures_ablation,
+        seed=seed,
+        minutes=minutes,
+        out=out,
+        device=device,
+        dtype=dtype,
+    )
+    cards = run_evaluate_hires(wanted, on_progress=_count)
+    sys.stdout.write("".join(f"{card.to_text()}\n\n" for card in cards))
+    print_json({"cards": [card.to_json() for card in cards]})
+
+
+def _count(what: str, done: int, count: int) -> None:
+    sys.stderr.write(f"{done} of {count}: {what}\n")

@@ -1,0 +1,146 @@
+"""The comparison end to end at tiny size: a formula for a model, a reader of random weights, a finder of marks."""
+
+import json
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fakes import GaussianModel
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import CohesiveMethod, GobigMethod
+from sfumato.critic.network import ReaderShape
+from sfumato.critic.reader import make_reader
+from sfumato.workflows.evaluate_hires import CARDS, TABLE, HiresEvaluation, find_size, open_studio, run_evaluate_hires
+from sfumato.workflows.evaluate_hires_methods import METHODS, list_ablations
+from sfumato.workflows.evaluate_hires_objects import Watcher
+from sfumato.workflows.evaluate_hires_prompts import list_prompts
+from sfumato.workflows.reader_words import make_vocabulary
+
+SMALL = ReaderShape(widths=(8, 8, 16), blocks=(0, 0, 1))
+NAMES = ("drawn", *METHODS)
+
+
+@dataclass
+class Mark:
+    kind: str
+    box: tuple[float, float, float, float]
+    confidence: float
+
+
+class Always:
+    """Sees a person in the middle of whatever it is shown, and a house in the corner of what is drawn sharply."""
+
+    def find(self, picture):
+        height, width = picture.shape[:2]
+        found = [Mark("person", (width / 4, height / 4, width / 2, height / 2), 0.9)]
+        rough = np.abs(np.diff(picture.astype(int), axis=1)).mean() > 12
+        return [*found, Mark("house", (0.0, 0.0, width / 8, height / 8), 0.8)] if rough and width >= 128 else found
+
+
+WATCHER = Watcher(Always(), {"person": 0.5, "house": 0.5}, "marks")
+
+
+@pytest.fixture(scope="module")
+def reader():
+    return make_reader(make_vocabulary(), SMALL)
+
+
+@pytest.fixture(scope="module")
+def wanted(tmp_path_factory):
+    return HiresEvaluation(pictures={"4x": 2}, reference=8, out=tmp_path_factory.mktemp("hires"))
+
+
+@pytest.fixture(scope="module")
+def cards(wanted, reader):
+    seen = []
+    cards = run_evaluate_hires(
+        wanted, model=GaussianModel(), reader=reader, watcher=WATCHER, on_progress=lambda *row: seen.append(row)
+    )
+    assert seen[-1][1:] == (2, 2)
+    return cards
+
+
+def test_every_method_has_every_measure(cards):
+    names = {row.name for row in cards[0].rows}
+    for method in NAMES:
+        for measure in (
+            "phantoms per picture",
+            "objects of the base lost",
+            "objects beyond the caption per picture",
+            "blobs of the free map per picture",
+            "base consistency",
+            "detail, octave 1 above the base, over drawn",
+            "FID of native-size crops",
+        ):
+            assert f"{method}: {measure}" in names
+    assert "gobig less cohesive: base consistency" in names
+    assert "drawn: seconds" not in names
+    assert "lanczos: cost per native area, over one native render" in names
+
+
+def test_the_floor_is_a_floor(cards):
+    rows = {row.name: row for row in cards[0].rows}
+    assert rows["lanczos: phantoms per picture"].value == 0
+    assert rows["lanczos: objects of the base lost"].value == 0
+    assert rows["drawn: detail, octave 1 above the base, over drawn"].value == 1
+    assert all(row.n == 2 for row in cards[0].rows if row.name.endswith("phantoms per picture"))
+
+
+def test_cards_tables_and_sheets_are_kept(cards, wanted):
+    lines = (wanted.out / CARDS).read_text().splitlines()
+    assert json.loads(lines[0])["card"] == cards[0].title
+    table = (wanted.out / TABLE).read_text()
+    assert "| drawn | lanczos | gobig | multidiffusion | demofusion | cohesive |" in table
+    assert "less cohesive" not in table
+    with Image.open(min((wanted.out / "sheets").glob("4x-*.png"))) as sheet:
+        assert sheet.width > 6 * 128
+
+
+def test_a_rerun_makes_nothing_again_and_a_changed_setting_only_itself(cards, wanted, reader, tmp_path):
+    model = GaussianModel()
+    again = run_evaluate_hires(wanted, model=model, reader=reader, watcher=WATCHER)
+    assert again[0].to_json() == cards[0].to_json()
+    studio = open_studio(wanted, model)
+    prompt, size = list_prompts(1, seed=1)[0], PixelSize(128, 128)
+    model.calls.clear()
+    first = studio.make("gobig", GobigMethod(strength=studio.model.contract.slice_strength), prompt, size)
+    assert not model.calls
+    other = studio.make("gobig", GobigMethod(strength=0.6), prompt, size)
+    assert model.calls
+    assert other["key"] != first["key"]
+    assert other["same_base"] is first["same_base"] is True
+
+
+def test_time_that_is_up_begins_nothing(reader, tmp_path):
+    wanted = HiresEvaluation(pictures={"4x": 1}, minutes=0.0, out=tmp_path)
+    assert run_evaluate_hires(wanted, model=GaussianModel(), reader=reader, watcher=WATCHER) == ()
+    assert not list((tmp_path / "pictures").iterdir())
+
+
+def test_the_ablation_switches_off_what_there_is():
+    method = CohesiveMethod()
+    variants = list_ablations(method, 4.0)
+    assert variants["no global guide"] == replace(method, guide=0.0)
+    assert variants["low band guided too"] == replace(method, low_guidance=4.0)
+    assert "no global guide" not in list_ablations(replace(method, guide=0.0), 4.0)
+    assert all(variant != method for variant in variants.values())
+
+
+def test_sizes_are_multiples_of_the_native_sides():
+    assert find_size("16x", PixelSize(128, 128)) == PixelSize(512, 512)
+    assert find_size("wide", PixelSize(128, 128)) == PixelSize(768, 320)
+
+
+@pytest.mark.parametrize("wrong", [{"seed": -1}, {"pictures": {"5x": 1}}, {"methods": ("magic",)}, {"methods": ()}])
+def test_what_cannot_be_compared_is_refused(wrong):
+    with pytest.raises(RequestError):
+        HiresEvaluation(**wrong)
+
+
+def test_the_command_repeats_the_comparison():
+    wanted = HiresEvaluation(pictures={"4x": 2, "16x": 1}, ablations=True, ablation_pictures=3, seed=4)
+    expected = "sfumato evaluate hires --pictures-4x 2 --pictures-16x 1 --ablations --pictures-ablation 3 --seed 4"
+    assert wanted.command == expected
