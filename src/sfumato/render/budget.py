@@ -2,7 +2,7 @@
 
 Pure arithmetic over sizes; measures nothing and knows no request. The constants come from the
 measurements in docs/log.md, and a probe of this machine replaces them (docs/plan_and_cost.md). Start
-reading at `Budget`, then `Footprint` and `standing_bytes`.
+reading at `Budget`, then `Footprint` and `standing_bytes`; a canvas is in `canvas_cost`.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize, PixelSize
     from sfumato.models.contract import ModelContract
     from sfumato.models.upscaler_shape import UpscalerShape
+    from sfumato.render.canvas_cost import Held
 
 GIB = 1024**3
 MIB = 1024**2
@@ -135,15 +136,6 @@ GUESSES = {
     "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
     "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=5.0, open_s=20.0),
 }
-# Latents of one canvas alive at once: state, prediction, two of history, noise, fused sum, and room.
-LATENT_COPIES = 8
-# Bytes per pixel of a canvas alive at once on the device (floats of a decoded picture and their sum) and on the host
-# (weights of slices, the enlarged picture, the finished one).
-DEVICE_PIXEL_BYTES, HOST_PIXEL_BYTES = 12, 13
-# Rows of a canvas on disk alive at once: x, the reference and its low band, the prediction, and noise, beside history.
-BAND_COPIES = 5
-# What one band of decoded pixels may take, and the pages of mapped files that the system counts as ours.
-BAND_BYTES = 64 * MIB
 # The autoencoders of SD 1.x, 2.x and SDXL are alike.
 KL_CHANNELS = (128, 256, 512, 512)
 # An upscaler's network holds this many maps of its width at once: 2.8 measured for ESRGAN, 64 wide, x4, a tile of 256 px.
@@ -151,27 +143,22 @@ UPSCALER_MAPS = 3
 # Bytes per pixel of a picture that a network enlarges (Pillow's 4, an array of 3, two float copies of 12) and of what it
 # becomes (a tensor of 3, its rows in order 3, Pillow's 4).
 ENLARGED_FROM_BYTES, ENLARGED_TO_BYTES = 31, 10
+# Finished tiles that are kept while boxes of an enlarged picture are asked for, in reading order.
+ENLARGED_KEPT_BYTES = 128 * MIB
 
 
-def standing_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize, window: LatentSize | None = None) -> int:
-    """Estimate what stays in the device's memory all the time: the weights, the canvas and, on a CPU, the program.
-
-    A `window` says that the canvas is on disk and goes through memory in rows of windows.
-    """
+def standing_bytes(contract: ModelContract, budget: Budget, held: Held) -> int:
+    """Estimate what stays in the device's memory all the time: the weights, the canvas and, on a CPU, the program."""
     upscaler = budget.upscaler.parameters * 4 if budget.upscaler else 0
-    return _model_bytes(contract, budget) + upscaler + _held_bytes(contract, budget, canvas, window)
+    return _model_bytes(contract, budget) + upscaler + (held.device if budget.separate else held.total)
 
 
-def host_bytes(budget: Budget, canvas: PixelSize, *, streamed: bool = False) -> int:
-    """Estimate what the host holds beside a device with memory of its own; 0 where they share one.
-
-    A canvas that is `streamed` is on disk, and a few bands of it in memory.
-    """
+def host_bytes(budget: Budget, held: Held) -> int:
+    """Estimate what the host holds beside a device with memory of its own; 0 where they share one."""
     if not budget.separate:
         return 0
     program = RUNTIME_BYTES if budget.loaded_bytes is None else budget.loaded_bytes[1]
-    pixels = 2 * BAND_BYTES if streamed else canvas.area * HOST_PIXEL_BYTES
-    return program + max(budget.load_bytes, pixels)
+    return program + max(budget.load_bytes, held.host)
 
 
 def _model_bytes(contract: ModelContract, budget: Budget) -> int:
@@ -179,41 +166,6 @@ def _model_bytes(contract: ModelContract, budget: Budget) -> int:
         return budget.loaded_bytes[0]
     weights = contract.weights_bytes if budget.weights_bytes is None else budget.weights_bytes
     return weights + budget.packed_bytes + (0 if budget.separate else RUNTIME_BYTES)
-
-
-def _held_bytes(contract: ModelContract, budget: Budget, canvas: PixelSize, window: LatentSize | None) -> int:
-    if window is not None:
-        return streamed_bytes(contract, canvas, window)
-    pixels = DEVICE_PIXEL_BYTES if budget.separate else DEVICE_PIXEL_BYTES + HOST_PIXEL_BYTES
-    return canvas_bytes(contract, canvas, pixel_bytes=pixels)
-
-
-def canvas_bytes(
-    contract: ModelContract, canvas: PixelSize, *, pixel_bytes: int = DEVICE_PIXEL_BYTES + HOST_PIXEL_BYTES
-) -> int:
-    """Estimate what a canvas held in memory takes: latents and pixels, however small the windows are."""
-    cells = canvas.area // contract.factor**2
-    return cells * contract.latent_channels * 4 * LATENT_COPIES + canvas.area * pixel_bytes
-
-
-def streamed_bytes(contract: ModelContract, canvas: PixelSize, window: LatentSize, *, history: int = 2) -> int:
-    """Estimate what a canvas on disk takes of memory: O(its width), whatever its height.
-
-    Two weighted sums and their weights over the rows of a window, the canvases that a step reads and
-    writes in those rows, `history` predictions of the sampler among them, and a band of decoded pixels.
-    """
-    cells = canvas.to_latent(contract.factor)
-    rows = cells.width * min(window.height, cells.height)
-    sums = 2 * contract.latent_channels + 1
-    bands = contract.latent_channels * (BAND_COPIES + history)
-    return rows * 4 * (sums + bands) + BAND_BYTES
-
-
-def work_disk_bytes(contract: ModelContract, canvas: PixelSize, *, history: int = 2, slots: int = 2) -> int:
-    """Estimate what a level keeps on disk while it runs: x and history in two slots, the reference, and its pixels."""
-    cells = canvas.to_latent(contract.factor)
-    canvases = slots * (1 + history) + 1
-    return cells.area * contract.latent_channels * 4 * canvases + canvas.area * 3
 
 
 def denoise_bytes(contract: ModelContract, budget: Budget, window: LatentSize, batch: int) -> int:
@@ -237,10 +189,11 @@ def peak_bytes(contract: ModelContract, budget: Budget, denoise: int, code: int)
     return denoise + code if kept else max(denoise, code)
 
 
-def enlarge_bytes(upscaler: UpscalerShape | None, picture: PixelSize, wanted: float) -> int:
+def enlarge_bytes(upscaler: UpscalerShape | None, picture: PixelSize, wanted: float, *, streamed: bool = False) -> int:
     """Estimate the peak of enlarging a picture at least `wanted` times; resampling alone takes no more than a canvas.
 
-    A network has a scale of its own, so what it makes may be far larger than the canvas it is shrunk to.
+    A network has a scale of its own, so what it makes may be far larger than the canvas it is shrunk to;
+    `streamed`, only the tiles of some rows are kept of it.
     """
     if upscaler is None or upscaler.scale < 2:
         return 0
@@ -249,14 +202,14 @@ def enlarge_bytes(upscaler: UpscalerShape | None, picture: PixelSize, wanted: fl
         area, factor = area * upscaler.scale**2, factor * upscaler.scale
     tile = min(area, (TILE_PX + 2 * HALO_PX) ** 2) * upscaler.widest_scale**2
     grown = area * (ENLARGED_FROM_BYTES + ENLARGED_TO_BYTES * upscaler.scale**2)
+    if streamed:
+        grown = min(grown, ENLARGED_KEPT_BYTES)
     return grown + tile * upscaler.channels * 4 * UPSCALER_MAPS
 
 
-def autoencoder_room(
-    contract: ModelContract, budget: Budget, canvas: PixelSize, window: LatentSize | None = None
-) -> int:
+def autoencoder_room(contract: ModelContract, budget: Budget, held: Held) -> int:
     """Return the most that the autoencoder may take beside what stands; below zero where nothing is left."""
-    standing = standing_bytes(contract, budget, canvas, window)
+    standing = standing_bytes(contract, budget, held)
     left = budget.memory_bytes - standing
     if budget.free_bytes is None:
         return left
@@ -290,8 +243,3 @@ def _whole_bytes(contract: ModelContract, decoded: PixelSize) -> int:
 def _tiled_cost(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> TiledCost:
     size, factor = decoded.to_latent(contract.factor), contract.factor
     return estimate_tiled(KL_CHANNELS, size, torch.float32, max(room_bytes, LEAST_BYTES), factor=factor)
-
-
-def disk_bytes(canvas: PixelSize) -> int:
-    """Bound the picture and its report on disk: PNG of noise, and a page with two small pictures."""
-    return canvas.area * 3 + 2 * MIB

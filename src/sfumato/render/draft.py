@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import (
     CohesiveMethod,
@@ -19,14 +19,18 @@ from sfumato.core.request import (
     TextSource,
 )
 from sfumato.nn.samplers import make_sampler
+from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
+from sfumato.render.canvas_cost import Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
 from sfumato.render.lattice import GUIDE_EVERY, count_windows
 from sfumato.render.layout import Cover, choose_base_size, cut_down, fit_box, list_round_sizes
 from sfumato.render.methods import find_canvas
 from sfumato.render.stages import Plan, Stage, StageKind
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sfumato.models.contract import ModelContract
     from sfumato.render.budget import Budget
 
@@ -45,15 +49,24 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         stages=stages,
         memory_bytes=max(stage.memory_bytes for stage in stages),
         room_bytes=max(_room(stage, contract, budget) for stage in stages),
-        disk_bytes=cost.disk_bytes(request.size),
+        disk_bytes=count_disk_bytes(request.size),
         seconds=sum(stage.seconds for stage in stages),
         basis=budget.cost.basis,
-        autoencoder_bytes=min(cost.autoencoder_room(contract, budget, stage.canvas) for stage in stages),
+        autoencoder_bytes=min(cost.autoencoder_room(contract, budget, _find_held(stage, contract)) for stage in stages),
         spill_bytes=max(_spill(stage, contract, budget) for stage in stages),
         host_bytes=max(stage.host_bytes for stage in stages),
         open_s=budget.cost.open_s,
         save_s=request.size.area * budget.cost.save_s,
+        work_bytes=max(stage.work_bytes for stage in stages),
     )
+
+
+def hold_canvas(request: RenderRequest, contract: ModelContract) -> Held:
+    """Estimate what the last canvas of a request takes of memory, before its stages are known."""
+    canvas = find_canvas(request, contract)
+    if isinstance(request.method, CohesiveMethod):
+        return hold_bands(contract, canvas, contract.native.to_latent(contract.factor), history=0)
+    return hold_whole(contract, canvas)
 
 
 def _list_stages(price: _Price) -> tuple[Stage, ...]:
@@ -131,7 +144,7 @@ class _Price:
         batch = min(self.budget.window_batch, count)
         windows, calls = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
         evaluations = windows * self._halves()
-        return Stage(
+        stage = Stage(
             name=name,
             kind=kind,
             noise_stage=0,
@@ -143,16 +156,33 @@ class _Price:
             first_step=begin,
             ticks=self._count_ticks(kind, cover, span, batch),
             evaluations=evaluations,
-            memory_bytes=self._memory(kind, canvas, cover.size, batch),
+            memory_bytes=0,
             seconds=self._seconds(canvas, cover, kind, (evaluations, calls)),
-            host_bytes=cost.host_bytes(self.budget, canvas),
         )
+        return self._weigh(stage)
+
+    def _weigh(self, stage: Stage) -> Stage:
+        """Return a stage with what it takes of memory and, where its canvas is on disk, of that."""
+        contract, budget = self.contract, self.budget
+        if stage.kind == "grow":
+            course = plot_course(make_sampler(self.request.sampler), self._sigmas(stage.steps)[stage.first_step :])
+            trials = max(len(asked) for asked in course.asked) - 1
+            work = count_work_bytes(contract, stage.canvas, history=course.deepest, trials=trials)
+            stage = replace(stage, work_bytes=work, history=course.deepest)
+        held = _find_held(stage, contract)
+        network = cost.denoise_bytes(contract, budget, stage.windows[0].size, stage.window_batch * self._halves())
+        room = cost.autoencoder_room(contract, budget, held)
+        coded = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room)
+        memory = cost.standing_bytes(contract, budget, held) + cost.peak_bytes(contract, budget, network, coded)
+        return replace(stage, memory_bytes=memory, host_bytes=cost.host_bytes(budget, held))
 
     def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
         """Return the memory of a stage that starts with a picture of size `below` enlarged."""
         left, _, right, _ = fit_box(below, stage.canvas)
-        peak = cost.enlarge_bytes(self.budget.upscaler, below, stage.canvas.width / (right - left))
-        return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, stage.canvas) + peak)
+        wanted = stage.canvas.width / (right - left)
+        peak = cost.enlarge_bytes(self.budget.upscaler, below, wanted, streamed=stage.kind == "grow")
+        held = _find_held(stage, self.contract)
+        return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, held) + peak)
 
     def _count_fixed(self, windows: int, span: tuple[int, int]) -> tuple[int, int]:
         """Count (windows, calls of the denoiser) over all steps."""
@@ -189,24 +219,16 @@ class _Price:
         return -(-windows // self.budget.window_batch)
 
     def _calls_per_step(self, span: tuple[int, int]) -> list[int]:
-        sigmas = make_sigmas(self.request.schedule, self.contract.schedule, span[1])
-        sampler = make_sampler(self.request.sampler)
+        sigmas, sampler = self._sigmas(span[1]), make_sampler(self.request.sampler)
         return [sampler.count_evaluations(sigmas[step : step + 2]) for step in range(*span)]
+
+    def _sigmas(self, steps: int) -> Tensor:
+        return make_sigmas(self.request.schedule, self.contract.schedule, steps)
 
     def _halves(self) -> int:
         parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
         needs_both = self.request.guidance != 1.0 or isinstance(self.request.method, CohesiveMethod)
         return parts + 1 if needs_both or parts > 1 else parts
-
-    def _memory(self, kind: StageKind, canvas: PixelSize, window: LatentSize, batch: int) -> int:
-        contract = self.contract
-        decoded = window.to_pixels(contract.factor) if kind == "refine" else canvas
-        network = cost.denoise_bytes(contract, self.budget, window, batch * self._halves())
-        room = cost.autoencoder_room(contract, self.budget, canvas)
-        coded = cost.autoencoder_bytes(contract, self.budget, decoded, room)
-        return cost.standing_bytes(contract, self.budget, canvas) + cost.peak_bytes(
-            contract, self.budget, network, coded
-        )
 
     def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, counts: tuple[int, int]) -> float:
         """Return what a stage takes with so many (evaluations, calls)."""
@@ -226,15 +248,22 @@ def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
     """Return what has to be free so that the autoencoder's own check passes at the end of a stage."""
     if contract.autoencoder == "tiny":
         return stage.memory_bytes
-    standing = cost.standing_bytes(contract, budget, stage.canvas)
-    room = cost.autoencoder_room(contract, budget, stage.canvas)
+    held = _find_held(stage, contract)
+    standing = cost.standing_bytes(contract, budget, held)
+    room = cost.autoencoder_room(contract, budget, held)
     needed = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room)
     return max(stage.memory_bytes, round(standing + needed / budget.decode_share))
 
 
 def _spill(stage: Stage, contract: ModelContract, budget: Budget) -> int:
-    room = cost.autoencoder_room(contract, budget, stage.canvas)
+    room = cost.autoencoder_room(contract, budget, _find_held(stage, contract))
     return cost.spill_bytes(contract, _decoded(stage, contract), room)
+
+
+def _find_held(stage: Stage, contract: ModelContract) -> Held:
+    if stage.kind == "grow":
+        return hold_bands(contract, stage.canvas, stage.windows[0].size, history=stage.history)
+    return hold_whole(contract, stage.canvas)
 
 
 def _decoded(stage: Stage, contract: ModelContract) -> PixelSize:

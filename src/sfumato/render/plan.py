@@ -14,7 +14,8 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import InpaintSource, MultidiffusionMethod, NativeMethod
 from sfumato.render import budget as cost
 from sfumato.render.budget import SMALLER_BATCHES
-from sfumato.render.draft import draft_plan
+from sfumato.render.canvas_cost import count_disk_bytes
+from sfumato.render.draft import draft_plan, hold_canvas
 from sfumato.render.methods import SMALLEST_SIDE_CELLS, check_request
 
 if TYPE_CHECKING:
@@ -56,9 +57,13 @@ def _find_fitting(request: RenderRequest, contract: ModelContract, budget: Budge
 
 def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan | None:
     """Draft a plan without its windows, or None where the canvas alone is beyond the budget."""
-    memory = cost.standing_bytes(contract, budget, request.size) <= budget.memory_bytes
-    disk = budget.disk_bytes is None or cost.disk_bytes(request.size) <= budget.disk_bytes
+    memory = _standing(request, contract, budget) <= budget.memory_bytes
+    disk = budget.disk_bytes is None or count_disk_bytes(request.size) <= budget.disk_bytes
     return draft_plan(request, contract, budget) if memory and disk else None
+
+
+def _standing(request: RenderRequest, contract: ModelContract, budget: Budget) -> int:
+    return cost.standing_bytes(contract, budget, hold_canvas(request, contract))
 
 
 def _fits(plan: Plan, budget: Budget) -> bool:
@@ -67,7 +72,7 @@ def _fits(plan: Plan, budget: Budget) -> bool:
 
 def _list_needs(plan: Plan, budget: Budget) -> tuple[tuple[int, int | None, str], ...]:
     """List (bytes needed, bytes there are or None, how to say that it is too much) for each resource."""
-    disk = plan.disk_bytes * plan.batch
+    disk = plan.disk_bytes * plan.batch + plan.work_bytes
     return (
         (plan.memory_bytes, budget.memory_bytes, "{0} of {1}"),
         (plan.host_bytes, budget.host_bytes, "{0} of {1} of the host's memory"),
@@ -103,10 +108,10 @@ def _advise_inpainting(request: RenderRequest, contract: ModelContract, budget: 
 
 
 def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> str:
-    memory = cost.standing_bytes(contract, budget, request.size)
+    memory = _standing(request, contract, budget)
     if memory > budget.memory_bytes:
         return f"more than {_gib(memory)} of {_gib(budget.memory_bytes)}"
-    return f"{_gib(cost.disk_bytes(request.size) * request.batch)} of disk"
+    return f"{_gib(count_disk_bytes(request.size) * request.batch)} of disk"
 
 
 def _needs(plan: Plan, budget: Budget) -> str:

@@ -24,7 +24,8 @@ class Stage:
     Windows of a `grow` stage stay where they are unless they are `moving`.
     Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress,
     `window_batch` the windows in one call. `memory_bytes` is the peak on the device, `host_bytes` on the
-    host where that is another memory, else 0.
+    host where that is another memory, else 0. `work_bytes` is what a `grow` stage keeps on disk while it
+    runs, with `history` predictions of the sampler in it.
     """
 
     name: str
@@ -43,6 +44,8 @@ class Stage:
     guide: PixelSize | None = None
     moving: bool = True
     host_bytes: int = 0
+    work_bytes: int = 0
+    history: int = 0
 
     def to_json(self) -> dict[str, object]:
         """Return the stage as JSON values; windows as their number and size."""
@@ -58,6 +61,7 @@ class Stage:
             "evaluations": self.evaluations,
             "memory_bytes": self.memory_bytes,
             "host_bytes": self.host_bytes or self.memory_bytes,
+            "work_bytes": self.work_bytes,
             "seconds": round(self.seconds, 2),
         }
 
@@ -71,7 +75,8 @@ class Plan:
     `save_s` after those of each picture, to judge, write and report. `room_bytes` has to be free for the
     autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take beside
     the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little. `memory_bytes` is of
-    the device; `host_bytes` of the host where that is another memory, else 0.
+    the device; `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that
+    is used beside the picture while it is made.
     """
 
     method: str
@@ -88,6 +93,7 @@ class Plan:
     host_bytes: int = 0
     open_s: float = 0.0
     save_s: float = 0.0
+    work_bytes: int = 0
 
     @property
     def window_batch(self) -> int:
@@ -112,6 +118,7 @@ class Plan:
             "memory_is": "separate" if self.host_bytes else "shared",
             "window_batch": self.window_batch,
             "disk_bytes": self.disk_bytes,
+            "work_bytes": self.work_bytes,
             "spill_bytes": self.spill_bytes,
             "seconds": round(self.seconds, 2),
             "open_seconds": round(self.open_s, 2),

@@ -18,33 +18,32 @@ from sfumato.render.budget import (
     Footprint,
     autoencoder_bytes,
     autoencoder_room,
-    canvas_bytes,
     denoise_bytes,
     host_bytes,
     peak_bytes,
     spill_bytes,
     standing_bytes,
-    streamed_bytes,
-    work_disk_bytes,
 )
+from sfumato.render.canvas_cost import hold_whole
 from sfumato.render.plan import plan_render
 
 KL = replace(CONTRACT, autoencoder="kl")
 LARGE = PixelSize(1024, 1024)
 WIDE = RenderRequest(prompt="a house", size=LARGE, steps=4, sampler="Euler", method=MultidiffusionMethod())
+HOLD = hold_whole(KL, LARGE)
 ROOMY = Budget(memory_bytes=2**40, cost=GUESSES["mini"])
 
 
 def budget(room_bytes, **more):
     """Leave so many bytes beside what stands."""
     plain = Budget(memory_bytes=0, cost=GUESSES["mini"], **more)
-    return replace(plain, memory_bytes=standing_bytes(KL, plain, LARGE) + room_bytes)
+    return replace(plain, memory_bytes=standing_bytes(KL, plain, HOLD) + room_bytes)
 
 
 def test_the_room_is_what_is_left_and_a_share_of_what_is_free():
-    assert autoencoder_room(KL, budget(GIB), LARGE) == GIB
-    free = standing_bytes(KL, budget(0), LARGE) + GIB
-    assert autoencoder_room(KL, budget(4 * GIB, free_bytes=free, decode_share=0.5), LARGE) == GIB // 2
+    assert autoencoder_room(KL, budget(GIB), HOLD) == GIB
+    free = standing_bytes(KL, budget(0), HOLD) + GIB
+    assert autoencoder_room(KL, budget(4 * GIB, free_bytes=free, decode_share=0.5), HOLD) == GIB // 2
 
 
 def test_whole_where_it_fits_and_tiles_that_take_no_more_than_there_is():
@@ -82,40 +81,23 @@ def test_less_than_tiles_need_is_refused_before_anything_runs(little, words):
 
 
 WINDOW = LatentSize(16, 16)
-
-
-def test_a_canvas_on_disk_takes_memory_by_its_width_alone():
-    wide, high = (streamed_bytes(CONTRACT, PixelSize(*size), WINDOW) for size in ((4096, 1024), (4096, 65536)))
-    assert wide == high
-    # Twice as many columns hold twice as many cells; the band of pixels is bounded.
-    assert 0 < streamed_bytes(CONTRACT, PixelSize(8192, 1024), WINDOW) - wide < wide
-    assert wide < canvas_bytes(CONTRACT, PixelSize(4096, 65536)) / 50
-
-
-def test_a_small_canvas_is_not_padded_to_a_window():
-    low = streamed_bytes(CONTRACT, PixelSize(4096, 64), LatentSize(16, 64))
-    assert low == streamed_bytes(CONTRACT, PixelSize(4096, 64), LatentSize(16, 8))
-
-
-def test_work_on_disk_is_x_and_history_twice_the_reference_and_pixels():
-    cells = 128 * 128
-    assert work_disk_bytes(CONTRACT, LARGE, history=1) == cells * 4 * 4 * (2 * 2 + 1) + LARGE.area * 3
-    assert work_disk_bytes(CONTRACT, LARGE, history=2) > work_disk_bytes(CONTRACT, LARGE, history=1)
+HELD = hold_whole(CONTRACT, LARGE)
 
 
 def test_what_a_probe_measured_takes_the_place_of_the_formula():
     probed = replace(ROOMY, loaded_bytes=(GIB, 2 * GIB), footprint=Footprint(cell=10, call=1000, tile_pixel=3, tile=7))
-    held = canvas_bytes(CONTRACT, LARGE)
-    assert standing_bytes(CONTRACT, probed, LARGE) == GIB + held
-    assert standing_bytes(CONTRACT, ROOMY, LARGE) == RUNTIME_BYTES + CONTRACT.weights_bytes + held
+    assert standing_bytes(CONTRACT, probed, HELD) == GIB + HELD.total
+    assert standing_bytes(CONTRACT, ROOMY, HELD) == RUNTIME_BYTES + CONTRACT.weights_bytes + HELD.total
     assert denoise_bytes(CONTRACT, probed, WINDOW, 3) == 1000 + 10 * 256 * 3
     assert autoencoder_bytes(CONTRACT, probed, PixelSize(64, 64), 0) == 7 + 3 * 64 * 64
-    assert host_bytes(replace(probed, separate=True), LARGE) > 2 * GIB
+    apart = replace(probed, separate=True)
+    assert host_bytes(apart, HELD) == 2 * GIB + HELD.host
+    assert standing_bytes(CONTRACT, apart, HELD) == GIB + HELD.device
 
 
 def test_weights_count_as_they_are_once_loaded():
     loaded = replace(ROOMY, weights_bytes=5 * GIB)
-    assert standing_bytes(CONTRACT, loaded, LARGE) - standing_bytes(CONTRACT, ROOMY, LARGE) == (
+    assert standing_bytes(CONTRACT, loaded, HELD) - standing_bytes(CONTRACT, ROOMY, HELD) == (
         5 * GIB - CONTRACT.weights_bytes
     )
 

@@ -1,0 +1,61 @@
+"""A canvas that goes through memory in bands costs by its width; what it keeps on disk is counted to the byte."""
+
+from dataclasses import replace
+
+import pytest
+
+from fakes import CONTRACT
+from sfumato.core.canvas.latent_layout import Layout
+from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.canvas_cost import count_work_bytes, hold_bands, hold_whole
+from sfumato.render.draft import draft_plan
+
+WINDOW = LatentSize(16, 16)
+REQUEST = RenderRequest(prompt="a house", size=PixelSize(2048, 1024), steps=10, method=CohesiveMethod())
+BUDGET = Budget(memory_bytes=2**44, cost=GUESSES["mini"])
+
+
+def test_a_canvas_in_bands_takes_memory_by_its_width_alone():
+    wide, high = (hold_bands(CONTRACT, PixelSize(*size), WINDOW) for size in ((4096, 4096), (4096, 65536)))
+    assert wide == high
+    assert 0 < hold_bands(CONTRACT, PixelSize(8192, 4096), WINDOW).total - wide.total < wide.total
+    assert wide.total < hold_whole(CONTRACT, PixelSize(4096, 65536)).total / 10
+
+
+def test_a_small_canvas_takes_no_whole_band():
+    assert hold_bands(CONTRACT, PixelSize(128, 128), WINDOW).total < 8 * 2**20
+
+
+def test_what_a_level_keeps_on_disk_is_what_its_files_are_long():
+    size, history = PixelSize(1024, 1024), 1
+    cells, channels = size.to_latent(8), CONTRACT.latent_channels
+    # Two states, the anchor, and predictions of three canvases.
+    files = sum(Layout(cells, channels * count).file_bytes for count in (1 + history, 1 + history, 1, 3))
+    counted = count_work_bytes(CONTRACT, size, history=history) - size.area * 3
+    assert counted == pytest.approx(files, rel=0.02)
+
+
+def test_the_memory_of_a_grown_plan_follows_its_width():
+    low, high = (
+        draft_plan(replace(REQUEST, size=size), CONTRACT, BUDGET)
+        for size in (PixelSize(2048, 8192), PixelSize(2048, 65536))
+    )
+    assert high.stages[-1].memory_bytes == low.stages[-1].memory_bytes
+    assert high.work_bytes > 7 * low.work_bytes
+
+
+def test_a_sampler_that_remembers_or_asks_twice_keeps_more_on_disk():
+    euler, multistep, heun = (
+        draft_plan(replace(REQUEST, sampler=name), CONTRACT, BUDGET).work_bytes
+        for name in ("Euler", "DPM++ 2M", "Heun")
+    )
+    assert euler < multistep
+    assert euler < heun
+
+
+def test_work_in_progress_needs_room_beside_the_picture():
+    drawn = draft_plan(REQUEST, CONTRACT, BUDGET)
+    assert drawn.work_bytes == max(stage.work_bytes for stage in drawn.stages) > 0
+    assert drawn.to_json()["work_bytes"] == drawn.work_bytes < GIB
