@@ -111,7 +111,9 @@ class Detector:
     def _run(self, pixels: Picture) -> tuple[Tensor, Tensor]:
         """Run the network on part of a picture, made up to whole cells with grey as the network's own border is."""
         weight = next(self.network.parameters())
-        values = torch.from_numpy(np.ascontiguousarray(pixels)).to(weight.device).permute(2, 0, 1)[None]
+        # Pictures of Pillow may only be read, and PyTorch warns of those.
+        ours = torch.from_numpy(np.require(pixels, requirements=["C", "W"]))
+        values = ours.to(weight.device).permute(2, 0, 1)[None]
         values = values.to(weight.dtype).div_(127.5).sub_(1)
         height, width = pixels.shape[:2]
         values = F.pad(values, (0, -width % DEEPEST_CELL_PX, 0, -height % DEEPEST_CELL_PX))

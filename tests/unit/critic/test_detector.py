@@ -49,6 +49,13 @@ def test_what_shows_is_told_with_its_box_and_kind(spots):
     assert found["person"].confidence == pytest.approx(1 / (1 + np.exp(-6.0)))
 
 
+def test_a_picture_that_may_only_be_read_is_looked_at(spots):
+    picture = np.zeros((64, 64, 3), np.uint8)
+    picture[20, 20, 0] = 255
+    picture.flags.writeable = False
+    assert len(spots.find(picture)) == 1
+
+
 def test_boxes_end_with_the_picture(spots):
     picture = np.zeros((40, 30, 3), np.uint8)
     picture[2, 2, 1] = 255
