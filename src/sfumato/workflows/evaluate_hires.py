@@ -190,7 +190,8 @@ def _write_cards(
         size = some[0].case.size
         area = size.area / studio.model.contract.native.area
         title = f"{part}: {size}, {area:g} times the native area of {wanted.model}, {len(some)} prompts"
-        group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED)
+        clock = "cpu_s" if studio.model.device.type == "cpu" else "seconds"
+        group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED, clock=clock)
         crops = make_crops(reader, size, seed=wanted.seed, scenes=wanted.reference)
         cards.append(make_card(group, studio.store, crops, (wanted.seed, wanted.command)))
         save_hires_sheets(group, studio.store, wanted.out / SHEETS, part)

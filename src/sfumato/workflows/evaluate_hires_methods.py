@@ -107,9 +107,14 @@ class Studio:
         if known is not None:
             return known
         reset = _reset_peak(self.model.device)
-        began = time.monotonic()
+        began, worked = time.monotonic(), time.process_time()
         picture, record = make()
-        took = {"seconds": round(time.monotonic() - began + record.pop("before_s", 0.0), 4)}
+        # What started from a finished base cost as much more as that base did.
+        before = record.pop("before", {})
+        took = {
+            "seconds": round(time.monotonic() - began + before.get("seconds", 0.0), 4),
+            "cpu_s": round(time.process_time() - worked + before.get("cpu_s", 0.0), 4),
+        }
         peak = {} if reset is None else {"peak_bytes": _measure_peak(self.model.device) - reset}
         size = {"width": picture.width, "height": picture.height}
         return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
@@ -134,7 +139,7 @@ class Studio:
         picture = self.store.load(base["key"])
         box = fit_box(PixelSize(*picture.size), size)
         shown = picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
-        return shown, {"before_s": base["seconds"]}
+        return shown, {"before": base}
 
     @torch.inference_mode()
     def _run_demofusion(self, base: Record, request: RenderRequest) -> tuple[Image.Image, Record]:
@@ -143,7 +148,7 @@ class Studio:
         shown = self.store.load(base["key"])
         picture = _drain(run_demofusion(work, shown, self.demofusion))
         lines = self._find_phase_lines(request, PixelSize(*shown.size))
-        return picture, {"before_s": base["seconds"], "lines": lines.to_json()}
+        return picture, {"before": base, "lines": lines.to_json()}
 
     def _find_phase_lines(self, request: RenderRequest, base: PixelSize) -> StepLines:
         contract, how = self.model.contract, self.demofusion
