@@ -1,0 +1,45 @@
+"""A plan for people: one memory or two, what it costs meanwhile, and where the numbers are from."""
+
+from dataclasses import replace
+
+import pytest
+
+from fakes import CONTRACT
+from sfumato.cli.plan_table import write_plan
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.plan import plan_render
+
+REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 512), steps=10, method=CohesiveMethod())
+BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+
+
+def table(budget=BUDGET, **changes):
+    return write_plan(replace(plan_render(REQUEST, CONTRACT, budget), **changes))
+
+
+def test_one_memory_is_one_number_and_said_to_be():
+    assert "device and host are one" in table()
+    assert "\nhost " not in table()
+
+
+def test_a_device_with_memory_of_its_own_has_a_line_and_the_host_another():
+    text = table(replace(BUDGET, separate=True, host_bytes=8 * GIB))
+    assert "\ndevice " in text
+    assert "\nhost " in text
+
+
+@pytest.mark.parametrize(
+    ("basis", "words"), [("probe", "probe of this"), ("measured", "earlier"), ("guess", "a guess")]
+)
+def test_the_source_of_the_numbers_is_named(basis, words):
+    assert words in table(basis=basis)
+
+
+def test_opening_and_work_in_progress_are_named():
+    text = table()
+    assert "to open the model" in text
+    assert "while it is made" in text
+    assert "while it is made" not in table(work_bytes=0)
+    assert "at once" in text.splitlines()[0]
