@@ -106,8 +106,7 @@ def _aim_ratio(row: Measurement) -> Measurement:
 
 def _measure_crops(name: str, group: Group, store: Store, crops: Crops) -> Measurement | None:
     some = [outcome.case for outcome in group.outcomes if name in outcome.judged]
-    pictures = [np.asarray(store.load(case.made[name]["key"])) for case in some]
-    return crops.measure(name, [case.prompt.number for case in some], pictures)
+    return crops.measure(name, ((case.prompt.number, np.asarray(store.load(case.made[name]["key"]))) for case in some))
 
 
 def _list_notes(group: Group) -> tuple[str, ...]:

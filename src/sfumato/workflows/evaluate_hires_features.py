@@ -6,7 +6,7 @@ Start reading at `Crops.measure`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,12 +37,14 @@ class Crops:
     seed: int
     cloud: Cloud
 
-    def measure(self, name: str, prompts: Sequence[int], pictures: Sequence[NDArray[np.uint8]]) -> Measurement | None:
-        """Return the row of a method, its interval from resampling whole pictures; None for one picture alone."""
-        if len(pictures) < 2:
+    def measure(self, name: str, pictures: Iterable[tuple[int, NDArray[np.uint8]]]) -> Measurement | None:
+        """Return the row of a method from (prompt, picture), its interval from resampling whole pictures.
+
+        None for one picture alone: a cloud has two points at least, and its spread needs several.
+        """
+        each = [read_crops(self.reader, picture, (self.seed, prompt)) for prompt, picture in pictures]
+        if len(each) < 2:
             return None
-        pairs = zip(prompts, pictures, strict=True)
-        each = [read_crops(self.reader, picture, (self.seed, prompt)) for prompt, picture in pairs]
         value = frechet_distance(np.concatenate(each), self.cloud)
         stream = sub_stream(self.seed, "crop bootstrap", name)
         picks = [stream.integers(len(each), size=len(each)) for _ in range(ROUNDS)]
@@ -55,21 +57,12 @@ class Crops:
         return Measurement(name=title, value=value, unit="", n=len(each), low=low, high=high, note=note)
 
 
-def make_crops(
-    reader: Reader,
-    size: PixelSize,
-    *,
-    seed: int,
-    scenes: int = REFERENCE_SCENES,
-    on_done: Callable[[], None] | None = None,
-) -> Crops | None:
+def make_crops(reader: Reader, size: PixelSize, *, seed: int, scenes: int = REFERENCE_SCENES) -> Crops | None:
     """Read the drawn scenes that a size is compared with; None where a picture is smaller than a crop."""
     if min(size.width, size.height) < reader.shape.picture_px:
         return None
-    drawn = draw_reference(scenes, size, seed=seed)
-    features = [read_crops(reader, picture, (seed, -1 - number)) for number, picture in enumerate(drawn)]
-    if on_done is not None:
-        on_done()
+    drawn = enumerate(draw_reference(scenes, size, seed=seed))
+    features = [read_crops(reader, picture, (seed, -1 - number)) for number, picture in drawn]
     return Crops(reader, size, seed, make_cloud(np.concatenate(features)))
 
 

@@ -6,7 +6,7 @@ no model. Start reading at `list_prompts`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,12 +59,12 @@ def draw_scene_of(prompt: Prompt, size: PixelSize) -> NDArray[np.uint8]:
     return _fit(make_sample(prompt.world_seed, size=size.height, wish=wish).image, size)
 
 
-def draw_reference(count: int, size: PixelSize, *, seed: int) -> list[NDArray[np.uint8]]:
-    """Draw `count` other scenes of the same mix at a size."""
+def draw_reference(count: int, size: PixelSize, *, seed: int) -> Iterator[NDArray[np.uint8]]:
+    """Draw `count` other scenes of the same mix at a size, one at a time: together they may be larger than memory."""
     first = REFERENCE_SEEDS + seed * SEED_STEP
-    wishes = [Wish(shot=_choose(number)[1], aspect=size.width / size.height) for number in range(count)]
-    samples = (make_sample(first + number, size=size.height, wish=wish) for number, wish in enumerate(wishes))
-    return [_fit(sample.image, size) for sample in samples]
+    for number in range(count):
+        wish = Wish(shot=_choose(number)[1], aspect=size.width / size.height)
+        yield _fit(make_sample(first + number, size=size.height, wish=wish).image, size)
 
 
 def count_most(scene: Scene) -> dict[str, int]:
