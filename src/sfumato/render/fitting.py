@@ -20,7 +20,7 @@ Point = tuple[float, float]
 
 def fit_cost(trials: Sequence[Trial], guess: CostModel, factor: int) -> CostModel:
     """Return a cost model whose network and autoencoder take what the trials took; the rest is the guess's."""
-    call_s, cell_s = fit_line([(trial.cells * trial.batch, trial.seconds) for trial in _of(trials, "denoise")])
+    call_s, cell_s = fit_line([(trial.cells * trial.batch, trial.seconds) for trial in _windows(trials)])
     return replace(
         guess,
         call_s=call_s,
@@ -35,15 +35,19 @@ def fit_footprint(trials: Sequence[Trial], factor: int) -> Footprint | None:
     """Return what the calls take of memory; None where a trial could not be weighed."""
     if any(trial.peak_bytes is None for trial in trials):
         return None
-    call, cell = fit_line([(trial.cells * trial.batch, trial.peak_bytes or 0) for trial in _of(trials, "denoise")])
+    calls = [(trial.cells * trial.batch, trial.peak_bytes or 0) for trial in _windows(trials)]
     # One number serves both ways; a decoder takes more.
-    tile, pixel = fit_line([(trial.cells * factor**2, trial.peak_bytes or 0) for trial in _of(trials, "decode")])
+    tiles = [(trial.cells * factor**2, trial.peak_bytes or 0) for trial in _of(trials, "decode")]
+    (call, cell), (tile, pixel) = fit_line(calls, relative=False), fit_line(tiles, relative=False)
     return Footprint(call=round(call), cell=round(cell), tile=round(tile), tile_pixel=round(pixel))
 
 
-def fit_line(points: Sequence[Point]) -> tuple[float, float]:
-    """Return (a, b), both at least 0, of y = a + b * x with the least sum of squared relative errors."""
-    weights = [1.0 / max(y, 1e-9) ** 2 for _, y in points]
+def fit_line(points: Sequence[Point], *, relative: bool = True) -> tuple[float, float]:
+    """Return (a, b), both at least 0, of y = a + b * x with the least sum of squared errors.
+
+    `relative` to y: a forecast of time is judged by its share. Memory is judged where it is largest.
+    """
+    weights = [1.0 / max(y, 1e-9) ** 2 if relative else 1.0 for _, y in points]
     total = sum(weights)
     mean_x, mean_y = (sum(w * point[axis] for w, point in zip(weights, points, strict=True)) / total for axis in (0, 1))
     spread = sum(w * (x - mean_x) ** 2 for w, (x, _) in zip(weights, points, strict=True))
@@ -59,6 +63,13 @@ def fit_line(points: Sequence[Point]) -> tuple[float, float]:
 
 def _of(trials: Sequence[Trial], part: TrialPart) -> list[Trial]:
     return [trial for trial in trials if trial.part == part]
+
+
+def _windows(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials with the window of a render; a smaller one only shows how far the line holds."""
+    denoised = _of(trials, "denoise")
+    most = max(trial.cells for trial in denoised)
+    return [trial for trial in denoised if trial.cells == most]
 
 
 def _pixel_seconds(trials: Sequence[Trial], part: TrialPart, factor: int) -> float:

@@ -99,7 +99,8 @@ class Probe:
             f"note: a call {1e3 * cost.call_s:.1f} ms, a cell {1e6 * cost.cell_s:.2f} us",
             f"note: a pixel {1e9 * cost.decode_s:.0f} ns decoded, {1e9 * cost.encode_s:.0f} ns encoded",
             f"note: opening takes {cost.open_s:.1f} s, the first step {cost.start_s:.1f} s more than the next ones",
-            f"note: loaded and run once: {memory}{host}; the fitted bytes of an encoder are a decoder's",
+            f"note: loaded and run once: {memory}{host}",
+            "note: the smaller window is not fitted, it shows how far the line holds; an encoder is taken for a decoder",
         ]
 
 

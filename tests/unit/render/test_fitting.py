@@ -48,6 +48,19 @@ def test_memory_is_a_line_too_and_counts_the_decoder():
     assert (footprint.tile, footprint.tile_pixel) == (1_000_000, 300)
 
 
+def test_a_small_window_with_a_cost_of_its_own_does_not_bend_the_line():
+    small, *others = make_trials()
+    odd = Trial(part="denoise", cells=small.cells, batch=small.batch, seconds=1.0, peak_bytes=1 << 40)
+    assert fit_cost([odd, *others], GUESSES["mini"], FACTOR) == fit_cost(make_trials(), GUESSES["mini"], FACTOR)
+    assert fit_footprint([odd, *others], FACTOR) == fit_footprint(make_trials(), FACTOR)
+
+
+def test_memory_is_right_where_it_is_largest():
+    points = [(512, 2e6), (2048, 23e6)]
+    _, cell = fit_line(points, relative=False)
+    assert cell * 2048 == pytest.approx(23e6, rel=0.05)
+
+
 def test_memory_that_was_not_weighed_is_not_fitted():
     assert fit_footprint(make_trials(weigh=False), FACTOR) is None
 
