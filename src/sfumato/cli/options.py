@@ -169,7 +169,7 @@ class RenderOptions:
         float | None,
         _option(
             "--level-strength",
-            words="cohesive: how much of a level is drawn anew, 0 to 1 (default 0.4).",
+            words="cohesive: how much of a level is drawn anew, 0 to 1 (default 0.35).",
             panel=_LARGE,
             meta="X",
         ),

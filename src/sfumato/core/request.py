@@ -141,18 +141,19 @@ class CohesiveMethod:
     its neighbour, as a fraction of its side. `guide` (0 to 1) pulls each step towards a native
     prediction of the whole picture, `lock` (0 to 1) holds the low band to the level below, and
     `low_guidance` is what guidance the low band gets beside the request's for the high band. With
-    `phrases` a window is told only the phrases of the prompt that lie in it, with `shift` windows move
-    from step to step, and with `restore` the fused picture gets back the fine contrast of its windows.
+    `phrases` a window is told only the phrases of the prompt that lie in it, with `predict` what the model is not sure of is drawn anew
+    less, with `shift` windows move from step to step, and with `restore` the fused picture gets back the fine contrast of its windows.
     """
 
     kind: ClassVar[str] = "cohesive"
     upscaler: str = "lanczos"
-    strength: float = 0.4
+    strength: float = 0.35
     overlap: float = 0.35
     guide: float = 0.3
     lock: float = 0.7
     low_guidance: float = 1.0
     phrases: bool = True
+    predict: bool = True
     shift: bool = True
     restore: bool = True
 

@@ -23,12 +23,14 @@ from sfumato.core.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelSize
 from sfumato.core.phrases import split_phrases
 from sfumato.core.request import CohesiveMethod
+from sfumato.render.freedom import Freedom
 from sfumato.render.layout import fit_box
 from sfumato.render.level import Level
 from sfumato.render.level_reference import Below
 from sfumato.render.native import run_latents
 from sfumato.render.phrase_maps import PhraseMaps, make_phrase_maps
 from sfumato.render.pixels import to_picture
+from sfumato.render.predictability import measure_predictability
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -45,14 +47,17 @@ if TYPE_CHECKING:
     from sfumato.render.trace import Progress, Stopwatch
 
 _BASE = "base"
+# The share of a level's strength that places get which nobody is sure of.
+LEAST_FREEDOM = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Base:
-    """Hold the native picture, and where the phrases of the prompt are in it, where known."""
+    """Hold the native picture, and for its cells where the phrases of the prompt are and how free they are, where known."""
 
     picture: Image.Image
-    phrases: PhraseMaps | None
+    phrases: PhraseMaps | None = None
+    freedom: Tensor | None = None
 
 
 def run_cohesive(
@@ -73,7 +78,8 @@ def run_cohesive(
     work = replace(work, phrases=base.phrases)
     entry, open_below = space.find_entry(), partial(_lay_out, base)
     for index, stage in enumerate(plan.stages[1:], start=1):
-        level = Level(work=work, stage=stage, index=index, space=space, base=base.picture)
+        freedom = _make_freedom(work, plan.stages[0], stage, base.freedom)
+        level = Level(work=work, stage=stage, index=index, space=space, base=base.picture, freedom=freedom)
         if entry is None or not level.is_done(entry):
             yield from level.run((open_below, upscaler), watch, entry)
         open_below = level.open_result
@@ -92,14 +98,16 @@ def _run_base(
             whole, _ = work.words.at_step(0, base.steps, base.canvas)
             maps = open_maps.enter_context(work.model.watch_words(whole, base.canvas))
         clean = yield from run_latents(work, base, inputs, watch)
-    picture, phrases = to_picture(work.model.decode(clean)), None
+    pixels, phrases, freedom = work.model.decode(clean), None, None
     if maps is not None and text is not None:
 
         def read(word: str) -> Tensor:
             return maps.read(work.model.text.find_words(text.segments, word))
 
         phrases = make_phrase_maps(text.segments[0], read, find_part(base.canvas, stages[-1].canvas))
-    return Base(picture=picture, phrases=phrases)
+    if _method_of(work).predict:
+        freedom = measure_predictability(work, (clean, pixels), phrases)
+    return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
 
 
 def find_part(base: PixelSize, canvas: PixelSize) -> tuple[float, float, float, float]:
@@ -108,13 +116,30 @@ def find_part(base: PixelSize, canvas: PixelSize) -> tuple[float, float, float, 
     return (left / base.width, top / base.height, right / base.width, bottom / base.height)
 
 
+def _make_freedom(work: Work, base: Stage, stage: Stage, share: Tensor | None) -> Freedom | None:
+    if share is None:
+        return None
+    cells = stage.canvas.to_latent(work.model.contract.factor)
+    strength = _method_of(work).strength * (LEAST_FREEDOM + (1.0 - LEAST_FREEDOM) * share)
+    return Freedom(
+        first_steps=stage.steps - (stage.steps * strength).floor().clamp_min(1.0),
+        share=share,
+        part=find_part(base.canvas, stage.canvas),
+        canvas=cells,
+    )
+
+
 def _lay_out(base: Base) -> Below:
     return Below(pixels=MemoryPixels(PixelSize(*base.picture.size), np.asarray(base.picture)))
 
 
 def _save_base(space: Workspace, base: Base) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"picture": np.asarray(base.picture)}
-    space.save_part(_BASE, arrays | ({"masks": base.phrases.masks.cpu().numpy()} if base.phrases else {}))
+    if base.phrases is not None:
+        arrays["masks"] = base.phrases.masks.cpu().numpy()
+    if base.freedom is not None:
+        arrays["freedom"] = base.freedom.cpu().numpy()
+    space.save_part(_BASE, arrays)
 
 
 def _load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
@@ -125,7 +150,8 @@ def _load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base 
     if "masks" in arrays and text is not None:
         part = find_part(stages[0].canvas, stages[-1].canvas)
         phrases = PhraseMaps(split_phrases(text.segments[0]), torch.from_numpy(arrays["masks"]), part)
-    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases)
+    freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
+    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom)
 
 
 def _method_of(work: Work) -> CohesiveMethod:

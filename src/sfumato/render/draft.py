@@ -27,6 +27,7 @@ from sfumato.render.lattice import GUIDE_EVERY, count_windows
 from sfumato.render.layout import Cover, choose_base_size, cut_down, fit_box, list_round_sizes
 from sfumato.render.methods import find_canvas
 from sfumato.render.stages import Plan, Stage, StageKind
+from sfumato.render.trials import TRIALS
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -88,7 +89,7 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
     base = choose_base_size(target, contract)
     levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
     span = (first_step(price.request.steps, method.strength), price.request.steps)
-    stages = [_sample_stage(price, "base", base)]
+    stages = [_sample_stage(price, "base", base, trials=TRIALS if method.predict else 0)]
     for index, canvas in enumerate(levels, start=1):
         cells = canvas.to_latent(contract.factor)
         # The overlap is a share of what a window really is, or a thin strip would have hundreds.
@@ -116,10 +117,14 @@ def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
     return tuple(stages)
 
 
-def _sample_stage(price: _Price, name: str, canvas: PixelSize) -> Stage:
+def _sample_stage(price: _Price, name: str, canvas: PixelSize, *, trials: int = 0) -> Stage:
+    """Return the stage that draws a canvas at once, and `trials` more calls to find what is sure in it."""
     cells = canvas.to_latent(price.contract.factor)
     whole = Cover(canvas=cells, window=cells)
-    return price.stage(name, "sample", canvas, whole, _source_steps(price.request))
+    stage = price.stage(name, "sample", canvas, whole, _source_steps(price.request))
+    more = trials * price.count_halves()
+    seconds = price.budget.cost.denoise_s(trials, more, cells.area)
+    return replace(stage, evaluations=stage.evaluations + more, seconds=stage.seconds + seconds)
 
 
 def _source_steps(request: RenderRequest) -> tuple[int, int]:
@@ -143,7 +148,7 @@ class _Price:
         count = cover.count()
         batch = min(self.budget.window_batch, count)
         windows, calls = self._count_moving(cover, span) if kind == "grow" else self._count_fixed(count, span)
-        evaluations = windows * self._halves()
+        evaluations = windows * self.count_halves()
         stage = Stage(
             name=name,
             kind=kind,
@@ -170,7 +175,7 @@ class _Price:
             work = count_work_bytes(contract, stage.canvas, history=course.deepest, trials=trials)
             stage = replace(stage, work_bytes=work, history=course.deepest)
         held = _find_held(stage, contract)
-        network = cost.denoise_bytes(contract, budget, stage.windows[0].size, stage.window_batch * self._halves())
+        network = cost.denoise_bytes(contract, budget, stage.windows[0].size, stage.window_batch * self.count_halves())
         room = cost.autoencoder_room(contract, budget, held)
         coded = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room)
         memory = cost.standing_bytes(contract, budget, held) + cost.peak_bytes(contract, budget, network, coded)
@@ -225,7 +230,8 @@ class _Price:
     def _sigmas(self, steps: int) -> Tensor:
         return make_sigmas(self.request.schedule, self.contract.schedule, steps)
 
-    def _halves(self) -> int:
+    def count_halves(self) -> int:
+        """Count the evaluations of one window: the parts of the prompt, and without it."""
         parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
         needs_both = self.request.guidance != 1.0 or isinstance(self.request.method, CohesiveMethod)
         return parts + 1 if needs_both or parts > 1 else parts

@@ -22,26 +22,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Freedom:
-    """Hold for each cell of a small map the step from which it is free. A leaf.
+    """Hold for each cell of a small map the step from which it is free, and its share of freedom (0 to 1). A leaf.
 
     `part` is the share of the map that the canvas shows: left, top, right, bottom from 0 to 1.
     """
 
     first_steps: Float[Tensor, "h w"]
+    share: Float[Tensor, "h w"]
     part: tuple[float, float, float, float]
     canvas: LatentSize
 
     def open_rows(self, rows: slice, step: int) -> Float[Tensor, "rows w"]:
         """Return 1 for the cells of some rows that are free at a step, 0 for the others."""
-        return (self._first_steps(rows, slice(0, self.canvas.width)) <= step).float()
+        return (self._cut(self.first_steps, rows, slice(0, self.canvas.width)) <= step).float()
+
+    def share_rows(self, rows: slice) -> Float[Tensor, "rows w"]:
+        """Return the share of freedom of the cells of some rows."""
+        return self._cut(self.share, rows, slice(0, self.canvas.width))
 
     def is_open(self, box: LatentBox, step: int) -> bool:
         """Tell whether a window has a free cell."""
-        return bool((self._first_steps(slice(box.top, box.bottom), slice(box.left, box.right)) <= step).any())
+        return bool((self._cut(self.first_steps, slice(box.top, box.bottom), slice(box.left, box.right)) <= step).any())
 
-    def _first_steps(self, rows: slice, columns: slice) -> Tensor:
-        height, width = self.first_steps.shape
+    def _cut(self, values: Tensor, rows: slice, columns: slice) -> Tensor:
+        height, width = values.shape
         left, top, right, bottom = self.part
         above, down = Axis(height, self.canvas.height, top * height, bottom * height).linear(rows.start, rows.stop)
         beside, across = Axis(width, self.canvas.width, left * width, right * width).linear(columns.start, columns.stop)
-        return down.to(self.first_steps) @ self.first_steps[above, beside] @ across.to(self.first_steps).T
+        return down.to(values) @ values[above, beside] @ across.to(values).T

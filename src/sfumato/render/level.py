@@ -7,7 +7,7 @@ when the process died is done again from what was read, with the same result. St
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -237,14 +237,14 @@ class Level:
         return packed
 
     def _make_update(self, place: Place) -> Update:
-        step = self.stage.first_step + place.step
         return Update(
             request=self.work.request,
             method=self._method,
             canvas=self._cells,
             predictions=self._predictions,
             anchor=self._anchor,
-            open_share=partial(self.freedom.open_rows, step=step) if self.freedom else _all_open,
+            step=self.stage.first_step + place.step,
+            freedom=self.freedom,
             pull=self._pull,
             calming=self._calming,
         )
@@ -330,7 +330,3 @@ class Level:
 
 def _always(_box: LatentBox, _step: int) -> bool:
     return True
-
-
-def _all_open(_rows: slice) -> None:
-    return None

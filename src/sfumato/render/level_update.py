@@ -20,12 +20,11 @@ from sfumato.nn.resample import Shrinking, enlarge_rows
 from sfumato.render.planes import cut_rows, grow_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import Tensor
 
     from sfumato.core.geometry import LatentSize
     from sfumato.core.request import CohesiveMethod, RenderRequest
+    from sfumato.render.freedom import Freedom
     from sfumato.render.planes import Planes
 
 # Rows worked on at once, in cells.
@@ -45,8 +44,8 @@ class Update:
     """Turn predictions into the clean canvas of a step. A leaf.
 
     `predictions` holds what is told, what is not, and the energy; `anchor` the enlarged level below.
-    `calming` multiplies the guided prediction (1 without guidance rescale). `open_share` tells for some rows
-    how far each cell is free of the anchor, None for all of them.
+    `calming` multiplies the guided prediction (1 without guidance rescale). `freedom` says what is
+    free of the anchor at `step`, and where the lock is softer; None leaves all cells alike.
     """
 
     request: RenderRequest
@@ -54,7 +53,8 @@ class Update:
     canvas: LatentSize
     predictions: Planes
     anchor: Planes
-    open_share: Callable[[slice], Tensor | None]
+    step: int
+    freedom: Freedom | None = None
     pull: Tensor | None = None
     calming: float = 1.0
 
@@ -65,10 +65,9 @@ class Update:
         if self.pull is not None:
             clean = clean + self.method.guide * enlarge_rows(self.pull, self.canvas.shape_hw, wide)[None]
         if self.method.lock > 0.0:
-            clean = clean + self.method.lock * take_low(anchor - clean)
-        share = self.open_share(wide)
-        if share is not None:
-            clean = torch.lerp(anchor, clean, share.to(clean))
+            clean = clean + self._weigh_lock(wide) * take_low(anchor - clean)
+        if self.freedom is not None:
+            clean = torch.lerp(anchor, clean, self.freedom.open_rows(wide, self.step))
         return clean[0, :, inner]
 
     def shrink(self, small_hw: tuple[int, int]) -> Tensor:
@@ -77,9 +76,8 @@ class Update:
         for rows in cut_rows(self.canvas.height, BAND_CELLS):
             wide, inner = grow_rows(rows, MARGIN_CELLS, self.canvas.height)
             guided = self._guide(wide)
-            share = self.open_share(wide)
-            if share is not None:
-                guided = torch.lerp(self.anchor.read(wide)[None], guided, share.to(guided))
+            if self.freedom is not None:
+                guided = torch.lerp(self.anchor.read(wide)[None], guided, self.freedom.open_rows(wide, self.step))
             whole = whole or Shrinking(self.canvas.shape_hw, small_hw, guided[0])
             whole.add(rows, guided[0, :, inner])
         assert whole is not None, "a canvas has rows"
@@ -102,6 +100,11 @@ class Update:
         means = moments / (self.canvas.area * self.anchor.channels)
         guided, told = ((means[:, 1] - means[:, 0].square()).clamp_min(_LEAST_ENERGY).sqrt()).tolist()
         return rescale * told / guided + 1.0 - rescale
+
+    def _weigh_lock(self, rows: slice) -> Tensor | float:
+        """Return how much of the low band is held: as much as asked where a cell is free, all where it is not."""
+        lock = self.method.lock
+        return lock if self.freedom is None else 1.0 - (1.0 - lock) * self.freedom.share_rows(rows)
 
     def _guide(self, rows: slice) -> Tensor:
         """Return the guided prediction [1, C, rows, w], its high band as strong as in single windows."""

@@ -32,6 +32,7 @@ _ARTICLES = ("a", "an", "the", "some", "of", "and", "is", "are")
 _EMPTY_WORDS = frozenset(
     (*_ARTICLES, "in", "on", "at", "by", "under", "over", "near", "inside", "with", "holding", "wearing")
 )
+_PLACE = re.compile(r"(?:in|on|at|by|under|over|near|inside)\b", re.IGNORECASE)
 _WORD = re.compile(r"[^\W_]+", re.UNICODE)
 
 
@@ -54,6 +55,11 @@ class PhraseMaps:
             LEAST_COVERAGE, max((c for c, p in zip(covered, self.phrases, strict=True) if not p.style), default=0.0)
         )
         return tuple(p for c, p in zip(covered, self.phrases, strict=True) if p.style or c >= least)
+
+    def find_objects(self) -> Float[Tensor, "h w"] | None:
+        """Return 1 where a thing of the prompt is and 0 where only its place is; None where it names no thing."""
+        things = [n for n, p in enumerate(self.phrases) if not p.style and not _PLACE.match(p.text)]
+        return self.masks[things].amax(dim=0) if things else None
 
     def _measure_coverage(self, box: LatentBox, canvas: LatentSize) -> list[float]:
         left, top, right, bottom = self.part

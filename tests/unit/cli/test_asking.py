@@ -130,7 +130,6 @@ def test_a_stored_request_is_repeated_and_changed():
         ({"method": "demofusion"}, "unknown method"),
         ({"focus": "auto"}, "not in this version"),
         ({"anatomy": "repair"}, "not in this version"),
-        ({"resume": True}, "not in this version"),
         ({"preview": Path("a.tif")}, "--preview names no picture format"),
         ({"out": Path("a.gif")}, "names no picture format"),
         ({"size": "banana"}, "WIDTHxHEIGHT"),

@@ -60,8 +60,14 @@ def test_native_draws_the_gaussian():
         replace(REQUEST, size=PixelSize(160, 96), method=MultidiffusionMethod()),
         replace(REQUEST, size=PixelSize(160, 96), method=GobigMethod()),
         replace(REQUEST, sampler="Heun"),
-        replace(REQUEST, size=PixelSize(160, 96), method=CohesiveMethod()),
-        replace(REQUEST, size=PixelSize(288, 160), method=CohesiveMethod(strength=1.0), sampler="Heun", guidance=1.0),
+        replace(REQUEST, size=PixelSize(160, 96), method=CohesiveMethod(predict=False)),
+        replace(
+            REQUEST,
+            size=PixelSize(288, 160),
+            method=CohesiveMethod(strength=1.0, predict=False),
+            sampler="Heun",
+            guidance=1.0,
+        ),
     ],
     ids=["native", "multidiffusion", "gobig", "heun", "cohesive", "cohesive heun"],
 )
@@ -112,7 +118,7 @@ def test_cohesive_keeps_its_base():
 
 
 def test_the_guide_is_asked_at_native_size_in_every_second_step():
-    request = replace(REQUEST, size=PixelSize(192, 128), method=CohesiveMethod(strength=1.0), steps=6)
+    request = replace(REQUEST, size=PixelSize(192, 128), method=CohesiveMethod(strength=1.0, predict=False), steps=6)
     plan = plan_render(request, CONTRACT, BUDGET)
     base = plan.stages[0].canvas.to_latent(8)
     _, _, model = run(request)

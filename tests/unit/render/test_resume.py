@@ -4,8 +4,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from fakes import CONTRACT, GaussianModel
 
+from fakes import CONTRACT, GaussianModel
 from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize

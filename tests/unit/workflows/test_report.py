@@ -4,10 +4,12 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from fakes import CONTRACT
+from sfumato.core.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.render.budget import GIB, GUESSES, Budget
@@ -33,6 +35,10 @@ class Tags(HTMLParser):
         self.text.append(data)
 
 
+def store(picture):
+    return MemoryPixels(PixelSize(*picture.size), np.asarray(picture))
+
+
 def make_report(prompt="a house", *, base=True):
     request = RenderRequest(prompt=prompt, negative=prompt, size=PixelSize(256, 128), method=GobigMethod())
     plan = plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
@@ -44,7 +50,7 @@ def make_report(prompt="a house", *, base=True):
         request=request,
         plan=plan,
         trace=tuple(stages),
-        picture=Image.new("RGB", (256, 128), (90, 20, 30)),
+        picture=store(Image.new("RGB", (256, 128), (90, 20, 30))),
         base=Image.new("RGB", (96, 64)) if base else None,
         picture_path=Path(f"{prompt[:5].replace('/', '')}.png"),
         seconds={"open the model": 1.0},
@@ -77,9 +83,9 @@ def test_every_text_is_escaped(tmp_path):
 
 def test_large_pictures_are_shown_smaller(tmp_path):
     report = make_report(base=False)
-    large = Report(**{**vars(report), "picture": Image.new("RGB", (4000, 1000))})
+    large = Report(**{**vars(report), "picture": store(Image.new("RGB", (4000, 1000)))})
     _, tags = read_page(tmp_path, large)
-    assert ("width", "1600") in tags.attributes
+    assert ("width", "1334") in tags.attributes
 
 
 def test_settings_leave_out_what_is_not_used():

@@ -37,8 +37,8 @@ def test_moving_windows_leave_no_lines():
 def test_without_a_base_there_is_nothing_to_judge():
     plan, picture = make_plan(GobigMethod()), Image.new("RGB", (256, 128), (90, 20, 30))
     for base in (None, Image.new("RGB", (32, 16))):
-        assert judge_result(RenderResult(picture=picture, base=base, trace=()), plan, CONTRACT.factor) is None
-    result = RenderResult(picture=picture, base=picture.resize((64, 32)), trace=())
+        assert judge_result(RenderResult(shown=picture, base=base, trace=()), plan, CONTRACT.factor) is None
+    result = RenderResult(shown=picture, base=picture.resize((64, 32)), trace=())
     judged = judge_result(result, plan, CONTRACT.factor)
     assert all(verdict.fine is not False for verdict in judged.verdicts)
 
