@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+# What is rather wrong than right is never told, however few of those there are.
+LEAST_PROBABILITY = 0.5
 # Newton's method on two numbers; ten rounds are more than it needs.
 ROUNDS = 30
 # Keeps the fit finite where every score on one side is right.
@@ -62,4 +64,4 @@ def choose_least(trust: Trust, scores: NDArray[np.floating], right: NDArray[np.b
     last = int(good[-1]) if len(good) else int(shares.argmax())
     # Rounded down as the configuration is written, so that the last one counted stays in.
     least = np.floor(float(trust.believe(scores[order[last : last + 1]])[0]) * 1e4) / 1e4
-    return replace(trust, least=float(least))
+    return replace(trust, least=max(float(least), LEAST_PROBABILITY))

@@ -105,6 +105,7 @@ def test_what_is_told_is_right_wrong_or_not_asked():
         Detection("face", (1, 0, 21, 20), 0.9),
         Detection("face", (2, 0, 20, 18), 0.8),
         Detection("face", (100, 100, 105, 104), 0.7),
+        Detection("face", (97, 97, 104, 104), 0.7),
         Detection("hand", (0, 0, 12, 12), 0.6),
         Detection("person", (0, 0, 20, 20), 0.5),
     )
