@@ -51,6 +51,7 @@ ABLATIONS: tuple[tuple[str, str, object], ...] = (
     ("no low-band lock", "lock", 0.0),
     ("low band guided too", "low_guidance", None),
     ("no restored variance", "restore", False),
+    ("wide colours not held", "hold", False),
 )
 # Linux starts counting the peak of a process anew when this is written there.
 _CLEAR, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
