@@ -14,6 +14,7 @@ import torch
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
+from sfumato.core.memory import give_back_memory
 from sfumato.models.adapters.rack import AdapterRack
 from sfumato.models.attention_maps import watch_words
 from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels
@@ -249,6 +250,7 @@ class LatentModel:
         Raises: as `decode`.
         """
         self._autoencoder.decode_into(read, size, write)
+        give_back_memory()
 
     @torch.inference_mode()
     def encode_into(
@@ -263,6 +265,8 @@ class LatentModel:
         Raises: as `encode_image`.
         """
         self._autoencoder.encode_into(read, size, write)
+        # Tiles of other sizes do not fit into the gaps that these leave in the heap.
+        give_back_memory()
 
     @torch.inference_mode()
     def decode_box(self, latents: Tensor, box: LatentBox) -> Tensor:

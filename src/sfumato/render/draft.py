@@ -177,7 +177,8 @@ class _Price:
         held = _find_held(stage, contract)
         network = cost.denoise_bytes(contract, budget, stage.windows[0].size, stage.window_batch * self.count_halves())
         room = cost.autoencoder_room(contract, budget, held)
-        coded = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room)
+        encodes = stage.kind in ("refine", "grow") or not isinstance(self.request.source, TextSource)
+        coded = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room, encodes=encodes)
         memory = cost.standing_bytes(contract, budget, held) + cost.peak_bytes(contract, budget, network, coded)
         return replace(stage, memory_bytes=memory, host_bytes=cost.host_bytes(budget, held))
 

@@ -36,10 +36,13 @@ def fit_footprint(trials: Sequence[Trial], factor: int) -> Footprint | None:
     if any(trial.peak_bytes is None for trial in trials):
         return None
     calls = [(trial.cells * trial.batch, trial.peak_bytes or 0) for trial in _windows(trials)]
-    # One number serves both ways; a decoder takes more.
     tiles = [(trial.cells * factor**2, trial.peak_bytes or 0) for trial in _of(trials, "decode")]
-    (call, cell), (tile, pixel) = fit_line(calls, relative=False), fit_line(tiles, relative=False)
-    return Footprint(call=round(call), cell=round(cell), tile=round(tile), tile_pixel=round(pixel))
+    (call, cell), (tile, decode) = fit_line(calls, relative=False), fit_line(tiles, relative=False)
+    largest = max(_of(trials, "encode"), key=lambda trial: trial.cells)
+    encode = max(0.0, (largest.peak_bytes or 0) - tile) / (largest.cells * factor**2)
+    return Footprint(
+        call=round(call), cell=round(cell), tile=round(tile), decode_pixel=round(decode), encode_pixel=round(encode)
+    )
 
 
 def fit_line(points: Sequence[Point], *, relative: bool = True) -> tuple[float, float]:

@@ -100,7 +100,7 @@ class Probe:
             f"note: a pixel {1e9 * cost.decode_s:.0f} ns decoded, {1e9 * cost.encode_s:.0f} ns encoded",
             f"note: opening takes {cost.open_s:.1f} s, the first step {cost.start_s:.1f} s more than the next ones",
             f"note: loaded and run once: {memory}{host}",
-            "note: the smaller window is not fitted, it shows how far the line holds; an encoder is taken for a decoder",
+            "note: the smaller window is not fitted, it shows how far the line holds",
         ]
 
 
@@ -203,7 +203,7 @@ def _fitted_bytes(footprint: Footprint | None, trial: Trial, pixels: int) -> int
         return None
     if trial.part == "denoise":
         return footprint.call + footprint.cell * trial.cells * trial.batch
-    return footprint.tile + footprint.tile_pixel * pixels
+    return footprint.tile + pixels * (footprint.decode_pixel if trial.part == "decode" else footprint.encode_pixel)
 
 
 def _mib(count: int | None) -> str:

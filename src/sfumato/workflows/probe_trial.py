@@ -24,6 +24,7 @@ from sfumato.models.probe import measure_trials
 from sfumato.render.budget import GUESSES, Budget
 from sfumato.render.engine import run_plan
 from sfumato.render.plan import plan_render
+from sfumato.render.trace import StageTrace
 
 _PROMPT = "a house by the sea"
 # As much as any plan may have: what is too large for this machine was found out before.
@@ -56,15 +57,18 @@ def measure(model: LatentModel, batches: tuple[int, int]) -> dict[str, Any]:
 
 
 def draw_once(model: LatentModel) -> float:
-    """Draw one step of a native picture and return its seconds, what only a first step takes included."""
+    """Draw one step of a native picture and return the seconds of its stage, what only a first step takes included."""
     contract = model.contract
     request = RenderRequest(prompt=_PROMPT, size=contract.native, steps=1, method=NativeMethod(), sampler="Euler")
     request = replace(request, guidance=contract.guidance)
     plan = plan_render(request, contract, Budget(memory_bytes=_ANY, cost=GUESSES[contract.family]))
-    began = time.monotonic()
-    for _ in run_plan(plan, request, model):
-        pass
-    return time.monotonic() - began
+    steps = run_plan(plan, request, model)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            trace: tuple[StageTrace, ...] = end.value.trace
+            return trace[0].seconds
 
 
 def weigh_loaded(model: LatentModel) -> tuple[int, int] | None:

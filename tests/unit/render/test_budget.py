@@ -85,11 +85,18 @@ HELD = hold_whole(CONTRACT, LARGE)
 
 
 def test_what_a_probe_measured_takes_the_place_of_the_formula():
-    probed = replace(ROOMY, loaded_bytes=(GIB, 2 * GIB), footprint=Footprint(cell=10, call=1000, tile_pixel=3, tile=7))
+    probed = replace(
+        ROOMY,
+        loaded_bytes=(GIB, 2 * GIB),
+        footprint=Footprint(cell=10, call=1000, decode_pixel=3, encode_pixel=2, tile=7),
+    )
     assert standing_bytes(CONTRACT, probed, HELD) == GIB + HELD.total
     assert standing_bytes(CONTRACT, ROOMY, HELD) == RUNTIME_BYTES + CONTRACT.weights_bytes + HELD.total
     assert denoise_bytes(CONTRACT, probed, WINDOW, 3) == 1000 + 10 * 256 * 3
     assert autoencoder_bytes(CONTRACT, probed, PixelSize(64, 64), 0) == 7 + 3 * 64 * 64
+    # A tile of 64 cells has 17 more on each side to be encoded, 2 to be decoded.
+    assert autoencoder_bytes(CONTRACT, probed, LARGE, 0) == 7 + 2 * (98 * 8) ** 2
+    assert autoencoder_bytes(CONTRACT, probed, LARGE, 0, encodes=False) == 7 + 3 * (68 * 8) ** 2
     apart = replace(probed, separate=True)
     assert host_bytes(apart, HELD) == 2 * GIB + HELD.host
     assert standing_bytes(CONTRACT, apart, HELD) == GIB + HELD.device

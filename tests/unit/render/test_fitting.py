@@ -42,10 +42,10 @@ def test_a_machine_that_is_a_line_is_found_exactly():
     assert fitted.save_s == GUESSES["mini"].save_s
 
 
-def test_memory_is_a_line_too_and_counts_the_decoder():
+def test_memory_is_a_line_too():
     footprint = fit_footprint(make_trials(), FACTOR)
     assert (footprint.call, footprint.cell) == (1_000_000, 5000)
-    assert (footprint.tile, footprint.tile_pixel) == (1_000_000, 300)
+    assert (footprint.tile, footprint.decode_pixel, footprint.encode_pixel) == (1_000_000, 300, 200)
 
 
 def test_a_small_window_with_a_cost_of_its_own_does_not_bend_the_line():

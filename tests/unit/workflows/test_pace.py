@@ -15,7 +15,7 @@ from sfumato.workflows.probe_store import Known, find_path, load_known, save_kno
 PLACE = "cpu/float32/2 threads"
 KNOWN = Known(
     cost=CostModel(call_s=1.0, cell_s=0.1, decode_s=0.2, encode_s=0.3, basis="probe"),
-    footprint=Footprint(cell=5, call=6, tile=7, tile_pixel=8),
+    footprint=Footprint(cell=5, call=6, tile=7, decode_pixel=8, encode_pixel=9),
     loaded_bytes=(9, 10),
     probed="2026-01-01",
 )
