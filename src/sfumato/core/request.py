@@ -141,8 +141,10 @@ class CohesiveMethod:
     its neighbour, as a fraction of its side. `guide` (0 to 1) pulls each step towards a native
     prediction of the whole picture, `lock` (0 to 1) holds the low band to the level below, and
     `low_guidance` is what guidance the low band gets beside the request's for the high band. With
-    `phrases` a window is told only the phrases of the prompt that lie in it, with `predict` what the model is not sure of is drawn anew
-    less, with `shift` windows move from step to step, and with `restore` the fused picture gets back the fine contrast of its windows.
+    `phrases` a window is told only the phrases of the prompt that lie in it, with `predict` what the
+    model is not sure of is drawn anew less, with `shift` windows move from step to step, with `restore`
+    the fused picture gets back the fine contrast of its windows, and with `hold` wide areas get back
+    the colours of the base.
     """
 
     kind: ClassVar[str] = "cohesive"
@@ -156,6 +158,7 @@ class CohesiveMethod:
     predict: bool = True
     shift: bool = True
     restore: bool = True
+    hold: bool = True
 
     def __post_init__(self) -> None:
         check_text("the upscaler", self.upscaler, most=LONGEST_PATH_CHARACTERS, empty=False)

@@ -19,6 +19,7 @@ from sfumato.core.request import CohesiveMethod
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
+from sfumato.render.colour_hold import hold_colours
 from sfumato.render.lattice import GUIDE_EVERY
 from sfumato.render.level_reference import Below, write_reference
 from sfumato.render.level_update import BAND_CELLS, Update
@@ -128,6 +129,8 @@ class Level:
             self._pixels.write(box, to_bytes(pixels))
 
         self.work.model.decode_into(read, self._cells, write)
+        if self._method.hold:
+            hold_colours(self._pixels, self.base)
 
     @property
     def _pixels(self) -> PixelStore:
