@@ -108,7 +108,14 @@ def test_cohesive_keeps_its_base():
     """The lock and the start below full noise hold the low band; both undone, the picture is another."""
     size = PixelSize(256, 256)
     held = run(replace(REQUEST, size=size, method=CohesiveMethod(strength=0.4, lock=1.0, guide=0.0), steps=10))[0]
-    free = run(replace(REQUEST, size=size, method=CohesiveMethod(strength=1.0, lock=0.0, guide=0.0), steps=10))[0]
+    free = run(
+        replace(
+            REQUEST,
+            size=size,
+            method=CohesiveMethod(strength=1.0, lock=0.0, guide=0.0, hold=False, predict=False),
+            steps=10,
+        )
+    )[0]
     likeness = []
     for result in (held, free):
         small = np.asarray(result.picture.resize((8, 8), Image.Resampling.BOX), dtype=np.float32)
