@@ -50,5 +50,28 @@ def bench_forecast(
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
 
+def bench_growth(
+    sides: Annotated[
+        str, typer.Option("--sides", help="Sides of the square pictures in pixels.", metavar="PX,PX")
+    ] = "1024,2048,4096",
+    steps: Annotated[int, typer.Option("--steps", help="Steps of every render.", metavar="N")] = 20,
+    suffix: Annotated[str, typer.Option("--suffix", help="Format written: .png, .tif or .dzi.", metavar="S")] = ".tif",
+    model: Annotated[str, typer.Option("--model", help="mini, a folder, or a file.", metavar="REF")] = "mini",
+) -> None:
+    """Measure that cost per pixel and memory do not follow the size; prints a table, last line JSON."""
+    from sfumato.core.errors import RequestError
+    from sfumato.workflows.bench_growth import run_bench_growth
+
+    if not all(side.strip().isdecimal() for side in sides.split(",")):
+        raise RequestError("--sides are whole numbers with commas between them", got=sides, do="Say 1024,2048.")
+
+    def on_trial(done: int, trials: int) -> None:
+        _count("trial", done, trials)
+
+    wanted = tuple(int(side) for side in sides.split(","))
+    bench = run_bench_growth(wanted, model=model, steps=steps, suffix=suffix, on_trial=on_trial)
+    sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
 def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{what} {done} of {count}\n")

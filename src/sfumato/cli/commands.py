@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.benching import bench_forecast, bench_probe
+from sfumato.cli.benching import bench_forecast, bench_growth, bench_probe
 from sfumato.cli.evaluating import evaluate_hires
 from sfumato.cli.training import train_mini
 
@@ -221,6 +221,12 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     (
         "bench",
         "Measure speed and memory.",
-        {"native": bench_native, "canvas": bench_canvas, "probe": bench_probe, "forecast": bench_forecast},
+        {
+            "native": bench_native,
+            "canvas": bench_canvas,
+            "growth": bench_growth,
+            "probe": bench_probe,
+            "forecast": bench_forecast,
+        },
     ),
 )

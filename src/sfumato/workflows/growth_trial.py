@@ -1,0 +1,71 @@
+"""One measurement of `sfumato bench growth`, in a process of its own: render a large picture, say what it took.
+
+The native picture is rendered first, so libraries are loaded, weights are packed, and the yardstick is
+of the same process. Prints one line of JSON. Start reading at `main`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from sfumato.core.geometry import PixelSize
+from sfumato.core.memory import read_memory
+from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
+from sfumato.models.contract import LatentModel
+from sfumato.models.load import load_model
+from sfumato.workflows.generate import Generated, generate
+from sfumato.workflows.planning import Wishes
+
+
+def main() -> None:
+    """Run the trial named on the command line: model, side in pixels, steps, suffix of the picture."""
+    name, side_px, steps, suffix = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
+    model = load_model(name)
+    native = RenderRequest(
+        prompt="a red house in a green meadow, photograph",
+        size=model.contract.native,
+        steps=steps,
+        guidance=model.contract.guidance,
+        model=name,
+        method=NativeMethod(),
+    )
+    large = replace(native, size=PixelSize(side_px, side_px), method=CohesiveMethod())
+    with tempfile.TemporaryDirectory(prefix="sfumato-growth-") as folder:
+        _render(native, model, Path(folder) / "warm.png")
+        yardstick, _ = _render(native, model, Path(folder) / "native.png")
+        held = _reset_peak()
+        spent, made = _render(large, model, Path(folder) / f"large{suffix}")
+    area = side_px**2 / model.contract.native.area
+    found = {
+        "native_s": round(yardstick, 4),
+        "processor_s": round(spent, 3),
+        "native_renders": round(spent / yardstick / area, 4),
+        "growth_bytes": read_memory("VmHWM") - held,
+        "held_bytes": held,
+        "evaluations": made.plan.evaluations,
+    }
+    sys.stdout.write(json.dumps(found) + "\n")
+
+
+def _render(request: RenderRequest, model: LatentModel, path: Path) -> tuple[float, Generated]:
+    """Render; return the seconds of the processor, which other work on the machine does not change."""
+    began = time.process_time()
+    made = generate(request, Wishes(out=path, report=False), model=model)[0]
+    return time.process_time() - began, made
+
+
+def _reset_peak() -> int:
+    """Forget the peak so far, where the system lets a process do so; return what is held now."""
+    with suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    return read_memory("VmRSS")
+
+
+if __name__ == "__main__":
+    main()
