@@ -216,7 +216,9 @@ def _finish_one(
     rendered_s = time.monotonic()
     save_shown(run.path, result.shown, write_metadata(run.request, run.digests))
     saved_s = time.monotonic() - rendered_s
-    save_pace(model.contract, name_place(model.policy), result.trace, open_s=run.loaded_s)
+    if not wishes.resume:
+        # What was done before a stop took no time here, and would teach that it never does.
+        save_pace(model.contract, name_place(model.policy), result.trace, open_s=run.loaded_s)
     checked_from = time.monotonic()
     judged = judge_result(result, run.plan, model.contract.factor)
     spent = {"save": saved_s} if run.loaded_s is None else {"open the model": run.loaded_s, "save": saved_s}

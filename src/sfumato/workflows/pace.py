@@ -48,7 +48,9 @@ def save_pace(
     if open_s is not None:
         known = replace(known, open_s=max(FASTEST, open_s))
     if took >= SHORTEST_S and planned > 0:
-        known = replace(known, pace=_learn(known.pace, took, planned))
+        # A probe is worth as much as a render; a guess is not.
+        before = known.pace or (1.0 if known.cost else None)
+        known = replace(known, pace=_learn(before, took, planned))
     save_known(contract, place, known)
 
 
