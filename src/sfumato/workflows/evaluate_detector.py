@@ -81,7 +81,7 @@ def run_evaluate_detector(
     notes = (
         f"pictures are drawn, then decoded with {LATENT_NOISE} of noise in unit-variance latents",
         "right: 0.5 of the union shared with an object (hands 0.3) that no surer one has; sizes are longer sides",
-        "below 8 px, half hidden, or cut to less than its half: neither right nor wrong",
+        "smaller than 8 px, or nearly hidden (a hand: most of its digits): neither right nor wrong",
     )
     rows.append(describe_confidence(every))
     return Card(
