@@ -9,7 +9,7 @@ two sizes, both ways.
 
 from __future__ import annotations
 
-import math
+import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -65,8 +65,8 @@ class _Call:
 def measure_trials(model: LatentModel, batches: tuple[int, int], *, weigh: bool = True) -> tuple[Trial, ...]:
     """Measure a model with windows of its native size, so many in one call, both halves of guidance.
 
-    The best of a few tries in turns: another process can only make a try slower, and one that comes and
-    goes meets all calls alike. Without `weigh` no memory is measured and the count of the peak is left
+    The middle of a few tries in turns: what other processes take is taken from a render as well, and one
+    that comes and goes meets all calls alike. Without `weigh` no memory is measured and the count of the peak is left
     alone. Cost: about 80 evaluations of a native window where one takes milliseconds, 14 where seconds.
 
     Raises:
@@ -74,14 +74,14 @@ def measure_trials(model: LatentModel, batches: tuple[int, int], *, weigh: bool 
     """
     calls = _list_calls(model, batches)
     firsts = [_try_first(model.device, call, weigh=weigh) for call in calls]
-    best = [first if first > _SLOW_S else math.inf for first, _ in firsts]
+    tries = [[first] if first > _SLOW_S else [] for first, _ in firsts]
     for _ in range(_TURNS):
-        for index, call in enumerate(calls):
-            if firsts[index][0] <= _SLOW_S:
-                best[index] = min(best[index], _time(model.device, call.run))
+        for call, (first, _), found in zip(calls, firsts, tries, strict=True):
+            if first <= _SLOW_S:
+                found.append(_time(model.device, call.run))
     return tuple(
-        Trial(part=call.part, cells=call.cells, batch=call.batch, seconds=seconds, peak_bytes=peak)
-        for call, seconds, (_, peak) in zip(calls, best, firsts, strict=True)
+        Trial(part=call.part, cells=call.cells, batch=call.batch, seconds=statistics.median(found), peak_bytes=peak)
+        for call, found, (_, peak) in zip(calls, tries, firsts, strict=True)
     )
 
 

@@ -237,6 +237,26 @@ def autoencoder_bytes(
     return whole if whole <= room_bytes else _tiled_cost(contract, coded, room_bytes).memory_bytes
 
 
+def coding_s(
+    contract: ModelContract, cost: CostModel, picture: PixelSize, *, encodes: bool, decodes: bool = True
+) -> float:
+    """Return what encoding and decoding a picture take; tiles of a tiny autoencoder compute their margins as well."""
+    tiny = contract.autoencoder == "tiny"
+    encoded = _grown_pixels(picture, contract.factor, ENCODE_MARGIN_CELLS if tiny else 0) if encodes else 0
+    decoded = _grown_pixels(picture, contract.factor, DECODE_MARGIN_CELLS if tiny else 0) if decodes else 0
+    return encoded * cost.encode_s + decoded * cost.decode_s
+
+
+def _grown_pixels(picture: PixelSize, factor: int, margin_cells: int) -> int:
+    """Count the pixels of all tiles of a picture with their margins, which end at the picture's edge."""
+    sides = (picture.width, picture.height)
+    inner = [-(-side // (TILE_CELLS * factor)) - 1 for side in sides]
+    width, height = (
+        side + 2 * min(margin_cells * factor, side) * cuts for side, cuts in zip(sides, inner, strict=True)
+    )
+    return width * height
+
+
 def _tile_pixels(coded: PixelSize, factor: int, margin_cells: int) -> int:
     """Return the pixels of the largest tile of a picture, with its margin."""
     side = (TILE_CELLS + 2 * margin_cells) * factor

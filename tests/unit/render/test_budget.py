@@ -15,9 +15,11 @@ from sfumato.render.budget import (
     MIB,
     RUNTIME_BYTES,
     Budget,
+    CostModel,
     Footprint,
     autoencoder_bytes,
     autoencoder_room,
+    coding_s,
     denoise_bytes,
     host_bytes,
     peak_bytes,
@@ -100,6 +102,16 @@ def test_what_a_probe_measured_takes_the_place_of_the_formula():
     apart = replace(probed, separate=True)
     assert host_bytes(apart, HELD) == 2 * GIB + HELD.host
     assert standing_bytes(CONTRACT, apart, HELD) == GIB + HELD.device
+
+
+def test_margins_of_tiles_take_time_and_a_picture_of_one_tile_has_none():
+    model = CostModel(call_s=0.0, cell_s=0.0, decode_s=1.0, encode_s=1.0)
+    small = PixelSize(512, 512)
+    assert coding_s(CONTRACT, model, small, encodes=False) == small.area
+    assert coding_s(CONTRACT, model, small, encodes=True) == 2 * small.area
+    # Two tiles a side: each has 17 cells of the other to be encoded.
+    assert coding_s(CONTRACT, model, LARGE, encodes=True, decodes=False) == (1024 + 2 * 17 * 8) ** 2
+    assert coding_s(KL, model, LARGE, encodes=True) == 2 * LARGE.area
 
 
 def test_weights_count_as_they_are_once_loaded():
