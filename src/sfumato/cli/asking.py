@@ -1,6 +1,7 @@
 """What was typed becomes a `RenderRequest`: defaults, a stored request, and options without effect refused.
 
-Reads the pictures' sizes and digests; runs nothing. Start reading at `make_request`.
+Reads the pictures' sizes and digests; runs nothing. Start reading at `make_request`;
+that of `upscale` is made by `make_upscale`.
 """
 
 from __future__ import annotations
@@ -17,20 +18,23 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.images import file_sha256, load_picture, read_request
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import (
+    CohesiveMethod,
     GobigMethod,
     ImageSource,
     InpaintSource,
     LoraRef,
     Method,
+    PictureSource,
     RenderRequest,
     Source,
     TextSource,
 )
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.methods import choose_method, make_method
+from sfumato.workflows.upscale import make_picture_source
 
 if TYPE_CHECKING:
-    from sfumato.cli.options import RenderOptions
+    from sfumato.cli.options import RenderOptions, UpscaleOptions
     from sfumato.models.contract import ModelContract
 
 # option -> (field of the method, methods that have it)
@@ -92,9 +96,7 @@ def make_request(options: RenderOptions, stored: RenderRequest | None, contract:
         raise RequestError("nothing to draw", do='Give a prompt: sfumato render "a house by the sea".')
     source = _make_source(options, stored)
     size = _make_size(options, stored, (source, contract))
-    method = _make_method(
-        options, stored, (choose_method(size, contract, from_picture=source != TextSource()), contract)
-    )
+    method = _make_method(options, stored, (_choose_method(source, size, contract), contract))
     changes = {name: getattr(options, name) for name in _PLAIN if getattr(options, name) is not None}
     changes |= _sampling(options, stored)
     if options.lora:
@@ -106,6 +108,25 @@ def make_request(options: RenderOptions, stored: RenderRequest | None, contract:
     if options.negative and not _uses_negative(request):
         raise RequestError("--negative has no effect with --guidance 1", do="Leave one of them out.")
     return request
+
+
+def make_upscale(options: UpscaleOptions, contract: ModelContract) -> RenderRequest:
+    """Build the request that grows a picture: the cohesive method on the picture's own pixels.
+
+    Raises:
+        RequestError: no size, a picture that cannot be read, or as `make_request`.
+    """
+    if options.size is None:
+        raise RequestError("no size to grow to", do="Add --size WxH, larger than the picture.")
+    source = make_picture_source(options.picture)
+    asked = replace(options, prompt=options.prompt or "", method=CohesiveMethod.kind)
+    return replace(make_request(asked, None, contract), source=source)
+
+
+def _choose_method(source: Source, size: PixelSize, contract: ModelContract) -> Method:
+    if isinstance(source, PictureSource):
+        return make_method(CohesiveMethod.kind, contract)
+    return choose_method(size, contract, from_picture=source != TextSource())
 
 
 def _uses_negative(request: RenderRequest) -> bool:
@@ -138,9 +159,11 @@ def _make_source(options: RenderOptions, stored: RenderRequest | None) -> Source
     if options.init is None:
         if options.mask is not None:
             raise RequestError("--mask has no effect without --init", do="Add --init IMG, the picture to change.")
-        if options.strength is not None and isinstance(before, TextSource):
+        if isinstance(before, ImageSource | InpaintSource):
+            return _stronger(before, options.strength)
+        if options.strength is not None:
             raise RequestError("--strength has no effect without --init", do="Add --init IMG, or use --slice-strength.")
-        return before if isinstance(before, TextSource) else _stronger(before, options.strength)
+        return before
     path, digest = _full_path(options.init), file_sha256(options.init)
     if options.mask is None:
         return _stronger(ImageSource(path=path, sha256=digest), options.strength)
@@ -164,7 +187,7 @@ def _make_size(options: RenderOptions, stored: RenderRequest | None, given: tupl
         return PixelSize.parse(options.size)
     if stored is not None and options.init is None:
         return stored.size
-    if isinstance(source, TextSource):
+    if isinstance(source, TextSource | PictureSource):
         return contract.native
     found = PixelSize(*load_picture(Path(source.path)).size)
     if isinstance(source, InpaintSource):

@@ -1,4 +1,4 @@
-"""The options that `render` and `plan` share, as one value, and how a command gets them.
+"""The options that `render`, `plan` and `upscale` share, as one value, and how a command gets them.
 
 A command is written as a function of one `RenderOptions`; `takes_options` gives it the signature
 that typer reads. Every option is None when it was not given, so that `--from` can tell what to
@@ -264,8 +264,46 @@ class PlanOptions(RenderOptions):
     ] = False
 
 
-def takes_options(kind: type[Any]) -> Callable[[Callable[[Any], object]], Callable[..., object]]:
-    """Give a function of one dataclass value the signature of the dataclass, field by field."""
+@dataclass(frozen=True, kw_only=True)
+class UpscaleOptions(RenderOptions):
+    """Hold what was typed after `upscale`; what only a drawn base needs stays None."""
+
+    picture: Annotated[Path, typer.Argument(help="The picture to grow.", metavar="IMG", show_default=False)]
+    prompt: Annotated[
+        str | None,
+        _option("--prompt", words="What the picture shows; nothing if left out.", panel=_PICTURE, meta="TEXT"),
+    ] = None
+    size: Annotated[
+        str | None,
+        _option(
+            "--size",
+            words="Width x height in pixels; the middle of another aspect is taken.",
+            panel=_PICTURE,
+            meta="WxH",
+        ),
+    ] = None
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Say what it would do, like plan: stages, memory, disk, time. Exit 3 if over budget.",
+            rich_help_panel=_RUN,
+            show_default=False,
+        ),
+    ] = False
+
+
+# What draws or holds a base, belongs to other methods, or has no effect yet.
+UPSCALE_LACKS = frozenset(
+    {"init", "strength", "mask", "method", "upscale", "slice_strength", "slice_steps", "window", "focus", "anatomy"}
+    | {"source"}
+)
+
+
+def takes_options(
+    kind: type[Any], *, without: frozenset[str] = frozenset()
+) -> Callable[[Callable[[Any], object]], Callable[..., object]]:
+    """Give a function of one dataclass value the signature of the dataclass, field by field, `without` some."""
 
     def wrap(command: Callable[[Any], object]) -> Callable[..., object]:
         def called(**given: object) -> object:
@@ -273,8 +311,9 @@ def takes_options(kind: type[Any]) -> Callable[[Callable[[Any], object]], Callab
 
         hints = typing.get_type_hints(kind, include_extras=True)
         called.__name__, called.__doc__ = command.__name__, command.__doc__
-        called.__annotations__ = hints
-        called.__signature__ = inspect.Signature([_parameter(field, hints) for field in dataclasses.fields(kind)])  # pyright: ignore[reportFunctionMemberAccess]
+        fields = [field for field in dataclasses.fields(kind) if field.name not in without]
+        called.__annotations__ = {field.name: hints[field.name] for field in fields}
+        called.__signature__ = inspect.Signature([_parameter(field, hints) for field in fields])  # pyright: ignore[reportFunctionMemberAccess]
         return called
 
     return wrap
@@ -282,4 +321,5 @@ def takes_options(kind: type[Any]) -> Callable[[Callable[[Any], object]], Callab
 
 def _parameter(field: dataclasses.Field[Any], hints: dict[str, Any]) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
-    return inspect.Parameter(field.name, kind, default=field.default, annotation=hints[field.name])
+    default = inspect.Parameter.empty if field.default is dataclasses.MISSING else field.default
+    return inspect.Parameter(field.name, kind, default=default, annotation=hints[field.name])

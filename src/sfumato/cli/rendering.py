@@ -31,16 +31,20 @@ _BEGAN = time.monotonic()
 @takes_options(RenderOptions)
 def render(options: RenderOptions) -> None:
     """Render a prompt to a picture, with a report beside it."""
+    run_request(*_ask(options), as_json=options.json)
+
+
+def run_request(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
+    """Render a request, and print what became of it."""
     from sfumato.cli.outcome import print_json
     from sfumato.cli.progress import show_progress
 
-    request, wishes = _ask(options)
     with show_progress(request.batch) as on_progress:
         # The libraries of networks take seconds; by now something says that work has begun.
         from sfumato.workflows.generate import generate
 
         done = generate(request, wishes, on_progress=on_progress)
-    if options.json:
+    if as_json:
         pictures = [picture.to_json() for picture in done]
         print_json({**pictures[0], "pictures": pictures, "request": request.to_json()})
         return
@@ -51,17 +55,22 @@ def render(options: RenderOptions) -> None:
 @takes_options(PlanOptions)
 def plan(options: PlanOptions) -> None:
     """Say what render would do with the same options: stages, memory, disk, time. Exit 3 if over budget."""
-    from sfumato.cli.outcome import print_json
-    from sfumato.cli.plan_table import write_plan
-    from sfumato.workflows.planning import plan_request
-
     request, wishes = _ask(options)
     if options.probe:
         from sfumato.workflows.probe import run_probe
 
         run_probe(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
+    show_plan(request, wishes, as_json=options.json)
+
+
+def show_plan(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
+    """Plan a request, and print the plan."""
+    from sfumato.cli.outcome import print_json
+    from sfumato.cli.plan_table import write_plan
+    from sfumato.workflows.planning import plan_request
+
     made = plan_request(request, wishes)
-    if options.json:
+    if as_json:
         print_json({**made.to_json(), "request": request.to_json()})
     else:
         sys.stdout.write(write_plan(made))
@@ -75,17 +84,19 @@ def _ask(options: RenderOptions) -> tuple[RenderRequest, Wishes]:
     stored = read_stored(options)
     vae = options.vae or (stored.vae if stored else None)
     request = make_request(options, stored, load_contract(model_of(options, stored), vae=vae))
-    return request, _make_wishes(options, request)
+    return request, make_wishes(options, request)
 
 
-def _make_wishes(options: RenderOptions, request: RenderRequest) -> Wishes:
+def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | None = None) -> Wishes:
+    """Return how to render; a picture without --out is named by its prompt, or by other words."""
     from sfumato.core.settings import load_settings
     from sfumato.workflows.planning import Wishes
 
     settings = load_settings()
     budget_gb = settings.budget_gb if options.budget_gb is None else options.budget_gb
     return Wishes(
-        out=options.out or find_free_path(OUT_FOLDER, request, resume=options.resume),
+        out=options.out
+        or find_free_path(OUT_FOLDER, request.prompt if words is None else words, request.seed, resume=options.resume),
         resume=options.resume,
         began=_BEGAN,
         report=not options.no_report,
@@ -97,11 +108,11 @@ def _make_wishes(options: RenderOptions, request: RenderRequest) -> Wishes:
     )
 
 
-def find_free_path(folder: Path, request: RenderRequest, *, resume: bool = False) -> Path:
-    """Return a path that tells prompt and seed and names no file that is there; with `resume`, that of stopped work."""
-    words = re.sub(r"[^a-z0-9]+", "-", request.prompt.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
+def find_free_path(folder: Path, title: str, seed: int, *, resume: bool = False) -> Path:
+    """Return a path that tells a title and the seed and names no file that is there; with `resume`, that of stopped work."""
+    words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
     for count in itertools.count(1):
-        path = folder / f"{words}-{request.seed}{f'-{count}' if count > 1 else ''}.png"
+        path = folder / f"{words}-{seed}{f'-{count}' if count > 1 else ''}.png"
         stopped = find_resumable(name_work(path))
         if (stopped and resume) or not (stopped or path.exists()):
             return path

@@ -16,7 +16,14 @@ from pathlib import Path
 
 from sfumato import __version__
 from sfumato.core import tagged
-from sfumato.core.request import CohesiveMethod, GobigMethod, MultidiffusionMethod, RenderRequest, TextSource
+from sfumato.core.request import (
+    CohesiveMethod,
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    MultidiffusionMethod,
+    RenderRequest,
+)
 
 # Names that other tools know; ours pass through when they have no name there.
 _SAMPLERS = {
@@ -112,7 +119,7 @@ def _weight_pairs(request: RenderRequest, digests: WeightDigests) -> dict[str, o
         "Model": Path(request.model).stem,
         "VAE hash": digests.vae[:_MODEL_DIGITS] or None,
         "VAE": Path(request.vae).name if request.vae else None,
-        "Denoising strength": None if isinstance(request.source, TextSource) else f"{request.source.strength:g}",
+        "Denoising strength": _write_strength(request),
         # Absence means 1 to every reader.
         "Clip skip": request.clip_skip if request.clip_skip > 1 else None,
         "RNG": "sfumato",
@@ -120,6 +127,11 @@ def _weight_pairs(request: RenderRequest, digests: WeightDigests) -> dict[str, o
         "Lora hashes": _join_digests(digests.loras),
         "TI hashes": _join_digests(digests.embeddings),
     }
+
+
+def _write_strength(request: RenderRequest) -> str | None:
+    source = request.source
+    return f"{source.strength:g}" if isinstance(source, ImageSource | InpaintSource) else None
 
 
 def _method_pairs(request: RenderRequest) -> dict[str, object]:

@@ -86,6 +86,19 @@ class InpaintSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PictureSource:
+    """Grow this picture itself, `size` as it is read; nothing is drawn below it. Only the cohesive method does."""
+
+    kind: ClassVar[str] = "picture"
+    path: str
+    sha256: str
+    size: PixelSize
+
+    def __post_init__(self) -> None:
+        _check_file("the picture to grow", self.path, self.sha256)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NativeMethod:
     """Denoise the whole canvas at once."""
 
@@ -169,7 +182,7 @@ class CohesiveMethod:
         check_float("the guidance of the low band", self.low_guidance, low=0.0, high=LARGEST_GUIDANCE)
 
 
-Source: TypeAlias = TextSource | ImageSource | InpaintSource
+Source: TypeAlias = TextSource | ImageSource | InpaintSource | PictureSource
 Method: TypeAlias = NativeMethod | GobigMethod | MultidiffusionMethod | CohesiveMethod
 
 
@@ -206,6 +219,9 @@ class RenderRequest:
         check_int("clip_skip", self.clip_skip, low=1, high=DEEPEST_CLIP_SKIP)
         check_int("the number of pictures", self.batch, low=1, high=MOST_PICTURES)
         check_int("the seed of the last picture", self.seed + self.batch - 1, low=0, high=LARGEST_SEED)
+        if isinstance(self.source, PictureSource) and not isinstance(self.method, CohesiveMethod):
+            do = "Use the cohesive method, or start from the picture with --init."
+            raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
 
     def _check_words(self) -> None:
         check_text("the prompt", self.prompt, most=LONGEST_PROMPT_CHARACTERS)

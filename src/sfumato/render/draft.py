@@ -6,6 +6,7 @@ Pure; asks no budget whether it fits (`plan` does). Start reading at `draft_plan
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from sfumato.core.geometry import PixelSize
@@ -15,19 +16,22 @@ from sfumato.core.request import (
     GobigMethod,
     MultidiffusionMethod,
     NativeMethod,
+    PictureSource,
     RenderRequest,
     TextSource,
 )
+from sfumato.core.settings import Settings
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.canvas_cost import Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
 from sfumato.render.lattice import GUIDE_EVERY, count_windows
-from sfumato.render.layout import Cover, choose_base_size, cut_down, fit_box, list_round_sizes
-from sfumato.render.methods import find_canvas
+from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
+from sfumato.render.methods import find_canvas, find_enlargement
 from sfumato.render.stages import Plan, Stage, StageKind
-from sfumato.render.trials import TRIALS
+from sfumato.render.trials import LOOK_STRENGTHS, TRIALS
+from sfumato.render.words import find_told
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,6 +41,13 @@ if TYPE_CHECKING:
 
 # A level of the cohesive method is at most so much larger than the one below.
 LEVEL_ENLARGEMENT = 2.0
+# Of a small given picture no level is drawn below this share of native area: what is that small looks like nothing.
+LEAST_LEVEL_SHARE = 0.8
+# Bytes a pixel of a given picture takes while its file is decoded: Pillow's four, twice, and a copy in RGB.
+READ_BYTES = 12
+# Files of which only a few rows are decoded at once.
+_TILED_SUFFIXES = (".tif", ".tiff")
+_LARGEST_WHOLE_PX = Settings().max_picture_pixels
 
 
 def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> Plan:
@@ -85,20 +96,37 @@ def _list_stages(price: _Price) -> tuple[Stage, ...]:
 
 
 def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]:
-    contract, target = price.contract, price.request.size
+    contract, target, source = price.contract, price.request.size, price.request.source
     base = choose_base_size(target, contract)
-    levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
+    trials = TRIALS if method.predict else 0
+    if isinstance(source, PictureSource):
+        below, first = source.size, _read_stage(price, source, base, trials)
+        levels = list_levels_above(below, target, contract)
+    else:
+        below, first = base, _sample_stage(price, "base", base, trials=trials)
+        levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
     span = (first_step(price.request.steps, method.strength), price.request.steps)
-    stages = [_sample_stage(price, "base", base, trials=TRIALS if method.predict else 0)]
+    stages = [first]
     for index, canvas in enumerate(levels, start=1):
         cells = canvas.to_latent(contract.factor)
         # The overlap is a share of what a window really is, or a thin strip would have hundreds.
         window = cut_down(contract.native.to_latent(contract.factor), cells)
         cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
-        memory = price.count_enlarging(stage, stages[-1].canvas)
-        stages.append(replace(stage, noise_stage=index, guide=base, moving=method.shift, memory_bytes=memory))
+        memory = price.count_enlarging(stage, below)
+        # What was laid out of a given picture is there until the first level has grown from it.
+        work = stage.work_bytes + (first.work_bytes if index == 1 else 0)
+        more = replace(stage, noise_stage=index, guide=base, moving=method.shift, memory_bytes=memory, work_bytes=work)
+        stages.append(more)
+        below = canvas
     return tuple(stages)
+
+
+def list_levels_above(picture: PixelSize, target: PixelSize, contract: ModelContract) -> tuple[PixelSize, ...]:
+    """Return the canvases that a given picture grows through: at most twice as large each time, none far below native."""
+    levels = list_round_sizes(picture, target, LEVEL_ENLARGEMENT, contract.factor)
+    least = LEAST_LEVEL_SHARE * choose_base_size(target, contract).area
+    return tuple(level for level in levels if level.area >= least or level == target)
 
 
 def _gobig_stages(price: _Price, method: GobigMethod) -> tuple[Stage, ...]:
@@ -127,8 +155,34 @@ def _sample_stage(price: _Price, name: str, canvas: PixelSize, *, trials: int = 
     return replace(stage, evaluations=stage.evaluations + more, seconds=stage.seconds + seconds)
 
 
+def _read_stage(price: _Price, source: PictureSource, guide: PixelSize, trials: int) -> Stage:
+    """Return the stage that lays a given picture out and looks at it, shrunk to the size of the guide."""
+    cells = guide.to_latent(price.contract.factor)
+    stage = price.stage("picture", "read", guide, Cover(canvas=cells, window=cells), (0, 1))
+    calls = trials + (len(LOOK_STRENGTHS) if find_told(price.request) else 0)
+    evaluations, model = calls * price.count_halves(), price.budget.cost
+    held = count_read_bytes(source)
+    apart = price.budget.separate
+    standing = cost.standing_bytes(price.contract, price.budget, _find_held(stage, price.contract))
+    return replace(
+        stage,
+        evaluations=evaluations,
+        seconds=model.denoise_s(calls, evaluations, cells.area) + guide.area * model.encode_s,
+        # The file is decoded before anything else is held, in the memory of the host.
+        memory_bytes=stage.memory_bytes if apart else max(stage.memory_bytes, standing + held),
+        host_bytes=stage.host_bytes + held if apart else 0,
+        work_bytes=source.size.area * 3,
+    )
+
+
+def count_read_bytes(source: PictureSource) -> int:
+    """Estimate what reading a given picture takes of memory: next to nothing where only rows of it are decoded."""
+    in_rows = PurePath(source.path).suffix.lower() in _TILED_SUFFIXES or source.size.area > _LARGEST_WHOLE_PX
+    return 0 if in_rows else READ_BYTES * source.size.area
+
+
 def _source_steps(request: RenderRequest) -> tuple[int, int]:
-    if isinstance(request.source, TextSource):
+    if isinstance(request.source, TextSource | PictureSource):
         return (0, request.steps)
     return (first_step(request.steps, request.source.strength), request.steps)
 
@@ -184,8 +238,7 @@ class _Price:
 
     def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
         """Return the memory of a stage that starts with a picture of size `below` enlarged."""
-        left, _, right, _ = fit_box(below, stage.canvas)
-        wanted = stage.canvas.width / (right - left)
+        wanted = find_enlargement(below, stage.canvas)
         peak = cost.enlarge_bytes(self.budget.upscaler, below, wanted, streamed=stage.kind == "grow")
         held = _find_held(stage, self.contract)
         return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, held) + peak)
@@ -239,16 +292,15 @@ class _Price:
 
     def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, counts: tuple[int, int]) -> float:
         """Return what a stage takes with so many (evaluations, calls)."""
-        model, factor = self.budget.cost, self.contract.factor
+        model = self.budget.cost
         evaluations, calls = counts
         cells = cover.size.area
         network = model.denoise_s(calls, evaluations, cells)
-        slices = cover.count() * cells * factor**2
         if kind == "refine":
-            return network + slices * (model.decode_s + model.encode_s)
-        from_text = isinstance(self.request.source, TextSource) and kind != "grow"
-        encoded = 0 if from_text else canvas.area
-        return network + canvas.area * model.decode_s + encoded * model.encode_s
+            slice_s = cost.coding_s(self.contract, model, cover.size.to_pixels(self.contract.factor), encodes=True)
+            return network + cover.count() * slice_s
+        encodes = kind == "grow" or not isinstance(self.request.source, TextSource)
+        return network + cost.coding_s(self.contract, model, canvas, encodes=encodes)
 
 
 def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:

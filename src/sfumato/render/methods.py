@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt import parse_prompt
 from sfumato.core.request import (
     CohesiveMethod,
@@ -17,14 +18,15 @@ from sfumato.core.request import (
     Method,
     MultidiffusionMethod,
     NativeMethod,
+    PictureSource,
     RenderRequest,
+    Source,
 )
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import make_sigmas
-from sfumato.render.layout import choose_base_size
+from sfumato.render.layout import choose_base_size, fit_box
 
 if TYPE_CHECKING:
-    from sfumato.core.geometry import PixelSize
     from sfumato.models.contract import ModelContract
 
 # Up to this share of the native area a checkpoint still draws one picture, not several in one frame.
@@ -88,13 +90,37 @@ def find_canvas(request: RenderRequest, contract: ModelContract) -> PixelSize:
     return request.size.round_up(contract.factor) if isinstance(request.source, InpaintSource) else request.size
 
 
+def find_enlargement(given: PixelSize, size: PixelSize) -> float:
+    """Return how many times larger a picture becomes when its centred part of the right aspect fills a size."""
+    left, _, right, _ = fit_box(given, size)
+    return size.width / (right - left)
+
+
+def is_growing(source: Source, size: PixelSize) -> bool:
+    """Tell whether a size is larger than a given picture; any is where none is given."""
+    return not isinstance(source, PictureSource) or find_enlargement(source.size, size) > 1.0
+
+
+def _check_larger(size: PixelSize, source: PictureSource, factor: int) -> None:
+    if is_growing(source, size):
+        return
+    twice = PixelSize(2 * source.size.width, 2 * source.size.height).round_up(factor)
+    raise RequestError(
+        "a picture grows to a larger size",
+        got=f"--size {size}, the picture is {source.size}",
+        do=f"Ask for more, {twice} say.",
+    )
+
+
 def _check_growing(request: RenderRequest, method: GobigMethod | CohesiveMethod, contract: ModelContract) -> None:
     if isinstance(request.source, InpaintSource):
         raise RequestError(
             f"{method.kind} re-renders the whole picture, so it cannot keep the pixels outside a mask",
             do="Use --method native or --method multidiffusion with --mask.",
         )
-    if choose_base_size(request.size, contract) == request.size:
+    if isinstance(request.source, PictureSource):
+        _check_larger(request.size, request.source, contract.factor)
+    elif choose_base_size(request.size, contract) == request.size:
         native = contract.native
         raise RequestError(
             f"{method.kind} has nothing to enlarge: {contract.name} draws {native} at once",

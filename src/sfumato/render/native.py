@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.nn.samplers import SamplerState
+    from sfumato.render.given_picture import Given
     from sfumato.render.sampling import StepDenoise, Work
     from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
@@ -41,10 +42,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Inputs:
-    """Hold the pictures a request names, already read: the starting picture and the mask."""
+    """Hold the pictures a request names: the starting picture and the mask already read, one to grow opened."""
 
     picture: Image | None = None
     mask: Image | None = None
+    given: Given | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -16,7 +16,7 @@ from sfumato.render import budget as cost
 from sfumato.render.budget import SMALLER_BATCHES
 from sfumato.render.canvas_cost import count_disk_bytes
 from sfumato.render.draft import draft_plan, hold_canvas
-from sfumato.render.methods import SMALLEST_SIDE_CELLS, check_request
+from sfumato.render.methods import SMALLEST_SIDE_CELLS, check_request, is_growing
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -135,7 +135,8 @@ def find_largest_size(request: RenderRequest, contract: ModelContract, budget: B
             low = middle
         else:
             high = middle - 1
-    return _scaled(request.size, low, contract.factor) if low >= SMALLEST_SIDE_CELLS else None
+    largest = _scaled(request.size, low, contract.factor)
+    return largest if low >= SMALLEST_SIDE_CELLS and is_growing(request.source, largest) else None
 
 
 def _scaled(size: PixelSize, long_cells: int, factor: int) -> PixelSize:

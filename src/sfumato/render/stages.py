@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox, PixelSize
 
-StageKind = Literal["sample", "refine", "fuse", "grow"]
+StageKind = Literal["sample", "read", "refine", "fuse", "grow"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """State one piece of work: the same thing done to every window of one canvas.
 
-    `sample` denoises the canvas at once, `refine` re-renders each window by img2img on an
+    `sample` denoises the canvas at once, `read` looks at a given picture shrunk to it, `refine` re-renders each window by img2img on an
     enlarged picture, `fuse` denoises the canvas through its windows, `grow` does so on an enlarged
     picture, with windows that move from step to step and a look at the whole at the size `guide`.
     Windows of a `grow` stage stay where they are unless they are `moving`.

@@ -10,14 +10,16 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.core.phrases import split_phrases
 from sfumato.core.prompt import Part, parse_prompt
+from sfumato.core.request import CohesiveMethod
 from sfumato.models.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.prompt import Span
+    from sfumato.core.prompt import Prompt, Span
     from sfumato.core.request import RenderRequest
     from sfumato.models.conditioning import ConditioningPart
     from sfumato.models.contract import LatentModel
@@ -42,9 +44,7 @@ class Words:
 
     def find_text(self) -> Part | None:
         """Return the prompt where it is one part, one segment, and like its negative the same at all steps, else None."""
-        constant = self._wanted.is_constant and self._unwanted.is_constant
-        parts = self._wanted.at_step(0, 1) if constant else ()
-        return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None
+        return _find_text(self._wanted, self._unwanted)
 
     def at_windows(self, told: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
@@ -76,3 +76,15 @@ class Words:
             encode(wanted, size=size, clip_skip=skip, chunks=chunks),
             encode(unwanted, size=size, clip_skip=skip, chunks=chunks, negative=True),
         )
+
+
+def find_told(request: RenderRequest) -> Part | None:
+    """Return the prompt where the windows of a level are told its phrases: it has some, and they stay the same."""
+    wanted = isinstance(request.method, CohesiveMethod) and request.method.phrases
+    text = _find_text(parse_prompt(request.prompt), parse_prompt(request.negative)) if wanted else None
+    return text if text is not None and split_phrases(text.segments[0]) else None
+
+
+def _find_text(wanted: Prompt, unwanted: Prompt) -> Part | None:
+    parts = wanted.at_step(0, 1) if wanted.is_constant and unwanted.is_constant else ()
+    return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
 from sfumato.core.images import file_sha256, load_picture
-from sfumato.core.request import ImageSource, RenderRequest, TextSource
+from sfumato.core.request import ImageSource, PictureSource, RenderRequest, TextSource
 from sfumato.render.native import Inputs
 from sfumato.render.pixels import read_mask
+from sfumato.workflows.upscale import open_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,6 +29,9 @@ def read_inputs(request: RenderRequest) -> Inputs:
     source = request.source
     if isinstance(source, TextSource):
         return Inputs()
+    if isinstance(source, PictureSource):
+        _check_same(source.path, source.sha256, do="Put it back there, or start again with sfumato upscale.")
+        return Inputs(given=open_picture(Path(source.path)))
     picture = _read_same(source.path, source.sha256, "--init")
     if isinstance(source, ImageSource):
         return Inputs(picture=picture)
@@ -43,9 +47,13 @@ def read_inputs(request: RenderRequest) -> Inputs:
 def _read_same(path: str, sha256: str, option: str) -> Image:
     if not Path(path).exists():
         raise RequestError("a picture of the request is not there", got=path, do="Give it again, as --init or --mask.")
+    _check_same(path, sha256, do=f"Give it as {option}.")
+    return load_picture(path)
+
+
+def _check_same(path: str, sha256: str, *, do: str) -> None:
+    if not Path(path).exists():
+        raise RequestError("a picture of the request is not there", got=path, do=do)
     found = file_sha256(path)
     if found != sha256:
-        raise RequestError(
-            "the picture is not the one of the request", got=f"{path}: {found}", do=f"Give it as {option}."
-        )
-    return load_picture(path)
+        raise RequestError("the picture is not the one of the request", got=f"{path}: {found}", do=do)

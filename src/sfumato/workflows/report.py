@@ -25,6 +25,7 @@ from sfumato.core.request import (
     ImageSource,
     InpaintSource,
     MultidiffusionMethod,
+    PictureSource,
     RenderRequest,
 )
 from sfumato.critic.checks import Judged
@@ -104,7 +105,10 @@ def _facts(report: Report) -> str:
         ("evaluations", f"{report.plan.evaluations:,}"),
         ("peak memory", _bytes(report.peak_bytes)),
     ]
-    if report.base is not None:
+    source = report.request.source
+    if isinstance(source, PictureSource):
+        facts.insert(1, ("pixels of the picture", f"× {report.picture.size.area / source.size.area:.1f}"))
+    elif report.base is not None:
         times = report.picture.size.area / (report.base.width * report.base.height)
         facts.insert(1, ("pixels of the base", f"× {times:.1f}"))
     cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
@@ -117,13 +121,19 @@ def _pair(report: Report) -> str:
     box = _detail_box(report.picture.size)
     enlarged = _enlarge_part(report.base, report.picture.size, box)
     detail = Image.fromarray(report.picture.read(box))
-    base_size = f"{report.base.width} × {report.base.height}"
+    size = f"{report.base.width} × {report.base.height}"
+    given = isinstance(report.request.source, PictureSource)
+    words = (
+        f"The given picture, at {size}"
+        if given
+        else f"The base, {size}: rendered at about the native size of the model"
+    )
     return (
         "<section><h2>From the base to the result</h2><div class=pair>"
-        f"{_figure(report.base, f'The base, {base_size}: rendered at about the native size of the model')}"
+        f"{_figure(report.base, words)}"
         f"{_figure(make_small(report.picture, WIDEST_PICTURE_PX), 'The result, at the same width')}</div>"
         "<h3>The middle, pixel by pixel</h3><div class=pair>"
-        f"{_figure(enlarged, 'The base, only enlarged (Lanczos)')}"
+        f"{_figure(enlarged, 'The same, only enlarged (Lanczos)' if given else 'The base, only enlarged (Lanczos)')}"
         f"{_figure(detail, 'The result')}</div></section>"
     )
 
@@ -198,6 +208,8 @@ def _source(request: RenderRequest) -> str:
         return f"{source.path} at strength {source.strength:g}"
     if isinstance(source, InpaintSource):
         return f"{source.path} inside {source.mask} at strength {source.strength:g}"
+    if isinstance(source, PictureSource):
+        return f"{source.path}, {source.size} px, grown as it is"
     return ""
 
 

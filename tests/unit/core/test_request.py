@@ -8,11 +8,13 @@ import pytest
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import (
+    CohesiveMethod,
     GobigMethod,
     ImageSource,
     InpaintSource,
     LoraRef,
     MultidiffusionMethod,
+    PictureSource,
     RenderRequest,
 )
 
@@ -31,7 +33,12 @@ FULL = RenderRequest(
 )
 
 
-@pytest.mark.parametrize("request_", [PLAIN, FULL, dataclasses.replace(FULL, method=GobigMethod(steps=12))])
+GROWN = dataclasses.replace(
+    FULL, source=PictureSource(path="i.png", sha256=DIGEST, size=PixelSize(300, 200)), method=CohesiveMethod()
+)
+
+
+@pytest.mark.parametrize("request_", [PLAIN, FULL, GROWN, dataclasses.replace(FULL, method=GobigMethod(steps=12))])
 def test_json_round_trip(request_):
     back = RenderRequest.from_json(request_.to_json())
     assert back == request_
@@ -92,6 +99,8 @@ def test_last_seed_of_a_batch_has_to_exist():
         lambda: ImageSource(path="", sha256=DIGEST),
         lambda: ImageSource(path="i.png", sha256=DIGEST, strength=1.5),
         lambda: InpaintSource(path="i.png", sha256=DIGEST, mask="m.png", mask_sha256="x"),
+        lambda: PictureSource(path="i.png", sha256="abc", size=PixelSize(8, 8)),
+        lambda: dataclasses.replace(GROWN, method=GobigMethod()),
         lambda: LoraRef(path="a", weight=math.nan),
         lambda: GobigMethod(upscale=1.0),
         lambda: GobigMethod(steps=0),
