@@ -115,6 +115,20 @@ def file_sha256(path: Path | str) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def reserve_file(handle: int, count: int) -> None:
+    """Give an open file its length and its blocks; OSError where the disk has none left."""
+    # Without reserved blocks a mapped write to a full disk kills the process instead of raising.
+    try:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(handle, 0, count)
+            return
+    except OSError as error:
+        # Some systems reserve nothing; then the check of the free room is all there is.
+        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
+            raise
+    os.ftruncate(handle, count)
+
+
 def sync_folder(folder: Path) -> None:
     """Flush the names in a folder to disk."""
     # Only POSIX lets a folder be opened for a flush; elsewhere the rename is all there is.

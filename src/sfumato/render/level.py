@@ -16,6 +16,7 @@ from sfumato.core.canvas.workspace import Entry
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox
 from sfumato.core.request import CohesiveMethod
+from sfumato.models.precise import full_precision
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
@@ -131,6 +132,7 @@ class Level:
         self.work.model.decode_into(read, self._cells, write)
         if self._method.hold:
             hold_colours(self._pixels, self.base)
+        self._pixels.flush()
 
     @property
     def _pixels(self) -> PixelStore:
@@ -197,8 +199,22 @@ class Level:
         stage = GUIDE_STAGES + self.stage.noise_stage
         box = LatentBox(0, 0, cells.width, cells.height)
         noise = normal_noise(self.work.request.seed, stage, step, box, small.shape[0], small.device)
-        seen = predict(self.work, (small + sigma * noise)[None], sigma, (step, self.stage.steps))[0]
-        self._pull = seen - small
+        self._pull = self._see((small + sigma * noise)[None], sigma, step)[0] - small
+
+    def _see(self, x: Tensor, sigma: float, step: int) -> Tensor:
+        """Predict the whole picture at native size; once more in full precision where that gave no numbers."""
+        at = (step, self.stage.steps)
+        try:
+            return predict(self.work, x, sigma, at)
+        except ModelError:
+            pass
+        try:
+            with full_precision(self.work.model):
+                return predict(self.work, x, sigma, at)
+        except ModelError as error:
+            where = f"{self.stage.name}, step {step + 1} of {self.stage.steps}, look at the whole, also in float32"
+            do = "Use another sampler, a lower --guidance, or another model."
+            raise ModelError(error.what, got=where, do=do) from error
 
     def _update(self, place: Place) -> Place:
         """Turn predictions into the next state, or into what the sampler wants denoised next."""

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sfumato.core.canvas.workspace import DiskSpace, find_resumable, name_work
+from sfumato.core.canvas.folder_lock import is_held
+from sfumato.core.canvas.workspace import DiskSpace, check_asked, name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
@@ -26,19 +27,19 @@ def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
     """Check, before anything is loaded, that nothing is lost and that resuming means something.
 
     Raises:
-        RequestError: the method keeps no journal, or stopped work lies there and nobody asked to go on with it.
+        RequestError: the method keeps no journal, stopped work lies there and nobody asked to go on with it, or
+            another process is at work there.
     """
     if not isinstance(request.method, CohesiveMethod):
         if resume:
             got = f"--method {request.method.kind}"
             raise RequestError("only the cohesive method can be resumed", got=got, do="Leave --resume out.")
         return
-    if find_resumable(name_work(path)) and not resume:
+    if is_held(name_work(path)):
         raise RequestError(
-            "an earlier render of this picture was stopped and can be resumed",
-            got=str(name_work(path)),
-            do=f"Add --resume to go on with it, or remove {name_work(path)} to start anew.",
+            "another process is at work on this picture", got=str(path), do="Wait for it, or give another --out."
         )
+    check_asked(name_work(path), resume=resume)
 
 
 def open_work(

@@ -1,5 +1,6 @@
 """A render that dies anywhere goes on to the same bytes, and does next to nothing twice."""
 
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,10 +37,15 @@ class Mortal(DiskSpace):
     def note(self, entry, *, durable=False):
         self.notes += 1
         if self.notes == self.left and not self.after:
-            raise Killed
+            self.die()
         super().note(entry, durable=durable)
         if self.notes == self.left:
-            raise Killed
+            self.die()
+
+    def die(self):
+        """Let go of the folder, as the system does for a process, and of nothing else."""
+        self._lock.release()
+        raise Killed
 
 
 def run(request, model, space=None):
@@ -103,8 +109,8 @@ def test_a_window_without_numbers_is_predicted_again():
 
 
 def test_a_window_that_stays_without_numbers_is_named_and_can_be_resumed(tmp_path):
-    with pytest.raises(ModelError) as caught:
-        run(REQUEST, FailsOnce(ever=True), Mortal(tmp_path / "work", resume=False))
+    with pytest.raises(ModelError) as caught, closing(Mortal(tmp_path / "work", resume=False)) as space:
+        run(REQUEST, FailsOnce(ever=True), space)
     assert "window (" in str(caught.value)
     assert "level 1" in str(caught.value)
     found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))

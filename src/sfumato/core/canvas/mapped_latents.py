@@ -8,7 +8,6 @@ Start reading at `MappedLatents`.
 
 from __future__ import annotations
 
-import errno
 import mmap
 import os
 import shutil
@@ -20,7 +19,7 @@ from numpy.typing import NDArray
 
 from sfumato.core.canvas.latent_layout import PAGE_BYTES, Layout, find_table, read_header, write_header, write_table
 from sfumato.core.errors import StorageError
-from sfumato.core.files import UnfinishedFile, make_storage_error
+from sfumato.core.files import UnfinishedFile, make_storage_error, reserve_file
 from sfumato.core.geometry import LatentBox, LatentSize
 
 Values = NDArray[np.float32]
@@ -39,7 +38,7 @@ def create_file(path: Path, size: LatentSize, channels: int) -> None:
     try:
         unfinished = UnfinishedFile(path)
         _check_free(path, layout.file_bytes)
-        _reserve(unfinished.stream.fileno(), layout.file_bytes)
+        reserve_file(unfinished.stream.fileno(), layout.file_bytes)
         unfinished.stream.write(write_header(layout))
         unfinished.stream.seek(layout.place_table(0))
         unfinished.stream.write(write_table(1, np.zeros(layout.bands, np.uint8)))
@@ -71,7 +70,8 @@ class MappedLatents:
             raise StorageError("the latents cannot be opened", got=str(error)) from error
         self._count, self._slots = self._read_table()
         self._dirty = np.zeros(self._layout.bands, np.bool_)
-        self._unsynced = np.zeros(self._layout.bands, np.bool_)
+        # Whoever had the file before may have flushed for a crash of its own only.
+        self._unsynced = np.ones(self._layout.bands, np.bool_)
         self._touched_bytes = 0
 
     @property
@@ -185,16 +185,3 @@ def _check_free(path: Path, needed: int) -> None:
             got=f"{free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed at {path.parent}",
             do="Free some disk space, use another disk, or ask for a smaller picture.",
         )
-
-
-def _reserve(handle: int, count: int) -> None:
-    # Without reserved blocks a mapped write to a full disk kills the process instead of raising.
-    try:
-        if hasattr(os, "posix_fallocate"):
-            os.posix_fallocate(handle, 0, count)
-            return
-    except OSError as error:
-        # Some systems reserve nothing; then the check of the free room is all there is.
-        if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):
-            raise
-    os.ftruncate(handle, count)

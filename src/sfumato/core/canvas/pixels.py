@@ -15,13 +15,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.core.errors import StorageError
-from sfumato.core.files import make_storage_error
+from sfumato.core.files import UnfinishedFile, make_storage_error, reserve_file
 from sfumato.core.geometry import PixelBox, PixelSize
 
 Pixels = NDArray[np.uint8]
 _RGB = 3
 # Rows handed on at once.
 BAND_ROWS = 256
+# Bytes read or written at once.
+_MOST_BYTES = 1 << 28
 
 
 class PixelStore(Protocol):
@@ -38,6 +40,10 @@ class PixelStore(Protocol):
 
     def write(self, box: PixelBox, values: Pixels) -> None:
         """Replace a box."""
+        ...
+
+    def flush(self) -> None:
+        """Make everything written so far survive a power cut."""
         ...
 
     def close(self) -> None:
@@ -61,6 +67,9 @@ class MemoryPixels:
         """Replace a box."""
         self._values[box.slices_hw] = values
 
+    def flush(self) -> None:
+        """Do nothing: there is nowhere to flush to."""
+
     def close(self) -> None:
         """Do nothing: the memory goes with the last reader."""
 
@@ -69,7 +78,7 @@ class FilePixels:
     """Keep a canvas in a file of plain rows; opened again it holds what was written."""
 
     def __init__(self, path: Path, size: PixelSize) -> None:
-        """Open the file, or make it black.
+        """Open the file, or make it black; it appears whole or not at all.
 
         Raises:
             StorageError: the disk has no room, or the file has another length.
@@ -77,22 +86,22 @@ class FilePixels:
         self.size, self.path = size, path
         length = size.area * _RGB
         try:
-            self._handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            if not path.exists():
+                _make_black(path, length)
+            self._handle = os.open(path, os.O_RDWR)
             found = os.fstat(self._handle).st_size
-            if found == 0:
-                _reserve(self._handle, length)
         except OSError as error:
             raise make_storage_error(path, error) from error
-        if found not in (0, length):
+        if found != length:
             self.close()
             raise StorageError("the pixels are cut off", got=str(path), do="Remove the file and start again.")
 
     def read(self, box: PixelBox) -> Pixels:
         """Return a copy of a box."""
         found = np.empty((box.height, box.width, _RGB), np.uint8)
-        for row, place in self._list_runs(box):
-            raw = os.pread(self._handle, found[row].nbytes, place)
-            found[row] = np.frombuffer(raw, np.uint8).reshape(found[row].shape)
+        for rows, place in self._list_runs(box):
+            raw = os.pread(self._handle, found[rows].nbytes, place)
+            found[rows] = np.frombuffer(raw, np.uint8).reshape(found[rows].shape)
         return found
 
     def write(self, box: PixelBox, values: Pixels) -> None:
@@ -101,11 +110,26 @@ class FilePixels:
         Raises:
             StorageError: the disk refuses.
         """
-        for row, place in self._list_runs(box):
-            try:
-                os.pwrite(self._handle, np.ascontiguousarray(values[row]).tobytes(), place)
-            except OSError as error:
-                raise make_storage_error(self.path, error) from error
+        try:
+            for rows, place in self._list_runs(box):
+                raw = memoryview(np.ascontiguousarray(values[rows]).tobytes())
+                done = 0
+                # A disk that fills up takes a part, and refuses only the next.
+                while done < len(raw):
+                    done += os.pwrite(self._handle, raw[done:], place + done)
+        except OSError as error:
+            raise make_storage_error(self.path, error) from error
+
+    def flush(self) -> None:
+        """Make everything written so far survive a power cut.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        try:
+            os.fsync(self._handle)
+        except OSError as error:
+            raise make_storage_error(self.path, error) from error
 
     def close(self) -> None:
         """Close the file; it stays."""
@@ -114,11 +138,12 @@ class FilePixels:
             self._handle = -1
 
     def _list_runs(self, box: PixelBox) -> Generator[tuple[slice, int]]:
-        """Yield the rows of a box that lie in one piece, and where: all at once, or one by one."""
+        """Yield rows of a box that lie in one piece, and where: many at once, or one by one."""
         pitch = self.size.width * _RGB
-        step = box.height if box.width == self.size.width else 1
+        # The system reads no more than 2 GiB at once.
+        step = max(1, _MOST_BYTES // pitch) if box.width == self.size.width else 1
         for row in range(0, box.height, step):
-            yield slice(row, row + step), (box.top + row) * pitch + box.left * _RGB
+            yield slice(row, min(row + step, box.height)), (box.top + row) * pitch + box.left * _RGB
 
 
 def list_bands(store: PixelStore) -> Generator[Pixels]:
@@ -138,8 +163,10 @@ def make_small(store: PixelStore, longest_px: int) -> Image.Image:
     return Image.fromarray(np.concatenate(parts))
 
 
-def _reserve(handle: int, length: int) -> None:
-    if hasattr(os, "posix_fallocate"):
-        os.posix_fallocate(handle, 0, length)
-    else:
-        os.ftruncate(handle, length)
+def _make_black(path: Path, length: int) -> None:
+    unfinished = UnfinishedFile(path)
+    try:
+        reserve_file(unfinished.stream.fileno(), length)
+        unfinished.publish()
+    finally:
+        unfinished.discard()

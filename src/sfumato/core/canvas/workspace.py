@@ -10,15 +10,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.core.canvas.folder_lock import lock_folder
 from sfumato.core.canvas.latents import LatentStore, MemoryLatents
 from sfumato.core.canvas.mapped_latents import MappedLatents, create_file
 from sfumato.core.canvas.pixels import FilePixels, MemoryPixels, PixelStore
@@ -29,6 +31,7 @@ from sfumato.core.tagged import Json
 
 Arrays = Mapping[str, NDArray[np.generic]]
 _OWNER, _JOURNAL, _DURABLE, _PART = "sfumato-work.json", "journal.npz", "journal-durable.npz", ".part.npz"
+_NEWBORN = f".{_OWNER}.part"
 _WORDS, _BOOT = "words", "boot"
 # Another at every start of the system; what was not flushed before that may be lost. Linux only.
 _BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
@@ -136,26 +139,27 @@ class DiskSpace:
         self.folder = folder
         self._stores: dict[str, LatentStore | PixelStore] = {}
         try:
-            self._start(dict(identity), resume=resume)
+            if folder.exists():
+                _read_owner(folder)
+            self._lock = lock_folder(folder)
+            try:
+                self._start(dict(identity), resume=resume)
+            except BaseException:
+                self._lock.release()
+                raise
         except OSError as error:
             raise make_storage_error(folder, error) from error
 
     def _start(self, identity: dict[str, Json], *, resume: bool) -> None:
-        if self.folder.exists():
-            found = _read_owner(self.folder)
-            started = (self.folder / _JOURNAL).exists()
-            if resume and started:
-                _check_identity(self.folder, found, identity)
-                return
-            if started:
-                raise RequestError(
-                    "an earlier render of this picture was stopped and can be resumed",
-                    got=str(self.folder),
-                    do=f"Add --resume to go on with it, or remove {self.folder} to start anew.",
-                )
-            shutil.rmtree(self.folder)
-        self.folder.mkdir(parents=True)
-        (self.folder / _OWNER).write_text(json.dumps(identity, sort_keys=True), encoding="utf-8")
+        found = _read_owner(self.folder)
+        if find_resumable(self.folder):
+            check_asked(self.folder, resume=resume)
+            _check_identity(self.folder, found, identity)
+            return
+        _empty(self.folder)
+        newborn = self.folder / _NEWBORN
+        newborn.write_text(json.dumps(identity, sort_keys=True), encoding="utf-8")
+        newborn.replace(self.folder / _OWNER)
 
     def open_latents(self, name: str, size: LatentSize, channels: int) -> LatentStore:
         """Return a canvas by name.
@@ -210,24 +214,46 @@ class DiskSpace:
         self._write(self.folder / _JOURNAL, arrays)
 
     def find_entry(self) -> Entry | None:
-        """Return the entry, or None where nothing was noted; after a restart of the system the last durable one."""
+        """Return the entry, or None where nothing was noted; the last durable one where the newer cannot be relied on.
+
+        That is after a restart of the system, which may have lost what was not flushed, and where it is damaged.
+
+        Raises:
+            StorageError: what there is is damaged.
+        """
+        damage: StorageError | None = None
         for name in (_JOURNAL, _DURABLE):
-            arrays = _read(self.folder / name)
-            words = json.loads(arrays.pop(_WORDS).tobytes()) if arrays else {}
-            if arrays is not None and (name == _DURABLE or words.get(_BOOT) == find_boot()):
-                words.pop(_BOOT)
-                return Entry(words, arrays)
+            try:
+                entry = _read_entry(self.folder / name)
+            except StorageError as error:
+                damage = damage or error
+                continue
+            if entry is not None and (entry.words.pop(_BOOT, "") == find_boot() or name == _DURABLE):
+                return entry
+        if damage is not None:
+            raise damage
         return None
 
     def close(self) -> None:
-        """Flush and close every canvas; the folder stays."""
-        while self._stores:
-            self._stores.popitem()[1].close()
+        """Flush and close every canvas and let go of the folder, which stays where something was noted."""
+        self._close_stores()
+        if not find_resumable(self.folder):
+            shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
 
     def remove(self) -> None:
         """Close every canvas and remove the folder: the work is done."""
-        self.close()
+        self._close_stores()
+        # First what says that there is something to go on with: killed in between, the rest means nothing.
+        for name in (_JOURNAL, _DURABLE):
+            with suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
         shutil.rmtree(self.folder, ignore_errors=True)
+        self._lock.release()
+
+    def _close_stores(self) -> None:
+        while self._stores:
+            self._stores.popitem()[1].close()
 
     def _write(self, path: Path, arrays: Arrays, *, durable: bool = False) -> None:
         # Mostly not flushed to the disk itself: a process that is killed leaves its pages to the system, and a
@@ -263,19 +289,45 @@ def find_boot() -> str:
 
 def find_resumable(folder: Path) -> bool:
     """Tell whether a folder holds work that was noted and can be gone on with."""
-    return (folder / _OWNER).is_file() and (folder / _JOURNAL).is_file()
+    return (folder / _OWNER).is_file() and any((folder / name).is_file() for name in (_JOURNAL, _DURABLE))
+
+
+def check_asked(folder: Path, *, resume: bool) -> None:
+    """Check that work which can be gone on with is gone on with.
+
+    Raises:
+        RequestError: nobody asked to.
+    """
+    if find_resumable(folder) and not resume:
+        raise RequestError(
+            "an earlier render of this picture was stopped and can be resumed",
+            got=str(folder),
+            do=f"Add --resume to go on with it, or remove {folder} to start anew.",
+        )
 
 
 def _read_owner(folder: Path) -> dict[str, Json]:
+    """Return whose a folder is; nothing where its process was killed at its birth."""
     try:
-        return json.loads((folder / _OWNER).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        # A folder killed at birth has nothing in it; any other that is not ours stays as it is.
-        if folder.is_dir() and not any(folder.iterdir()):
+        if {path.name for path in folder.iterdir()} <= {_NEWBORN}:
             return {}
-        raise RequestError(
-            "the place for work in progress is taken", got=str(folder), do="Move it away, or give another --out."
-        ) from error
+        found = json.loads((folder / _OWNER).read_text(encoding="utf-8"))
+        if isinstance(found, dict):
+            return cast("dict[str, Json]", found)
+    except (OSError, ValueError):
+        # A folder that is not ours stays as it is.
+        pass
+    raise RequestError(
+        "the place for work in progress is taken", got=str(folder), do="Move it away, or give another --out."
+    )
+
+
+def _empty(folder: Path) -> None:
+    for path in folder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _check_identity(folder: Path, found: Mapping[str, Json], wanted: Mapping[str, Json]) -> None:
@@ -288,13 +340,27 @@ def _check_identity(folder: Path, found: Mapping[str, Json], wanted: Mapping[str
         )
 
 
+def _read_entry(path: Path) -> Entry | None:
+    arrays = _read(path)
+    if arrays is None:
+        return None
+    try:
+        words = json.loads(arrays.pop(_WORDS).tobytes())
+    except (KeyError, ValueError) as error:
+        raise _say_damaged(path) from error
+    return Entry(words, arrays)
+
+
 def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, KeyError) as error:
-        raise StorageError(
-            "the journal of a render is damaged", got=str(path), do="Remove its folder and start anew."
-        ) from error
+        # Opened here: where it is no archive, numpy would leave the file open.
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return {name: np.asarray(stored[name], stored[name].dtype) for name in stored.files}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError, AttributeError) as error:
+        raise _say_damaged(path) from error
+
+
+def _say_damaged(path: Path) -> StorageError:
+    return StorageError("the journal of a render is damaged", got=str(path), do="Remove its folder and start anew.")

@@ -93,6 +93,73 @@ os.kill(os.getpid(), signal.SIGKILL)
     store.close()
 
 
+def test_a_kill_after_a_flush_that_is_not_durable_leaves_that_flush(tmp_path):
+    script = """
+import os, sys
+import numpy as np
+from pathlib import Path
+from sfumato.core.canvas.latents import make_latents
+from sfumato.core.geometry import LatentBox, LatentSize
+
+size = LatentSize(50, 70)
+store = make_latents(size, 4, path=Path(sys.argv[1]), most_memory_bytes=0)
+store.write(size.box, np.full((4, 70, 50), 1, np.float32))
+store.flush()
+for value in (2, 3):
+    store.write(LatentBox(0, 0, 50, 40), np.full((4, 40, 50), value, np.float32))
+    store.flush(durable=False)
+store.write(LatentBox(0, 30, 50, 70), np.full((4, 40, 50), 9, np.float32))
+os._exit(3)
+"""
+    path = tmp_path / "a.latents"
+    done = subprocess.run([sys.executable, "-c", script, path], check=False, env={"PYTHONPATH": ":".join(sys.path)})
+    assert done.returncode == 3
+    store = open_latents(path)
+    found = store.read(SIZE.box)
+    assert (found[:, :40] == 3).all()
+    assert (found[:, 40:] == 1).all()
+    store.close()
+
+
+@pytest.mark.parametrize("durable", [False, True])
+def test_either_flush_is_what_a_second_opener_finds(store, durable):
+    store.write(SIZE.box, draw(SIZE.box))
+    store.flush(durable=durable)
+    store.add(LatentBox(0, 0, 50, 40), draw(LatentBox(0, 0, 50, 40)))
+    copy = store.path.with_name("copy")
+    copy.write_bytes(store.path.read_bytes())
+    again = open_latents(copy)
+    assert np.array_equal(again.read(SIZE.box), draw(SIZE.box))
+    again.close()
+
+
+def count_synced(store, monkeypatch):
+    """Return the places whose pages a durable flush hands to the disk."""
+    places = []
+    monkeypatch.setattr(store, "_sync", lambda place, count: places.append((place, count)))
+    store.flush()
+    return places
+
+
+def test_a_durable_flush_takes_along_what_earlier_ones_left_to_the_system(store, monkeypatch):
+    layout = store._layout
+    store.flush()
+    store.write(LatentBox(0, 0, 50, 10), draw(LatentBox(0, 0, 50, 10)))
+    store.flush(durable=False)
+    store.write(LatentBox(0, 64, 50, 70), draw(LatentBox(0, 64, 50, 70)))
+    slots = [(layout.place_slot(band, int(slot)), layout.slot_bytes) for band, slot in ((0, 1), (2, 1))]
+    tables = [(layout.place_table(which), layout.table_bytes) for which in (0, 1)]
+    assert count_synced(store, monkeypatch) == [*slots, *tables]
+    assert count_synced(store, monkeypatch) == []
+
+
+def test_a_durable_flush_takes_along_what_a_killed_process_left(store, monkeypatch):
+    store.close()
+    again = open_latents(store.path)
+    assert len(count_synced(again, monkeypatch)) == again._layout.bands + 2
+    again.close()
+
+
 def test_a_torn_table_leaves_the_flush_before(store):
     for value in (1, 2, 3):
         store.write(SIZE.box, np.full((4, 70, 50), value, np.float32))
