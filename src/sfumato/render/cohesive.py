@@ -23,15 +23,17 @@ from sfumato.core.canvas.pixels import MemoryPixels
 from sfumato.core.canvas.workspace import Entry
 from sfumato.core.geometry import PixelSize
 from sfumato.core.phrases import split_phrases
-from sfumato.core.request import CohesiveMethod
+from sfumato.core.request import CohesiveMethod, PictureSource
 from sfumato.render.freedom import Freedom
+from sfumato.render.given_picture import choose_shown_size, drop_given, find_words, lay_out, open_given, shrink_given
 from sfumato.render.layout import fit_box
 from sfumato.render.level import Level
 from sfumato.render.level_reference import Below
 from sfumato.render.native import run_latents
 from sfumato.render.phrase_maps import PhraseMaps, make_phrase_maps
-from sfumato.render.pixels import to_picture
+from sfumato.render.pixels import to_picture, to_tensor
 from sfumato.render.predictability import measure_predictability
+from sfumato.render.words import find_told
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -54,7 +56,10 @@ LEAST_FREEDOM = 0.5
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Base:
-    """Hold the native picture, and for its cells where the phrases of the prompt are and how free they are, where known."""
+    """Hold the native picture, and for its cells where the phrases of the prompt are and how free they are, where known.
+
+    Of a given picture it is what the target shows, shrunk to about native size.
+    """
 
     picture: Image.Image
     phrases: PhraseMaps | None = None
@@ -66,19 +71,28 @@ def run_cohesive(
 ) -> Generator[Progress, None, tuple[PixelStore, Image.Image]]:
     """Draw the base and grow it level by level, on from where the workspace says; return the pixels and the base.
 
+    A given picture takes the place of the base: it is laid out and looked at, and the first level grows from it.
+
     Raises:
         ModelError: a window or the sampler gave numbers that are no picture.
         StorageError: the disk refuses; what was noted can be resumed.
     """
     inputs, upscaler, space = given
-    base = _load_base(work, plan.stages, space)
+    base, entry = _load_base(work, plan.stages, space), _find_level_entry(space)
+    if inputs.given is not None and entry is None:
+        # Also where the base is known: what was laid out before a power cut may not be on the disk.
+        lay_out(inputs.given, space)
+    elif inputs.given is not None:
+        # What is noted lies behind the start of the first level, which alone reads it.
+        drop_given(space)
     if base is None:
-        base = yield from _run_base(work, plan.stages, inputs, watch)
+        run = _run_base(work, plan.stages, inputs, watch)
+        base = yield from (run if inputs.given is None else _run_given(work, plan.stages, space, watch))
         _save_base(space, base)
         space.note(Entry({"stage": 0, "phase": "done"}), durable=True)
     watch.close(plan.stages[0])
     work = replace(work, phrases=base.phrases)
-    entry, open_below = space.find_entry(), partial(_lay_out, base)
+    open_below = partial(_open_base, work, base, space)
     for index, stage in enumerate(plan.stages[1:], start=1):
         freedom = _make_freedom(work, plan.stages[0], stage, base.freedom)
         level = Level(work=work, stage=stage, index=index, space=space, base=base.picture, freedom=freedom)
@@ -89,14 +103,20 @@ def run_cohesive(
     return open_below().pixels, base.picture
 
 
+def _find_level_entry(space: Workspace) -> Entry | None:
+    """Return what a level noted; None where only the base is done, which lies in its own part."""
+    entry = space.find_entry()
+    return None if entry is None or entry.words["stage"] == 0 else entry
+
+
 def _run_base(
     work: Work, stages: tuple[Stage, ...], inputs: Inputs, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Draw the base and note where the phrases of the prompt are in it; nowhere where a prompt changes or has parts."""
-    base, text = stages[0], work.words.find_text()
+    base, text = stages[0], find_told(work.request)
     with ExitStack() as open_maps:
         maps = None
-        if text is not None and _method_of(work).phrases:
+        if text is not None:
             whole, _ = work.words.at_step(0, base.steps, base.canvas)
             maps = open_maps.enter_context(work.model.watch_words(whole, base.canvas))
         clean = yield from run_latents(work, base, inputs, watch)
@@ -106,10 +126,33 @@ def _run_base(
         def read(word: str) -> Tensor:
             return maps.read(work.model.text.find_words(text.segments, word))
 
-        phrases = make_phrase_maps(text.segments[0], read, find_part(base.canvas, stages[-1].canvas))
+        phrases = make_phrase_maps(text.segments[0], read, _find_part(work, base, stages[-1]))
     if _method_of(work).predict:
         freedom = measure_predictability(work, (clean, pixels), phrases)
     return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
+
+
+def _run_given(
+    work: Work, stages: tuple[Stage, ...], space: Workspace, watch: Stopwatch
+) -> Generator[Progress, None, Base]:
+    """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
+    guide, target, text = stages[0].canvas, stages[-1].canvas, find_told(work.request)
+    pixels, phrases, freedom = open_given(_given_size(work), space), None, None
+    small = to_tensor(shrink_given(pixels, target, guide))
+    clean = work.model.encode_image(small).to(work.model.device)
+    if text is not None:
+        phrases = find_words(work, clean, guide, text)
+    if _method_of(work).predict:
+        freedom = measure_predictability(work, (clean, small), phrases)
+    picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, guide))
+    yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
+    return Base(picture=picture, phrases=phrases, freedom=freedom)
+
+
+def _find_part(work: Work, base: Stage, stage: Stage) -> tuple[float, float, float, float]:
+    """Return the share of the base that a stage shows; a given picture was cut to that before."""
+    whole = isinstance(work.request.source, PictureSource)
+    return (0.0, 0.0, 1.0, 1.0) if whole else find_part(base.canvas, stage.canvas)
 
 
 def find_part(base: PixelSize, canvas: PixelSize) -> tuple[float, float, float, float]:
@@ -126,12 +169,15 @@ def _make_freedom(work: Work, base: Stage, stage: Stage, share: Tensor | None) -
     return Freedom(
         first_steps=stage.steps - (stage.steps * strength).floor().clamp_min(1.0),
         share=share,
-        part=find_part(base.canvas, stage.canvas),
+        part=_find_part(work, base, stage),
         canvas=cells,
     )
 
 
-def _lay_out(base: Base) -> Below:
+def _open_base(work: Work, base: Base, space: Workspace) -> Below:
+    """Return what the first level grows from: the base, or the given picture itself."""
+    if isinstance(work.request.source, PictureSource):
+        return Below(pixels=open_given(_given_size(work), space), drop=partial(drop_given, space))
     return Below(pixels=MemoryPixels(PixelSize(*base.picture.size), np.asarray(base.picture)))
 
 
@@ -145,12 +191,12 @@ def _save_base(space: Workspace, base: Base) -> None:
 
 
 def _load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
-    arrays, text = space.load_part(_BASE), work.words.find_text()
+    arrays, text = space.load_part(_BASE), find_told(work.request)
     if arrays is None:
         return None
     phrases = None
     if "masks" in arrays and text is not None:
-        part = find_part(stages[0].canvas, stages[-1].canvas)
+        part = _find_part(work, stages[0], stages[-1])
         phrases = PhraseMaps(split_phrases(text.segments[0]), torch.from_numpy(arrays["masks"]), part)
     freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
     return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom)
@@ -160,3 +206,9 @@ def _method_of(work: Work) -> CohesiveMethod:
     method = work.request.method
     assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
     return method
+
+
+def _given_size(work: Work) -> PixelSize:
+    source = work.request.source
+    assert isinstance(source, PictureSource), "only a given picture has a size of its own"
+    return source.size
