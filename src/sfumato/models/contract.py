@@ -47,7 +47,7 @@ class ModelContract:
     """State what a plan needs to know of a model, without its weights.
 
     `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else
-    sees: (raw - shift) * scaling. `text_layer` says which hidden state feeds cross-attention;
+    sees: (raw - shift) * scaling; `autoencoder_channels` is its width level by level. `text_layer` says which hidden state feeds cross-attention;
     `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text. `parameters` counts
     the weights of all networks (0: not counted), `denoiser_parameters` those of one. `guidance` and
     `slice_strength` are what suits this model where a user asks for nothing else; `detail_words` tell it
@@ -69,6 +69,7 @@ class ModelContract:
     scaling: float = 0.18215
     shift: float = 0.0
     autoencoder: Literal["kl", "tiny"] = "kl"
+    autoencoder_channels: tuple[int, ...] = (128, 256, 512, 512)
     zero_empty: bool = False
     denoiser_parameters: int = 0
     parameters: int = 0

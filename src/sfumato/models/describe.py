@@ -166,12 +166,19 @@ def _write_contract(
         scaling=vae.scaling,
         shift=vae.shift,
         autoencoder=vae.kind,
+        autoencoder_channels=_read_channels(vae.config),
         zero_empty=bool(configs["index"].get("force_zeros_for_empty_prompt", False)),
         guidance=MINI_GUIDANCE if family == "mini" else USUAL_GUIDANCE,
         slice_strength=MINI_SLICE_STRENGTH if family == "mini" else USUAL_SLICE_STRENGTH,
         # The world's crops are captioned so.
         detail_words="a detail of" if family == "mini" else "",
     )
+
+
+def _read_channels(config: dict[str, Any]) -> tuple[int, ...]:
+    """Return the widths of an autoencoder; those of SD's where the configuration does not say."""
+    found = config.get("block_out_channels") or config.get("decoder_block_out_channels")
+    return tuple(int(channels) for channels in found) if found else ModelContract.autoencoder_channels
 
 
 def _count_parameters(headers: tuple[Header, ...], prefix: str = "") -> int:

@@ -137,8 +137,6 @@ GUESSES = {
     "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
     "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=5.0, open_s=20.0),
 }
-# The autoencoders of SD 1.x, 2.x and SDXL are alike.
-KL_CHANNELS = (128, 256, 512, 512)
 # What a tile of a tiny autoencoder is computed beyond itself on each side. Encoding, the deep layers need all of their 17
 # cells at full resolution; decoding, most of the work is after most of the margin was cut off: 15 % more in all.
 DECODE_MARGIN_CELLS, ENCODE_MARGIN_CELLS = 2, 17
@@ -271,9 +269,13 @@ def spill_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) ->
 
 
 def _whole_bytes(contract: ModelContract, decoded: PixelSize) -> int:
-    return estimate_kl_bytes(KL_CHANNELS, decoded.to_latent(contract.factor), torch.float32, factor=contract.factor)
+    return estimate_kl_bytes(
+        contract.autoencoder_channels, decoded.to_latent(contract.factor), torch.float32, factor=contract.factor
+    )
 
 
 def _tiled_cost(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> TiledCost:
     size, factor = decoded.to_latent(contract.factor), contract.factor
-    return estimate_tiled(KL_CHANNELS, size, torch.float32, max(room_bytes, LEAST_BYTES), factor=factor)
+    return estimate_tiled(
+        contract.autoencoder_channels, size, torch.float32, max(room_bytes, LEAST_BYTES), factor=factor
+    )
