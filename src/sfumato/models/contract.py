@@ -46,12 +46,12 @@ Prediction = Literal["epsilon", "v_prediction", "sample"]
 class ModelContract:
     """State what a plan needs to know of a model, without its weights.
 
-    `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else
-    sees: (raw - shift) * scaling; `autoencoder_channels` is its width level by level. `text_layer` says which hidden state feeds cross-attention;
-    `zero_empty` that an empty negative prompt is zeros instead of an encoded empty text. `parameters` counts
-    the weights of all networks (0: not counted), `denoiser_parameters` those of one. `guidance` and
-    `slice_strength` are what suits this model where a user asks for nothing else; `detail_words` tell it
-    that a window shows a part.
+    `scaling` and `shift` map raw autoencoder latents to the unit-variance ones everybody else sees: (raw -
+    shift) * scaling; `autoencoder_channels` is its width level by level. `text_layer` says which hidden
+    state feeds cross-attention; `zero_empty` that an empty negative prompt is zeros instead of an encoded
+    empty text. `parameters` counts the weights of all networks (0: not counted), `denoiser_parameters`
+    those of one. `guidance` and `slice_strength` are what suits this model where a user asks for nothing
+    else; `detail_words` tell it that a window shows a part.
     """
 
     family: Family
