@@ -10,22 +10,21 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 from PIL import Image
 
+from sfumato.core.canvas.pixels import count_grain, make_small
 from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
-from sfumato.core.resampling import Resampling
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render.layout import fit_box
 from sfumato.render.phrase_maps import make_phrase_maps
-from sfumato.render.planes import cut_rows
 from sfumato.render.sampling import predict
 from sfumato.render.trials import LOOK_STRENGTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    import numpy as np
     from jaxtyping import Float
     from numpy.typing import NDArray
     from torch import Tensor
@@ -38,8 +37,8 @@ if TYPE_CHECKING:
 
 # The name of its pixels in the workspace.
 _NAME = "given"
-# Rows of a small copy made at once: of a picture a hundred times larger, some thousand rows are read.
-_ROWS = 4
+# So many times finer than a small copy is what it is resampled from; beyond that nothing is seen of the squares.
+_FINER = 4
 # The noise of the looks must not repeat that of any level, look or trial.
 LOOK_STAGES = 1 << 14
 # A strength is a share of so many steps, however few the request has.
@@ -79,10 +78,15 @@ def drop_given(space: Workspace) -> None:
 
 
 def shrink_given(pixels: PixelStore, target: PixelSize, size: PixelSize) -> Image.Image:
-    """Return at `size` the centred part of a picture that has the aspect of the target."""
-    resampling = Resampling(pixels.size, size, fit_box(pixels.size, target))
-    rows = [PixelBox(0, part.start, size.width, part.stop) for part in cut_rows(size.height, _ROWS)]
-    return Image.fromarray(np.concatenate([resampling.compute(pixels.read, part) for part in rows]))
+    """Return at `size` the centred part of a picture that has the aspect of the target.
+
+    A picture several times larger is averaged over squares first, in bands: resampling reads far around.
+    """
+    longest = _FINER * max(size.width, size.height)
+    grain = count_grain(pixels.size, longest)
+    left, top, right, bottom = (side / grain for side in fit_box(pixels.size, target))
+    reduced = make_small(pixels, longest)
+    return reduced.resize((size.width, size.height), Image.Resampling.LANCZOS, box=(left, top, right, bottom))
 
 
 def choose_shown_size(picture: PixelSize, target: PixelSize, guide: PixelSize) -> PixelSize:

@@ -152,9 +152,14 @@ def list_bands(store: PixelStore) -> Generator[Pixels]:
         yield store.read(PixelBox(0, top, store.size.width, min(top + BAND_ROWS, store.size.height)))
 
 
+def count_grain(size: PixelSize, longest_px: int) -> int:
+    """Return the side of the squares that are averaged so that no side has more than `longest_px`."""
+    return -(-max(size.width, size.height) // longest_px)
+
+
 def make_small(store: PixelStore, longest_px: int) -> Image.Image:
     """Return a canvas as a picture of at most `longest_px` a side, the mean of areas; the whole where it is small."""
-    grain = -(-max(store.size.width, store.size.height) // longest_px)
+    grain = count_grain(store.size, longest_px)
     rows = grain * max(1, BAND_ROWS // grain)
     size, parts = store.size, list[Pixels]()
     for top in range(0, size.height, rows):
