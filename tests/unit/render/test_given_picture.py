@@ -152,6 +152,16 @@ def test_bands_are_laid_out_as_they_come():
     assert np.array_equal(shown, np.asarray(wanted))
 
 
+def test_a_picture_much_larger_is_shrunk_to_what_it_would_be_at_once():
+    size, space = PixelSize(1001, 777), MemorySpace()
+    rng = np.random.default_rng(2)
+    coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((1001, 777))
+    store = lay_out(Given(size, lambda: iter([np.asarray(coarse)])), space)
+    shown = np.asarray(shrink_given(store, PixelSize(512, 512), PixelSize(32, 32)), dtype=int)
+    whole = coarse.resize((32, 32), Image.Resampling.LANCZOS, box=(112, 0, 889, 777))
+    assert np.abs(shown - np.asarray(whole, dtype=int)).max() <= 6
+
+
 @pytest.mark.parametrize(
     ("picture", "target", "shown"),
     [
