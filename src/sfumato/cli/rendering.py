@@ -92,11 +92,10 @@ def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | 
     from sfumato.core.settings import load_settings
     from sfumato.workflows.planning import Wishes
 
-    settings = load_settings()
+    settings, title = load_settings(), request.prompt if words is None else words
     budget_gb = settings.budget_gb if options.budget_gb is None else options.budget_gb
     return Wishes(
-        out=options.out
-        or find_free_path(OUT_FOLDER, request.prompt if words is None else words, request.seed, resume=options.resume),
+        out=options.out or find_free_path(OUT_FOLDER, title, request, resume=options.resume),
         resume=options.resume,
         began=_BEGAN,
         report=not options.no_report,
@@ -108,13 +107,16 @@ def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | 
     )
 
 
-def find_free_path(folder: Path, title: str, seed: int, *, resume: bool = False) -> Path:
-    """Return a path that tells a title and the seed and names no file that is there; with `resume`, that of stopped work."""
+def find_free_path(folder: Path, title: str, request: RenderRequest, *, resume: bool = False) -> Path:
+    """Return a path that tells title and seed, where no picture is that it would replace; with `resume`, that of stopped work."""
+    from sfumato.workflows.places import list_paths
+
     words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
     for count in itertools.count(1):
-        path = folder / f"{words}-{seed}{f'-{count}' if count > 1 else ''}.png"
-        stopped = find_resumable(name_work(path))
-        if (stopped and resume) or not (stopped or path.exists()):
+        path = folder / f"{words}-{request.seed}{f'-{count}' if count > 1 else ''}.png"
+        places = list_paths(path, request.batch)
+        stopped = any(find_resumable(name_work(place)) for place in places)
+        if (stopped and resume) or not (stopped or any(place.exists() for place in places)):
             return path
     raise AssertionError("counting has no end")
 

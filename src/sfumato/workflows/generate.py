@@ -32,6 +32,7 @@ from sfumato.workflows.digests import digest_weights, find_lora
 from sfumato.workflows.forecast import measure_error
 from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import save_pace
+from sfumato.workflows.places import is_finished, list_paths
 from sfumato.workflows.planning import Wishes, make_plan, plan_from_headers
 from sfumato.workflows.probe import probe_loaded
 from sfumato.workflows.probe_store import name_place
@@ -159,14 +160,6 @@ def dressed(model: LatentModel, request: RenderRequest) -> Generator[None]:
         yield
 
 
-def list_paths(out: Path, batch: int) -> list[Path]:
-    """Return where the pictures of a batch go: `out` for one, else `out` with a number before the suffix."""
-    if batch == 1:
-        return [out]
-    digits = max(2, len(str(batch)))
-    return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
-
-
 def check_folder(folder: Path, *, option: str = "--out") -> None:
     """Check that pictures can be written to a folder; make it if it is not there.
 
@@ -195,6 +188,8 @@ class _Run:
 
 
 def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Callable[[Progress], None]) -> Generated:
+    if wishes.resume and is_finished(run.path, run.request, run.digests):
+        return _keep_finished(run, wishes)
     began = time.monotonic()
     space, plan = open_work(run.path, (run.request, run.digests, run.plan), model.policy, resume=wishes.resume)
     with closing(space) if space else nullcontext():
@@ -202,6 +197,21 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
     if space:
         space.remove()
     return made
+
+
+def _keep_finished(run: _Run, wishes: Wishes) -> Generated:
+    """Return a picture of a batch that was finished before a later one was stopped."""
+    page = run.path.with_suffix(".html")
+    return Generated(
+        path=run.path,
+        report_path=page if wishes.report and page.exists() else None,
+        seed=run.request.seed,
+        plan=run.plan,
+        trace=(),
+        seconds=0.0,
+        peak_bytes=None,
+        sha256=file_sha256(run.path),
+    )
 
 
 def _finish_one(

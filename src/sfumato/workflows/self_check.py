@@ -6,8 +6,10 @@ Joins plan and critic; neither knows the other. Start reading at `judge_result`.
 from __future__ import annotations
 
 from sfumato.core.canvas.pixels import make_small
+from sfumato.core.geometry import PixelSize
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
+from sfumato.render.layout import fit_box
 from sfumato.render.stages import Plan
 from sfumato.render.trace import RenderResult
 
@@ -23,11 +25,17 @@ def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None
 
     `factor` is the pixels of a latent cell. A verdict changes nothing in the picture.
     """
-    if result.base is None or min(result.base.size) < SMALLEST_BASE_PX:
+    if result.base is None or _find_least_side(PixelSize(*result.base.size), result.pixels.size) < SMALLEST_BASE_PX:
         return None
     if result.pixels.size.area <= MOST_WHOLE_PX:
         return judge_picture(result.picture, result.base, find_lines(plan, factor))
     return judge_picture(make_small(result.pixels, REDUCED_SIDE_PX), result.base, None, reduced=True)
+
+
+def _find_least_side(base: PixelSize, canvas: PixelSize) -> float:
+    """Return the shorter side, in px, of the part of the base that a canvas shows: of a long strip it is little."""
+    left, top, right, bottom = fit_box(base, canvas)
+    return round(min(right - left, bottom - top), 6)
 
 
 def find_lines(plan: Plan, factor: int) -> Lines | None:

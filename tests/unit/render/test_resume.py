@@ -115,3 +115,60 @@ def test_a_window_that_stays_without_numbers_is_named_and_can_be_resumed(tmp_pat
     assert "level 1" in str(caught.value)
     found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
     assert np.array_equal(np.asarray(found), np.asarray(run(REQUEST, GaussianModel())))
+
+
+@dataclass
+class BlindAtFirst(GaussianModel):
+    """A model that gives no numbers when it first looks at the whole of a level, or ever."""
+
+    ever: bool = False
+    grown: bool = False
+    failed: bool = False
+
+    def denoise_apart(self, x, sigma, cond, uncond):
+        self.grown = True
+        clean = super().denoise_guided(x, sigma, cond, uncond, 1.0)
+        return clean, clean
+
+    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0):
+        if self.grown and (self.ever or not self.failed):
+            self.failed = True
+            raise ModelError("the denoiser gave numbers that are no picture")
+        return super().denoise_guided(x, sigma, cond, uncond, guidance, rescale=rescale)
+
+
+def test_a_look_at_the_whole_without_numbers_is_taken_again(tmp_path):
+    wanted = np.asarray(run(REQUEST, GaussianModel()))
+    model = BlindAtFirst()
+    assert np.array_equal(np.asarray(run(REQUEST, model)), wanted)
+    assert model.failed
+    with pytest.raises(ModelError) as caught, closing(Mortal(tmp_path / "work", resume=False)) as space:
+        run(REQUEST, BlindAtFirst(ever=True), space)
+    assert "look at the whole" in str(caught.value)
+    assert "level 1" in str(caught.value)
+    found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
+    assert np.array_equal(np.asarray(found), wanted)
+
+
+def test_a_render_that_dies_after_its_base_draws_no_base_again(tmp_path):
+    wanted, model = np.asarray(run(REQUEST, GaussianModel())), GaussianModel()
+    with pytest.raises(Killed):
+        run(REQUEST, model, Mortal(tmp_path / "work", resume=False, dies_at=1, after=True))
+    again = GaussianModel()
+    found = run(REQUEST, again, Mortal(tmp_path / "work", resume=True))
+    assert np.array_equal(np.asarray(found), wanted)
+    assert model.calls[0] not in again.calls
+
+
+def test_a_picture_that_was_lost_with_its_folder_half_removed_is_drawn_anew(tmp_path, monkeypatch):
+    """Killed while the folder goes, nothing may be taken for finished: the pixels may be gone already."""
+    wanted = np.asarray(run(REQUEST, GaussianModel()))
+    space = Mortal(tmp_path / "work", resume=False)
+    run(REQUEST, GaussianModel(), space)
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *_given, **_named: None)
+        space.remove()
+    for path in (tmp_path / "work").glob("*.pixels"):
+        path.unlink()
+    found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
+    assert np.array_equal(np.asarray(found), wanted)

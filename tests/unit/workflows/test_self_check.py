@@ -43,6 +43,12 @@ def test_without_a_base_there_is_nothing_to_judge():
     assert all(verdict.fine is not False for verdict in judged.verdicts)
 
 
+def test_a_strip_shows_too_little_of_its_base_to_judge():
+    plan, strip = make_plan(GobigMethod()), Image.new("RGB", (512, 32), (90, 20, 30))
+    result = RenderResult(shown=strip, base=Image.new("RGB", (144, 64), (90, 20, 30)), trace=())
+    assert judge_result(result, plan, CONTRACT.factor) is None
+
+
 def test_a_report_says_what_to_look_at():
     bad = Verdict("grain", 3.0, "levels", 1.5, "high")
     silent = Verdict("tile shift", float("nan"), "px", 2.0, "high")

@@ -1,0 +1,37 @@
+"""Where the pictures of a request go, and which of them lie there already.
+
+Knows names and the texts stored in pictures; no networks. Start reading at `list_paths`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sfumato.core.canvas.workspace import find_resumable, name_work
+from sfumato.core.errors import SfumatoError
+from sfumato.core.images import read_texts
+from sfumato.core.metadata import WeightDigests, write_metadata
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sfumato.core.request import RenderRequest
+
+
+def list_paths(out: Path, batch: int) -> list[Path]:
+    """Return where the pictures of a batch go: `out` for one, else `out` with a number before the suffix."""
+    if batch == 1:
+        return [out]
+    digits = max(2, len(str(batch)))
+    return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
+
+
+def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> bool:
+    """Tell whether the picture of a request, by the same weights, lies at a path and nothing is left to be done on it."""
+    if find_resumable(name_work(path)) or not path.is_file():
+        return False
+    try:
+        found = read_texts(path)
+    except SfumatoError:
+        return False
+    return all(found.get(name) == text for name, text in write_metadata(request, digests).items())
