@@ -7,7 +7,7 @@ Start reading at `Evidence`, then `MEASURES` and `judge_picture`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -109,18 +109,18 @@ MEASURES: dict[str, Measure] = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Hold one usable measure of a picture; `fine` is None where the picture gave nothing to judge."""
+    """Hold one measure of a picture; `fine` is None where the picture gave nothing to judge, or where it has no limit."""
 
     name: str
     value: float
     unit: str
-    limit: float
+    limit: float | None
     bad: Literal["high", "low"]
 
     @property
     def fine(self) -> bool | None:
         """Tell whether the value is on the right side of its limit."""
-        if math.isnan(self.value):
+        if math.isnan(self.value) or self.limit is None:
             return None
         return self.value <= self.limit if self.bad == "high" else self.value >= self.limit
 
@@ -132,35 +132,55 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Hold the verdicts of a picture, and where it shows what its base has not."""
+    """Hold the verdicts of a picture, where it shows what its base has not, and what was not measured and why."""
 
     verdicts: tuple[Verdict, ...]
     phantoms: tuple[Blob, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Json]:
         """Return the verdicts by name and the boxes of phantoms in px, the heaviest first."""
         boxes: list[Json] = [list(blob.box) for blob in self.phantoms]
-        return {"measures": {verdict.name: verdict.to_json() for verdict in self.verdicts}, "phantoms": boxes}
+        return {
+            "measures": {verdict.name: verdict.to_json() for verdict in self.verdicts},
+            "phantoms": boxes,
+            "left_out": dict(self.left_out),
+        }
+
+
+# What cannot be told without knowing lines, and what a reduced picture has lost; shifts of a fraction of a pixel
+# of the base are no shifts where that is many pixels of the result.
+NEEDS_LINES: tuple[str, ...] = ("seam ratio", "colour step", "median colour step")
+NEEDS_WHOLE: tuple[str, ...] = ("lattice", "tile shift", "grain", "whiteness")
 
 
 def judge_picture(
-    picture: Image.Image, base: Image.Image, lines: Lines | None = None, *, reduced: bool = False
+    picture: Image.Image, base: Image.Image, lines: Lines | None = None, *, reduced: float | None = None
 ) -> Judged:
-    """Judge a large picture by every usable measure; a `reduced` one only by what reducing leaves.
+    """Judge a large picture by every calibrated measure; verdicts only by those with a limit.
 
-    Blobs lighter than the limit of phantoms are left out.
+    `reduced` says how many px of the result are one of the picture, where it is not the result itself; then
+    only what reducing leaves is measured. Blobs are in px of the result; those lighter than the limit are left out.
 
     Raises:
         RequestError: the picture is smaller than its base.
     """
     seen = Evidence(picture, base, lines or Lines())
-    left_out = {"seam ratio", "colour step", "median colour step"} if lines is None else set[str]()
-    if reduced:
-        left_out |= {"lattice", "grain", "whiteness"}
+    left_out: dict[str, str] = {}
+    if lines is None:
+        left_out.update(dict.fromkeys(NEEDS_LINES, "windows moved from step to step"))
+    if reduced is not None:
+        left_out.update(dict.fromkeys((*NEEDS_LINES, *NEEDS_WHOLE), f"judged {reduced:.3g} times reduced"))
     verdicts = [
-        Verdict(name, measure.read(seen), measure.unit, LIMITS[name].value, measure.bad)
+        Verdict(name, measure.read(seen), measure.unit, find_limit(name), measure.bad)
         for name, measure in MEASURES.items()
         if name in LIMITS and name not in left_out
     ]
-    least = LIMITS["phantom mass"].value if "phantom mass" in LIMITS else math.inf
-    return Judged(tuple(verdicts), tuple(blob for blob in seen.phantoms.blobs if blob.mass > least))
+    least = find_limit("phantom mass")
+    heavy = () if least is None else tuple(blob for blob in seen.phantoms.blobs if blob.mass > least)
+    return Judged(tuple(verdicts), tuple(blob.enlarge(reduced or 1.0) for blob in heavy), left_out)
+
+
+def find_limit(name: str) -> float | None:
+    """Return the limit of a measure, None where it is only a number."""
+    return LIMITS[name].value if name in LIMITS and LIMITS[name].finds else None

@@ -6,7 +6,8 @@ Works on a pair at the size of the base. Knows no object: a blob is a blob. Star
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,11 @@ class Blob:
     box: tuple[int, int, int, int]
     area_px: int
     mass: float
+
+    def enlarge(self, times: float) -> Blob:
+        """Return the blob with its box in px of a result that is so many times larger."""
+        left, top, right, bottom = (side * times for side in self.box)
+        return replace(self, box=(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,7 +78,7 @@ def run_cohesive(
         StorageError: the disk refuses; what was noted can be resumed.
     """
     inputs, upscaler, space = given
-    base, entry = _load_base(work, plan.stages, space), _find_level_entry(space)
+    base, entry = load_base(work, plan.stages, space), _find_level_entry(space)
     if inputs.given is not None and entry is None:
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
         lay_out(inputs.given, space)
@@ -190,7 +190,8 @@ def _save_base(space: Workspace, base: Base) -> None:
     space.save_part(_BASE, arrays)
 
 
-def _load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
+def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
+    """Return the base that a workspace keeps, None where there is none yet."""
     arrays, text = space.load_part(_BASE), find_told(work.request)
     if arrays is None:
         return None

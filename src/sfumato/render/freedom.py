@@ -24,13 +24,15 @@ if TYPE_CHECKING:
 class Freedom:
     """Hold for each cell of a small map the step from which it is free, and its share of freedom (0 to 1). A leaf.
 
-    `part` is the share of the map that the canvas shows: left, top, right, bottom from 0 to 1.
+    `part` is the share of the map that the canvas shows: left, top, right, bottom from 0 to 1. Windows that
+    end less than `margin_cells` from a free cell are drawn too, for those who look across the border.
     """
 
     first_steps: Float[Tensor, "h w"]
     share: Float[Tensor, "h w"]
     part: tuple[float, float, float, float]
     canvas: LatentSize
+    margin_cells: int = 0
 
     def open_rows(self, rows: slice, step: int) -> Float[Tensor, "rows w"]:
         """Return 1 for the cells of some rows that are free at a step, 0 for the others."""
@@ -41,7 +43,8 @@ class Freedom:
         return self._cut(self.share, rows, slice(0, self.canvas.width))
 
     def is_open(self, box: LatentBox, step: int) -> bool:
-        """Tell whether a window has a free cell."""
+        """Tell whether a window has a free cell, or one beside it."""
+        box = box.grow(self.margin_cells).clip(self.canvas)
         return bool((self._cut(self.first_steps, slice(box.top, box.bottom), slice(box.left, box.right)) <= step).any())
 
     def _cut(self, values: Tensor, rows: slice, columns: slice) -> Tensor:

@@ -38,7 +38,7 @@ from sfumato.workflows.probe import probe_loaded
 from sfumato.workflows.probe_store import name_place
 from sfumato.workflows.report import Report, write_report
 from sfumato.workflows.report_place import check_report_place
-from sfumato.workflows.self_check import judge_result
+from sfumato.workflows.second_look import Rerun, look_again
 from sfumato.workflows.work_in_progress import check_work, open_work
 
 OnProgress = Callable[[Progress, int], None]
@@ -57,6 +57,7 @@ class Generated:
     peak_bytes: int | None
     sha256: str
     judged: Judged | None = None
+    reruns: tuple[Rerun, ...] = ()
     host_peak_bytes: int | None = None
     opened_s: float | None = None
 
@@ -84,6 +85,7 @@ class Generated:
             "evaluations": self.plan.evaluations,
             "sha256": self.sha256,
             "checks": self.judged.to_json() if self.judged else None,
+            "reruns": [rerun.to_json() for rerun in self.reruns],
             "stages": [
                 {
                     "name": stage.name,
@@ -223,17 +225,19 @@ def _finish_one(
     began, space, on_progress = going
     model.autoencoder_bytes = run.plan.autoencoder_bytes
     result = _drive(run, model, wishes, (space, on_progress))
-    rendered_s = time.monotonic()
-    save_shown(run.path, result.shown, write_metadata(run.request, run.digests))
-    saved_s = time.monotonic() - rendered_s
     if not wishes.resume:
         # What was done before a stop took no time here, and would teach that it never does.
         save_pace(model.contract, name_place(model.policy), result.trace, open_s=run.loaded_s)
-    checked_from = time.monotonic()
-    judged = judge_result(result, run.plan, model.contract.factor)
-    spent = {"save": saved_s} if run.loaded_s is None else {"open the model": run.loaded_s, "save": saved_s}
+    rendered_s = time.monotonic()
+    looked = look_again(result, (run.request, run.plan, model, space), on_progress)
+    result, judged = looked.result, looked.judged
+    judged_s = time.monotonic()
+    save_shown(run.path, result.shown, write_metadata(run.request, run.digests))
+    spent = {} if run.loaded_s is None else {"open the model": run.loaded_s}
+    spent["save"] = time.monotonic() - judged_s
     if judged is not None:
-        spent["self-check"] = time.monotonic() - checked_from
+        again_s = sum(rerun.seconds for rerun in looked.reruns)
+        spent |= {"self-check": judged_s - rendered_s - again_s} | ({"re-runs": again_s} if looked.reruns else {})
     peak = measure_peak_bytes(model.device)
     report = Report(
         request=run.request,
@@ -246,6 +250,7 @@ def _finish_one(
         peak_bytes=peak,
         machine=_describe_machine(model),
         judged=judged,
+        reruns=looked.reruns,
     )
     page = run.path.with_suffix(".html") if wishes.report else None
     if page:
@@ -260,6 +265,7 @@ def _finish_one(
         peak_bytes=peak,
         sha256=file_sha256(run.path),
         judged=judged,
+        reruns=looked.reruns,
         host_peak_bytes=measure_host_peak(model.device),
         opened_s=run.loaded_s,
     )

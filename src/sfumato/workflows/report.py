@@ -35,6 +35,7 @@ from sfumato.workflows.forecast import measure_error
 from sfumato.workflows.report_checks import write_checks
 from sfumato.workflows.report_place import MARK
 from sfumato.workflows.report_style import STYLE
+from sfumato.workflows.second_look import Rerun
 
 # A page is to be mailed: pictures in it are at most this wide, and lossy.
 WIDEST_PICTURE_PX = 1600
@@ -57,6 +58,7 @@ class Report:
     peak_bytes: int | None
     machine: str
     judged: Judged | None = None
+    reruns: tuple[Rerun, ...] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -71,7 +73,7 @@ def write_report(path: Path, report: Report) -> None:
 
 def _page(report: Report) -> str:
     title = escape(report.request.prompt or "untitled")
-    parts = [_hero(report), _facts(report), _pair(report), write_checks(report.judged)]
+    parts = [_hero(report), _facts(report), _pair(report), write_checks(report.judged, report.reruns)]
     parts += [_stages(report), _settings(report), _again(report)]
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

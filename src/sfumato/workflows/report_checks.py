@@ -10,6 +10,7 @@ from html import escape
 
 from sfumato.critic.checks import Judged, Verdict
 from sfumato.critic.limits import COMMAND
+from sfumato.workflows.second_look import Rerun
 
 # What a measure tells, for somebody who has never heard of it.
 WORDS = {
@@ -28,14 +29,14 @@ WORDS = {
 MOST_BOXES = 8
 
 
-def write_checks(judged: Judged | None) -> str:
+def write_checks(judged: Judged | None, reruns: tuple[Rerun, ...] = ()) -> str:
     """Write the section of the self-check, or nothing where there was nothing to judge."""
     if judged is None or not judged.verdicts:
         return ""
     rows = "".join(_row(verdict) for verdict in judged.verdicts)
     return (
         "<section><h2>Self-check</h2><div class=scroll><table><thead><tr><th>measure<th>what it tells<th>value"
-        f"<th>limit<th></tr></thead><tbody>{rows}</tbody></table></div>{_places(judged)}"
+        f"<th>limit<th></tr></thead><tbody>{rows}</tbody></table></div>{_places(judged)}{_reruns(reruns)}{_left_out(judged)}"
         "<p class=note>The result against its base. Limits were calibrated on drawn pictures with planted faults "
         f"(<code>{escape(COMMAND)}</code>): a value beyond one is a reason to look, no proof.</p></section>"
     )
@@ -45,7 +46,8 @@ def _row(verdict: Verdict) -> str:
     sign = "at most" if verdict.bad == "high" else "at least"
     value = "nothing to judge" if math.isnan(verdict.value) else f"{verdict.value:.3g} {verdict.unit}"
     word = {True: "fine", False: "look here", None: ""}[verdict.fine]
-    cells = (verdict.name, WORDS[verdict.name], value, f"{sign} {verdict.limit:.3g} {verdict.unit}", word)
+    limit = "none" if verdict.limit is None else f"{sign} {verdict.limit:.3g} {verdict.unit}"
+    cells = (verdict.name, WORDS[verdict.name], value, limit, word)
     return "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in cells) + "</tr>"
 
 
@@ -56,6 +58,24 @@ def _places(judged: Judged) -> str:
     more = len(judged.phantoms) - len(boxes)
     boxes += [f"and {more} more" if more else ""]
     return f"<p class=note>Not in the base: {escape('; '.join(box for box in boxes if box))}.</p>"
+
+
+def _reruns(reruns: tuple[Rerun, ...]) -> str:
+    lines = [
+        f"Re-run {rerun.number}: {rerun.windows} windows in {len(rerun.boxes)} places drawn again, weaker; what the "
+        f"base does not have weighs {rerun.after:.0f} instead of {rerun.before:.0f}; "
+        f"{'kept' if rerun.kept else 'not kept, the picture stayed as it was'}."
+        for rerun in reruns
+    ]
+    return "".join(f"<p class=note>{escape(line)}</p>" for line in lines)
+
+
+def _left_out(judged: Judged) -> str:
+    reasons: dict[str, list[str]] = {}
+    for name, reason in judged.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    said = "; ".join(f"{', '.join(names)} ({reason})" for reason, names in reasons.items())
+    return f"<p class=note>Not measured: {escape(said)}.</p>" if said else ""
 
 
 def _corner_and_size(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:

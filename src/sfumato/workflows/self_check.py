@@ -29,7 +29,8 @@ def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None
         return None
     if result.pixels.size.area <= MOST_WHOLE_PX:
         return judge_picture(result.picture, result.base, find_lines(plan, factor))
-    return judge_picture(make_small(result.pixels, REDUCED_SIDE_PX), result.base, None, reduced=True)
+    small = make_small(result.pixels, max(REDUCED_SIDE_PX, 2 * max(result.base.size)))
+    return judge_picture(small, result.base, None, reduced=result.pixels.size.width / small.width)
 
 
 def _find_least_side(base: PixelSize, canvas: PixelSize) -> float:

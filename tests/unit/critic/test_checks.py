@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.critic.checks import MEASURES, Evidence, Judged, Verdict, judge_picture
+from sfumato.critic.checks import MEASURES, Evidence, Judged, Verdict, find_limit, judge_picture
 from sfumato.critic.limits import LIMITS
 from sfumato.critic.phantoms import Blob
 from sfumato.critic.seams import Lines
@@ -31,7 +31,7 @@ def judge(levels, lines=LINES):
 
 def test_every_limit_belongs_to_a_measure():
     assert set(LIMITS) <= set(MEASURES)
-    assert all(limit.finds for limit in LIMITS.values())
+    assert all((find_limit(name) is None) == (not LIMITS[name].finds) for name in LIMITS)
 
 
 def test_every_measure_reads_a_number():
@@ -80,4 +80,18 @@ def test_a_limit_holds_for_its_side_and_silence_is_an_answer():
     assert Judged((silent,), (Blob((1, 2, 3, 4), 9, 300.0),)).to_json() == {
         "measures": {"tile shift": {"value": None, "unit": "px", "limit": 2.0, "bad": "high", "fine": None}},
         "phantoms": [[1, 2, 3, 4]],
+        "left_out": {},
     }
+    assert Verdict("grain", 2.0, "levels", None, "high").fine is None
+
+
+def test_a_reduced_picture_is_told_in_px_of_the_result_and_says_what_it_cannot_tell():
+    pasted = make_picture()
+    pasted[30:70, 40:60] = 250
+    base = to_image(make_picture()).resize((64, 64), Image.Resampling.BOX)
+    judged = judge_picture(to_image(pasted), base, reduced=4.0)
+    assert [blob.box for blob in judged.phantoms] == [pytest.approx((160, 120, 240, 280), abs=20)]
+    measured = {verdict.name for verdict in judged.verdicts}
+    assert measured.isdisjoint(judged.left_out)
+    assert measured | set(judged.left_out) == set(MEASURES)
+    assert judged.to_json()["left_out"]["grain"] == "judged 4 times reduced"

@@ -1,0 +1,90 @@
+"""What the base has not is drawn once more; only what helped is kept; a resumed render decides alike."""
+
+import json
+
+import numpy as np
+
+from fakes import CONTRACT, GaussianModel
+from sfumato.core.canvas.workspace import DiskSpace, MemorySpace
+from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
+from sfumato.critic.checks import Judged
+from sfumato.critic.phantoms import Blob
+from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.engine import run_plan
+from sfumato.render.plan import plan_render
+from sfumato.workflows.report_checks import write_checks
+from sfumato.workflows.second_look import MOST_RERUNS, Rerun, find_new, look_again
+from sfumato.workflows.self_check import judge_result
+
+# Held to nothing, this level is full of what its base has not.
+LOOSE = CohesiveMethod(strength=1.0, lock=0.0, guide=0.0, hold=False, predict=False)
+REQUEST = RenderRequest(prompt="a cat", size=PixelSize(256, 192), steps=6, seed=5, guidance=3.0, method=LOOSE)
+
+
+def make_plan(request):
+    return plan_render(request, CONTRACT, Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"]))
+
+
+def render(request, space):
+    model, plan, seen = GaussianModel(), make_plan(request), []
+    steps = run_plan(plan, request, model, None, space)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return look_again(end.value, (request, plan, model, space), seen.append), end.value, seen
+
+
+def weigh(result):
+    return sum(blob.mass for blob in judge_result(result, make_plan(REQUEST), 8).phantoms)
+
+
+def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over():
+    looked, before, seen = render(REQUEST, MemorySpace())
+    assert 1 <= len(looked.reruns) <= MOST_RERUNS
+    assert {progress.stage.split(" of ")[0] for progress in seen} == {f"re-run {one.number}" for one in looked.reruns}
+    assert looked.reruns[0].before == weigh(before)
+    kept = [rerun.after for rerun in looked.reruns if rerun.kept]
+    assert weigh(looked.result) == (kept[-1] if kept else weigh(before))
+    assert weigh(looked.result) < weigh(before)
+    assert all(rerun.windows > 0 and rerun.boxes for rerun in looked.reruns)
+    json.dumps([rerun.to_json() for rerun in looked.reruns], allow_nan=False)
+
+
+def test_a_resumed_render_decides_alike(tmp_path):
+    once = render(REQUEST, MemorySpace())[0]
+    with_folder = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    render(REQUEST, with_folder)
+    with_folder.close()
+    again = render(REQUEST, DiskSpace(tmp_path / "work", {"request": "one"}, resume=True))[0]
+    assert np.array_equal(np.asarray(once.result.picture), np.asarray(again.result.picture))
+    assert [rerun.kept for rerun in once.reruns] == [rerun.kept for rerun in again.reruns]
+    assert [rerun.after for rerun in once.reruns] == [rerun.after for rerun in again.reruns]
+
+
+def test_other_methods_are_judged_and_left_alone():
+    request = RenderRequest(prompt="a cat", size=PixelSize(128, 128), steps=4, method=GobigMethod(strength=0.9))
+    looked, before, _ = render(request, None)
+    assert looked.reruns == ()
+    assert looked.result is before
+    assert looked.judged is not None
+
+
+def test_a_blob_is_new_where_none_was():
+    old, moved, other = Blob((10, 10, 30, 30), 9, 300.0), Blob((25, 25, 50, 50), 9, 90.0), Blob((60, 0, 70, 9), 9, 90.0)
+    assert find_new((moved, other), (old,)) == (other,)
+    assert find_new((moved,), (old,)) == ()
+
+
+def test_a_report_says_what_was_drawn_again_and_what_was_not_measured():
+    rerun = Rerun(
+        number=1, boxes=(PixelBox(0, 0, 8, 8),), windows=12, before=300.4, after=120.0, kept=False, seconds=1.0
+    )
+    judged = Judged((), (Blob((8, 16, 24, 48), 9, 300.0),), {"grain": "judged 4 times reduced"})
+    assert write_checks(judged, (rerun,)) == ""
+    verdict = judge_result(render(REQUEST, None)[1], make_plan(REQUEST), 8).verdicts[:1]
+    section = write_checks(Judged(verdict, judged.phantoms, judged.left_out), (rerun,))
+    assert "12 windows in 1 places" in section
+    assert "120 instead of 300; not kept" in section
+    assert "Not measured: grain (judged 4 times reduced)" in section
