@@ -128,11 +128,6 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budg
     )
 
 
-def name_device(policy: Policy) -> str:
-    """Name what a pace was measured on."""
-    return name_place(policy)
-
-
 def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int | None:
     """Return what the weights take once loaded, whatever number type their files have; None where nobody counted them."""
     if not contract.parameters:
