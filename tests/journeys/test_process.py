@@ -1,30 +1,12 @@
 """What only a real process shows: how it starts, and how it stops."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
 
 from bundles import tiny_mini
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "sfumato.cli", *map(str, arguments)]
-
-
-def environment(room):
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("SFUMATO_")}
-    return kept | {
-        "PYTHONPATH": os.pathsep.join(sys.path),
-        "XDG_CACHE_HOME": str(room / "cache"),
-        "OMP_NUM_THREADS": "1",
-    }
-
-
-def listen_to_ctrl_c():
-    """Undo what a shell does to background jobs, and a test run may be one."""
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+from processes import command, environment, listen_to_ctrl_c
 
 
 def test_help_waits_for_nothing_heavy(room):

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.cli.options import PlanOptions, RenderOptions, takes_options
-from sfumato.core.canvas.workspace import find_resumable, name_work
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -109,6 +108,7 @@ def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | 
 
 def find_free_path(folder: Path, title: str, request: RenderRequest, *, resume: bool = False) -> Path:
     """Return a path that tells title and seed, where no picture is that it would replace; with `resume`, that of stopped work."""
+    from sfumato.core.canvas.workspace import find_resumable, name_work
     from sfumato.workflows.places import list_paths
 
     words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
