@@ -43,7 +43,8 @@ class Measurement:
         """Tell whether the value reaches the aim; None without an aim or without a number."""
         if self.aim is None or math.isnan(self.value):
             return None
-        return self.value >= self.aim if self.aim_is == "least" else self.value <= self.aim
+        # A value of numpy would give a truth value that JSON does not know.
+        return bool(self.value >= self.aim if self.aim_is == "least" else self.value <= self.aim)
 
     def to_json(self) -> dict[str, Json]:
         """Return the row as JSON values; a number that is none becomes null."""

@@ -69,3 +69,8 @@ def test_card_line_is_one_line_of_strict_json():
     loaded = json.loads(card.to_line(), parse_constant=pytest.fail)
     assert loaded["rows"][0]["value"] is None
     assert loaded["rows"][0]["n"] == 0
+
+
+def test_numbers_of_numpy_are_written_too():
+    row = Measurement(name="a", value=np.float64(2.0), unit="", n=1, aim=1.0, aim_is="most")
+    assert json.loads(json.dumps(row.to_json()))["met"] is False
