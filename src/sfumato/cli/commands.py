@@ -107,11 +107,18 @@ def evaluate_checks(
         int, typer.Option("--n", help="How many scenes to choose limits on, and to judge on.", metavar="N")
     ] = 48,
     seed: Annotated[int, typer.Option("--seed", help="Which scenes.", metavar="S")] = 1,
+    judged: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--judged", help="An out folder of `evaluate hires`; can be repeated.", metavar="DIR", show_default=False
+        ),
+    ] = None,
 ) -> None:
-    """Calibrate the self-check of large pictures on planted defects; prints a card, last line JSON."""
+    """Calibrate the self-check of large pictures on planted defects, and on judged renders; prints a card, last line JSON."""
     from sfumato.workflows.evaluate_checks import Calibration, run_evaluate_checks
 
-    card = run_evaluate_checks(Calibration(pictures=n, seed=seed), on_progress=_count)
+    wanted = Calibration(pictures=n, seed=seed, judged=tuple(judged or ()))
+    card = run_evaluate_checks(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
 

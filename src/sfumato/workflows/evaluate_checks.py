@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +20,7 @@ from sfumato.core.seeds import sub_stream
 from sfumato.critic.checks import MEASURES, Evidence
 from sfumato.critic.seams import Lines
 from sfumato.models.load import load_model
+from sfumato.workflows.evaluate_checks_judged import describe_judged, read_judged
 from sfumato.workflows.evaluate_checks_rows import Values, describe_checks
 from sfumato.workflows.planted import DEFECTS, Ground
 from sfumato.workflows.round_trip import Autoencoder, pass_autoencoder
@@ -50,10 +52,14 @@ OnProgress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """Say how many scenes to draw for choosing limits, and as many again for judging them."""
+    """Say how many scenes to draw for choosing limits, and as many again for judging them.
+
+    `judged` are folders of `evaluate hires`, whose renders then have their say.
+    """
 
     pictures: int = PICTURES
     seed: int = 1
+    judged: tuple[Path, ...] = ()
 
     def __post_init__(self) -> None:
         if not 2 <= self.pictures <= MOST_PICTURES or not 0 <= self.seed < MOST_SEED:
@@ -65,7 +71,8 @@ class Calibration:
     @property
     def command(self) -> str:
         """Write the command line that repeats this calibration."""
-        return f"sfumato evaluate checks --n {self.pictures} --seed {self.seed}"
+        folders = "".join(f" --judged {folder}" for folder in self.judged)
+        return f"sfumato evaluate checks --n {self.pictures} --seed {self.seed}{folders}"
 
 
 def run_evaluate_checks(
@@ -85,6 +92,10 @@ def run_evaluate_checks(
     chosen_on = _measure_range(wanted, CALIBRATION_SEEDS, visible, (passing, report))
     judged_on = _measure_range(wanted, JUDGING_SEEDS, every, (passing, report))
     rows, notes = describe_checks(chosen_on, judged_on, TARGETS)
+    if wanted.judged:
+        renders = read_judged(wanted.judged, load_model("mini", device="cpu"))
+        more, said, _ = describe_judged(renders, judged_on)
+        rows, notes = (*rows, *more), (*notes, *said)
     finishes = f"clean pictures are in equal parts {', '.join(FINISHES)}; {SIZE_PX} px, base {BASE_PX} px"
     return Card(
         title="the self-check of large pictures on planted defects",

@@ -65,6 +65,14 @@ class Judge:
                 found[name] = self.store.add_judged(keys[name], self._judge_one(name, case, bench))
         return {name: found[name] for name in case.made}
 
+    def find(self, case: Case) -> dict[str, Record]:
+        """Return the measures of a case that are known already."""
+        found = {
+            name: self.store.find_judged(self._key(record["key"], find_case_lines(name, case)))
+            for name, record in case.made.items()
+        }
+        return {name: record for name, record in found.items() if record is not None}
+
     def _key(self, picture: str, lines: StepLines) -> str:
         watching = self.watcher.name if self.watcher else "nobody"
         where: list[Json] = [list(each) for each in lines.to_json()]

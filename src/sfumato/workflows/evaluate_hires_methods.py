@@ -92,6 +92,15 @@ class Studio:
             return self._keep(self._key(name, request), lambda: self._run_demofusion(base, request))
         return self._keep(self._key(name, request), lambda: self._render(request, base))
 
+    def find(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record | None:
+        """Return the line of a picture that grew from a base, None where it was not made yet."""
+        return self.store.find(self._key(name, self.ask(prompt, size, method or NativeMethod())))
+
+    def find_base(self, prompt: Prompt, size: PixelSize) -> Record | None:
+        """Return the line of the base of a prompt, None where it was not made yet."""
+        request = replace(self.ask(prompt, size, NativeMethod()), size=choose_base_size(size, self.model.contract))
+        return self.store.find(self._key("native", request))
+
     def ask(self, prompt: Prompt, size: PixelSize, method: Method) -> RenderRequest:
         """Return the request of a prompt with everything else as the command line would choose it."""
         guidance = self.model.contract.guidance

@@ -37,7 +37,7 @@ def write_checks(judged: Judged | None, reruns: tuple[Rerun, ...] = ()) -> str:
     return (
         "<section><h2>Self-check</h2><div class=scroll><table><thead><tr><th>measure<th>what it tells<th>value"
         f"<th>limit<th></tr></thead><tbody>{rows}</tbody></table></div>{_places(judged)}{_reruns(reruns)}{_left_out(judged)}"
-        "<p class=note>The result against its base. Limits were calibrated on drawn pictures with planted faults "
+        "<p class=note>The result against its base. Limits were calibrated on drawn pictures with planted faults and on judged renders "
         f"(<code>{escape(COMMAND)}</code>): a value beyond one is a reason to look, no proof.</p></section>"
     )
 

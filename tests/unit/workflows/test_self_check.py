@@ -1,9 +1,13 @@
 """The self-check of a render: which lines its windows leave, and when there is nothing to judge."""
 
+import tracemalloc
+
+import numpy as np
 from PIL import Image
 
 from fakes import CONTRACT
-from sfumato.core.geometry import PixelSize
+from sfumato.core.canvas.pixels import make_small
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
 from sfumato.critic.checks import MEASURES, Judged, Verdict
 from sfumato.critic.phantoms import Blob
@@ -47,6 +51,45 @@ def test_a_strip_shows_too_little_of_its_base_to_judge():
     plan, strip = make_plan(GobigMethod()), Image.new("RGB", (512, 32), (90, 20, 30))
     result = RenderResult(shown=strip, base=Image.new("RGB", (144, 64), (90, 20, 30)), trace=())
     assert judge_result(result, plan, CONTRACT.factor) is None
+
+
+class Striped:
+    """Pixels of any size that are made when they are read: grey rows, and a white square that the base has not."""
+
+    def __init__(self, size):
+        self.size = size
+
+    def read(self, box):
+        values = np.empty((box.height, box.width, 3), np.uint8)
+        values[:] = (np.arange(box.top, box.bottom) // 512 % 2 * 8 + 90)[:, None, None]
+        place = PixelBox(1024, 2048, 2048, 3072).find_overlap(box)
+        if place is not None:
+            values[place.shift(-box.left, -box.top).slices_hw] = 255
+        return values
+
+
+def judge_striped(side):
+    size = PixelSize(side, side)
+    base = make_small(Striped(size), 128)
+    base.paste((94, 94, 94), (0, 0, 128 * 3072 // side, 128 * 3584 // side))
+    tracemalloc.start()
+    result = RenderResult(shown=Striped(size), base=base, trace=())
+    judged = judge_result(result, make_plan(CohesiveMethod()), CONTRACT.factor)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return judged, peak
+
+
+def test_a_picture_of_any_size_is_judged_in_the_same_memory_and_what_was_left_out_is_said():
+    some, peak = judge_striped(8192)
+    more, higher = judge_striped(16384)
+    # Four times the area; only the rows in hand grow, with a side.
+    assert higher < 1.3 * peak
+    assert set(some.left_out) == set(more.left_out) >= {"grain", "whiteness", "lattice", "tile shift"}
+    for judged in (some, more):
+        left, top, right, bottom = judged.phantoms[0].box
+        assert left <= 1100 < 1950 <= right
+        assert top <= 2130 < 2990 <= bottom
 
 
 def test_a_report_says_what_to_look_at():
