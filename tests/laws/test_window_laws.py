@@ -52,7 +52,8 @@ def test_windows_are_counted_as_they_are_listed(drawn, down, across):
     size, window, stride, boxes = drawn
     assert count_cover(size, window, stride) == len(boxes)
     moved = shifted_cover(size, window, stride, (down, across))
-    assert count_shifted(size, window, stride, (down, across)) == len(moved)
+    rows, each = count_shifted(size, window, stride, (down, across))
+    assert (rows, rows * each) == (len({box.top for box in moved}), len(moved))
 
 
 @given(covers(), st.integers(0, 10**6), st.integers(0, 10**6))
