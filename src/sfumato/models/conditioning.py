@@ -6,7 +6,7 @@ Start reading at `Conditioning`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -41,7 +41,3 @@ class Conditioning:
     def total_weight(self) -> float:
         """Sum the weights of the parts."""
         return sum(part.weight for part in self.parts)
-
-    def with_time_ids(self, time_ids: Tensor) -> Conditioning:
-        """Copy with another SDXL size record, for a tile or a crop."""
-        return Conditioning(tuple(replace(part, time_ids=time_ids) for part in self.parts))

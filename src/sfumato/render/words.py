@@ -42,10 +42,6 @@ class Words:
             self._encoded[key] = self._encode(*parts, size)
         return self._encoded[key]
 
-    def find_text(self) -> Part | None:
-        """Return the prompt where it is one part, one segment, and like its negative the same at all steps, else None."""
-        return _find_text(self._wanted, self._unwanted)
-
     def at_windows(self, told: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
         rows = [self._at_window(spans, size) for spans in told]
