@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from sfumato.core.geometry import LatentBox, PixelSize
+from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.contract import ModelContract
 from sfumato.models.device import Policy
 from sfumato.nn.schedules import NoiseSchedule
+from sfumato.nn.streamed import Mark
 
 CONTRACT = ModelContract(
     family="mini",
@@ -53,19 +54,27 @@ class FirstColumn:
     def read(self, positions) -> Tensor:
         return self.map
 
+    def to_tensors(self) -> dict[str, Tensor]:
+        return {"map": self.map}
+
+    def go_on(self, tensors) -> None:
+        assert not tensors or torch.equal(tensors["map"], self.map)
+
 
 @dataclass
 class GaussianModel:
     """Pictures whose every latent number is normal with mean 0.2 and spread 0.3, whatever the prompt.
 
     Latents are the mean colours of cells of 8x8 pixels and a zero. `calls` keeps (batch, height,
-    width, sigma) of every prediction; `poison` makes the n-th prediction NaN.
+    width, sigma) of every prediction, `coded` the bands that were encoded and decoded; `poison` makes the n-th
+    prediction NaN.
     """
 
     contract: ModelContract = CONTRACT
     policy: Policy = CPU
     poison: int | None = None
     calls: list[tuple[int, int, int, float]] = field(default_factory=list)
+    coded: list[tuple[str, int]] = field(default_factory=list)
     prompts: list[tuple[object, PixelSize]] = field(default_factory=list)
     text: OneChunk = field(default_factory=OneChunk)
 
@@ -102,13 +111,24 @@ class GaussianModel:
     def decode(self, latents: Tensor) -> Tensor:
         return F.interpolate(latents[:, :3], scale_factor=8, mode="nearest")
 
-    def decode_into(self, read, size, write) -> None:
-        for top in range(0, size.height, BAND_CELLS):
-            box = LatentBox(0, top, size.width, min(size.height, top + BAND_CELLS))
+    def decode_into(self, read, size, write, kept=None) -> None:
+        for count, box in list_unfinished(size, kept):
             write(box.to_pixels(8), self.decode(read(box)))
+            self.coded.append(("decode", box.top))
+            if kept is not None:
+                kept.notes.note(Mark(tiles=count))
 
-    def encode_into(self, read, size: PixelSize, write) -> None:
-        cells = size.to_latent(8)
-        for top in range(0, cells.height, BAND_CELLS):
-            box = LatentBox(0, top, cells.width, min(cells.height, top + BAND_CELLS))
+    def encode_into(self, read, size: PixelSize, write, kept=None) -> None:
+        for count, box in list_unfinished(size.to_latent(8), kept):
             write(box, self.encode_image(read(box.to_pixels(8))))
+            self.coded.append(("encode", box.top))
+            if kept is not None:
+                kept.notes.note(Mark(tiles=count))
+
+
+def list_unfinished(cells: LatentSize, kept) -> list[tuple[int, LatentBox]]:
+    """Return the bands of a canvas that no mark says are done, each with its number from 1."""
+    tops = range(0, cells.height, BAND_CELLS)
+    boxes = [LatentBox(0, top, cells.width, min(cells.height, top + BAND_CELLS)) for top in tops]
+    done = 0 if kept is None or kept.notes.mark is None else kept.notes.mark.tiles
+    return list(enumerate(boxes, start=1))[done:]

@@ -1,10 +1,12 @@
 """A large render is stopped in every way there is, and gone on with to the same bytes."""
 
+import json
+import random
 import resource
 import signal
 import subprocess
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from processes import command, environment, listen_to_ctrl_c
 from sfumato.cli.rendering import find_free_path
 from sfumato.core.canvas.folder_lock import lock_folder
 from sfumato.core.canvas.workspace import find_resumable
+from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture
 from sfumato.core.request import RenderRequest
@@ -78,6 +81,49 @@ def test_killed_twice_and_interrupted_it_gives_the_same_bytes(room, render, one_
     assert resumed.code == 0, resumed.err
     assert resumed.json["sha256"] == whole.json["sha256"]
     assert sorted(path.name for path in room.iterdir()) == ["a.png", "b.png", "cache"]
+
+
+def kill_after(room, entries, wait_s, *more):
+    """Start a render, kill it so many entries of its journal and seconds later; tell whether it was still running."""
+    journal, seen, last = room / "a.png.work" / "journal.npz", -1, None
+    with start_render(room, "--out", "a.png", *more) as run:
+        until = time.monotonic() + PATIENCE_S
+        while seen < entries and run.poll() is None:
+            assert time.monotonic() < until
+            with suppress(FileNotFoundError):
+                found = journal.stat().st_ino, journal.stat().st_mtime_ns
+                seen, last = seen + (found != last), found
+            time.sleep(0.0005)
+        time.sleep(wait_s)
+        run.kill()
+        return run.wait(PATIENCE_S) == -signal.SIGKILL
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(3))
+def test_killed_at_random_moments_it_gives_the_same_bytes(seed, room, render, one_thread):
+    moments, more, killed = random.Random(seed), (), 0
+    while killed < 8 and kill_after(room, moments.randrange(1, 25), moments.random() / 50, *more):
+        more, killed = ("--resume",), killed + 1
+    assert killed >= 3
+    whole = render("a cat", *LARGE, "--out", "b.png", "--json")
+    if not (room / "a.png").exists():
+        assert render("a cat", *LARGE, "--out", "a.png", "--resume").code == 0
+    assert file_sha256(room / "a.png") == whole.json["sha256"]
+
+
+def test_work_of_an_older_version_is_refused_and_kept(render, room, one_thread):
+    assert stop_at(room, "level1-odd.latents", signal.SIGKILL)[0] == -signal.SIGKILL
+    owner = room / "a.png.work" / "sfumato-work.json"
+    found = json.loads(owner.read_text())
+    del found["journal"]
+    owner.write_text(json.dumps(found))
+    before = list_files(room / "a.png.work")
+    refused = render("a cat", *LARGE, "--out", "a.png", "--resume")
+    assert refused.code == 2
+    assert "journal differ" in refused.err
+    assert "start anew" in refused.err
+    assert list_files(room / "a.png.work") == before
 
 
 @contextmanager

@@ -39,6 +39,15 @@ class WordMaps:
             return torch.zeros(self.size_hw)
         return (self._sum[list(positions)].mean(dim=0) / self._count).cpu()
 
+    def to_tensors(self) -> dict[str, Tensor]:
+        """Return all that was heard so far by name, nothing where nothing was."""
+        return {} if self._sum is None else {"sum": self._sum, "count": torch.tensor(self._count)}
+
+    def go_on(self, tensors: dict[str, Tensor]) -> None:
+        """Add from now on to what `to_tensors` returned; to nothing where that was nothing."""
+        if tensors:
+            self._sum, self._count = tensors["sum"], int(tensors["count"])
+
     def add(self, attention: Tensor) -> None:
         """Add one layer's attention [tokens, cells]; layers of another shape than the latents' are left out."""
         grid = _find_grid(self.size_hw, attention.shape[-1])

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from sfumato.models.contract import ModelContract
     from sfumato.models.device import Policy
+    from sfumato.models.kl_tiles import Kept
     from sfumato.nn.streamed.ends import Read, Write
 
     ReadCells = Callable[[LatentBox], Tensor]
@@ -131,20 +132,32 @@ class Autoencoder:
     policy: Policy
     most_bytes: int | None = None
 
-    def decode_into(self, read: ReadCells, size: LatentSize, write: Callable[[PixelBox, Tensor], None]) -> None:
+    def decode_into(
+        self,
+        read: ReadCells,
+        size: LatentSize,
+        write: Callable[[PixelBox, Tensor], None],
+        kept: Kept | None = None,
+    ) -> None:
         """Decode a canvas; see `LatentModel.decode_into`."""
         whole = _to_region(size.to_pixels(self.contract.factor).box)
         bands = Bands(whole, lambda region, band: write(PixelBox(*_list_sides(region)), band))
-        self.decode(read, size, size.box, bands.write)
+        self.decode(read, size, size.box, bands.write, kept)
 
-    def encode_into(self, read: ReadPixels, size: PixelSize, write: Callable[[LatentBox, Tensor], None]) -> None:
+    def encode_into(
+        self,
+        read: ReadPixels,
+        size: PixelSize,
+        write: Callable[[LatentBox, Tensor], None],
+        kept: Kept | None = None,
+    ) -> None:
         """Encode a picture; see `LatentModel.encode_into`."""
         whole = _to_region(size.to_latent(self.contract.factor).box)
         bands = Bands(whole, lambda region, band: write(LatentBox(*_list_sides(region)), band))
-        self.encode(read, size, bands.write)
+        self.encode(read, size, bands.write, kept)
 
-    def decode(self, read: ReadCells, size: LatentSize, area: LatentBox, put: Write) -> None:
-        """Decode an area of a canvas of scaled latents into tiles of pixels, in reading order.
+    def decode(self, read: ReadCells, size: LatentSize, area: LatentBox, put: Write, kept: Kept | None = None) -> None:
+        """Decode an area of a canvas of scaled latents into tiles of pixels, in reading order, on from where it is kept.
 
         Raises: as `decode_latents`.
         """
@@ -155,18 +168,18 @@ class Autoencoder:
         start = Extent(int(self.vae.config.latent_channels), size.height, size.width)
         if self.contract.autoencoder == "tiny":
             tiles = cut_grid(window, height * factor, width * factor)
-            run_local(list_tiny_decoder_layers(self.vae), start, ends, tiles)
-        elif self._holds_whole(size):
+            run_local(list_tiny_decoder_layers(self.vae), start, ends, tiles, kept.notes if kept else None)
+        elif not _is_begun(kept) and self._holds_whole(size):
             done = self.vae.decode(ends.read(start.region)).sample.float()
             for band in cut_grid(window, height * factor, window.columns.length):
                 ends.write(band, done[(..., *_to_slices(band))])
         else:
             layers = list_decoder_layers(self.vae)
             band = Band(height * factor, grain=factor)
-            run_in_tiles(layers, start, ends, self._measure_room(), window=window, band=band)
+            run_in_tiles(layers, start, ends, self._measure_room(), window=window, band=band, kept=kept)
 
-    def encode(self, read: ReadPixels, size: PixelSize, put: Write) -> None:
-        """Encode a picture into tiles of scaled latents, in reading order.
+    def encode(self, read: ReadPixels, size: PixelSize, put: Write, kept: Kept | None = None) -> None:
+        """Encode a picture into tiles of scaled latents, in reading order, on from where it is kept.
 
         Raises: as `encode_pixels`.
         """
@@ -180,11 +193,11 @@ class Autoencoder:
         start = Extent(int(self.vae.config.in_channels), size.height, size.width)
         if self.contract.autoencoder == "tiny":
             tiles = cut_grid(_to_region(cells.box), TILE_CELLS, TILE_CELLS)
-            run_local(list_tiny_encoder_layers(self.vae), start, ends, tiles)
-        elif self._holds_whole(cells):
+            run_local(list_tiny_encoder_layers(self.vae), start, ends, tiles, kept.notes if kept else None)
+        elif not _is_begun(kept) and self._holds_whole(cells):
             ends.write(_to_region(cells.box), self.vae.encode(ends.read(start.region)).latent_dist.mode().float())
         else:
-            run_in_tiles(list_encoder_layers(self.vae), start, ends, self._measure_room())
+            run_in_tiles(list_encoder_layers(self.vae), start, ends, self._measure_room(), kept=kept)
 
     def _make_ends(self, read: Read, put: Write) -> Ends:
         def check(region: Region, tile: Tensor) -> None:
@@ -235,6 +248,11 @@ def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.
     wide = channels[min(1, len(channels) - 1)]
     pixels = size.area * factor * factor
     return WORKSPACE_BYTES + pixels * dtype.itemsize * (2 * wide + 3 * channels[0])
+
+
+def _is_begun(kept: Kept | None) -> bool:
+    """Tell whether an earlier run has cut its input into tiles; then this one has to."""
+    return kept is not None and kept.notes.mark is not None
 
 
 def _to_region(box: LatentBox | PixelBox) -> Region:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from sfumato.models.adapters.rack import Attachment
     from sfumato.models.attention_maps import WordMaps
     from sfumato.models.device import Policy
+    from sfumato.models.kl_tiles import Kept
     from sfumato.models.text import PromptEncoder
     from sfumato.nn.schedules import NoiseSchedule
 
@@ -239,33 +240,43 @@ class LatentModel:
 
     @torch.inference_mode()
     def decode_into(
-        self, read: Callable[[LatentBox], Tensor], size: LatentSize, write: Callable[[PixelBox, Tensor], None]
+        self,
+        read: Callable[[LatentBox], Tensor],
+        size: LatentSize,
+        write: Callable[[PixelBox, Tensor], None],
+        kept: Kept | None = None,
     ) -> None:
         """Decode a canvas of scaled latents that need not be in memory, into bands of pixels.
 
         `read` gives any box of the canvas as [1, C, h, w] float32; boxes overlap. `write` takes bands of
         the full width from top to bottom, each a multiple of the factor high, as [1, 3, H, W] float32,
         about [-1, 1], on the device. The same pixels as `decode`, bit by bit; with a KL autoencoder in
-        tiles where the same memory is free. Memory grows with the width of the canvas, not its height.
+        tiles where the same memory is free. Memory grows with the width of the canvas, not its height. Where
+        it is `kept`, how far it is gets noted after every band and every row of tiles; a later run goes on from the
+        mark that was noted, with the bands after it. A KL autoencoder that runs whole, or not on a CPU, notes nothing.
 
         Raises: as `decode`.
         """
-        self._autoencoder.decode_into(read, size, write)
+        self._autoencoder.decode_into(read, size, write, kept)
         give_back_memory()
 
     @torch.inference_mode()
     def encode_into(
-        self, read: Callable[[PixelBox], Tensor], size: PixelSize, write: Callable[[LatentBox, Tensor], None]
+        self,
+        read: Callable[[PixelBox], Tensor],
+        size: PixelSize,
+        write: Callable[[LatentBox, Tensor], None],
+        kept: Kept | None = None,
     ) -> None:
         """Encode a picture that need not be in memory, into bands of scaled latents.
 
         `read` gives any box of the picture as [1, 3, H, W] float32 in [-1, 1]; boxes overlap. `write` takes
         bands of the full width from top to bottom as [1, C, h, w] float32, on the device. The same latents
-        as `encode_image`, as `decode_into`.
+        as `encode_image`, and `kept`, as `decode_into`.
 
         Raises: as `encode_image`.
         """
-        self._autoencoder.encode_into(read, size, write)
+        self._autoencoder.encode_into(read, size, write, kept)
         # Tiles of other sizes do not fit into the gaps that these leave in the heap.
         give_back_memory()
 

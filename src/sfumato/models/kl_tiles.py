@@ -15,14 +15,15 @@ import torch
 
 from sfumato.core.errors import BudgetError
 from sfumato.models.device import FREE_SHARE_CPU, measure_free_bytes
-from sfumato.models.spill import Spill, find_spill_folder, measure_spill_bytes
-from sfumato.nn.streamed import Band, Room, make_program, run_program
+from sfumato.models.spill import KeptMaps, Spill, find_spill_folder, measure_spill_bytes
+from sfumato.nn.streamed import Band, Keeper, Room, make_program, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from sfumato.core.geometry import LatentSize
-    from sfumato.nn.streamed import Ends, Extent, Layer
+    from sfumato.nn.streamed import Ends, Extent, Layer, Notes, Program
     from sfumato.nn.streamed.regions import Region
 
 # What the library of convolutions takes whatever the size.
@@ -34,6 +35,14 @@ MOST_WORK_BYTES = 128 * 2**20
 HEAP = 2
 # The least that a KL autoencoder can be run in, whatever the picture.
 LEAST_BYTES = WORKSPACE_BYTES + HEAP * LEAST_WORK_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """Hold the notes of a run that is to be gone on with after a stop, and the folder of its own for its maps."""
+
+    notes: Notes
+    folder: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +61,14 @@ def run_in_tiles(
     *,
     window: Region | None = None,
     band: Band | None = None,
+    kept: Kept | None = None,
 ) -> None:
     """Run layers over an input of an extent; write the output, or a window of it, in float32 tiles.
 
     Equal to the whole up to the order of additions. Neither input nor output is ever held whole. The maps
     between two layers stay in memory where `memory_bytes` holds them, else they go to the host's memory
-    or to nameless files. The tiles of the output come in the bands that are asked for.
+    or to nameless files. The tiles of the output come in the bands that are asked for. Where it is `kept`, on a CPU, and
+    the disk of its folder holds every map, all of them go there, and the run goes on from its mark.
 
     Raises:
         BudgetError: less memory than one tile takes, or less disk than the maps take.
@@ -66,9 +77,34 @@ def run_in_tiles(
     program = make_program(layers, start)
     work, store = split_memory(memory_bytes)
     spill = Spill(ends.device, _host_bytes(ends.device))
-    _check_disk(program.store(store, ends.dtype.itemsize).spill_bytes - spill.host_bytes)
-    bounds = Room(work_bytes=work, store_bytes=store, open_spill=spill.open, tidy=_give_back, band=band or Band())
+    keeper = _find_keeper(kept, ends, program)
+    if keeper is None:
+        _check_disk(program.store(store, ends.dtype.itemsize).spill_bytes - spill.host_bytes)
+    elif keeper.notes.mark is not None:
+        work = keeper.notes.mark.work_bytes
+    bounds = Room(
+        work_bytes=work,
+        store_bytes=store,
+        open_spill=spill.open,
+        tidy=_give_back,
+        band=band or Band(),
+        keeper=keeper,
+    )
     run_program(program, ends, bounds, window)
+
+
+def _find_keeper(kept: Kept | None, ends: Ends, program: Program) -> Keeper | None:
+    """Return who keeps the maps of a run that is to be gone on with, None where they would not outlive it."""
+    if kept is None or kept.folder is None or ends.device.type != "cpu":
+        return None
+    maps = KeptMaps(kept.folder, ends.device)
+    if kept.notes.mark is None:
+        # What a run left whose marks are lost takes the room of this one.
+        for one in range(len(program.maps)):
+            maps.drop(one)
+        if not maps.has_room(program.store(0, ends.dtype.itemsize).spill_bytes):
+            return None
+    return Keeper(notes=kept.notes, open_shelf=maps.open, drop_shelf=maps.drop)
 
 
 def split_memory(memory_bytes: int) -> tuple[int, int]:

@@ -1,7 +1,7 @@
 """Keep feature maps that do not fit in memory: in the memory of the host, else in a file.
 
-The files have no name: the system removes them when the process ends, however it ends. Knows bytes
-and regions, no network. Start reading at `Spill`.
+The files have no name: the system removes them when the process ends, however it ends. Where the work is
+to go on after that, they have one: see `KeptMaps`. Knows bytes and regions, no network. Start reading at `Spill`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ import errno
 import os
 import shutil
 import tempfile
+from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,6 +58,37 @@ class Spill:
         return shelf
 
 
+@dataclass(frozen=True, slots=True)
+class KeptMaps:
+    """Keep the maps of one run in files of a folder, by number, until they are dropped. A leaf."""
+
+    folder: Path
+    device: torch.device
+
+    def open(self, one: int, extent: Extent, dtype: torch.dtype) -> Shelf:
+        """Open the shelf of a map, as it was left where it is there.
+
+        Raises:
+            StorageError: the folder has no room for it.
+        """
+        return FileShelf(extent, dtype, self.device, self.folder, name=self._name(one))
+
+    def drop(self, one: int) -> None:
+        """Remove a map; nothing happens where there is none."""
+        with suppress(OSError):
+            (self.folder / self._name(one)).unlink(missing_ok=True)
+
+    def has_room(self, needed: int) -> bool:
+        """Tell whether the disk holds so many bytes more."""
+        try:
+            return shutil.disk_usage(self.folder).free >= needed
+        except OSError:
+            return False
+
+    def _name(self, one: int) -> str:
+        return f"map-{one}.values"
+
+
 def find_spill_folder() -> Path:
     """Return where spilled maps go: TMPDIR where it is set, else a folder that is on a disk."""
     if "TMPDIR" not in os.environ and os.access(_DISK_FOLDER, os.W_OK):
@@ -69,13 +102,15 @@ def measure_spill_bytes(folder: Path | None = None) -> int:
 
 
 class FileShelf:
-    """Keep a feature map in a nameless file, pixel by pixel, so that a tile of full rows is one run.
+    """Keep a feature map in a file, nameless or not, pixel by pixel, so that a tile of full rows is one run.
 
     The reading and writing is explicit: pages of a mapped file would count as memory of the process.
     """
 
-    def __init__(self, extent: Extent, dtype: torch.dtype, device: torch.device, folder: Path) -> None:
-        """Make the file at its full size, so that a full disk is found out here.
+    def __init__(
+        self, extent: Extent, dtype: torch.dtype, device: torch.device, folder: Path, *, name: str | None = None
+    ) -> None:
+        """Make the file at its full size, so that a full disk is found out here; one of that name and size is taken up.
 
         Raises:
             StorageError: the folder cannot be written or has no room.
@@ -83,7 +118,8 @@ class FileShelf:
         self.extent, self.dtype, self.device, self.folder = extent, dtype, device, folder
         self.pixel_bytes = extent.channels * dtype.itemsize
         try:
-            self.file = _make_file(folder, extent.count * dtype.itemsize)
+            self.named = name is not None
+            self.file = _open_file(None if name is None else folder / name, folder, extent.count * dtype.itemsize)
         except OSError as error:
             raise self._explain(error) from error
 
@@ -140,12 +176,18 @@ class FileShelf:
             what = f"{self.folder} has no room for {needed:.1f} GiB of a picture that does not fit in memory"
         else:
             what = f"the autoencoder cannot keep its work in {self.folder}"
-        return StorageError(what, got=str(error), do="Set TMPDIR to a folder with more room, or free memory.")
+        do = "Free some disk space." if self.named else "Set TMPDIR to a folder with more room, or free memory."
+        return StorageError(what, got=str(error), do=do)
 
 
-def _make_file(folder: Path, size: int) -> FileIO:
-    """Make a nameless file of a size and, where the system can, take the disk blocks for it."""
-    file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the shelf
+def _open_file(path: Path | None, folder: Path, size: int) -> FileIO:
+    """Open a file of a size, or make it, nameless without a path; where the system can, take the disk blocks for it."""
+    if path is None:
+        file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115 - lives as long as the shelf
+    elif path.exists() and path.stat().st_size == size:
+        return path.open("r+b", buffering=0)
+    else:
+        file = path.open("w+b", buffering=0)
     try:
         os.posix_fallocate(file.fileno(), 0, size)
     except (OSError, AttributeError) as error:

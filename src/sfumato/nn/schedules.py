@@ -139,19 +139,6 @@ def make_sigmas(name: str, schedule: NoiseSchedule, steps: int) -> Float[Tensor,
     return torch.cat([sigmas.float(), torch.zeros(1, dtype=torch.float32)])
 
 
-def skip_to_strength(sigmas: Float[Tensor, " n"], strength: float) -> Float[Tensor, " m"]:
-    """Drop the noisiest steps, so that a share `strength` of them remains (img2img).
-
-    Keeps floor(steps * strength) steps but at least one; strength 1 keeps all of them.
-
-    Raises:
-        RequestError: strength is not above 0 and at most 1.
-    """
-    if not 0.0 < strength <= 1.0:
-        raise RequestError("strength lies above 0 and at most at 1", got=strength, do="Strength 0 renders nothing.")
-    return sigmas[first_step(len(sigmas) - 1, strength) :]
-
-
 def first_step(steps: int, strength: float) -> int:
     """Return the step of a schedule where img2img of a strength begins; at least one step is taken."""
     # 0.7 * 10 is 6.999... in floating point; the nudge is far below one step.

@@ -24,6 +24,7 @@ from sfumato.core.canvas.workspace import Entry
 from sfumato.core.geometry import PixelSize
 from sfumato.core.phrases import split_phrases
 from sfumato.core.request import CohesiveMethod, PictureSource
+from sfumato.render.base_notes import BaseNotes
 from sfumato.render.freedom import Freedom
 from sfumato.render.given_picture import choose_shown_size, drop_given, find_words, lay_out, open_given, shrink_given
 from sfumato.render.layout import fit_box
@@ -82,14 +83,17 @@ def run_cohesive(
     if inputs.given is not None and entry is None:
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
         lay_out(inputs.given, space)
-    elif inputs.given is not None:
+    elif inputs.given is not None and not _is_beginning(entry):
         # What is noted lies behind the start of the first level, which alone reads it.
         drop_given(space)
     if base is None:
-        run = _run_base(work, plan.stages, inputs, watch)
-        base = yield from (run if inputs.given is None else _run_given(work, plan.stages, space, watch))
+        notes = BaseNotes(space, work.model.device)
+        run = _run_base(work, plan.stages, (inputs, notes), watch)
+        base = yield from (run if inputs.given is None else _run_given(work, plan.stages, notes, watch))
         _save_base(space, base)
         space.note(Entry({"stage": 0, "phase": "done"}), durable=True)
+    else:
+        watch.go_on(plan.stages[0], plan.stages[0].ticks)
     watch.close(plan.stages[0])
     work = replace(work, phrases=base.phrases)
     open_below = partial(_open_base, work, base, space)
@@ -98,6 +102,8 @@ def run_cohesive(
         level = Level(work=work, stage=stage, index=index, space=space, base=base.picture, freedom=freedom)
         if entry is None or not level.is_done(entry):
             yield from level.run((open_below, upscaler), watch, entry)
+        else:
+            watch.go_on(stage, stage.ticks)
         open_below = level.open_result
         watch.close(stage)
     return open_below().pixels, base.picture
@@ -109,17 +115,24 @@ def _find_level_entry(space: Workspace) -> Entry | None:
     return None if entry is None or entry.words["stage"] == 0 else entry
 
 
+def _is_beginning(entry: Entry | None) -> bool:
+    """Tell whether an entry was noted while the first level was being prepared from what it grows from."""
+    return entry is not None and (entry.words["stage"], entry.words["phase"]) == (1, "prepare")
+
+
 def _run_base(
-    work: Work, stages: tuple[Stage, ...], inputs: Inputs, watch: Stopwatch
+    work: Work, stages: tuple[Stage, ...], given: tuple[Inputs, BaseNotes], watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
-    """Draw the base and note where the phrases of the prompt are in it; nowhere where a prompt changes or has parts."""
+    """Draw the base and find where the phrases of the prompt are in it; nowhere where a prompt changes or has parts."""
+    inputs, notes = given
     base, text = stages[0], find_told(work.request)
     with ExitStack() as open_maps:
         maps = None
         if text is not None:
             whole, _ = work.words.at_step(0, base.steps, base.canvas)
             maps = open_maps.enter_context(work.model.watch_words(whole, base.canvas))
-        clean = yield from run_latents(work, base, inputs, watch)
+            notes.listen(maps)
+        clean = yield from run_latents(work, base, inputs, watch, notes)
     pixels, phrases, freedom = work.model.decode(clean), None, None
     if maps is not None and text is not None:
 
@@ -128,22 +141,24 @@ def _run_base(
 
         phrases = make_phrase_maps(text.segments[0], read, _find_part(work, base, stages[-1]))
     if _method_of(work).predict:
-        freedom = measure_predictability(work, (clean, pixels), phrases)
+        freedom = measure_predictability(work, (clean, pixels), phrases, notes.recall)
     return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
 
 
 def _run_given(
-    work: Work, stages: tuple[Stage, ...], space: Workspace, watch: Stopwatch
+    work: Work, stages: tuple[Stage, ...], notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
     guide, target, text = stages[0].canvas, stages[-1].canvas, find_told(work.request)
-    pixels, phrases, freedom = open_given(_given_size(work), space), None, None
+    pixels, phrases, freedom = open_given(_given_size(work), notes.space), None, None
     small = to_tensor(shrink_given(pixels, target, guide))
     clean = work.model.encode_image(small).to(work.model.device)
     if text is not None:
-        phrases = find_words(work, clean, guide, text)
+        spans, looked = text.segments[0], text
+        masks = notes.recall("masks", lambda: find_words(work, clean, guide, looked).masks)
+        phrases = PhraseMaps(split_phrases(spans), masks)
     if _method_of(work).predict:
-        freedom = measure_predictability(work, (clean, small), phrases)
+        freedom = measure_predictability(work, (clean, small), phrases, notes.recall)
     picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, guide))
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
     return Base(picture=picture, phrases=phrases, freedom=freedom)

@@ -12,16 +12,20 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
+from sfumato.core.canvas.pixels import BAND_ROWS, list_bands
 from sfumato.core.canvas.workspace import Entry
 from sfumato.core.errors import ModelError
-from sfumato.core.geometry import LatentBox
+from sfumato.core.geometry import LatentBox, PixelBox
 from sfumato.core.request import CohesiveMethod
+from sfumato.models.kl_tiles import Kept
 from sfumato.models.precise import full_precision
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
+from sfumato.nn.streamed import Notes
 from sfumato.render.colour_hold import hold_colours
 from sfumato.render.lattice import GUIDE_EVERY
+from sfumato.render.level_marks import find_mark, say_mark
 from sfumato.render.level_reference import Below, write_reference
 from sfumato.render.level_update import BAND_CELLS, Update
 from sfumato.render.level_windows import Rolling, WindowRows, list_window_rows
@@ -39,11 +43,12 @@ if TYPE_CHECKING:
 
     from sfumato.core.canvas.pixels import PixelStore
     from sfumato.core.canvas.workspace import Workspace
-    from sfumato.core.geometry import LatentSize, PixelBox
+    from sfumato.core.geometry import LatentSize
     from sfumato.core.tagged import Json
     from sfumato.models.upscaler import Upscaler
     from sfumato.nn.samplers import Sampler
     from sfumato.nn.samplers.replay import Course
+    from sfumato.nn.streamed import Mark
     from sfumato.render.freedom import Freedom
     from sfumato.render.sampling import Work
     from sfumato.render.stages import Stage
@@ -93,9 +98,10 @@ class Level:
             StorageError: the disk refuses; what was noted so far can be resumed.
         """
         place, rolling = self._find_place(entry)
+        watch.go_on(self.stage, self._count_done(place))
         if place.phase == "prepare":
             below = given[0]()
-            self._prepare(below, given[1])
+            self._prepare(below, given[1], place, entry)
             place = self._note(Place(phase="predict"), durable=True)
             below.drop()
         while place.step < len(self.course.asked):
@@ -103,8 +109,11 @@ class Level:
                 place = yield from self._predict(place, rolling, watch)
             place = self._update(place)
             rolling = None
-        self._decode()
+        place = self._decode(place, entry)
+        if self._method.hold:
+            self._hold()
         self._note(replace(place, phase="done"), durable=True)
+        self.space.drop(self._name("decoded"))
 
     def is_done(self, entry: Entry) -> bool:
         """Tell whether an entry of the journal lies behind this level."""
@@ -116,27 +125,60 @@ class Level:
         return Below(pixels=self._pixels, drop=self._drop)
 
     def _drop(self) -> None:
-        for name in ("even", "odd", "anchor", "predictions", "trial", "pixels"):
-            self.space.drop(f"level{self.index}-{name}")
+        for name in ("even", "odd", "anchor", "predictions", "trial", "decoded", "pixels"):
+            self.space.drop(self._name(name))
 
-    def _decode(self) -> None:
-        clean = self._state(len(self.course.asked))
+    def _decode(self, place: Place, entry: Entry | None) -> Place:
+        """Decode the last state, on from where an entry says; into pixels of their own where colours are held after."""
+        if place.phase == "hold":
+            return place
+        steps = len(self.course.asked)
+        # Nobody reads them again, and the pixels need room.
+        for name in ("odd" if steps % 2 == 0 else "even", "predictions", "trial"):
+            self.space.drop(self._name(name))
+        clean, pixels = self._state(steps), self._decoded if self._method.hold else self._pixels
 
         def read(box: LatentBox) -> Tensor:
             values = clean.store.read(box)[: self._channels]
             return torch.from_numpy(values)[None].to(self.work.model.device)
 
-        def write(box: PixelBox, pixels: Tensor) -> None:
-            self._pixels.write(box, to_bytes(pixels))
+        def write(box: PixelBox, decoded: Tensor) -> None:
+            pixels.write(box, to_bytes(decoded))
 
-        self.work.model.decode_into(read, self._cells, write)
-        if self._method.hold:
-            hold_colours(self._pixels, self.base)
+        kept = self._keep(replace(place, phase="decode"), entry, lambda: None)
+        self.work.model.decode_into(read, self._cells, write, kept)
+        pixels.flush()
+        return self._note(replace(place, phase="hold"), durable=True) if self._method.hold else place
+
+    def _hold(self) -> None:
+        """Write the decoded pixels with the colours held; from the start after a stop, as it is done in place."""
+        for band, rows in zip(list_bands(self._decoded), cut_rows(self._pixels.size.height, BAND_ROWS), strict=True):
+            self._pixels.write(PixelBox(0, rows.start, self._pixels.size.width, rows.stop), band)
+        hold_colours(self._pixels, self.base)
         self._pixels.flush()
+
+    def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:
+        """Return what notes how far the autoencoder is; nothing where nothing outlives the process."""
+        if self.space.folder is None:
+            return None
+
+        def note(mark: Mark) -> None:
+            flush()
+            self._note(place, mark=mark)
+
+        mark = find_mark(entry, self.index, place.phase)
+        return Kept(notes=Notes(mark=mark, note=note), folder=self.space.folder)
+
+    @property
+    def _decoded(self) -> PixelStore:
+        return self.space.open_pixels(self._name("decoded"), self.stage.canvas)
 
     @property
     def _pixels(self) -> PixelStore:
-        return self.space.open_pixels(f"level{self.index}-pixels", self.stage.canvas)
+        return self.space.open_pixels(self._name("pixels"), self.stage.canvas)
+
+    def _name(self, canvas: str) -> str:
+        return f"level{self.index}-{canvas}"
 
     @cached_property
     def course(self) -> Course:
@@ -148,9 +190,10 @@ class Level:
         """Return the sampler of the request."""
         return make_sampler(self.work.request.sampler)
 
-    def _prepare(self, below: Below, upscaler: Upscaler) -> None:
-        """Write the reference, and the first state: the reference with noise on top."""
-        write_reference(self.work.model, below.pixels, self.stage.canvas, upscaler, self._anchor)
+    def _prepare(self, below: Below, upscaler: Upscaler, place: Place, entry: Entry | None) -> None:
+        """Write the reference, on from where an entry says, and the first state: the reference with noise on top."""
+        kept = self._keep(place, entry, lambda: self._anchor.store.flush(durable=False))
+        write_reference(self.work.model, (below.pixels, upscaler), self.stage.canvas, self._anchor, kept)
         first = float(self._sigmas[0])
         for rows in cut_rows(self._cells.height, BAND_CELLS):
             noise = make_noise(self.work, self.stage, (self._box(rows),)).initial()[0]
@@ -271,7 +314,9 @@ class Level:
     def _draw(self) -> Image.Image:
         return self.base if self._seen is None else self.work.preview.draw(self._seen[None])
 
-    def _note(self, place: Place, rolling: Rolling | None = None, *, durable: bool = False) -> Place:
+    def _note(
+        self, place: Place, rolling: Rolling | None = None, *, mark: Mark | None = None, durable: bool = False
+    ) -> Place:
         arrays: dict[str, NDArray[np.generic]] = {}
         if self._pull is not None:
             arrays["pull"] = self._pull.cpu().numpy()
@@ -279,6 +324,9 @@ class Level:
             arrays |= {"sums": rolling.sums.cpu().numpy(), "weight": rolling.weight.cpu().numpy()}
         top = rolling.top if rolling else 0
         words: dict[str, Json] = {"stage": self.index, "top": top, "calming": self._calming, **asdict(place)}
+        if mark is not None:
+            said, numbers = say_mark(mark)
+            words, arrays = words | said, arrays | numbers
         self.space.note(Entry(words, arrays), durable=durable)
         return place
 
@@ -313,11 +361,18 @@ class Level:
         return self._planes("trial", self.sampler.stages)
 
     def _planes(self, name: str, count: int) -> Planes:
-        store = self.space.open_latents(f"level{self.index}-{name}", self._cells, count * self._channels)
+        store = self.space.open_latents(self._name(name), self._cells, count * self._channels)
         return Planes(store, self._channels, self.work.model.device)
 
     def _box(self, rows: slice) -> LatentBox:
         return LatentBox(0, rows.start, self._cells.width, rows.stop)
+
+    def _count_done(self, place: Place) -> int:
+        """Count the rows of windows that are done where a level goes on."""
+        if place.phase in ("predict", "update"):
+            rows = len(list_window_rows(self.stage, self._cells, self.stage.first_step + place.step))
+            return self._count(place, place.band if place.phase == "predict" else rows)
+        return 0 if place.phase == "prepare" else self.stage.ticks
 
     def _count(self, place: Place, bands: int) -> int:
         """Count the rows of windows that are done."""

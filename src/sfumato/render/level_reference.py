@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from sfumato.core.canvas.pixels import PixelStore
     from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
     from sfumato.models.contract import LatentModel
+    from sfumato.models.kl_tiles import Kept
     from sfumato.models.upscaler import Upscaler
     from sfumato.render.planes import Planes
 
@@ -32,9 +33,14 @@ class Below:
 
 
 def write_reference(
-    model: LatentModel, below: PixelStore, canvas: PixelSize, upscaler: Upscaler, target: Planes
+    model: LatentModel,
+    given: tuple[PixelStore, Upscaler],
+    canvas: PixelSize,
+    target: Planes,
+    kept: Kept | None = None,
 ) -> None:
-    """Encode the pixels of the level below, enlarged to a canvas."""
+    """Encode the pixels of the level below, enlarged to a canvas, on from where it is kept."""
+    below, upscaler = given
     enlarged = upscaler.enlarge_into(below.read, below.size, canvas, fit_box(below.size, canvas))
 
     def read(part: PixelBox) -> Tensor:
@@ -43,4 +49,4 @@ def write_reference(
     def write(part: LatentBox, latents: Tensor) -> None:
         target.write(slice(part.top, part.bottom), latents[0])
 
-    model.encode_into(read, canvas, write)
+    model.encode_into(read, canvas, write, kept)

@@ -6,7 +6,7 @@ Knows no windows; `multidiffusion` differs from this in one function. Start read
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.nn.samplers import SamplerState
+    from sfumato.render.base_notes import BaseNotes
     from sfumato.render.given_picture import Given
     from sfumato.render.sampling import StepDenoise, Work
     from sfumato.render.stages import Stage
@@ -54,9 +55,11 @@ class Start:
     """Hold where a canvas starts: x at the first sigma, and what inpainting keeps.
 
     `inside` [H, W] has the picture's own size, which may be smaller than the canvas to the right and below.
+    A `state` that an earlier run left takes the place of x.
     """
 
     x: Tensor
+    state: SamplerState | None = None
     kept: Tensor | None = None
     free_cells: Tensor | None = None
     inside: NDArray[np.bool_] | None = None
@@ -72,7 +75,7 @@ def run_canvas(
 ) -> Generator[Progress, None, Image]:
     """Denoise a canvas with a given denoiser of the whole canvas; return the picture."""
     start = make_start(work, stage, inputs)
-    clean = yield from _run_start(work, stage, start, watch, denoise)
+    clean = yield from report_steps(work, stage, _walk(work, stage, start, denoise), watch)
     picture = to_picture(work.model.decode(clean))
     if start.inside is None:
         return picture
@@ -80,18 +83,21 @@ def run_canvas(
     return put_inside(inputs.picture, picture, start.inside)
 
 
-def run_latents(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Tensor]:
-    """Denoise the whole canvas of a stage; return the clean latents [1, C, h, w]."""
-    start = make_start(work, stage, inputs)
-    return (yield from _run_start(work, stage, start, watch, partial(_predict_whole, work, stage)))
-
-
-def _run_start(
-    work: Work, stage: Stage, start: Start, watch: Stopwatch, denoise: StepDenoise
+def run_latents(
+    work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch, notes: BaseNotes
 ) -> Generator[Progress, None, Tensor]:
+    """Denoise the whole canvas of a stage, on from where the notes say; return the clean latents [1, C, h, w]."""
+    start = replace(make_start(work, stage, inputs), state=notes.find_state())
+    if start.state is not None:
+        watch.go_on(stage, start.state.index)
+    steps = _walk(work, stage, start, partial(_predict_whole, work, stage))
+    return (yield from report_steps(work, stage, notes.follow(steps), watch))
+
+
+def _walk(work: Work, stage: Stage, start: Start, denoise: StepDenoise) -> Generator[SamplerState, None, Tensor]:
     noise = make_noise(work, stage, (stage.canvas.to_latent(work.model.contract.factor).box,))
-    steps = run_steps(work, stage, start.x, partial(keep_outside, start, denoise), noise)
-    return (yield from report_steps(work, stage, steps, watch))
+    begin = start.x if start.state is None else start.state
+    return run_steps(work, stage, begin, partial(keep_outside, start, denoise), noise)
 
 
 def report_steps(

@@ -21,6 +21,8 @@ from sfumato.render.sampling import predict
 from sfumato.render.trials import SEEDS, STEPS, STRENGTH
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from jaxtyping import Float
     from torch import Tensor
 
@@ -41,14 +43,18 @@ def measure_predictability(
     work: Work,
     base: tuple[Float[Tensor, "1 c h w"], Float[Tensor, "1 3 H W"]],
     phrases: PhraseMaps | None,
+    recall: Callable[[str, Callable[[], Tensor]], Tensor] | None = None,
 ) -> Float[Tensor, "h w"]:
     """Return for each cell of the base from 0 (keep what is there) to 1 (draw anew); `base` is latents and pixels.
+
+    Each trial is asked of `recall`, where there is one; it draws what it does not know.
 
     Cost: 12 guided evaluations at native size.
     """
     clean, pixels = base
     box = LatentBox(0, 0, clean.shape[-1], clean.shape[-2])
-    trials = torch.cat([_try_again(work, clean, box, seed) for seed in range(SEEDS)])
+    asked = [(f"trial {seed}", partial(_try_again, work, clean, box, seed)) for seed in range(SEEDS)]
+    trials = torch.cat([make() if recall is None else recall(name, make) for name, make in asked])
     spread = take_low(trials).var(dim=0, correction=1).mean(dim=0)
     agreed = torch.exp(-_widen(spread) / SPREAD_SCALE)
     grey = pixels.to(clean).mean(dim=1, keepdim=True)

@@ -73,7 +73,6 @@ def run_again(
     source, level = (
         _make_level(model, request, (plan, space), replace(redo, number=n)) for n in (redo.over, redo.number)
     )
-    _drop_spent(source)
     entry = space.find_entry()
     if entry is None or not level.is_done(entry):
         if entry is None or entry.words["stage"] != level.index:
@@ -195,13 +194,6 @@ def _open(level: Level, name: str) -> Planes:
     count = 1 if name == "anchor" else 1 + level.course.deepest
     store = level.space.open_latents(f"level{level.index}-{name}", cells, count * channels)
     return Planes(store, channels, model.device)
-
-
-def _drop_spent(level: Level) -> None:
-    """Let go of the canvases of a finished level that no re-run reads."""
-    other = "even" if len(level.course.asked) % 2 else "odd"
-    for name in (other, "predictions", "trial"):
-        level.space.drop(f"level{level.index}-{name}")
 
 
 def _method_of(request: RenderRequest) -> CohesiveMethod:

@@ -103,15 +103,15 @@ def stage_sigmas(work: Work, stage: Stage) -> Tensor:
 
 
 def run_steps(
-    work: Work, stage: Stage, start: Tensor, denoise: StepDenoise, noise: CanvasNoise
+    work: Work, stage: Stage, start: Tensor | SamplerState, denoise: StepDenoise, noise: CanvasNoise
 ) -> Generator[SamplerState, None, Tensor]:
-    """Walk from `start` (x at the first sigma) to a clean x; yield the state after every step.
+    """Walk from `start` (x at the first sigma, or a state on the way) to a clean x; yield the state after every step.
 
     Raises:
         ModelError: a step gave NaN or infinity; names the stage and the step.
     """
     sampler = make_sampler(work.request.sampler)
-    state = sampler.start(start, stage_sigmas(work, stage))
+    state = start if isinstance(start, SamplerState) else sampler.start(start, stage_sigmas(work, stage))
     while not state.done:
         step = stage.first_step + state.index
         with _naming(stage, step):

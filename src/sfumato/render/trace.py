@@ -91,7 +91,7 @@ class Stopwatch:
 
     Every stage runs so many times as long as planned; that factor is measured as the stage goes, and
     starts from what all before took together. So the ETA neither trusts the plan to the end nor takes
-    the pace of a small base for that of a large round.
+    the pace of a small base for that of a large round. What an earlier run did took no time in this one.
     """
 
     plan: Plan
@@ -100,6 +100,9 @@ class Stopwatch:
     _stage_began: float = field(init=False)
     _done: list[StageTrace] = field(init=False, default_factory=list)
     _slowness: float = field(init=False, default=1.0)
+    # Planned seconds that an earlier run did: of all stages, and of the one at hand.
+    _known_s: float = field(init=False, default=0.0)
+    _stage_known_s: float = field(init=False, default=0.0)
 
     def __post_init__(self) -> None:
         self._began = self._stage_began = self.clock()
@@ -108,6 +111,11 @@ class Stopwatch:
     def trace(self) -> tuple[StageTrace, ...]:
         """Return the stages that are closed."""
         return tuple(self._done)
+
+    def go_on(self, stage: Stage, step: int) -> None:
+        """Count the first `step` steps of a stage as done before this run."""
+        self._stage_known_s = stage.seconds * step / max(1, stage.ticks)
+        self._known_s += self._stage_known_s
 
     def tick(self, stage: Stage, step: int, preview: Callable[[], Image.Image] | None = None) -> Progress:
         """Report `step` (1 is the first one done) of a stage."""
@@ -138,7 +146,7 @@ class Stopwatch:
             )
         )
         self._slowness = self._measure_slowness(self._planned_before())
-        self._stage_began = now
+        self._stage_began, self._stage_known_s = now, 0.0
 
     def _planned_before(self) -> float:
         return sum(stage.seconds for stage in self.plan.stages[: len(self._done)])
@@ -153,14 +161,14 @@ class Stopwatch:
         before = self._planned_before()
         here = stage.seconds * step / max(1, stage.ticks)
         prior = (STEP_PRIOR_FRAC * stage.seconds, self._slowness)
-        slowness_here = _blend(self.clock() - self._stage_began, here, prior)
+        slowness_here = _blend(self.clock() - self._stage_began, here - self._stage_known_s, prior)
         later = max(0.0, self.plan.seconds - before - stage.seconds)
         return (stage.seconds - here) * slowness_here + later * self._measure_slowness(before + here)
 
     def _measure_slowness(self, planned_s: float) -> float:
         """Return how many times as long as planned everything took so far, leaning on the plan at first."""
         prior = (STAGE_PRIOR_FRAC[self.plan.basis] * self.plan.seconds, 1.0)
-        return _blend(self.clock() - self._began, planned_s, prior)
+        return _blend(self.clock() - self._began, planned_s - self._known_s, prior)
 
 
 def _blend(spent_s: float, planned_s: float, prior: tuple[float, float]) -> float:

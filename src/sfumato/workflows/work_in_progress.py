@@ -18,6 +18,7 @@ from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.core.tagged import Json, to_json
 from sfumato.models.device import Policy
+from sfumato.render.level_marks import JOURNAL
 from sfumato.render.stages import Plan
 
 _CHOICES = "choices"
@@ -58,6 +59,7 @@ def open_work(
     if not isinstance(request.method, CohesiveMethod):
         return None, plan
     identity: dict[str, Json] = {
+        "journal": JOURNAL,
         "request": request.request_hash(),
         "weights": to_json(digests),
         "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],

@@ -41,3 +41,18 @@ def test_layers_of_every_depth_land_on_the_latents():
         maps.add(torch.full((2, cells), 0.5))
     assert torch.equal(maps.read((0,)), torch.full((7, 9), 0.5))
     assert torch.equal(maps.read(()), torch.zeros(7, 9))
+
+
+def test_what_was_heard_can_be_gone_on_with():
+    whole, first = WordMaps(torch.ones(1, 2, 4), (3, 5)), WordMaps(torch.ones(1, 2, 4), (3, 5))
+    parts = torch.rand(3, 2, 15, generator=torch.Generator().manual_seed(2))
+    assert first.to_tensors() == {}
+    for part in parts:
+        whole.add(part)
+    first.add(parts[0])
+    second = WordMaps(torch.ones(1, 2, 4), (3, 5))
+    second.go_on({})
+    second.go_on(first.to_tensors())
+    second.add(parts[1])
+    second.add(parts[2])
+    assert torch.equal(second.read((0, 1)), whole.read((0, 1)))

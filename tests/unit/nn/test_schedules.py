@@ -13,8 +13,8 @@ from sfumato.nn.schedules import (
     NoiseSchedule,
     check_schedule,
     find_schedule,
+    first_step,
     make_sigmas,
-    skip_to_strength,
 )
 
 SD = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "num_train_timesteps": 1000}
@@ -159,24 +159,15 @@ def test_unknown_name_lists_the_known_ones(schedule):
 @pytest.mark.parametrize(
     ("steps", "strength", "kept"), [(20, 0.75, 15), (10, 0.7, 7), (20, 1.0, 20), (20, 0.01, 1), (3, 0.5, 1)]
 )
-def test_strength_keeps_a_share_of_the_steps(schedule, steps, strength, kept):
-    sigmas = make_sigmas("karras", schedule, steps)
-    left = skip_to_strength(sigmas, strength)
-    assert len(left) == kept + 1
-    assert torch.equal(left, sigmas[-kept - 1 :])
+def test_strength_keeps_a_share_of_the_steps(steps, strength, kept):
+    assert steps - first_step(steps, strength) == kept
 
 
 def test_strength_agrees_with_diffusers():
     for steps, percent in itertools.product((5, 20, 50), range(5, 101, 5)):
         kept = min(int(steps * percent / 100 + 1e-6), steps)
         if kept:
-            assert len(skip_to_strength(torch.arange(steps + 1.0), percent / 100)) == kept + 1
-
-
-@pytest.mark.parametrize("strength", [0.0, -0.1, 1.01, float("nan")])
-def test_strength_out_of_range_is_refused(strength):
-    with pytest.raises(RequestError, match="strength"):
-        skip_to_strength(torch.linspace(1, 0, 5), strength)
+            assert steps - first_step(steps, percent / 100) == kept
 
 
 def test_numbers_do_not_depend_on_the_default_type(schedule):

@@ -7,13 +7,17 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
+from sfumato.core.canvas.pixels import FilePixels
 from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.render import colour_hold
 from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.engine import run_plan
 from sfumato.render.plan import plan_render
+from sfumato.render.trials import SEEDS
+from sfumato.render.trials import STEPS as TRIAL_STEPS
 
 BUDGET = Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
 REQUEST = RenderRequest(
@@ -150,14 +154,86 @@ def test_a_look_at_the_whole_without_numbers_is_taken_again(tmp_path):
     assert np.array_equal(np.asarray(found), wanted)
 
 
+def entries(space_type, folder):
+    """Return the words of every entry of a render that nobody disturbs."""
+    space, seen = space_type(folder, resume=False), []
+    before = space.note
+    space.note = lambda entry, **more: (seen.append(entry.words), before(entry, **more))[1]
+    run(REQUEST, GaussianModel(), space)
+    return seen
+
+
 def test_a_render_that_dies_after_its_base_draws_no_base_again(tmp_path):
     wanted, model = np.asarray(run(REQUEST, GaussianModel())), GaussianModel()
+    done = entries(Mortal, tmp_path / "whole").index({"stage": 0, "phase": "done"})
     with pytest.raises(Killed):
-        run(REQUEST, model, Mortal(tmp_path / "work", resume=False, dies_at=1, after=True))
+        run(REQUEST, model, Mortal(tmp_path / "work", resume=False, dies_at=done + 1, after=True))
     again = GaussianModel()
     found = run(REQUEST, again, Mortal(tmp_path / "work", resume=True))
     assert np.array_equal(np.asarray(found), wanted)
     assert model.calls[0] not in again.calls
+
+
+@pytest.mark.parametrize("sampler", ["DPM++ 2M", "DPM++ SDE"])
+def test_a_base_that_dies_anywhere_goes_on_at_its_step(sampler, tmp_path):
+    """Drawn, tried three times: a stop costs one step, of two calls at most, or one trial of four."""
+    request = replace(REQUEST, sampler=sampler)
+    whole = GaussianModel()
+    wanted = np.asarray(run(request, whole))
+    made = REQUEST.steps + SEEDS
+    for dies_at in range(1, made + 2):
+        for after in (False, True):
+            folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
+            with pytest.raises(Killed):
+                run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
+            found = run(request, model, Mortal(folder, resume=True))
+            assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
+            most = 0 if after else 2 if dies_at <= REQUEST.steps else TRIAL_STEPS
+            assert len(model.calls) - len(whole.calls) <= most, (dies_at, after)
+
+
+def test_encoding_and_decoding_go_on_after_their_last_band(tmp_path):
+    """Every entry of both: a stop costs one band, and colours are never held twice."""
+    whole = GaussianModel()
+    wanted = np.asarray(run(REQUEST, whole))
+    phases = [words["phase"] for words in entries(Mortal, tmp_path / "whole")]
+    coded = [at for at, phase in enumerate(phases, start=1) if phase in ("prepare", "decode", "hold")]
+    assert {"prepare", "decode", "hold"} <= set(phases)
+    for dies_at in coded:
+        for after in (False, True):
+            folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
+            with pytest.raises(Killed):
+                run(REQUEST, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
+            found = run(REQUEST, model, Mortal(folder, resume=True))
+            assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
+            assert len(model.coded) - len(whole.coded) <= (0 if after else 1), (dies_at, after)
+
+
+@pytest.mark.parametrize("writes", range(1, 5))
+def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypatch):
+    # Bands of which the 128 rows of the first level have several.
+    monkeypatch.setattr(colour_hold, "BAND_ROWS", 32)
+    wanted = np.asarray(run(REQUEST, GaussianModel()))
+    inner = FilePixels.write
+
+    def die(store, box, values):
+        nonlocal left
+        if store.path.name == "level1-pixels.pixels":
+            left -= 1
+            if left == 0:
+                raise Killed
+        inner(store, box, values)
+
+    for resume in (False, True):
+        left = writes
+        with monkeypatch.context() as patched:
+            patched.setattr(FilePixels, "write", die)
+            space = Mortal(tmp_path / "work", resume=resume)
+            with pytest.raises(Killed):
+                run(REQUEST, GaussianModel(), space)
+            space._lock.release()
+    found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
+    assert np.array_equal(np.asarray(found), wanted)
 
 
 def test_a_picture_that_was_lost_with_its_folder_half_removed_is_drawn_anew(tmp_path, monkeypatch):

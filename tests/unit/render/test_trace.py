@@ -68,6 +68,29 @@ def test_a_slow_base_does_not_make_the_rounds_look_slow():
     assert eta < 1.6 * left
 
 
+@pytest.mark.parametrize("slow", [0.3, 4.0])
+@pytest.mark.parametrize("known", [3, 12])
+def test_after_a_resume_only_what_is_left_counts(slow, known):
+    """What an earlier run did took no time here, and must not make the rest look fast."""
+    now, done, seen = 0.0, known, []
+    watch = Stopwatch(PLAN, clock=lambda: now)
+    left = sum(stage.seconds for stage in PLAN.stages)
+    for stage in PLAN.stages:
+        before = min(done, stage.ticks)
+        watch.go_on(stage, before)
+        done -= before
+        left -= stage.seconds * before / stage.ticks
+        for step in range(before + 1, stage.ticks + 1):
+            now += slow * stage.seconds / stage.ticks
+            left -= stage.seconds / stage.ticks
+            seen.append((slow * left, watch.tick(stage, step).eta_s, left))
+        watch.close(stage)
+    for truth, eta, planned in seen:
+        assert min(truth, planned) - 1e-9 <= eta <= max(truth, planned) + 1e-9
+    truth, eta, _ = seen[-2]
+    assert eta == pytest.approx(truth, rel=0.2)
+
+
 def test_a_plan_without_times_says_nothing():
     free = replace(PLAN, seconds=0.0, stages=tuple(replace(stage, seconds=0.0) for stage in PLAN.stages))
     assert run(free, [1.0] * len(free.stages))[0][1] is None

@@ -48,6 +48,11 @@ class Entry:
 class Workspace(Protocol):
     """Canvases by name, small parts by name, and a journal with one entry."""
 
+    @property
+    def folder(self) -> Path | None:
+        """Return where it lies, None where it ends with the process."""
+        ...
+
     def open_latents(self, name: str, size: LatentSize, channels: int) -> LatentStore:
         """Return the canvas of a name: as it was, or zeros."""
         ...
@@ -85,6 +90,7 @@ class Workspace(Protocol):
 class MemorySpace:
     """Keep everything in memory. A leaf."""
 
+    folder: None = field(init=False, default=None)
     _stores: dict[str, LatentStore | PixelStore] = field(default_factory=dict[str, "LatentStore | PixelStore"])
     _parts: dict[str, dict[str, NDArray[np.generic]]] = field(default_factory=dict[str, dict[str, NDArray[np.generic]]])
 

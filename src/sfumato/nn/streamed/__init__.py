@@ -19,8 +19,10 @@ from sfumato.nn.streamed.layers import (
     Upsample,
 )
 from sfumato.nn.streamed.local import list_extents, list_reach, run_local
+from sfumato.nn.streamed.marks import Keeper, Mark, Notes
 from sfumato.nn.streamed.regions import Band
-from sfumato.nn.streamed.run import Room, run_program
+from sfumato.nn.streamed.room import Room
+from sfumato.nn.streamed.run import run_program
 from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
 from sfumato.nn.streamed.sweeps import Program, Storage, make_program
 
@@ -33,11 +35,14 @@ __all__ = [
     "Extent",
     "Fork",
     "Join",
+    "Keeper",
     "Layer",
     "Linear",
     "Local",
+    "Mark",
     "MemoryShelf",
     "Norm",
+    "Notes",
     "Plain",
     "Program",
     "Room",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
+from sfumato.nn.streamed.marks import Mark
 from sfumato.nn.streamed.regions import Region
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from sfumato.nn.streamed.ends import Ends, Read
     from sfumato.nn.streamed.layers import Extent, Plain
+    from sfumato.nn.streamed.marks import Notes
     from sfumato.nn.streamed.regions import Span
 
 
@@ -32,15 +34,22 @@ class Step(Protocol):
         ...
 
 
-def run_local(layers: Sequence[Plain], start: Extent, ends: Ends, tiles: Iterable[Region]) -> None:
+def run_local(
+    layers: Sequence[Plain], start: Extent, ends: Ends, tiles: Iterable[Region], notes: Notes | None = None
+) -> None:
     """Run layers over an input of an extent and write the given tiles of the output, in float32.
 
     Each tile equals that region of the whole up to the order of additions, wherever its borders are.
     What a tile reads beyond itself shrinks from layer to layer, so the margin costs little at the full size.
+    With notes it goes on after the tiles that are marked, and marks every finished row of tiles.
     """
-    extents = list_extents(layers, start)
-    for tile in tiles:
+    extents, tiles = list_extents(layers, start), list(tiles)
+    last_column = max(tile.columns.stop for tile in tiles)
+    done = notes.mark.tiles if notes is not None and notes.mark is not None else 0
+    for count, tile in enumerate(tiles[done:], start=done + 1):
         ends.write(tile, run_chain(layers, extents, ends.read, tile).float())
+        if notes is not None and tile.columns.stop == last_column:
+            notes.note(Mark(tiles=count))
 
 
 def list_extents(layers: Sequence[Plain], start: Extent) -> list[Extent]:

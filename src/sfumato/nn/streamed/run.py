@@ -7,47 +7,28 @@ Knows no file: maps that do not fit go where the caller says. Start reading at `
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 
 from sfumato.nn.streamed.attention import KEY_BLOCK, attend_block, query_block
-from sfumato.nn.streamed.layers import Conv, Extent, Norm
+from sfumato.nn.streamed.desk import Desk
+from sfumato.nn.streamed.layers import Conv
 from sfumato.nn.streamed.local import run_chain
-from sfumato.nn.streamed.regions import Band, Region, cut_bands, cut_region
-from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
-from sfumato.nn.streamed.statistics import Affine, Moments, measure_moments
-from sfumato.nn.streamed.sweeps import INPUT, OUTPUT, Program, Sweep
+from sfumato.nn.streamed.regions import Region, cut_bands, cut_region
+from sfumato.nn.streamed.statistics import measure_moments
+from sfumato.nn.streamed.sweeps import OUTPUT, Program, Sweep
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from torch import Tensor
 
     from sfumato.nn.streamed.ends import Ends
     from sfumato.nn.streamed.local import Step
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Room:
-    """Say what a run may take above weights, input and output, in bytes.
-
-    `work_bytes` are for one tile and everything computed from it, `store_bytes` for the maps kept
-    between sweeps; those that do not fit go to `open_spill`. `tidy` is called after each sweep and may
-    give free memory back to the system. `tile_pixels` sets the area of the tiles instead of leaving it
-    to the memory; those of the output come in the bands that are asked for.
-    """
-
-    work_bytes: int
-    store_bytes: int
-    open_spill: Callable[[Extent, torch.dtype], Shelf]
-    tidy: Callable[[], None] | None = None
-    tile_pixels: int | None = None
-    band: Band = field(default_factory=Band)
+    from sfumato.nn.streamed.room import Room
 
 
 def run_program(program: Program, ends: Ends, room: Room, window: Region | None = None) -> None:
@@ -61,85 +42,59 @@ def run_program(program: Program, ends: Ends, room: Room, window: Region | None 
     """
     window = window or program.output.region
     with ExitStack() as closing:
-        desk = _Desk(program, room, ends, closing)
-        for sweep, live in zip(program.sweeps, program.live(), strict=True):
+        desk = Desk(program, room, ends, closing)
+        for at, (sweep, live) in enumerate(zip(program.sweeps, program.live(), strict=True)):
+            if at < desk.begin.sweep:
+                continue
             desk.lay_out(live)
             if sweep.keep == OUTPUT:
                 tiles = cut_bands(window, _tile_pixels(desk, sweep), room.band)
             else:
                 tiles = cut_region(sweep.value.region, _tile_pixels(desk, sweep))
-            _run_sweep(desk, sweep, tiles)
+            _run_sweep(desk, at, list(tiles))
             if room.tidy is not None:
                 room.tidy()
+        desk.lay_out(frozenset())
 
 
-class _Desk:
-    """Hold what sweeps share: the shelves of the maps that exist now, and the statistics so far."""
-
-    def __init__(self, program: Program, room: Room, ends: Ends, closing: ExitStack) -> None:
-        self.room = room
-        self.ends = ends
-        self.dtype, self.device = ends.dtype, ends.device
-        self.program = program
-        self.spilled = program.store(room.store_bytes, ends.dtype.itemsize).spilled
-        self.shelves: dict[int, Shelf] = {}
-        self.frozen: dict[int, Affine] = {}
-        closing.callback(self.lay_out, frozenset[int]())
-
-    def lay_out(self, live: set[int] | frozenset[int]) -> None:
-        """Close the shelves that nobody reads any more and open those that are about to be written."""
-        for one in [one for one in self.shelves if one not in live]:
-            self.shelves.pop(one).close()
-        for one in sorted(live - self.shelves.keys()):
-            self.shelves[one] = self._open(one)
-
-    def _open(self, one: int) -> Shelf:
-        extent = self.program.maps[one]
-        if one in self.spilled:
-            return self.room.open_spill(extent, self.dtype)
-        return MemoryShelf.make(extent, self.dtype, self.device, self.device)
-
-    def read(self, one: int, region: Region) -> Tensor:
-        """Return a region of a map or of the input."""
-        return self.ends.read(region) if one == INPUT else self.shelves[one].read(region)
-
-    def write(self, one: int, region: Region, tile: Tensor) -> None:
-        """Put a tile of a map or of the output."""
-        if one == OUTPUT:
-            self.ends.write(region, tile.float())
-        else:
-            self.shelves[one].write(region, tile)
-
-    def freeze(self, sweep: Sweep) -> Sequence[Step]:
-        """Return the chain of a sweep with every normalisation as the fixed map it has become."""
-        return [self.frozen[id(link)] if isinstance(link, Norm) else link for link in sweep.chain]  # pyright: ignore[reportReturnType]
-
-
-def _run_sweep(desk: _Desk, sweep: Sweep, tiles: Iterable[Region]) -> None:
-    chain = desk.freeze(sweep)
-    moments: Moments | None = None
-    for region in tiles:
+def _run_sweep(desk: Desk, at: int, tiles: Sequence[Region]) -> None:
+    sweep = desk.program.sweeps[at]
+    chain, (done, moments, redone) = desk.freeze(sweep), desk.take_up(at)
+    if redone is not None:
+        _put(desk, sweep, tiles[done - 1], redone)
+    last_column = tiles[-1].columns.stop
+    for count, region in enumerate(tiles[done:], start=done + 1):
         compute = _compute if sweep.attend is None else _attend
         value = compute(desk, sweep, chain, region)
         if sweep.add is not None:
             value.add_(desk.read(sweep.add, region))
-        if sweep.keep is not None:
-            desk.write(sweep.keep, region, value)
-        if sweep.shortcut is not None and sweep.side is not None:
-            desk.write(sweep.side, region, F.conv2d(value, sweep.shortcut.weight, sweep.shortcut.bias))
         if sweep.norm is not None:
             seen = measure_moments(value)
             moments = seen if moments is None else moments.merge(seen)
+        if sweep.replaces:
+            # Noted before it is written: done again, it would be added to itself.
+            value = desk.note_tile(at, count, moments, value)
+        _put(desk, sweep, region, value)
+        if not sweep.replaces and (region.columns.stop == last_column or sweep.attend is not None):
+            desk.note(at, count, moments)
     if sweep.norm is not None:
         assert moments is not None, "a map has at least one tile"
-        desk.frozen[id(sweep.norm)] = moments.freeze(sweep.norm)
+        desk.frozen[at] = moments.freeze(sweep.norm)
 
 
-def _compute(desk: _Desk, sweep: Sweep, chain: Sequence[Step], region: Region) -> Tensor:
+def _put(desk: Desk, sweep: Sweep, region: Region, value: Tensor) -> None:
+    """Write a tile of a sweep to where its maps are kept."""
+    if sweep.keep is not None:
+        desk.write(sweep.keep, region, value)
+    if sweep.shortcut is not None and sweep.side is not None:
+        desk.write(sweep.side, region, F.conv2d(value, sweep.shortcut.weight, sweep.shortcut.bias))
+
+
+def _compute(desk: Desk, sweep: Sweep, chain: Sequence[Step], region: Region) -> Tensor:
     return run_chain(chain, sweep.extents, partial(desk.read, sweep.source), region)
 
 
-def _attend(desk: _Desk, sweep: Sweep, chain: Sequence[Step], region: Region) -> Tensor:
+def _attend(desk: Desk, sweep: Sweep, chain: Sequence[Step], region: Region) -> Tensor:
     assert sweep.attend is not None, "an attention sweep"
 
     def tokens(part: Region) -> Tensor:
@@ -152,7 +107,7 @@ def _attend(desk: _Desk, sweep: Sweep, chain: Sequence[Step], region: Region) ->
     return tile.to(desk.dtype)
 
 
-def _tile_pixels(desk: _Desk, sweep: Sweep) -> int:
+def _tile_pixels(desk: Desk, sweep: Sweep) -> int:
     """Return the area of the tiles of a sweep that `work_bytes` allows."""
     if desk.room.tile_pixels is not None:
         return desk.room.tile_pixels

@@ -45,6 +45,11 @@ class Sweep:
         return self.extents[-1]
 
     @property
+    def replaces(self) -> bool:
+        """Tell whether it writes over the map that it adds."""
+        return self.keep is not None and self.keep == self.add
+
+    @property
     def maps(self) -> set[int]:
         """Return the maps it reads or writes."""
         return {one for one in (self.source, self.add, self.keep, self.side) if one is not None}
