@@ -57,13 +57,13 @@ def test_a_picture_grows_and_carries_its_request(upscale, render, room, picture)
 
 
 def test_a_prompt_and_the_options_of_levels_reach_the_request(upscale, room, picture):
-    options = ("--prompt", "a cat", "--level-strength", "0.5", "--overlap", "0.4", "--guide", "0.1", "--lock", "0.9")
+    options = ("--prompt", "a cat", "--level-strength", "0.5", "--overlap", "0.4", "--lock", "0.9")
     done = upscale("photo.png", "--size", "128x96", "--out", "a.png", "--no-report", "--seed", "7", *options)
     assert done.code == 0, done.err
     request = read_request(room / "a.png")
     assert (request.prompt, request.seed) == ("a cat", 7)
     method = request.method
-    assert (method.strength, method.overlap, method.guide, method.lock) == (0.5, 0.4, 0.1, 0.9)
+    assert (method.strength, method.overlap, method.lock) == (0.5, 0.4, 0.9)
 
 
 def test_a_dry_run_says_what_it_would_take_and_makes_nothing(upscale, room, picture):
@@ -156,7 +156,7 @@ def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, 
 
     asked = ("photo.png", "--size", "192x144", "--no-report")
     assert upscale(*asked, "--out", "whole.png").code == 0
-    denoise, calls = LatentModel.denoise_apart, []
+    denoise, calls = LatentModel.denoise_guided, []
 
     def stop_late(*given, **more):
         calls.append(1)
@@ -165,7 +165,7 @@ def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, 
         return denoise(*given, **more)
 
     with monkeypatch.context() as patched:
-        patched.setattr(LatentModel, "denoise_apart", stop_late)
+        patched.setattr(LatentModel, "denoise_guided", stop_late)
         assert upscale(*asked, "--out", "a.png").code == 130
     assert (room / "a.png.work").exists()
     assert upscale(*asked, "--out", "a.png").code == 2

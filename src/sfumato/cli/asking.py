@@ -46,14 +46,11 @@ _METHOD_OPTIONS = {
     "window": ("window", ("multidiffusion",)),
     "overlap": ("overlap", ("gobig", "multidiffusion", "cohesive")),
     "level_strength": ("strength", ("cohesive",)),
-    "guide": ("guide", ("cohesive",)),
     "lock": ("lock", ("cohesive",)),
-    "low_guidance": ("low_guidance", ("cohesive",)),
+    "detail": ("detail", ("cohesive",)),
 }
 _PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _OUT_SUFFIXES = (*_PREVIEW_SUFFIXES, *PYRAMID_SUFFIXES)
-# Methods that leave the negative half out where guidance does not look at it.
-_ONE_SIDED = ("native", "gobig", "multidiffusion")
 _PLAIN = ("prompt", "negative", "seed", "steps", "guidance", "guidance_rescale", "clip_skip", "batch", "model", "vae")
 
 
@@ -131,7 +128,7 @@ def _choose_method(source: Source, size: PixelSize, contract: ModelContract) -> 
 
 def _uses_negative(request: RenderRequest) -> bool:
     alone = len(parse_prompt(request.prompt).clauses) == 1
-    return request.guidance != 1.0 or not alone or request.method.kind not in _ONE_SIDED
+    return request.guidance != 1.0 or not alone
 
 
 def read_lora(text: str) -> LoraRef:

@@ -174,17 +174,13 @@ class RenderOptions:
             meta="X",
         ),
     ] = None
-    guide: Annotated[
-        float | None,
-        _option("--guide", words="cohesive: pull towards a look at the whole, 0 to 1.", panel=_LARGE, meta="X"),
-    ] = None
     lock: Annotated[
         float | None,
         _option("--lock", words="cohesive: hold of the low band on the level below, 0 to 1.", panel=_LARGE, meta="X"),
     ] = None
-    low_guidance: Annotated[
+    detail: Annotated[
         float | None,
-        _option("--low-guidance", words="cohesive: guidance of the low band.", panel=_LARGE, meta="X"),
+        _option("--detail", words="cohesive: gain of fine detail in every step, 1 to 1.5.", panel=_LARGE, meta="X"),
     ] = None
     focus: Annotated[str | None, _option("--focus", words="Only off in this version.", panel=_LARGE, meta="off")] = None
     anatomy: Annotated[

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
-from sfumato.nn.bands import take_low
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,19 +53,6 @@ def calm(guided: Float[Tensor, "b *dims"], cond: Float[Tensor, "b *dims"], resca
         return guided
     spread = _spread(guided).clamp_min(_LEAST_SPREAD)
     return guided * (rescale * _spread(cond) / spread + (1.0 - rescale))
-
-
-def guide_bands(
-    cond: Float[Tensor, "b c h w"], uncond: Float[Tensor, "b c h w"], scale: float, low_scale: float
-) -> Float[Tensor, "b c h w"]:
-    """Guide the high band by `scale` and the low band by `low_scale`; equal scales are `guide`.
-
-    Guidance of the low band is what puts whole objects into every window of a large canvas.
-
-    Source: Vontobel et al. 2025, HiWave (arXiv:2506.20452), section 3; Zhang et al. 2025, FreCaS, section 3.3.
-    """
-    difference = cond - uncond
-    return uncond + scale * difference + (low_scale - scale) * take_low(difference)
 
 
 def compose(

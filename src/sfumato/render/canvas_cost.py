@@ -23,9 +23,9 @@ LATENT_COPIES = 8
 # Bytes per pixel of a canvas alive at once on the device (floats of a decoded picture and their sum) and on the host
 # (weights of slices, the enlarged picture, the finished one).
 DEVICE_PIXEL_BYTES, HOST_PIXEL_BYTES = 12, 13
-# Canvases alive at once in the rows that are updated, beside history: what was predicted (3), guided, its bands (3), the
-# anchor, the pull, noise and its counters (4), the packed result and what is written.
-UPDATE_COPIES = 16
+# Canvases alive at once in the rows that are updated, beside history: what was predicted, the anchor, what is between
+# them and its low band (3), the clean rows, noise and its counters (4), the packed result and what is written.
+UPDATE_COPIES = 12
 # A band of decoded pixels as floats, clamped, and as bytes.
 DECODE_COPIES = 2
 # Mapped files at once, and what each keeps resident at most.
@@ -62,7 +62,7 @@ def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *
     """
     cells, channels = canvas.to_latent(contract.factor), contract.latent_channels
     row = cells.width * _FLOAT_BYTES
-    sums = row * min(window.height, cells.height) * 2 * (2 * channels + 2)
+    sums = row * min(window.height, cells.height) * 2 * (channels + 1)
     updated = row * min(BAND_CELLS + 2 * MARGIN_CELLS, cells.height) * channels * (UPDATE_COPIES + 2 * (1 + history))
     band = min(BAND_BYTES, row * min(TILE_CELLS, cells.height) * contract.factor**2 * 3)
     files = min(MAPPED_FILES * MAPPED_BYTES, count_work_bytes(contract, canvas, history=history))
@@ -72,11 +72,11 @@ def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *
 def count_work_bytes(contract: ModelContract, canvas: PixelSize, *, history: int = 2, trials: int = 0) -> int:
     """Count what a level keeps on disk while it runs: its latents in files of two slots, and its pixels.
 
-    Two states of x and `history`, the anchor, three canvases of predictions, and the `trials` of a sampler
+    Two states of x and `history`, the anchor, the predictions, and the `trials` of a sampler
     that asks more than once a step.
     """
     latents = canvas.to_latent(contract.factor).area * contract.latent_channels * _FLOAT_BYTES
-    return SLOTS * latents * (2 * (1 + history) + 1 + 3 + trials) + canvas.area * 3
+    return SLOTS * latents * (2 * (1 + history) + 1 + 1 + trials) + canvas.area * 3
 
 
 def count_disk_bytes(canvas: PixelSize) -> int:

@@ -1,9 +1,9 @@
 """The cohesive engine: a native picture grown level by level, every window of every step held to the whole.
 
 A level enlarges the picture below and walks the end of the noise schedule on a canvas twice as large.
-Windows only predict; predictions are fused, guided, pulled towards a native prediction of the whole
-picture and locked to the level below, and then the sampler takes one step on the whole canvas. Every
-canvas lies in a workspace and passes by in bands. Start reading at `run_cohesive`; a level is `level.Level`.
+Windows only predict; predictions are fused and locked to the level below, and then the sampler takes one
+step on the whole canvas. Every canvas lies in a workspace and passes by in bands. Start reading at
+`run_cohesive`; a level is `level.Level`.
 
 Sources: fused predictions, Barbero Jimenez 2023, Mixture of Diffusers; partial start, Meng et al. 2022, SDEdit.
 """

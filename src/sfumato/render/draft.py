@@ -26,7 +26,7 @@ from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.canvas_cost import Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
-from sfumato.render.lattice import GUIDE_EVERY, count_windows
+from sfumato.render.lattice import count_windows
 from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
 from sfumato.render.methods import find_canvas, find_enlargement
 from sfumato.render.stages import Plan, Stage, StageKind
@@ -116,7 +116,7 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
         memory = price.count_enlarging(stage, below)
         # What was laid out of a given picture is there until the first level has grown from it.
         work = stage.work_bytes + (first.work_bytes if index == 1 else 0)
-        more = replace(stage, noise_stage=index, guide=base, moving=method.shift, memory_bytes=memory, work_bytes=work)
+        more = replace(stage, noise_stage=index, moving=method.shift, memory_bytes=memory, work_bytes=work)
         stages.append(more)
         below = canvas
     return tuple(stages)
@@ -155,10 +155,10 @@ def _sample_stage(price: _Price, name: str, canvas: PixelSize, *, trials: int = 
     return replace(stage, evaluations=stage.evaluations + more, seconds=stage.seconds + seconds)
 
 
-def _read_stage(price: _Price, source: PictureSource, guide: PixelSize, trials: int) -> Stage:
-    """Return the stage that lays a given picture out and looks at it, shrunk to the size of the guide."""
-    cells = guide.to_latent(price.contract.factor)
-    stage = price.stage("picture", "read", guide, Cover(canvas=cells, window=cells), (0, 1))
+def _read_stage(price: _Price, source: PictureSource, shown: PixelSize, trials: int) -> Stage:
+    """Return the stage that lays a given picture out and looks at it, shrunk to the size `shown`."""
+    cells = shown.to_latent(price.contract.factor)
+    stage = price.stage("picture", "read", shown, Cover(canvas=cells, window=cells), (0, 1))
     calls = trials + (len(LOOK_STRENGTHS) if find_told(price.request) else 0)
     evaluations, model = calls * price.count_halves(), price.budget.cost
     held = count_read_bytes(source)
@@ -167,7 +167,7 @@ def _read_stage(price: _Price, source: PictureSource, guide: PixelSize, trials: 
     return replace(
         stage,
         evaluations=evaluations,
-        seconds=model.denoise_s(calls, evaluations, cells.area) + guide.area * model.encode_s,
+        seconds=model.denoise_s(calls, evaluations, cells.area) + shown.area * model.encode_s,
         # The file is decoded before anything else is held, in the memory of the host.
         memory_bytes=stage.memory_bytes if apart else max(stage.memory_bytes, standing + held),
         host_bytes=stage.host_bytes + held if apart else 0,
@@ -249,13 +249,12 @@ class _Price:
         return windows * times, self._split(windows) * times
 
     def _count_moving(self, cover: Cover, span: tuple[int, int]) -> tuple[int, int]:
-        """Count (windows, calls) over all steps, and the look at the whole picture in every second one."""
+        """Count (windows, calls) over all steps."""
         times = self._calls_per_step(span)
         lattices = self._count_lattices(cover, span)
         windows = sum(rows * across * each for (rows, across), each in zip(lattices, times, strict=True))
         calls = sum(rows * self._split(across) * each for (rows, across), each in zip(lattices, times, strict=True))
-        looks = -(-len(times) // GUIDE_EVERY) if self._method_guide() else 0
-        return windows + looks, calls + looks
+        return windows, calls
 
     def _count_lattices(self, cover: Cover, span: tuple[int, int]) -> list[tuple[int, int]]:
         """Count, for every step, the rows of windows that move and the windows in each."""
@@ -263,9 +262,6 @@ class _Price:
         moving = not isinstance(method, CohesiveMethod) or method.shift
         stride = min(cover.size.width, cover.size.height) - cover.overlap_cells
         return [count_windows(cover.canvas, cover.size, max(1, stride), step, moving=moving) for step in range(*span)]
-
-    def _method_guide(self) -> float:
-        return self.request.method.guide if isinstance(self.request.method, CohesiveMethod) else 0.0
 
     def _count_ticks(self, kind: StageKind, cover: Cover, span: tuple[int, int], batch: int) -> int:
         """Count the reports of progress: steps, times the batches of slices, or rows of windows."""
@@ -287,8 +283,7 @@ class _Price:
     def count_halves(self) -> int:
         """Count the evaluations of one window: the parts of the prompt, and without it."""
         parts = max(len(parse_prompt(self.request.prompt).at_step(0, self.request.steps)), 1)
-        needs_both = self.request.guidance != 1.0 or isinstance(self.request.method, CohesiveMethod)
-        return parts + 1 if needs_both or parts > 1 else parts
+        return parts + 1 if self.request.guidance != 1.0 or parts > 1 else parts
 
     def _seconds(self, canvas: PixelSize, cover: Cover, kind: StageKind, counts: tuple[int, int]) -> float:
         """Return what a stage takes with so many (evaluations, calls)."""

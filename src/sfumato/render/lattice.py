@@ -12,8 +12,6 @@ from sfumato.nn.windows import count_shifted, shifted_cover
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox, LatentSize
 
-# The whole picture is looked at in every second step: its low band moves slowly.
-GUIDE_EVERY = 2
 # Inverse powers of the plastic number: the sequence that fills a square most evenly.
 # Source: Roberts 2018, "The Unreasonable Effectiveness of Quasirandom Sequences".
 R2 = (0.7548776662466927, 0.5698402909980532)

@@ -6,8 +6,8 @@ when the process died is done again from what was read, with the same result. St
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
-from functools import cached_property
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -18,20 +18,17 @@ from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
 from sfumato.core.request import CohesiveMethod
 from sfumato.models.kl_tiles import Kept
-from sfumato.models.precise import full_precision
-from sfumato.nn.noise import normal_noise
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
 from sfumato.nn.streamed import Notes
 from sfumato.render.colour_hold import hold_colours
-from sfumato.render.lattice import GUIDE_EVERY
 from sfumato.render.level_marks import find_mark, say_mark
 from sfumato.render.level_reference import Below, write_reference
 from sfumato.render.level_update import BAND_CELLS, Update
 from sfumato.render.level_windows import Rolling, WindowRows, list_window_rows
 from sfumato.render.pixels import to_bytes
 from sfumato.render.planes import Planes, cut_rows
-from sfumato.render.sampling import make_noise, predict, stage_sigmas
+from sfumato.render.sampling import make_noise, stage_sigmas
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -54,9 +51,6 @@ if TYPE_CHECKING:
     from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
 
-# The guide's noise must not repeat that of any level.
-GUIDE_STAGES = 1 << 12
-
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
@@ -75,7 +69,7 @@ class Place:
 class Level:
     """Walk the end of the schedule on one canvas. A leaf.
 
-    `index` marks its canvases in the workspace; `base` is what a preview shows before the first look at the whole.
+    `index` marks its canvases in the workspace; `base` is what a preview shows until a step is predicted.
     """
 
     work: Work
@@ -84,9 +78,6 @@ class Level:
     space: Workspace
     base: Image.Image
     freedom: Freedom | None = None
-    _pull: Tensor | None = field(init=False, default=None)
-    _seen: Tensor | None = field(init=False, default=None)
-    _calming: float = field(init=False, default=1.0)
 
     def run(
         self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
@@ -217,47 +208,8 @@ class Level:
             self._predictions.write(done, rolling.take(done))
             self._predictions.store.flush(durable=False)
             self._note(replace(place, band=band + 1), rolling)
-            yield watch.tick(self.stage, self._count(place, band + 1), self._draw)
-        self._look(place)
+            yield watch.tick(self.stage, self._count(place, band + 1), partial(self._draw, place))
         return self._note(replace(place, phase="update", band=0))
-
-    def _look(self, place: Place) -> None:
-        """Look at the whole picture at native size, and keep where that differs from the canvas.
-
-        The state is shrunk and given noise of its own, so the network sees the whole picture as it was
-        trained to; the cost does not depend on the size of the canvas.
-        """
-        update = self._make_update(place)
-        update = replace(update, calming=update.measure_calming())
-        self._calming = update.calming
-        if (self._pull is not None or self._method.guide == 0.0) and (place.step % GUIDE_EVERY or place.sweep):
-            return
-        guide = self.stage.guide
-        assert guide is not None, "a plan gives every level the size of its guide"
-        step, sigma = self.stage.first_step + place.step, self.course.asked[place.step][place.sweep]
-        cells = guide.to_latent(self.work.model.contract.factor)
-        self._seen = small = update.shrink(cells.shape_hw)
-        if self._method.guide == 0.0:
-            return
-        stage = GUIDE_STAGES + self.stage.noise_stage
-        box = LatentBox(0, 0, cells.width, cells.height)
-        noise = normal_noise(self.work.request.seed, stage, step, box, small.shape[0], small.device)
-        self._pull = self._see((small + sigma * noise)[None], sigma, step)[0] - small
-
-    def _see(self, x: Tensor, sigma: float, step: int) -> Tensor:
-        """Predict the whole picture at native size; once more in full precision where that gave no numbers."""
-        at = (step, self.stage.steps)
-        try:
-            return predict(self.work, x, sigma, at)
-        except ModelError:
-            pass
-        try:
-            with full_precision(self.work.model):
-                return predict(self.work, x, sigma, at)
-        except ModelError as error:
-            where = f"{self.stage.name}, step {step + 1} of {self.stage.steps}, look at the whole, also in float32"
-            do = "Use another sampler, a lower --guidance, or another model."
-            raise ModelError(error.what, got=where, do=do) from error
 
     def _update(self, place: Place) -> Place:
         """Turn predictions into the next state, or into what the sampler wants denoised next."""
@@ -300,30 +252,30 @@ class Level:
 
     def _make_update(self, place: Place) -> Update:
         return Update(
-            request=self.work.request,
-            method=self._method,
             canvas=self._cells,
             predictions=self._predictions,
             anchor=self._anchor,
+            method=self._method,
             step=self.stage.first_step + place.step,
             freedom=self.freedom,
-            pull=self._pull,
-            calming=self._calming,
         )
 
-    def _draw(self) -> Image.Image:
-        return self.base if self._seen is None else self.work.preview.draw(self._seen[None])
+    def _draw(self, place: Place) -> Image.Image:
+        """Return the predictions at about the size of the base; the base until there is one of every row."""
+        if place.step == 0 and place.sweep == 0:
+            return self.base
+        times = max(1.0, max(self.stage.canvas.width, self.stage.canvas.height) / max(self.base.size))
+        height, width = (max(1, round(side / times)) for side in self._cells.shape_hw)
+        return self.work.preview.draw(self._make_update(place).shrink((height, width))[None])
 
     def _note(
         self, place: Place, rolling: Rolling | None = None, *, mark: Mark | None = None, durable: bool = False
     ) -> Place:
         arrays: dict[str, NDArray[np.generic]] = {}
-        if self._pull is not None:
-            arrays["pull"] = self._pull.cpu().numpy()
         if rolling is not None:
             arrays |= {"sums": rolling.sums.cpu().numpy(), "weight": rolling.weight.cpu().numpy()}
         top = rolling.top if rolling else 0
-        words: dict[str, Json] = {"stage": self.index, "top": top, "calming": self._calming, **asdict(place)}
+        words: dict[str, Json] = {"stage": self.index, "top": top, **asdict(place)}
         if mark is not None:
             said, numbers = say_mark(mark)
             words, arrays = words | said, arrays | numbers
@@ -335,9 +287,6 @@ class Level:
         if entry is None or entry.words["stage"] != self.index:
             return Place(), None
         words, device = entry.words, self.work.model.device
-        if "pull" in entry.arrays:
-            self._pull = torch.from_numpy(entry.arrays["pull"]).to(device)
-        self._calming = cast("float", words["calming"])
         place = Place(**{name: cast("Any", words[name]) for name in ("phase", "step", "sweep", "band")})
         if "sums" not in entry.arrays:
             return place, None
@@ -353,8 +302,7 @@ class Level:
 
     @property
     def _predictions(self) -> Planes:
-        """Return told and plain, and the energy in the first channel of a third canvas."""
-        return self._planes("predictions", 3)
+        return self._planes("predictions", 1)
 
     @property
     def _trial(self) -> Planes:

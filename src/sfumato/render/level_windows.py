@@ -17,7 +17,6 @@ from torch import Tensor
 from sfumato.core.errors import ModelError
 from sfumato.core.phrases import join_phrases
 from sfumato.models.precise import full_precision
-from sfumato.nn.bands import take_low
 from sfumato.nn.windows import make_weights
 from sfumato.render.lattice import list_windows
 from sfumato.render.sampling import split_batches
@@ -43,17 +42,14 @@ def list_window_rows(stage: Stage, canvas: LatentSize, step: int) -> list[tuple[
 
 @dataclass(eq=False)
 class Rolling:
-    """Hold weighted sums of the rows under the current row of windows: [2C+1, rows, w] and [rows, w].
-
-    The planes are what is told with the prompt, without it, and the energy of the high band of each window.
-    """
+    """Hold weighted sums of the rows under the current row of windows: [C, rows, w] and [rows, w]."""
 
     top: int
     sums: Tensor
     weight: Tensor
 
     def add(self, box: LatentBox, values: Tensor, weights: Tensor) -> None:
-        """Add a window [2C+1, h, w]."""
+        """Add a window [C, h, w]."""
         columns = slice(box.left, box.right)
         self.sums[..., columns] += values * weights
         self.weight[:, columns] += weights
@@ -84,7 +80,7 @@ class WindowRows:
     def make_rolling(self, height: int) -> Rolling:
         """Return empty sums for the first row of windows, `height` cells high."""
         contract = self.work.model.contract
-        sums = torch.zeros(2 * contract.latent_channels + 1, height, self.canvas.width, device=self.work.model.device)
+        sums = torch.zeros(contract.latent_channels, height, self.canvas.width, device=self.work.model.device)
         return Rolling(0, sums, torch.zeros_like(sums[0]))
 
     def add_row(self, boxes: tuple[LatentBox, ...], x: Tensor, at: tuple[int, float], rolling: Rolling) -> None:
@@ -103,29 +99,27 @@ class WindowRows:
                 rolling.add(box, values, weights)
 
     def _predict(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:
-        """Return [B, 2C+1, h, w]: with the prompt, without, and the energy of the guided high band."""
+        """Return the guided x0 of a batch of windows, [B, C, h, w]."""
         try:
-            told, plain = self.work.model.denoise_apart(cuts, sigma, *self._tell(boxes, step))
+            return self._guide(boxes, cuts, step, sigma)
         except ModelError:
-            told, plain = self._predict_again(boxes, cuts, step, sigma)
-        guided = plain + self.work.request.guidance * (told - plain)
-        energy = (guided - take_low(guided)).square().mean(dim=1, keepdim=True)
-        return torch.cat([told, plain, energy], dim=1)
+            return self._predict_again(boxes, cuts, step, sigma)
 
-    def _predict_again(
-        self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float
-    ) -> tuple[Tensor, Tensor]:
+    def _guide(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:
+        request = self.work.request
+        told = self._tell(boxes, step)
+        return self.work.model.denoise_guided(cuts, sigma, *told, request.guidance, rescale=request.guidance_rescale)
+
+    def _predict_again(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:
         """Predict window by window in full precision: half precision overflows where float32 does not."""
-        told, plain = list[Tensor](), list[Tensor]()
+        found = list[Tensor]()
         with full_precision(self.work.model):
             for box, cut in zip(boxes, cuts, strict=True):
                 try:
-                    both = self.work.model.denoise_apart(cut[None], sigma, *self._tell((box,), step))
+                    found.append(self._guide((box,), cut[None], step, sigma))
                 except ModelError as error:
                     raise self._name(error, box, step) from error
-                told.append(both[0])
-                plain.append(both[1])
-        return torch.cat(told), torch.cat(plain)
+        return torch.cat(found)
 
     def _name(self, error: ModelError, box: LatentBox, step: int) -> ModelError:
         pixels = box.to_pixels(self.work.model.contract.factor)

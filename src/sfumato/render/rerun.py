@@ -147,7 +147,7 @@ def _make_level(model: LatentModel, request: RenderRequest, made: tuple[Plan, Wo
     """Return a re-run as a level; number 0 is the last level itself."""
     plan, space = made
     method = _method_of(request)
-    told = replace(request, method=replace(method, lock=1.0)) if redo.number else request
+    told = replace(request, method=replace(method, lock=1.0, detail=1.0)) if redo.number else request
     work = Work(model=model, request=told, words=Words(model, told), preview=Preview(model))
     base = load_base(work, plan.stages, space)
     assert base is not None, "a finished render has kept its base"
@@ -182,7 +182,7 @@ def _prepare(level: Level, source: Level) -> Entry:
         state.write(rows, kept + sigma * make_noise(level.work, level.stage, (box,)).initial()[0])
     anchor.store.flush()
     state.store.flush()
-    entry = Entry({"stage": level.index, "top": 0, "calming": 1.0, **asdict(Place(phase="predict"))})
+    entry = Entry({"stage": level.index, "top": 0, **asdict(Place(phase="predict"))})
     level.space.note(entry, durable=True)
     return entry
 

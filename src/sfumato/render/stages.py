@@ -20,8 +20,7 @@ class Stage:
 
     `sample` denoises the canvas at once, `read` looks at a given picture shrunk to it, `refine` re-renders each window by img2img on an
     enlarged picture, `fuse` denoises the canvas through its windows, `grow` does so on an enlarged
-    picture, with windows that move from step to step and a look at the whole at the size `guide`.
-    Windows of a `grow` stage stay where they are unless they are `moving`.
+    picture, with windows that move from step to step if they are `moving`.
     Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress,
     `window_batch` the windows in one call. `memory_bytes` is the peak on the device, `host_bytes` on the
     host where that is another memory, else 0. `work_bytes` is what a `grow` stage keeps on disk while it
@@ -41,7 +40,6 @@ class Stage:
     evaluations: int
     memory_bytes: int
     seconds: float
-    guide: PixelSize | None = None
     moving: bool = True
     host_bytes: int = 0
     work_bytes: int = 0

@@ -171,7 +171,7 @@ def _list_ablation_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_Job]:
     whole = list_methods((DRAWN, LANCZOS, COHESIVE), studio.model)
     engine = whole[COHESIVE]
     assert isinstance(engine, CohesiveMethod), "the engine is what is taken apart"
-    methods = whole | list_ablations(engine, studio.model.contract.guidance)
+    methods = whole | list_ablations(engine)
     prompts = list_prompts(wanted.ablation_pictures, seed=wanted.seed)
     return [_Job("ablation", size, prompt, methods) for prompt in prompts]
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TypeVar, cast
 
@@ -41,17 +41,14 @@ from sfumato.world.stream import WORLD_VERSION
 DRAWN, LANCZOS, DEMOFUSION, COHESIVE = "drawn", "lanczos", "demofusion", "cohesive"
 # The floor first, the method that is judged last.
 METHODS = (LANCZOS, "gobig", "multidiffusion", DEMOFUSION, COHESIVE)
-# One part of the cohesive method switched off at a time: a name and what is set. A field that the method does not
-# have is skipped; None stands for the guidance of the request.
+# One part of the cohesive method switched off at a time: a name and what is set.
 ABLATIONS: tuple[tuple[str, str, object], ...] = (
-    ("no global guide", "guide", 0.0),
     ("one prompt everywhere", "phrases", False),
     ("no predictability", "predict", False),
     ("fixed lattice", "shift", False),
     ("no low-band lock", "lock", 0.0),
-    ("low band guided too", "low_guidance", None),
-    ("no restored variance", "restore", False),
     ("wide colours not held", "hold", False),
+    ("no gain of detail", "detail", 1.0),
 )
 # Linux starts counting the peak of a process anew when this is written there.
 _CLEAR, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
@@ -181,14 +178,12 @@ def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method
     return {name: None if name in ours else make_method(name, model.contract) for name in names}
 
 
-def list_ablations(method: CohesiveMethod, guidance: float) -> dict[str, Method]:
-    """Return the variants of the cohesive method with one part off that it has and that is on."""
-    known = {part.name for part in fields(method)}
+def list_ablations(method: CohesiveMethod) -> dict[str, Method]:
+    """Return the variants of the cohesive method with one part off that is on."""
     found: dict[str, Method] = {}
     for name, part, value in ABLATIONS:
-        wanted = guidance if value is None else value
-        if part in known and getattr(method, part) != wanted:
-            changes: dict[str, object] = {part: wanted}
+        if getattr(method, part) != value:
+            changes: dict[str, object] = {part: value}
             found[name] = replace(method, **changes)  # pyright: ignore[reportArgumentType]
     return found
 

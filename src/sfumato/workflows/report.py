@@ -227,7 +227,7 @@ def _method(request: RenderRequest) -> str:
     if isinstance(method, CohesiveMethod):
         return (
             f"cohesive: {method.upscaler}, levels of strength {method.strength:g}, windows overlap {method.overlap:.0%}, "
-            f"guide {method.guide:g}, lock {method.lock:g}, guidance of the low band {method.low_guidance:g}"
+            f"lock {method.lock:g}, detail {method.detail:g}"
         )
     return "native"
 

@@ -43,8 +43,8 @@ def test_defaults_are_a_native_picture():
 
 def test_a_large_size_takes_cohesive_and_its_options():
     assert ask(size="256x256").method == CohesiveMethod()
-    asked = ask(size="256x256", level_strength=0.5, overlap=0.4, guide=0.1, lock=0.2, low_guidance=3.0).method
-    assert asked == CohesiveMethod(strength=0.5, overlap=0.4, guide=0.1, lock=0.2, low_guidance=3.0)
+    asked = ask(size="256x256", level_strength=0.5, overlap=0.4, lock=0.2, detail=1.1).method
+    assert asked == CohesiveMethod(strength=0.5, overlap=0.4, lock=0.2, detail=1.1)
 
 
 def test_gobig_takes_its_options():

@@ -3,7 +3,7 @@
 import torch
 
 from sfumato.nn.bands import REACH_CELLS, enlarge, take_low
-from sfumato.nn.guidance import calm, guide, guide_bands
+from sfumato.nn.guidance import calm, guide
 
 X = torch.randn(2, 4, 24, 36, generator=torch.Generator().manual_seed(1))
 
@@ -33,20 +33,8 @@ def test_a_ramp_stays_a_ramp_when_it_is_enlarged():
     assert (steps - steps.mean()).abs().max() < 0.1 * steps.mean()
 
 
-def test_equal_scales_are_ordinary_guidance():
-    cond, uncond = X, X.flip(0)
-    torch.testing.assert_close(guide_bands(cond, uncond, 5.0, 5.0), guide(cond, uncond, 5.0))
-
-
-def test_each_band_gets_its_own_scale():
-    cond, uncond = X, X.flip(0)
-    guided = guide_bands(cond, uncond, 5.0, 1.0) - uncond
-    low = take_low(cond - uncond)
-    torch.testing.assert_close(guided, low + 5.0 * (cond - uncond - low))
-
-
 def test_calming_sets_the_spread_back_to_that_of_the_prompted_prediction():
-    guided = guide_bands(X, X.flip(0), 9.0, 2.0)
+    guided = guide(X, X.flip(0), 9.0)
     assert calm(guided, X, 0.0) is guided
     spreads = [y.std(dim=(1, 2, 3), correction=0) for y in (calm(guided, X, 1.0), X)]
     torch.testing.assert_close(*spreads)

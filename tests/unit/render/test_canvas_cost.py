@@ -31,8 +31,8 @@ def test_a_small_canvas_takes_no_whole_band():
 def test_what_a_level_keeps_on_disk_is_what_its_files_are_long():
     size, history = PixelSize(1024, 1024), 1
     cells, channels = size.to_latent(8), CONTRACT.latent_channels
-    # Two states, the anchor, and predictions of three canvases.
-    files = sum(Layout(cells, channels * count).file_bytes for count in (1 + history, 1 + history, 1, 3))
+    # Two states, the anchor, and the predictions.
+    files = sum(Layout(cells, channels * count).file_bytes for count in (1 + history, 1 + history, 1, 1))
     counted = count_work_bytes(CONTRACT, size, history=history) - size.area * 3
     assert counted == pytest.approx(files, rel=0.02)
 

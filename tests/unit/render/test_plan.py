@@ -82,17 +82,16 @@ def test_gobig_counts_its_slices():
     assert base.evaluations == 20
 
 
-def test_cohesive_doubles_up_to_the_target_and_looks_at_the_whole():
+def test_cohesive_doubles_up_to_the_target():
     drawn = plan(replace(NATIVE, size=PixelSize(400, 256), method=CohesiveMethod(strength=0.4), steps=10))
     base, *levels = drawn.stages
     assert [stage.kind for stage in drawn.stages] == ["sample", *["grow"] * len(levels)]
     assert levels[-1].canvas == PixelSize(400, 256)
     sizes = [base.canvas, *(stage.canvas for stage in levels)]
     assert all(after.width <= 2 * before.width + 8 for before, after in pairwise(sizes))
-    assert all(stage.guide == base.canvas for stage in levels)
     assert all(stage.steps - stage.first_step == 4 for stage in levels)
     # Windows move, so a step may have one more row or column of them, never fewer than cover the canvas.
-    assert all(stage.evaluations >= 2 * (4 * len(stage.windows) + 2) for stage in levels)
+    assert all(stage.evaluations >= 2 * 4 * len(stage.windows) for stage in levels)
 
 
 def test_multidiffusion_covers_the_canvas_with_windows_of_the_asked_size():

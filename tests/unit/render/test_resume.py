@@ -11,10 +11,11 @@ from sfumato.core.canvas.pixels import FilePixels
 from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render import colour_hold
 from sfumato.render.budget import GIB, GUESSES, Budget
-from sfumato.render.engine import run_plan
+from sfumato.render.engine import Inputs, run_plan
+from sfumato.render.given_picture import Given
 from sfumato.render.plan import plan_render
 from sfumato.render.trials import SEEDS
 from sfumato.render.trials import STEPS as TRIAL_STEPS
@@ -52,8 +53,8 @@ class Mortal(DiskSpace):
         raise Killed
 
 
-def run(request, model, space=None):
-    steps = run_plan(plan_render(request, CONTRACT, BUDGET), request, model, None, space)
+def run(request, model, space=None, inputs=None):
+    steps = run_plan(plan_render(request, CONTRACT, BUDGET), request, model, inputs, space)
     while True:
         try:
             next(steps)
@@ -97,14 +98,14 @@ def test_a_render_that_dies_twice_gives_the_same_bytes(tmp_path):
 class FailsOnce(GaussianModel):
     """A model that gives no numbers in its nth call, as half precision does, or from then on."""
 
-    fails_at: int = 4
+    fails_at: int = 20
     ever: bool = False
 
-    def denoise_apart(self, x, sigma, cond, uncond):
+    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0):
         self.fails_at -= 1
         if self.fails_at == 0 or (self.ever and self.fails_at < 0):
             raise ModelError("the denoiser gave numbers that are no picture")
-        return super().denoise_apart(x, sigma, cond, uncond)
+        return super().denoise_guided(x, sigma, cond, uncond, guidance, rescale=rescale)
 
 
 def test_a_window_without_numbers_is_predicted_again():
@@ -119,39 +120,6 @@ def test_a_window_that_stays_without_numbers_is_named_and_can_be_resumed(tmp_pat
     assert "level 1" in str(caught.value)
     found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
     assert np.array_equal(np.asarray(found), np.asarray(run(REQUEST, GaussianModel())))
-
-
-@dataclass
-class BlindAtFirst(GaussianModel):
-    """A model that gives no numbers when it first looks at the whole of a level, or ever."""
-
-    ever: bool = False
-    grown: bool = False
-    failed: bool = False
-
-    def denoise_apart(self, x, sigma, cond, uncond):
-        self.grown = True
-        clean = super().denoise_guided(x, sigma, cond, uncond, 1.0)
-        return clean, clean
-
-    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0):
-        if self.grown and (self.ever or not self.failed):
-            self.failed = True
-            raise ModelError("the denoiser gave numbers that are no picture")
-        return super().denoise_guided(x, sigma, cond, uncond, guidance, rescale=rescale)
-
-
-def test_a_look_at_the_whole_without_numbers_is_taken_again(tmp_path):
-    wanted = np.asarray(run(REQUEST, GaussianModel()))
-    model = BlindAtFirst()
-    assert np.array_equal(np.asarray(run(REQUEST, model)), wanted)
-    assert model.failed
-    with pytest.raises(ModelError) as caught, closing(Mortal(tmp_path / "work", resume=False)) as space:
-        run(REQUEST, BlindAtFirst(ever=True), space)
-    assert "look at the whole" in str(caught.value)
-    assert "level 1" in str(caught.value)
-    found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
-    assert np.array_equal(np.asarray(found), wanted)
 
 
 def entries(space_type, folder):
@@ -207,6 +175,23 @@ def test_encoding_and_decoding_go_on_after_their_last_band(tmp_path):
             found = run(REQUEST, model, Mortal(folder, resume=True))
             assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
             assert len(model.coded) - len(whole.coded) <= (0 if after else 1), (dies_at, after)
+
+
+@pytest.mark.parametrize("dies_at", range(1, 11))
+def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path):
+    """Its words, three trials, the base, and the bands of the first level: each is an entry of its own."""
+    size = PixelSize(96, 128)
+    pixels = np.random.default_rng(4).integers(0, 256, (128, 96, 3), np.uint8)
+    given = Given(size, lambda: iter([pixels]))
+    source = PictureSource(path="a.png", sha256="0" * 64, size=size)
+    request, whole, model = replace(REQUEST, source=source), GaussianModel(), GaussianModel()
+    wanted = np.asarray(run(request, whole, inputs=Inputs(given=given)))
+    with pytest.raises(Killed):
+        run(request, model, Mortal(tmp_path / "work", resume=False, dies_at=dies_at, after=True), Inputs(given=given))
+    found = run(request, model, Mortal(tmp_path / "work", resume=True), Inputs(given=given))
+    assert np.array_equal(np.asarray(found), wanted)
+    assert len(model.calls) == len(whole.calls)
+    assert len(model.coded) == len(whole.coded)
 
 
 @pytest.mark.parametrize("writes", range(1, 5))

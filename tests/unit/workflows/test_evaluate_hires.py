@@ -122,10 +122,10 @@ def test_time_that_is_up_begins_nothing(reader, tmp_path):
 
 def test_the_ablation_switches_off_what_there_is():
     method = CohesiveMethod()
-    variants = list_ablations(method, 4.0)
-    assert variants["no global guide"] == replace(method, guide=0.0)
-    assert variants["low band guided too"] == replace(method, low_guidance=4.0)
-    assert "no global guide" not in list_ablations(replace(method, guide=0.0), 4.0)
+    variants = list_ablations(method)
+    assert variants["no low-band lock"] == replace(method, lock=0.0)
+    assert variants["fixed lattice"] == replace(method, shift=False)
+    assert "no low-band lock" not in list_ablations(replace(method, lock=0.0))
     assert all(variant != method for variant in variants.values())
 
 

@@ -18,7 +18,7 @@ from sfumato.workflows.second_look import MOST_RERUNS, Rerun, find_new, look_aga
 from sfumato.workflows.self_check import judge_result
 
 # Held to nothing, this level is full of what its base has not.
-LOOSE = CohesiveMethod(strength=1.0, lock=0.0, guide=0.0, hold=False, predict=False)
+LOOSE = CohesiveMethod(strength=1.0, lock=0.0, hold=False, predict=False)
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(256, 192), steps=6, seed=5, guidance=3.0, method=LOOSE)
 
 
