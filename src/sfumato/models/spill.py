@@ -132,7 +132,8 @@ class FileShelf:
         shape = (region.rows.length, region.columns.length, self.extent.channels)
         tile = torch.empty(shape, dtype=self.dtype)
         self._move(region, tile, os.preadv)
-        return tile.permute(2, 0, 1)[None].to(self.device)
+        # The other way round the strides would say rows of channels, and convolutions add up in another order.
+        return tile[None].permute(0, 3, 1, 2).to(self.device)
 
     def write(self, region: Region, tile: Tensor) -> None:
         """Put a tile at a region.
