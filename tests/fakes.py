@@ -97,10 +97,6 @@ class GaussianModel:
         clean = MEAN + share * (x - MEAN)
         return clean * float("nan") if self.poison == len(self.calls) else clean
 
-    def denoise_apart(self, x: Tensor, sigma: float, cond, uncond) -> tuple[Tensor, Tensor]:
-        clean = self.denoise_guided(x, sigma, cond, uncond, 1.0)
-        return clean, clean
-
     def watch_words(self, conditioning, size: PixelSize):
         return nullcontext(FirstColumn((size.height // 8, size.width // 8)))
 

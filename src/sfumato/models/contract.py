@@ -192,23 +192,12 @@ class LatentModel:
         single = len(cond.parts) == 1 and cond.parts[0].weight == 1.0
         if guidance == 1.0 and single:
             return self.denoise(x, sigma, cond)
-        told, plain = self.denoise_apart(x, sigma, cond, uncond)
-        return guide(told, plain, guidance, rescale)
-
-    @torch.inference_mode()
-    def denoise_apart(
-        self, x: Tensor, sigma: float | Tensor, cond: Conditioning, uncond: Conditioning
-    ) -> tuple[Tensor, Tensor]:
-        """Predict x0 towards `cond`, AND parts composed, and towards `uncond`; shapes as in `denoise`.
-
-        Raises: as `denoise`.
-        """
         weights = [part.weight for part in cond.parts]
         if len(uncond.parts) == 1:
             *clean, base = self._denoise_parts(x, sigma, (*cond.parts, *uncond.parts))
         else:
             clean, base = self._denoise_parts(x, sigma, cond.parts), self.denoise(x, sigma, uncond)
-        return compose(clean, weights, base), base
+        return guide(compose(clean, weights, base), base, guidance, rescale)
 
     def watch_words(self, conditioning: Conditioning, size: PixelSize) -> AbstractContextManager[WordMaps]:
         """Listen, while open, to where the words of a one-part prompt are in pictures of `size`; changes no bit."""

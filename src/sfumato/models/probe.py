@@ -26,7 +26,7 @@ TrialPart = Literal["denoise", "decode", "encode"]
 
 _PROMPT = "a house by the sea"
 # Any noise does: the network works as hard at every level.
-_SIGMA, _SEED = 1.0, 5
+_SIGMA, _SEED, _GUIDANCE = 1.0, 5, 2.0
 # A first call also makes oneDNN's primitives and packs weights: tens of milliseconds, nothing beside seconds.
 _SLOW_S, _TURNS = 2.0, 5
 # Sides of tiles in cells. A KL decoder of SD's size takes a GiB and many seconds at twice that.
@@ -103,7 +103,7 @@ def _denoise_call(model: LatentModel, size: LatentSize, windows: int) -> _Call:
     told = model.encode_prompt(parts, size=pixels)
     plain = model.encode_prompt(parts, size=pixels, negative=True)
     x = _draw((windows, model.contract.latent_channels, *size.shape_hw), model.device)
-    return _Call("denoise", size.area, 2 * windows, lambda: model.denoise_apart(x, _SIGMA, told, plain))
+    return _Call("denoise", size.area, 2 * windows, lambda: model.denoise_guided(x, _SIGMA, told, plain, _GUIDANCE))
 
 
 def _tile_calls(model: LatentModel, size: LatentSize) -> list[_Call]:

@@ -27,7 +27,7 @@ def ask(model):
     size = PixelSize(64, 64)
     told, plain = (model.encode_prompt(parse_prompt(text).at_step(0, 1), size=size) for text in ("a cat", ""))
     x = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(2))
-    return lambda: model.denoise_apart(x, 2.0, told, plain)
+    return lambda: model.denoise_guided(x, 2.0, told, plain, 2.0)
 
 
 def copy_weights(model):
