@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     from sfumato.core.geometry import LatentBox, LatentSize
 
+# Between two cells of the same step, interpolation may come out a little above it.
+_ROUNDING = 1e-3
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Freedom:
@@ -36,7 +39,7 @@ class Freedom:
 
     def open_rows(self, rows: slice, step: int) -> Float[Tensor, "rows w"]:
         """Return 1 for the cells of some rows that are free at a step, 0 for the others."""
-        return (self._cut(self.first_steps, rows, slice(0, self.canvas.width)) <= step).float()
+        return (self._cut(self.first_steps, rows, slice(0, self.canvas.width)) <= step + _ROUNDING).float()
 
     def share_rows(self, rows: slice) -> Float[Tensor, "rows w"]:
         """Return the share of freedom of the cells of some rows."""
@@ -45,7 +48,8 @@ class Freedom:
     def is_open(self, box: LatentBox, step: int) -> bool:
         """Tell whether a window has a free cell, or one beside it."""
         box = box.grow(self.margin_cells).clip(self.canvas)
-        return bool((self._cut(self.first_steps, slice(box.top, box.bottom), slice(box.left, box.right)) <= step).any())
+        first_steps = self._cut(self.first_steps, slice(box.top, box.bottom), slice(box.left, box.right))
+        return bool((first_steps <= step + _ROUNDING).any())
 
     def _cut(self, values: Tensor, rows: slice, columns: slice) -> Tensor:
         height, width = values.shape
