@@ -117,7 +117,10 @@ def make_upscale(options: UpscaleOptions, contract: ModelContract) -> RenderRequ
         raise RequestError("no size to grow to", do="Add --size WxH, larger than the picture.")
     source = make_picture_source(options.picture)
     asked = replace(options, prompt=options.prompt or "", method=CohesiveMethod.kind)
-    return replace(make_request(asked, None, contract), source=source)
+    request = make_request(asked, None, contract)
+    assert isinstance(request.method, CohesiveMethod), "it was asked for"
+    keep = request.method.keep if options.keep is None else options.keep
+    return replace(request, source=source, method=replace(request.method, keep=keep))
 
 
 def _choose_method(source: Source, size: PixelSize, contract: ModelContract) -> Method:

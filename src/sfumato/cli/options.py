@@ -278,6 +278,15 @@ class UpscaleOptions(RenderOptions):
             meta="WxH",
         ),
     ] = None
+    keep: Annotated[
+        float | None,
+        _option(
+            "--keep",
+            words="How much stays of what the picture shows sharply, 0 to 1 (default 1; soft pictures are drawn anew).",
+            panel=_LARGE,
+            meta="X",
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         typer.Option(

@@ -155,7 +155,8 @@ class CohesiveMethod:
     `detail` (1 to 1.5) multiplies what is fine in every step: networks draw it softer than it should be.
     With `phrases` a window is told only the phrases of the prompt that lie in it, with `predict` what the
     model is not sure of is drawn anew less, with `shift` windows move from step to step, and with `hold`
-    wide areas get back the colours of the base.
+    wide areas get back the colours of the base. Of a given picture, `keep` (0 to 1) is how much stays of
+    what it shows sharply.
     """
 
     kind: ClassVar[str] = "cohesive"
@@ -168,6 +169,7 @@ class CohesiveMethod:
     predict: bool = True
     shift: bool = True
     hold: bool = True
+    keep: float = 1.0
 
     def __post_init__(self) -> None:
         check_text("the upscaler", self.upscaler, most=LONGEST_PATH_CHARACTERS, empty=False)
@@ -175,6 +177,7 @@ class CohesiveMethod:
         check_float("the overlap of windows", self.overlap, low=0.0, high=0.9)
         check_float("the lock of the low band", self.lock, low=0.0, high=1.0)
         check_float("the gain of fine detail", self.detail, low=1.0, high=1.5)
+        check_float("the share of sharp detail that is kept", self.keep, low=0.0, high=1.0)
 
 
 Source: TypeAlias = TextSource | ImageSource | InpaintSource | PictureSource

@@ -27,8 +27,9 @@ from sfumato.core.request import CohesiveMethod, PictureSource
 from sfumato.render.base_notes import BaseNotes
 from sfumato.render.freedom import Freedom
 from sfumato.render.given_picture import choose_shown_size, drop_given, find_words, lay_out, open_given, shrink_given
+from sfumato.render.kept_detail import Known, measure_sharpness
 from sfumato.render.layout import fit_box
-from sfumato.render.level import Level
+from sfumato.render.level import Level, name_pixels
 from sfumato.render.level_reference import Below
 from sfumato.render.native import run_latents
 from sfumato.render.phrase_maps import PhraseMaps, make_phrase_maps
@@ -59,12 +60,14 @@ LEAST_FREEDOM = 0.5
 class Base:
     """Hold the native picture, and for its cells where the phrases of the prompt are and how free they are, where known.
 
-    Of a given picture it is what the target shows, shrunk to about native size.
+    Of a given picture it is what the target shows, shrunk to about native size; `sharp` says how much of its
+    detail is kept, 0 to 1.
     """
 
     picture: Image.Image
     phrases: PhraseMaps | None = None
     freedom: Tensor | None = None
+    sharp: float = 0.0
 
 
 def run_cohesive(
@@ -80,11 +83,11 @@ def run_cohesive(
     """
     inputs, upscaler, space = given
     base, entry = load_base(work, plan.stages, space), _find_level_entry(space)
-    if inputs.given is not None and entry is None:
+    if inputs.given is not None and (entry is None or _is_read_again(plan, base, entry)):
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
         lay_out(inputs.given, space)
     elif inputs.given is not None and not _is_beginning(entry):
-        # What is noted lies behind the start of the first level, which alone reads it.
+        # What is noted lies behind what reads it.
         drop_given(space)
     if base is None:
         notes = BaseNotes(space, work.model.device)
@@ -99,9 +102,13 @@ def run_cohesive(
     open_below = partial(_open_base, work, base, space)
     for index, stage in enumerate(plan.stages[1:], start=1):
         freedom = _make_freedom(work, plan.stages[0], stage, base.freedom)
-        level = Level(work=work, stage=stage, index=index, space=space, base=base.picture, freedom=freedom)
+        known = find_known(work, base, plan.stages, index, space)
+        level = Level(work=work, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
         if entry is None or not level.is_done(entry):
             yield from level.run((open_below, upscaler), watch, entry)
+            if known is not None and index + 1 < len(plan.stages):
+                # What the last level grew from stays: what is drawn again there is finished in the same way.
+                open_below().drop()
         else:
             watch.go_on(stage, stage.ticks)
         open_below = level.open_result
@@ -118,6 +125,23 @@ def _find_level_entry(space: Workspace) -> Entry | None:
 def _is_beginning(entry: Entry | None) -> bool:
     """Tell whether an entry was noted while the first level was being prepared from what it grows from."""
     return entry is not None and (entry.words["stage"], entry.words["phase"]) == (1, "prepare")
+
+
+def _is_read_again(plan: Plan, base: Base | None, entry: Entry) -> bool:
+    """Tell whether the given picture is still to be read where an entry goes on: the first level keeps its detail."""
+    if base is None or base.sharp == 0.0:
+        return False
+    return len(plan.stages) == 2 or (entry.words["stage"] == 1 and entry.words["phase"] != "done")
+
+
+def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, space: Workspace) -> Known | None:
+    """Return what a level keeps the detail of: what it grows from, if that began as a given picture that is sharp."""
+    if base.sharp == 0.0:
+        return None
+    if index == 1:
+        return Known(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels)
+    name, size = name_pixels(index - 1), stages[index - 1].canvas
+    return Known(share=base.sharp, open_below=lambda: space.open_pixels(name, size))
 
 
 def _run_base(
@@ -160,8 +184,10 @@ def _run_given(
     if _method_of(work).predict:
         freedom = measure_predictability(work, (clean, small), phrases, notes.recall)
     picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, guide))
+    keep = _method_of(work).keep
+    sharp = keep * measure_sharpness(pixels) if keep > 0.0 else 0.0
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
-    return Base(picture=picture, phrases=phrases, freedom=freedom)
+    return Base(picture=picture, phrases=phrases, freedom=freedom, sharp=sharp)
 
 
 def _find_part(work: Work, base: Stage, stage: Stage) -> tuple[float, float, float, float]:
@@ -197,7 +223,7 @@ def _open_base(work: Work, base: Base, space: Workspace) -> Below:
 
 
 def _save_base(space: Workspace, base: Base) -> None:
-    arrays: dict[str, NDArray[np.generic]] = {"picture": np.asarray(base.picture)}
+    arrays: dict[str, NDArray[np.generic]] = {"picture": np.asarray(base.picture), "sharp": np.array(base.sharp)}
     if base.phrases is not None:
         arrays["masks"] = base.phrases.masks.cpu().numpy()
     if base.freedom is not None:
@@ -215,7 +241,8 @@ def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base |
         part = _find_part(work, stages[0], stages[-1])
         phrases = PhraseMaps(split_phrases(text.segments[0]), torch.from_numpy(arrays["masks"]), part)
     freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
-    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom)
+    sharp = float(arrays["sharp"])
+    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom, sharp=sharp)
 
 
 def _method_of(work: Work) -> CohesiveMethod:

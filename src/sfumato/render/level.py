@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sfumato.nn.samplers.replay import Course
     from sfumato.nn.streamed import Mark
     from sfumato.render.freedom import Freedom
+    from sfumato.render.kept_detail import Known
     from sfumato.render.sampling import Work
     from sfumato.render.stages import Stage
     from sfumato.render.trace import Progress, Stopwatch
@@ -78,6 +79,7 @@ class Level:
     space: Workspace
     base: Image.Image
     freedom: Freedom | None = None
+    known: Known | None = None
 
     def run(
         self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
@@ -94,15 +96,15 @@ class Level:
             below = given[0]()
             self._prepare(below, given[1], place, entry)
             place = self._note(Place(phase="predict"), durable=True)
-            below.drop()
+            (below.trim if self.known else below.drop)()
         while place.step < len(self.course.asked):
             if place.phase == "predict":
                 place = yield from self._predict(place, rolling, watch)
             place = self._update(place)
             rolling = None
         place = self._decode(place, entry)
-        if self._method.hold:
-            self._hold()
+        if self._finishes:
+            self._finish()
         self._note(replace(place, phase="done"), durable=True)
         self.space.drop(self._name("decoded"))
 
@@ -113,21 +115,25 @@ class Level:
 
     def open_result(self) -> Below:
         """Return the finished level, for the next one to grow from."""
-        return Below(pixels=self._pixels, drop=self._drop)
+        return Below(pixels=self._pixels, drop=self._drop, trim=self._trim)
 
     def _drop(self) -> None:
-        for name in ("even", "odd", "anchor", "predictions", "trial", "decoded", "pixels"):
+        self._trim()
+        self.space.drop(name_pixels(self.index))
+
+    def _trim(self) -> None:
+        for name in ("even", "odd", "anchor", "predictions", "trial", "decoded"):
             self.space.drop(self._name(name))
 
     def _decode(self, place: Place, entry: Entry | None) -> Place:
-        """Decode the last state, on from where an entry says; into pixels of their own where colours are held after."""
+        """Decode the last state, on from where an entry says; into pixels of their own where they are finished after."""
         if place.phase == "hold":
             return place
         steps = len(self.course.asked)
         # Nobody reads them again, and the pixels need room.
         for name in ("odd" if steps % 2 == 0 else "even", "predictions", "trial"):
             self.space.drop(self._name(name))
-        clean, pixels = self._state(steps), self._decoded if self._method.hold else self._pixels
+        clean, pixels = self._state(steps), self._decoded if self._finishes else self._pixels
 
         def read(box: LatentBox) -> Tensor:
             values = clean.store.read(box)[: self._channels]
@@ -139,13 +145,24 @@ class Level:
         kept = self._keep(replace(place, phase="decode"), entry, lambda: None)
         self.work.model.decode_into(read, self._cells, write, kept)
         pixels.flush()
-        return self._note(replace(place, phase="hold"), durable=True) if self._method.hold else place
+        return self._note(replace(place, phase="hold"), durable=True) if self._finishes else place
 
-    def _hold(self) -> None:
-        """Write the decoded pixels with the colours held; from the start after a stop, as it is done in place."""
-        for band, rows in zip(list_bands(self._decoded), cut_rows(self._pixels.size.height, BAND_ROWS), strict=True):
-            self._pixels.write(PixelBox(0, rows.start, self._pixels.size.width, rows.stop), band)
-        hold_colours(self._pixels, self.base)
+    @property
+    def _finishes(self) -> bool:
+        """Tell whether something is done to the decoded pixels."""
+        return self._method.hold or self.known is not None
+
+    def _finish(self) -> None:
+        """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in place."""
+        if self.known is None:
+            for band, rows in zip(
+                list_bands(self._decoded), cut_rows(self._pixels.size.height, BAND_ROWS), strict=True
+            ):
+                self._pixels.write(PixelBox(0, rows.start, self._pixels.size.width, rows.stop), band)
+        else:
+            self.known.keep(self._decoded, self._pixels)
+        if self._method.hold:
+            hold_colours(self._pixels, self.base)
         self._pixels.flush()
 
     def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:
@@ -166,7 +183,7 @@ class Level:
 
     @property
     def _pixels(self) -> PixelStore:
-        return self.space.open_pixels(self._name("pixels"), self.stage.canvas)
+        return self.space.open_pixels(name_pixels(self.index), self.stage.canvas)
 
     def _name(self, canvas: str) -> str:
         return f"level{self.index}-{canvas}"
@@ -348,6 +365,11 @@ class Level:
         method = self.work.request.method
         assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
         return method
+
+
+def name_pixels(index: int) -> str:
+    """Return the name of the finished pixels of a level in the workspace."""
+    return f"level{index}-pixels"
 
 
 def _always(_box: LatentBox, _step: int) -> bool:

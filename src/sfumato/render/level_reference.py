@@ -26,10 +26,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Below:
-    """Hold the pixels of the level below, and what removes its canvases."""
+    """Hold the pixels of the level below, what removes all its canvases, and what removes those beside the pixels."""
 
     pixels: PixelStore
     drop: Callable[[], None] = lambda: None
+    trim: Callable[[], None] = lambda: None
 
 
 def write_reference(

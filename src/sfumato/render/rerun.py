@@ -17,7 +17,7 @@ from sfumato.core.geometry import LatentBox
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.models.upscaler import LANCZOS, load_upscaler
 from sfumato.nn.schedules import first_step
-from sfumato.render.cohesive import load_base
+from sfumato.render.cohesive import find_known, load_base
 from sfumato.render.freedom import Freedom
 from sfumato.render.level import Level, Place
 from sfumato.render.level_update import BAND_CELLS, MARGIN_CELLS
@@ -160,6 +160,7 @@ def _make_level(model: LatentModel, request: RenderRequest, made: tuple[Plan, Wo
         space=space,
         base=base.picture,
         freedom=freedom,
+        known=find_known(work, base, plan.stages, len(plan.stages) - 1, space),
     )
     cells = stage.canvas.to_latent(model.contract.factor)
     taken = enumerate(level.course.asked, start=stage.first_step)

@@ -197,9 +197,10 @@ class Mortal(DiskSpace):
             raise Killed
 
 
-@pytest.mark.parametrize("dies_at", ["base", 1, 2, 7])
-def test_a_stopped_picture_goes_on_to_the_same_bytes(tmp_path, dies_at):
-    request, given = make_request(), make_given()
+@pytest.mark.parametrize("keep", [0.0, 1.0])
+@pytest.mark.parametrize("dies_at", ["base", 1, 2, 7, 25, 40])
+def test_a_stopped_picture_goes_on_to_the_same_bytes(tmp_path, dies_at, keep):
+    request, given = make_request(size=PixelSize(288, 192), method=CohesiveMethod(keep=keep)), make_given()
     wanted = run(request, given)[0].picture.tobytes()
     space = Mortal(tmp_path / "work", {"request": "one"}, resume=False)
     space.base, space.left = dies_at == "base", dies_at if dies_at != "base" else None
@@ -210,6 +211,31 @@ def test_a_stopped_picture_goes_on_to_the_same_bytes(tmp_path, dies_at):
     assert run(request, given, space=again)[0].picture.tobytes() == wanted
     assert not (tmp_path / "work" / "given.pixels").exists()
     again.close()
+
+
+def make_dotted(size=SMALL):
+    """Return a picture of dots that the model cannot draw: its cells have one colour each."""
+    pixels = np.full((*size.shape_hw, 3), 120, np.uint8)
+    pixels[3::8, 3::8] = 250
+    return Given(size, lambda: iter([pixels]))
+
+
+@pytest.mark.parametrize("size", [LARGE, PixelSize(288, 192)])
+def test_what_the_picture_shows_sharply_is_kept_through_all_levels(size):
+    given = make_dotted()
+    enlarged = Image.fromarray(next(given.walk())).resize((size.width, size.height), Image.Resampling.LANCZOS)
+    gaps = []
+    for keep in (0.0, 1.0):
+        result, _, _ = run(make_request(size=size, method=CohesiveMethod(keep=keep)), given)
+        gaps.append(np.abs(np.asarray(result.picture, float) - np.asarray(enlarged, float)).mean())
+    assert gaps[1] < 0.5 * gaps[0]
+
+
+def test_what_the_last_level_grew_from_stays_for_what_is_drawn_again(tmp_path):
+    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    run(make_request(), make_given(), space=space)
+    assert (tmp_path / "work" / "given.pixels").exists()
+    space.close()
 
 
 def test_a_look_that_is_no_picture_is_an_error_of_the_model():
