@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
-from sfumato.cli import commands, rendering, upscaling
+from sfumato.cli import commands, comparing, rendering, upscaling
 
 WORDS = "Pictures beyond a checkpoint's native size, with hands that are right."
 
@@ -25,6 +25,7 @@ def make_app() -> typer.Typer:
     app.command("render")(rendering.render)
     app.command("plan")(rendering.plan)
     app.command("upscale")(upscaling.upscale)
+    app.command("compare")(comparing.compare)
     app.command("doctor")(commands.doctor)
     for name, words, group in commands.GROUPS:
         part = typer.Typer(help=words, no_args_is_help=True)

@@ -305,6 +305,33 @@ UPSCALE_LACKS = frozenset(
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class CompareOptions(RenderOptions):
+    """Hold what was typed after `compare`; every method keeps its own settings."""
+
+    methods: Annotated[
+        str,
+        _option(
+            "--methods",
+            words="Two or more of cohesive, gobig, multidiffusion and native, with commas between (default all).",
+            panel=_LARGE,
+            meta="NAMES",
+        ),
+    ] = "cohesive,gobig,multidiffusion,native"
+    out: Annotated[
+        Path | None,
+        _option(
+            "--out", words="Folder for pictures, sheet and page (default out/, a new name).", panel=_RUN, meta="DIR"
+        ),
+    ] = None
+
+
+# What starts from a picture, belongs to one method, or makes more than one picture of each.
+COMPARE_LACKS = UPSCALE_LACKS.union(
+    ("batch", "upscaler", "overlap", "level_strength", "lock", "detail", "preview", "preview_every", "no_report")
+)
+
+
 def takes_options(
     kind: type[Any], *, without: frozenset[str] = frozenset()
 ) -> Callable[[Callable[[Any], object]], Callable[..., object]]:

@@ -72,18 +72,22 @@ def write_report(path: Path, report: Report) -> None:
 
 
 def _page(report: Report) -> str:
-    title = escape(report.request.prompt or "untitled")
     parts = [_hero(report), _facts(report), _pair(report), write_checks(report.judged, report.reruns)]
     parts += [_stages(report), _settings(report), _again(report)]
+    return write_frame(report.request.prompt or "untitled", parts, report.machine)
+
+
+def write_frame(title: str, parts: list[str], foot: str) -> str:
+    """Return a whole page of parts in HTML; empty ones are left out, title and foot are escaped."""
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f"{MARK}\n"
         '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
         "style-src 'unsafe-inline'\">\n"
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title} · Sfumato</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        f"<title>{escape(title)} · Sfumato</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
         + "\n".join(part for part in parts if part)
-        + f"\n<footer>Sfumato {escape(__version__)} · {escape(report.machine)}</footer>\n</main>\n</body>\n</html>\n"
+        + f"\n<footer>Sfumato {escape(__version__)} · {escape(foot)}</footer>\n</main>\n</body>\n</html>\n"
     )
 
 
@@ -103,9 +107,9 @@ def _facts(report: Report) -> str:
         ("size", f"{report.picture.size.width} × {report.picture.size.height}"),
         ("seed", str(report.request.seed)),
         ("method", report.request.method.kind),
-        ("render time", _time(rendered)),
+        ("render time", write_time(rendered)),
         ("evaluations", f"{report.plan.evaluations:,}"),
-        ("peak memory", _bytes(report.peak_bytes)),
+        ("peak memory", write_bytes(report.peak_bytes)),
     ]
     source = report.request.source
     if isinstance(source, PictureSource):
@@ -132,11 +136,11 @@ def _pair(report: Report) -> str:
     )
     return (
         "<section><h2>From the base to the result</h2><div class=pair>"
-        f"{_figure(report.base, words)}"
-        f"{_figure(make_small(report.picture, WIDEST_PICTURE_PX), 'The result, at the same width')}</div>"
+        f"{write_figure(report.base, words)}"
+        f"{write_figure(make_small(report.picture, WIDEST_PICTURE_PX), 'The result, at the same width')}</div>"
         "<h3>The middle, pixel by pixel</h3><div class=pair>"
-        f"{_figure(enlarged, 'The same, only enlarged (Lanczos)' if given else 'The base, only enlarged (Lanczos)')}"
-        f"{_figure(detail, 'The result')}</div></section>"
+        f"{write_figure(enlarged, 'The same, only enlarged (Lanczos)' if given else 'The base, only enlarged (Lanczos)')}"
+        f"{write_figure(detail, 'The result')}</div></section>"
     )
 
 
@@ -144,7 +148,7 @@ def _stages(report: Report) -> str:
     longest = max([stage.seconds for stage in report.trace] + [1e-9])
     rows = "".join(_stage_row(stage, longest) for stage in report.trace)
     other = "".join(
-        f"<tr><td>{escape(name)}</td><td></td><td></td><td></td><td></td><td>{_time(took)}</td><td></td></tr>"
+        f"<tr><td>{escape(name)}</td><td></td><td></td><td></td><td></td><td>{write_time(took)}</td><td></td></tr>"
         for name, took in report.seconds.items()
     )
     planned = {"probe": "a probe of this machine", "measured": "the pace of earlier renders", "guess": "a guess"}
@@ -161,8 +165,8 @@ def _compare(report: Report) -> str:
     """Say how far the plan was off, and how many windows went into one call: that may change the last bits."""
     took = sum(stage.seconds for stage in report.trace)
     plan, peak = report.plan, report.peak_bytes
-    memory = f"planned {_bytes(plan.memory_bytes)}, peak {_bytes(peak)}{_off(plan.memory_bytes, peak)}"
-    stages = f"planned {_time(plan.seconds)}, took {_time(took)}{_off(plan.seconds, took)}"
+    memory = f"planned {write_bytes(plan.memory_bytes)}, peak {write_bytes(peak)}{_off(plan.memory_bytes, peak)}"
+    stages = f"planned {write_time(plan.seconds)}, took {write_time(took)}{_off(plan.seconds, took)}"
     return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call."
 
 
@@ -175,7 +179,7 @@ def _stage_row(stage: StageTrace, longest: float) -> str:
     share = 100.0 * stage.seconds / longest
     return (
         f"<tr><td>{escape(stage.name)}</td><td>{escape(stage.size)}</td><td>{stage.steps}</td>"
-        f"<td>{stage.evaluations:,}</td><td>{_time(stage.planned_s)}</td><td>{_time(stage.seconds)}</td>"
+        f"<td>{stage.evaluations:,}</td><td>{write_time(stage.planned_s)}</td><td>{write_time(stage.seconds)}</td>"
         f'<td class=bar><i style="width:{share:.1f}%"></i></td></tr>'
     )
 
@@ -242,7 +246,8 @@ def _again(report: Report) -> str:
     )
 
 
-def _figure(picture: Image.Image, caption: str) -> str:
+def write_figure(picture: Image.Image, caption: str) -> str:
+    """Return a picture with a caption, as HTML."""
     return f"<figure>{_image(picture, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
@@ -275,11 +280,13 @@ def _also(words: str, value: float) -> str:
     return f"{words}{value:g}" if value else ""
 
 
-def _time(seconds: float) -> str:
+def write_time(seconds: float) -> str:
+    """Write a duration the way people read it."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
 
 
-def _bytes(count: int | None) -> str:
+def write_bytes(count: int | None) -> str:
+    """Write memory in GiB, or that it was not measured."""
     return "not measured" if count is None else f"{count / 1024**3:.2f} GiB"

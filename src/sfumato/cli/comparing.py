@@ -1,0 +1,61 @@
+"""`sfumato compare`: parse, render by each method, print.
+
+The options of `render` that all methods share. Start reading at `compare`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from typing import TYPE_CHECKING
+
+from sfumato.cli.options import COMPARE_LACKS, CompareOptions, takes_options
+from sfumato.cli.rendering import OUT_FOLDER, find_free_path, make_wishes
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sfumato.core.request import RenderRequest
+    from sfumato.workflows.compare import Compared
+
+
+@takes_options(CompareOptions, without=COMPARE_LACKS)
+def compare(options: CompareOptions) -> None:
+    """Render one prompt by several methods, same seed, steps and base: pictures, one sheet, one page, and a table."""
+    from sfumato.cli.asking import check_options, make_request, model_of
+    from sfumato.cli.outcome import print_json
+    from sfumato.cli.progress import show_progress
+    from sfumato.models.describe import load_contract
+    from sfumato.workflows.compare import compare as run_compare
+    from sfumato.workflows.compare import list_requests, read_methods
+
+    names = read_methods(options.methods)
+    check_options(dataclasses.replace(options, out=None))
+    contract = load_contract(model_of(options, None), vae=options.vae)
+    request = make_request(options, None, contract)
+    list_requests(request, names, contract)
+    wishes = dataclasses.replace(make_wishes(options, request), out=options.out or _find_folder(request))
+    with show_progress(len(names)) as on_progress:
+        done = run_compare(request, names, wishes, on_progress=on_progress)
+    if options.json:
+        print_json({**done.to_json(), "request": request.to_json()})
+    else:
+        sys.stdout.write(_describe(done))
+
+
+def _find_folder(request: RenderRequest) -> Path:
+    """Return a folder that tells prompt and seed, and that nobody has written to."""
+    path = find_free_path(OUT_FOLDER, f"compare {request.prompt}", request).with_suffix("")
+    count = 1
+    while path.exists():
+        count += 1
+        path = path.with_name(f"{path.name.partition('~')[0]}~{count}")
+    return path
+
+
+def _describe(done: Compared) -> str:
+    from sfumato.workflows.compare_page import list_rows
+    from sfumato.workflows.table import align
+
+    lines = [*align(list_rows(done.made)), "", f"sheet  {done.sheet}", f"page   {done.page}"]
+    return "\n".join(lines) + "\n"
