@@ -51,6 +51,18 @@ def _totals(plan: Plan) -> list[str]:
         *_memory(plan),
         f"disk         {write_bytes(plan.disk_bytes)} at most{times}{spill}",
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
+        *_beside(plan),
+    ]
+
+
+def _beside(plan: Plan) -> list[str]:
+    """Say what the totals count although it may be spared, and what they leave out."""
+    if not plan.again_bytes:
+        return []
+    more = f"about {write_seconds(plan.again_s)} and {write_bytes(plan.again_bytes)} of disk"
+    return [
+        "             every window is counted; those with nothing to draw anew are spared",
+        f"             not counted: {more} where the self-check has places drawn again",
     ]
 
 

@@ -29,6 +29,7 @@ from sfumato.critic.pairing import (
 )
 from sfumato.critic.phantoms import Blob, Phantoms, find_phantoms
 from sfumato.critic.seams import Lines, Seams, measure_seams
+from sfumato.critic.shown import Shown
 from sfumato.critic.tile_shifts import Shifts, measure_shifts
 
 
@@ -39,7 +40,7 @@ class Evidence:
     Without lines (windows that moved) seams are looked for only as a lattice.
     """
 
-    picture: Image.Image
+    picture: Shown
     base: Image.Image
     lines: Lines = field(default_factory=Lines)
 
@@ -148,19 +149,14 @@ class Judged:
         }
 
 
-# What cannot be told without knowing lines, and what a reduced picture has lost; shifts of a fraction of a pixel
-# of the base are no shifts where that is many pixels of the result.
+# What cannot be told without knowing lines.
 NEEDS_LINES: tuple[str, ...] = ("seam ratio", "colour step", "median colour step")
-NEEDS_WHOLE: tuple[str, ...] = ("lattice", "tile shift", "grain", "whiteness")
 
 
-def judge_picture(
-    picture: Image.Image, base: Image.Image, lines: Lines | None = None, *, reduced: float | None = None
-) -> Judged:
+def judge_picture(picture: Shown, base: Image.Image, lines: Lines | None = None) -> Judged:
     """Judge a large picture by every calibrated measure; verdicts only by those with a limit.
 
-    `reduced` says how many px of the result are one of the picture, where it is not the result itself; then
-    only what reducing leaves is measured. Blobs are in px of the result; those lighter than the limit are left out.
+    Blobs are in px of the picture; those lighter than the limit are left out.
 
     Raises:
         RequestError: the picture is smaller than its base.
@@ -169,8 +165,6 @@ def judge_picture(
     left_out: dict[str, str] = {}
     if lines is None:
         left_out.update(dict.fromkeys(NEEDS_LINES, "windows moved from step to step"))
-    if reduced is not None:
-        left_out.update(dict.fromkeys((*NEEDS_LINES, *NEEDS_WHOLE), f"judged {reduced:.3g} times reduced"))
     verdicts = [
         Verdict(name, measure.read(seen), measure.unit, find_limit(name), measure.bad)
         for name, measure in MEASURES.items()
@@ -178,7 +172,7 @@ def judge_picture(
     ]
     least = find_limit("phantom mass")
     heavy = () if least is None else tuple(blob for blob in seen.phantoms.blobs if blob.mass > least)
-    return Judged(tuple(verdicts), tuple(blob.enlarge(reduced or 1.0) for blob in heavy), left_out)
+    return Judged(tuple(verdicts), heavy, left_out)
 
 
 def find_limit(name: str) -> float | None:

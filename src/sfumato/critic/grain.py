@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from sfumato.critic.shown import Shown
 
 Array = NDArray[np.float32]
 
@@ -37,7 +38,7 @@ class Grain:
     whiteness: float
 
 
-def measure_grain(picture: Image.Image) -> Grain:
+def measure_grain(picture: Shown) -> Grain:
     """Measure the finest octave of a picture of at least 64 px a side.
 
     Source: Donoho and Johnstone 1994, the median of finest coefficients as an estimate of noise.

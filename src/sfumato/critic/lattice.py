@@ -9,11 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from sfumato.critic.shown import Shown
 
 Array = NDArray[np.float32]
 
-BAND_ROWS = 256
+# Pixels looked at at once.
+BAND_PX = 1 << 18
 # See `seams`: edges of things are strong and short, seams weak and long.
 MOST_LEVELS = 8.0
 # Windows are no smaller than this, and three lines make a lattice.
@@ -36,7 +38,7 @@ class Lattice:
     deviations: float
 
 
-def measure_lattice(picture: Image.Image) -> Lattice:
+def measure_lattice(picture: Shown) -> Lattice:
     """Return the strongest lattice of a picture; 0 deviations where the picture is too small for one.
 
     Windows are as high as they are wide: the period is the same for columns and rows, and the weaker
@@ -51,11 +53,12 @@ def measure_lattice(picture: Image.Image) -> Lattice:
     return best
 
 
-def _profile_gradients(picture: Image.Image) -> tuple[Array, Array]:
+def _profile_gradients(picture: Shown) -> tuple[Array, Array]:
     """Return mean gradients across columns [width - 1] and rows [height - 1], in levels."""
     across, down, last = np.zeros(picture.width - 1), [], None
-    for top in range(0, picture.height, BAND_ROWS):
-        bottom = min(top + BAND_ROWS, picture.height)
+    rows = max(1, BAND_PX // picture.width)
+    for top in range(0, picture.height, rows):
+        bottom = min(top + rows, picture.height)
         band = np.asarray(picture.crop((0, top, picture.width, bottom)).convert("RGB"), np.int16)
         across += np.abs(np.diff(band, axis=1)).max(axis=2).clip(max=MOST_LEVELS).sum(axis=0)
         whole = band if last is None else np.concatenate([last, band])

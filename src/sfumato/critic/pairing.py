@@ -15,6 +15,7 @@ from PIL import Image
 
 from sfumato.core.errors import RequestError
 from sfumato.critic.colour import delta_e, to_lab
+from sfumato.critic.shown import Shown
 
 Array = NDArray[np.float32]
 
@@ -23,6 +24,8 @@ MOST_DB = 60.0
 OCTAVES = 3
 # Drift is what is wider than a sixteenth of the short side.
 DRIFT_CELLS = 16
+# Pixels of a result that are read at once.
+_BAND_PX = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +46,7 @@ class Pair:
         return Pair(self.base, self.shown, self.box, self.scale)
 
 
-def make_pair(result: Image.Image, base: Image.Image) -> Pair:
+def make_pair(result: Shown, base: Image.Image) -> Pair:
     """Reduce a result by areas to the size of its base and crop the base to what the result shows.
 
     Raises:
@@ -66,11 +69,24 @@ def make_pair(result: Image.Image, base: Image.Image) -> Pair:
         min(float(result.width), (inner[2] - left) * scale),
         min(float(result.height), (inner[3] - top) * scale),
     )
-    # `convert` copies even what is RGB already, and a result may be most of the memory there is.
-    colours = result if result.mode == "RGB" else result.convert("RGB")
-    small = colours.resize(size, Image.Resampling.BOX, box=box)
     cropped = base.convert("RGB").crop(inner)
-    return Pair(np.asarray(small, np.float32), np.asarray(cropped, np.float32), box, scale)
+    return Pair(_reduce_bands(result, size, box), np.asarray(cropped, np.float32), box, scale)
+
+
+def _reduce_bands(result: Shown, size: tuple[int, int], box: tuple[float, float, float, float]) -> Array:
+    """Reduce the part `box` of a result by areas to a size (width, height), in bands: it may be larger than memory."""
+    left, top, right, bottom = box
+    pace = (bottom - top) / size[1]
+    rows, found = max(1, int(_BAND_PX / (result.width * pace))), list[Array]()
+    for first in range(0, size[1], rows):
+        last = min(first + rows, size[1])
+        # The rounding keeps a border that lies between two pixels by less than float32 from reading one more.
+        begin, end = (round(top + row * pace, 6) for row in (first, last))
+        above, below = math.floor(begin), min(result.height, math.ceil(end))
+        band = result.crop((0, above, result.width, below)).convert("RGB")
+        part = (left, begin - above, right, min(end - above, float(below - above)))
+        found.append(np.asarray(band.resize((size[0], last - first), Image.Resampling.BOX, box=part), np.float32))
+    return np.concatenate(found)
 
 
 def crop_base(base: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -6,8 +6,7 @@ Works on a pair at the size of the base. Knows no object: a blob is a blob. Star
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +34,6 @@ class Blob:
     box: tuple[int, int, int, int]
     area_px: int
     mass: float
-
-    def enlarge(self, times: float) -> Blob:
-        """Return the blob with its box in px of a result that is so many times larger."""
-        left, top, right, bottom = (side * times for side in self.box)
-        return replace(self, box=(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from sfumato.models.device import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.kl_tiles import WORKSPACE_BYTES, run_in_tiles
 from sfumato.models.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
-from sfumato.nn.streamed import Band, Bands, Ends, Extent, run_local
+from sfumato.nn.streamed import Band, Bands, Ends, Extent, Pace, run_rows
 from sfumato.nn.streamed.regions import Region, Span, cut_grid
 
 if TYPE_CHECKING:
@@ -36,9 +36,13 @@ if TYPE_CHECKING:
     ReadCells = Callable[[LatentBox], Tensor]
     ReadPixels = Callable[[PixelBox], Tensor]
 
-# Side of the tiles of a tiny autoencoder: 512 px, where the margin adds 15 % to the work of decoding.
+# A tiny autoencoder works on so many pixels at once, in rows of the full width: a map of 32 channels of them takes 8 MiB.
+STEP_PX = 1 << 16
+# Rows of cells that it walks without a break; what is noted for a stop lies between two strips. Beyond the first, a strip
+# computes a margin anew, 17 cells on each side: of 1024 px that is a quarter of the work of encoding, less of decoding.
+STRIP_CELLS = 128
+# Rows of cells that a KL autoencoder hands out at once; of wider pictures fewer, so that a band stays below this.
 TILE_CELLS = 64
-# Wider pictures are decoded in flatter tiles of the same area, so that a band of the full width stays below this.
 BAND_BYTES = 32 * 2**20
 LEAST_BAND_CELLS = 8
 _PIXEL_BYTES = 3 * 4
@@ -162,13 +166,14 @@ class Autoencoder:
         Raises: as `decode_latents`.
         """
         factor = self.contract.factor
-        height, width = choose_tile_cells(size.width, factor)
+        height = choose_band_cells(size.width, factor)
         window = _to_region(area.to_pixels(factor))
         ends = self._make_ends(lambda region: self._unscale(read(LatentBox(*_list_sides(region)))), put)
         start = Extent(int(self.vae.config.latent_channels), size.height, size.width)
         if self.contract.autoencoder == "tiny":
-            tiles = cut_grid(window, height * factor, width * factor)
-            run_local(list_tiny_decoder_layers(self.vae), start, ends, tiles, kept.notes if kept else None)
+            strips = cut_grid(window, STRIP_CELLS * factor, window.columns.length)
+            pace = Pace(read_rows=choose_rows(area.width, factor), grain=factor)
+            run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, kept.notes if kept else None)
         elif not _is_begun(kept) and self._holds_whole(size):
             done = self.vae.decode(ends.read(start.region)).sample.float()
             for band in cut_grid(window, height * factor, window.columns.length):
@@ -192,8 +197,9 @@ class Autoencoder:
         ends = self._make_ends(lambda region: self._cast(read(PixelBox(*_list_sides(region)))), scale)
         start = Extent(int(self.vae.config.in_channels), size.height, size.width)
         if self.contract.autoencoder == "tiny":
-            tiles = cut_grid(_to_region(cells.box), TILE_CELLS, TILE_CELLS)
-            run_local(list_tiny_encoder_layers(self.vae), start, ends, tiles, kept.notes if kept else None)
+            strips = cut_grid(_to_region(cells.box), STRIP_CELLS, cells.width)
+            pace = Pace(read_rows=choose_rows(cells.width, self.contract.factor) * self.contract.factor)
+            run_rows(list_tiny_encoder_layers(self.vae), start, ends, strips, pace, kept.notes if kept else None)
         elif not _is_begun(kept) and self._holds_whole(cells):
             ends.write(_to_region(cells.box), self.vae.encode(ends.read(start.region)).latent_dist.mode().float())
         else:
@@ -227,15 +233,20 @@ class Autoencoder:
         return x.to(self.policy.device).to(self.policy.vae_dtype, memory_format=self.policy.memory_format)
 
 
-def choose_tile_cells(width_cells: int, factor: int) -> tuple[int, int]:
-    """Return height and width of the tiles that a tiny autoencoder decodes a canvas of this width in.
+def choose_rows(width_cells: int, factor: int) -> int:
+    """Return how many rows of cells a tiny autoencoder works on at once in a strip of this width."""
+    return max(1, STEP_PX // (width_cells * factor**2))
 
-    Depends on the width alone, so every run of a canvas has the same tiles.
+
+def choose_band_cells(width_cells: int, factor: int) -> int:
+    """Return the height of the bands that a KL autoencoder decodes a canvas of this width in.
+
+    Depends on the width alone, so every run of a canvas has the same bands.
     """
     height = TILE_CELLS
     while height > LEAST_BAND_CELLS and height * width_cells * factor**2 * _PIXEL_BYTES > BAND_BYTES:
         height //= 2
-    return height, TILE_CELLS**2 // height
+    return height
 
 
 def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, *, factor: int = 8) -> int:

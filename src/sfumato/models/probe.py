@@ -30,7 +30,7 @@ _SIGMA, _SEED, _GUIDANCE = 1.0, 5, 2.0
 # A first call also makes oneDNN's primitives and packs weights: tens of milliseconds, nothing beside seconds.
 _SLOW_S, _TURNS = 2.0, 5
 # Sides of tiles in cells. A KL decoder of SD's size takes a GiB and many seconds at twice that.
-_TILES = {"tiny": (32, 64), "kl": (16, 32)}
+_TILES = {"tiny": (16, 64), "kl": (16, 32)}
 _LEAST_CELLS = 8
 
 

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from torch import nn
 
 from sfumato.core.errors import ModelError
-from sfumato.nn.streamed import Conv, Local, Plain, Upsample
+from sfumato.nn.streamed import Conv, Flowing, Fork, Join, Local, Upsample
 
 
-def list_tiny_decoder_layers(vae: Any) -> list[Plain]:
+def list_tiny_decoder_layers(vae: Any) -> list[Flowing]:
     """Return the layers from unscaled latents to pixels in [-1, 1].
 
     Raises:
@@ -26,7 +27,7 @@ def list_tiny_decoder_layers(vae: Any) -> list[Plain]:
     return [soften, *_list_layers(vae.decoder, channels), spread]
 
 
-def list_tiny_encoder_layers(vae: Any) -> list[Plain]:
+def list_tiny_encoder_layers(vae: Any) -> list[Flowing]:
     """Return the layers from pixels in [-1, 1] to unscaled latents.
 
     Raises: as `list_tiny_decoder_layers`.
@@ -34,8 +35,8 @@ def list_tiny_encoder_layers(vae: Any) -> list[Plain]:
     return [Local(compute=lambda x: x.add(1).div(2), radius=0, channels=3), *_list_layers(vae.encoder, 3)]
 
 
-def _list_layers(part: Any, channels: int) -> list[Plain]:
-    layers: list[Plain] = []
+def _list_layers(part: Any, channels: int) -> list[Flowing]:
+    layers: list[Flowing] = []
     for layer in part.layers:
         if isinstance(layer, nn.Conv2d):
             layers.append(_conv(layer))
@@ -43,14 +44,19 @@ def _list_layers(part: Any, channels: int) -> list[Plain]:
         elif isinstance(layer, nn.Upsample):
             _check(layer.mode == "nearest" and layer.scale_factor == 2, layer)
             layers.append(Upsample())
+        elif not isinstance(layer, AutoencoderTinyBlock):
+            layers.append(_bend(layer, channels))
         else:
-            inside = [one for one in layer.modules() if isinstance(one, nn.Conv2d)]
-            _check(all(one.stride == (1, 1) and _is_plain(one) for one in inside), layer)
-            # The longest way through a block: its convolutions one after the other.
-            radius = sum(one.kernel_size[0] // 2 for one in inside)
-            channels = inside[-1].out_channels if inside else channels
-            layers.append(Local(compute=layer, radius=radius, channels=channels))
+            _check(isinstance(layer.skip, nn.Identity), layer)
+            inside = [_conv(one) if isinstance(one, nn.Conv2d) else _bend(one, channels) for one in layer.conv]
+            layers += [Fork(), *inside, Join(), _bend(layer.fuse, channels)]
     return layers
+
+
+def _bend(layer: nn.Module, channels: int) -> Local:
+    """Return an activation as a layer."""
+    _check(not any(True for _ in layer.parameters()), layer)
+    return Local(compute=layer, radius=0, channels=channels)
 
 
 def _conv(layer: nn.Conv2d) -> Conv:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from sfumato.models.autoencoder import TILE_CELLS, estimate_kl_bytes
+from sfumato.models.autoencoder import STEP_PX, STRIP_CELLS, estimate_kl_bytes
 from sfumato.models.kl_tiles import LEAST_BYTES, TiledCost, estimate_tiled
 from sfumato.models.upscaler_shape import HALO_PX, TILE_PX
 
@@ -110,12 +110,12 @@ class Footprint:
     """State what one family of networks needs in memory, in bytes.
 
     A call of the denoiser peaks at `call` plus `cell` per latent cell of each evaluation in it; a tiny
-    autoencoder at `tile` plus `decode_pixel` or `encode_pixel` per pixel of a tile and its margin.
+    autoencoder at `tile` plus `decode_pixel` or `encode_pixel` per pixel that it holds, see `count_held_pixels`.
     """
 
     cell: int
-    decode_pixel: int = 450
-    encode_pixel: int = 350
+    decode_pixel: int = 1000
+    encode_pixel: int = 800
     call: int = 0
     tile: int = 0
 
@@ -137,9 +137,11 @@ GUESSES = {
     "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
     "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=5.0, open_s=20.0),
 }
-# What a tile of a tiny autoencoder is computed beyond itself on each side. Encoding, the deep layers need all of their 17
-# cells at full resolution; decoding, most of the work is after most of the margin was cut off: 15 % more in all.
+# What a strip of a tiny autoencoder is computed beyond itself on each side. Encoding, the deep layers need all of their 17
+# cells at full resolution; decoding, most of the work is after most of the margin was cut off.
 DECODE_MARGIN_CELLS, ENCODE_MARGIN_CELLS = 2, 17
+# Rows that the layers of a tiny autoencoder keep for the next ones, as if all of them were rows of its largest map.
+KEPT_ROWS = 6
 # An upscaler's network holds this many maps of its width at once: 2.8 measured for ESRGAN, 64 wide, x4, a tile of 256 px.
 UPSCALER_MAPS = 3
 # Bytes per pixel of a picture that a network enlarges (Pillow's 4, an array of 3, two float copies of 12) and of what it
@@ -224,13 +226,12 @@ def autoencoder_bytes(
     """Estimate the peak of decoding a picture, and of encoding one, where `room_bytes` are left for it.
 
     A KL autoencoder is run whole where that fits, else in tiles, which take what there is and a
-    minimum that may be more. A tiny one runs in tiles of one size; encoding, all of a margin is computed.
+    minimum that may be more. A tiny one works on so many pixels at once.
     """
     if contract.autoencoder == "tiny":
         footprint = find_footprint(contract, budget)
-        decoded = footprint.decode_pixel * _tile_pixels(coded, contract.factor, DECODE_MARGIN_CELLS)
-        encoded = footprint.encode_pixel * _tile_pixels(coded, contract.factor, ENCODE_MARGIN_CELLS) if encodes else 0
-        return footprint.tile + max(decoded, encoded)
+        each = max(footprint.decode_pixel, footprint.encode_pixel if encodes else 0)
+        return footprint.tile + each * count_held_pixels(coded)
     whole = _whole_bytes(contract, coded)
     return whole if whole <= room_bytes else _tiled_cost(contract, coded, room_bytes).memory_bytes
 
@@ -238,7 +239,7 @@ def autoencoder_bytes(
 def coding_s(
     contract: ModelContract, cost: CostModel, picture: PixelSize, *, encodes: bool, decodes: bool = True
 ) -> float:
-    """Return what encoding and decoding a picture take; tiles of a tiny autoencoder compute their margins as well."""
+    """Return what encoding and decoding a picture take; strips of a tiny autoencoder compute their margins as well."""
     tiny = contract.autoencoder == "tiny"
     encoded = _grown_pixels(picture, contract.factor, ENCODE_MARGIN_CELLS if tiny else 0) if encodes else 0
     decoded = _grown_pixels(picture, contract.factor, DECODE_MARGIN_CELLS if tiny else 0) if decodes else 0
@@ -246,19 +247,14 @@ def coding_s(
 
 
 def _grown_pixels(picture: PixelSize, factor: int, margin_cells: int) -> int:
-    """Count the pixels of all tiles of a picture with their margins, which end at the picture's edge."""
-    sides = (picture.width, picture.height)
-    inner = [-(-side // (TILE_CELLS * factor)) - 1 for side in sides]
-    width, height = (
-        side + 2 * min(margin_cells * factor, side) * cuts for side, cuts in zip(sides, inner, strict=True)
-    )
-    return width * height
+    """Count the pixels of all strips of a picture with their margins, which end at the picture's edge."""
+    inner = -(-picture.height // (STRIP_CELLS * factor)) - 1
+    return picture.width * (picture.height + 2 * min(margin_cells * factor, picture.height) * inner)
 
 
-def _tile_pixels(coded: PixelSize, factor: int, margin_cells: int) -> int:
-    """Return the pixels of the largest tile of a picture, with its margin."""
-    side = (TILE_CELLS + 2 * margin_cells) * factor
-    return min(coded.width, side) * min(coded.height, side)
+def count_held_pixels(coded: PixelSize) -> int:
+    """Count the pixels that a tiny autoencoder holds at once: those it works on, and rows kept for later."""
+    return min(coded.area, STEP_PX + KEPT_ROWS * coded.width)
 
 
 def spill_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:

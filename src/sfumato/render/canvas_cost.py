@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfumato.models.autoencoder import BAND_BYTES, TILE_CELLS
+from sfumato.models.autoencoder import BAND_BYTES, STEP_PX, TILE_CELLS
 from sfumato.render.level_update import BAND_CELLS, MARGIN_CELLS
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ UPDATE_COPIES = 12
 # A band of decoded pixels as floats, clamped, and as bytes.
 DECODE_COPIES = 2
 # Mapped files at once, and what each keeps resident at most.
-MAPPED_FILES, MAPPED_BYTES = 4, 16 * MIB
+MAPPED_FILES, MAPPED_BYTES = 4, 4 * MIB
 # Two slots for every band of a file, so that a crash between two flushes harms nothing.
 SLOTS = 2
 
@@ -65,6 +65,8 @@ def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *
     sums = row * min(window.height, cells.height) * 2 * (channels + 1)
     updated = row * min(BAND_CELLS + 2 * MARGIN_CELLS, cells.height) * channels * (UPDATE_COPIES + 2 * (1 + history))
     band = min(BAND_BYTES, row * min(TILE_CELLS, cells.height) * contract.factor**2 * 3)
+    if contract.autoencoder == "tiny":
+        band = min(band, max(STEP_PX, canvas.width * contract.factor) * 3 * _FLOAT_BYTES)
     files = min(MAPPED_FILES * MAPPED_BYTES, count_work_bytes(contract, canvas, history=history))
     return Held(device=sums + updated + DECODE_COPIES * band, host=files + band)
 

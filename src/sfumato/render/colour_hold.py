@@ -16,7 +16,6 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from sfumato.core.canvas.pixels import BAND_ROWS
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.nn.resample import Shrinking, enlarge_rows
 from sfumato.render.layout import fit_box
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from sfumato.core.canvas.pixels import PixelStore
 
+# Pixels held at once.
+BAND_PX = 1 << 18
 # Half the side of the square that a drift is averaged over, in px of the base, taken twice.
 REACH_PX = 1
 # Levels of 255 that count half: drift is a few levels, an edge that became sharp is many.
@@ -39,10 +40,11 @@ def hold_colours(pixels: PixelStore, base: Image.Image) -> None:
     shown = base.resize(base.size, Image.Resampling.BICUBIC, box=fit_box(small, size))
     wanted = torch.from_numpy(np.array(shown, dtype=np.float32)).permute(2, 0, 1)
     shrinking = Shrinking(size.shape_hw, small.shape_hw, wanted)
-    for rows in cut_rows(size.height, BAND_ROWS):
+    bands = cut_rows(size.height, max(1, BAND_PX // size.width))
+    for rows in bands:
         shrinking.add(rows, _read(pixels, rows))
     drift = _find_drift(wanted - shrinking.finish())
-    for rows in cut_rows(size.height, BAND_ROWS):
+    for rows in bands:
         held = _read(pixels, rows) + enlarge_rows(drift, size.shape_hw, rows)
         raw = held.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
         pixels.write(PixelBox(0, rows.start, size.width, rows.stop), raw)

@@ -43,6 +43,9 @@ if TYPE_CHECKING:
 LEVEL_ENLARGEMENT = 2.0
 # Of a small given picture no level is drawn below this share of native area: what is that small looks like nothing.
 LEAST_LEVEL_SHARE = 0.8
+# The self-check has places drawn again so many times at most; each time this many windows were drawn where it was
+# measured (40 to 60, mini at 512 px), and the level is decoded and judged anew.
+MOST_AGAIN, WINDOWS_AGAIN = 2, 50
 # Bytes a pixel of a given picture takes while its file is decoded: Pillow's four, twice, and a copy in RGB.
 READ_BYTES = 12
 # Files of which only a few rows are decoded at once.
@@ -52,7 +55,8 @@ _LARGEST_WHOLE_PX = Settings().max_picture_pixels
 
 def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> Plan:
     """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
-    first, *later = _list_stages(_Price(request=request, contract=contract, budget=budget, listed=listed))
+    price = _Price(request=request, contract=contract, budget=budget, listed=listed)
+    first, *later = _list_stages(price)
     stages = (replace(first, seconds=first.seconds + budget.cost.start_s), *later)
     return Plan(
         method=request.method.kind,
@@ -70,6 +74,8 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         open_s=budget.cost.open_s,
         save_s=request.size.area * budget.cost.save_s,
         work_bytes=max(stage.work_bytes for stage in stages),
+        again_s=MOST_AGAIN * price.count_again_s(stages[-1]),
+        again_bytes=MOST_AGAIN * stages[-1].work_bytes if stages[-1].kind == "grow" else 0,
     )
 
 
@@ -235,6 +241,15 @@ class _Price:
         coded = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room, encodes=encodes)
         memory = cost.standing_bytes(contract, budget, held) + cost.peak_bytes(contract, budget, network, coded)
         return replace(stage, memory_bytes=memory, host_bytes=cost.host_bytes(budget, held))
+
+    def count_again_s(self, stage: Stage) -> float:
+        """Return what one more pass over some places of a finished level takes; nothing for other stages."""
+        if stage.kind != "grow":
+            return 0.0
+        model, evaluations = self.budget.cost, WINDOWS_AGAIN * self.count_halves()
+        drawn = model.denoise_s(self._split(WINDOWS_AGAIN), evaluations, stage.windows[0].size.area)
+        decoded = cost.coding_s(self.contract, model, stage.canvas, encodes=False)
+        return drawn + decoded + stage.canvas.area * model.save_s
 
     def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
         """Return the memory of a stage that starts with a picture of size `below` enlarged."""

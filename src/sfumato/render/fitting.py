@@ -6,9 +6,11 @@ Pure. Start reading at `fit_cost` and `fit_footprint`.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import isqrt
 from typing import TYPE_CHECKING
 
-from sfumato.render.budget import CostModel, Footprint
+from sfumato.core.geometry import PixelSize
+from sfumato.render.budget import CostModel, Footprint, count_held_pixels
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,13 +38,19 @@ def fit_footprint(trials: Sequence[Trial], factor: int) -> Footprint | None:
     if any(trial.peak_bytes is None for trial in trials):
         return None
     calls = [(trial.cells * trial.batch, trial.peak_bytes or 0) for trial in _windows(trials)]
-    tiles = [(trial.cells * factor**2, trial.peak_bytes or 0) for trial in _of(trials, "decode")]
+    tiles = [(count_trial_pixels(trial, factor), trial.peak_bytes or 0) for trial in _of(trials, "decode")]
     (call, cell), (tile, decode) = fit_line(calls, relative=False), fit_line(tiles, relative=False)
     largest = max(_of(trials, "encode"), key=lambda trial: trial.cells)
-    encode = max(0.0, (largest.peak_bytes or 0) - tile) / (largest.cells * factor**2)
+    encode = max(0.0, (largest.peak_bytes or 0) - tile) / count_trial_pixels(largest, factor)
     return Footprint(
         call=round(call), cell=round(cell), tile=round(tile), decode_pixel=round(decode), encode_pixel=round(encode)
     )
+
+
+def count_trial_pixels(trial: Trial, factor: int) -> int:
+    """Count the pixels that the autoencoder holds at once in a trial, whose picture is a square."""
+    side = isqrt(trial.cells) * factor
+    return count_held_pixels(PixelSize(side, side))
 
 
 def fit_line(points: Sequence[Point], *, relative: bool = True) -> tuple[float, float]:

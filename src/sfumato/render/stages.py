@@ -74,7 +74,8 @@ class Plan:
     autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take beside
     the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little. `memory_bytes` is of
     the device; `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that
-    is used beside the picture while it is made.
+    is used beside the picture while it is made. `again_s` and `again_bytes` are the time and the disk that come on top
+    where the self-check has places drawn again, about; nothing else counts them.
     """
 
     method: str
@@ -92,6 +93,8 @@ class Plan:
     open_s: float = 0.0
     save_s: float = 0.0
     work_bytes: int = 0
+    again_s: float = 0.0
+    again_bytes: int = 0
 
     @property
     def window_batch(self) -> int:
@@ -121,6 +124,8 @@ class Plan:
             "seconds": round(self.seconds, 2),
             "open_seconds": round(self.open_s, 2),
             "save_seconds": round(self.save_s, 2),
+            "again_seconds": round(self.again_s, 2),
+            "again_bytes": self.again_bytes,
             "total_seconds": round(self.open_s + (self.seconds + self.save_s) * self.batch, 2),
             "total_disk_bytes": self.disk_bytes * self.batch,
             "seconds_basis": self.basis,

@@ -20,7 +20,7 @@ from sfumato.models.describe import load_contract
 from sfumato.models.device import choose_policy, measure_free_bytes
 from sfumato.models.probe import Trial, measure_trials
 from sfumato.render.budget import FOOTPRINTS, GUESSES, MIB, SMALLER_BATCHES, Footprint
-from sfumato.render.fitting import fit_cost, fit_footprint
+from sfumato.render.fitting import count_trial_pixels, fit_cost, fit_footprint
 from sfumato.workflows.probe_store import Known, load_known, name_machine, name_place, save_known
 from sfumato.workflows.table import align
 
@@ -87,7 +87,7 @@ class Probe:
             f"{1e3 * trial.seconds:.1f}",
             f"{1e3 * seconds:.1f}",
             _mib(trial.peak_bytes),
-            _mib(_fitted_bytes(footprint, trial, pixels)),
+            _mib(_fitted_bytes(footprint, trial, count_trial_pixels(trial, 8))),
         )
 
     def _notes(self) -> list[str]:

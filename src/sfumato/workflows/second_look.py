@@ -22,6 +22,8 @@ from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress, RenderResult
 from sfumato.workflows.self_check import judge_result
 
+# The share of the whole that is told while a place is drawn again: the render is done, its picture is not.
+NEARLY_ALL = 0.999
 # Weaker and weaker: after two rounds next to nothing would be drawn.
 MOST_RERUNS = 2
 
@@ -98,7 +100,13 @@ def _try(
     request, plan, model, space = made
     began = time.monotonic()
     assert looked.judged is not None, "only what was judged is drawn again"
-    pixels = _draw(model, request, (plan, space), redo, on_progress)
+    windows = count_windows_again(request, plan, model.contract.factor, redo)
+
+    def tell(progress: Progress) -> None:
+        stage, count = f"again: {windows} windows", len(plan.stages)
+        on_progress(replace(progress, stage=stage, stage_index=count, stages=count + 1, done_frac=NEARLY_ALL))
+
+    pixels = _draw(model, request, (plan, space), redo, tell)
     result = replace(looked.result, shown=pixels)
     judged = judge_result(result, plan, model.contract.factor)
     assert judged is not None, "what was judged once can be judged again"
@@ -107,7 +115,7 @@ def _try(
     done = Rerun(
         number=redo.number,
         boxes=redo.boxes,
-        windows=count_windows_again(request, plan, model.contract.factor, redo),
+        windows=windows,
         before=before,
         after=after,
         kept=kept,

@@ -5,32 +5,27 @@ Joins plan and critic; neither knows the other. Start reading at `judge_result`.
 
 from __future__ import annotations
 
-from sfumato.core.canvas.pixels import make_small
 from sfumato.core.geometry import PixelSize
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
+from sfumato.critic.shown import StoredPicture
 from sfumato.render.layout import fit_box
 from sfumato.render.stages import Plan
 from sfumato.render.trace import RenderResult
 
 # A base of fewer pixels a side says too little of what it shows.
 SMALLEST_BASE_PX = 32
-# Larger pictures are judged reduced, and only by what is left of them then: memory must not grow with the picture.
-MOST_WHOLE_PX = 16 * 1024**2
-REDUCED_SIDE_PX = 4096
 
 
 def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None:
     """Judge a result by the calibrated checks; None where there is no base to hold it against.
 
-    `factor` is the pixels of a latent cell. A verdict changes nothing in the picture.
+    `factor` is the pixels of a latent cell. A verdict changes nothing in the picture. The result is read in
+    parts: memory does not grow with it.
     """
     if result.base is None or _find_least_side(PixelSize(*result.base.size), result.pixels.size) < SMALLEST_BASE_PX:
         return None
-    if result.pixels.size.area <= MOST_WHOLE_PX:
-        return judge_picture(result.picture, result.base, find_lines(plan, factor))
-    small = make_small(result.pixels, max(REDUCED_SIDE_PX, 2 * max(result.base.size)))
-    return judge_picture(small, result.base, None, reduced=result.pixels.size.width / small.width)
+    return judge_picture(StoredPicture(result.pixels), result.base, find_lines(plan, factor))
 
 
 def _find_least_side(base: PixelSize, canvas: PixelSize) -> float:

@@ -43,3 +43,12 @@ def test_opening_and_work_in_progress_are_named():
     assert "while it is made" in text
     assert "while it is made" not in table(work_bytes=0)
     assert "at once" in text.splitlines()[0]
+
+
+def test_what_is_not_counted_is_said():
+    plan = plan_render(REQUEST, CONTRACT, BUDGET)
+    assert plan.again_bytes == 2 * plan.stages[-1].work_bytes
+    assert 0 < plan.again_s < plan.seconds
+    assert "not counted: about" in table()
+    assert "every window is counted" in table()
+    assert "counted" not in table(again_bytes=0, again_s=0.0)

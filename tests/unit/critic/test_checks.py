@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.core.canvas.pixels import MemoryPixels
+from sfumato.core.geometry import PixelSize
 from sfumato.critic.checks import MEASURES, Evidence, Judged, Verdict, find_limit, judge_picture
 from sfumato.critic.limits import LIMITS
 from sfumato.critic.phantoms import Blob
 from sfumato.critic.seams import Lines
+from sfumato.critic.shown import StoredPicture
 
 LINES = Lines((128,), (128,))
 
@@ -85,13 +88,10 @@ def test_a_limit_holds_for_its_side_and_silence_is_an_answer():
     assert Verdict("grain", 2.0, "levels", None, "high").fine is None
 
 
-def test_a_reduced_picture_is_told_in_px_of_the_result_and_says_what_it_cannot_tell():
+def test_pixels_in_a_file_are_judged_as_the_picture_is():
     pasted = make_picture()
     pasted[30:70, 40:60] = 250
     base = to_image(make_picture()).resize((64, 64), Image.Resampling.BOX)
-    judged = judge_picture(to_image(pasted), base, reduced=4.0)
-    assert [blob.box for blob in judged.phantoms] == [pytest.approx((160, 120, 240, 280), abs=20)]
-    measured = {verdict.name for verdict in judged.verdicts}
-    assert measured.isdisjoint(judged.left_out)
-    assert measured | set(judged.left_out) == set(MEASURES)
-    assert judged.to_json()["left_out"]["grain"] == "judged 4 times reduced"
+    lines = Lines((64, 128), (96,))
+    stored = StoredPicture(MemoryPixels(PixelSize(pasted.shape[1], pasted.shape[0]), np.asarray(to_image(pasted))))
+    assert judge_picture(stored, base, lines) == judge_picture(to_image(pasted), base, lines)

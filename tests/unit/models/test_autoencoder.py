@@ -14,7 +14,14 @@ from hypothesis import strategies as st
 from sfumato.core.errors import BudgetError, ModelError
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.models import autoencoder
-from sfumato.models.autoencoder import Autoencoder, choose_tile_cells, decode_box, decode_latents, encode_pixels
+from sfumato.models.autoencoder import (
+    Autoencoder,
+    choose_band_cells,
+    choose_rows,
+    decode_box,
+    decode_latents,
+    encode_pixels,
+)
 from sfumato.models.device import Policy
 from sfumato.models.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
 from sfumato.nn.streamed import Extent, list_extents, list_reach
@@ -41,11 +48,12 @@ def tiny():
 
 
 @pytest.mark.parametrize(("width", "height"), [(9, 6), (23, 17), (8, 31)])
-def test_tiles_equal_the_whole(tiny, monkeypatch, width, height):
+def test_strips_equal_the_whole(tiny, monkeypatch, width, height):
     latents = torch.randn(2, 4, height, width, generator=torch.Generator().manual_seed(1))
     pixels = torch.rand(2, 3, height * 8, width * 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
     whole = decode_latents(tiny, latents, TINY, CPU), encode_pixels(tiny, pixels, TINY, CPU)
-    monkeypatch.setattr(autoencoder, "TILE_CELLS", 7)
+    monkeypatch.setattr(autoencoder, "STRIP_CELLS", 7)
+    monkeypatch.setattr(autoencoder, "STEP_PX", width * 64)
     tiled = decode_latents(tiny, latents, TINY, CPU), encode_pixels(tiny, pixels, TINY, CPU)
     for one, other in zip(whole, tiled, strict=True):
         assert one.shape == other.shape
@@ -130,7 +138,8 @@ def check_bands(boxes, size):
 
 @pytest.mark.parametrize(("width", "height"), [(9, 6), (23, 17), (8, 31)])
 def test_bands_are_the_whole_bit_by_bit(tiny, monkeypatch, width, height):
-    monkeypatch.setattr(autoencoder, "TILE_CELLS", 7)
+    monkeypatch.setattr(autoencoder, "STRIP_CELLS", 7)
+    monkeypatch.setattr(autoencoder, "STEP_PX", 2 * width * 64)
     latents = torch.randn(1, 4, height, width, generator=torch.Generator().manual_seed(1))
     pixels = torch.rand(1, 3, height * 8, width * 8, generator=torch.Generator().manual_seed(2)) * 2 - 1
     boxes, decoded = decode_bands(tiny, latents, TINY)
@@ -142,26 +151,41 @@ def test_bands_are_the_whole_bit_by_bit(tiny, monkeypatch, width, height):
     assert torch.equal(encoded, encode_pixels(tiny, pixels, TINY, CPU))
 
 
-def test_a_tile_reads_its_own_margin_and_no_more(tiny, monkeypatch):
-    monkeypatch.setattr(autoencoder, "TILE_CELLS", 8)
-    read = []
+def read_rows(network, monkeypatch, strip_cells):
+    """Return the boxes that are read of a canvas of 70 x 100 cells, and the heights of what is handed out, in pixels."""
+    monkeypatch.setattr(autoencoder, "STRIP_CELLS", strip_cells)
+    monkeypatch.setattr(autoencoder, "STEP_PX", 2 * 70 * 64)
+    read, heights = [], []
 
     def note(box):
         read.append(box)
         return torch.zeros(1, 4, box.height, box.width)
 
-    coder = Autoencoder(vae=tiny, contract=TINY, policy=CPU)
-    coder.decode_into(note, LatentSize(70, 200), lambda *_: None)
-    margin = max(box.height for box in read) - 8
-    assert 0 < margin <= 2 * 12
+    coder = Autoencoder(vae=network, contract=TINY, policy=CPU)
+    coder.decode_into(note, LatentSize(70, 100), lambda box, _: heights.append(box.height))
+    return read, heights
+
+
+def test_a_strip_reads_every_row_once_and_a_few_at_a_time(tiny, monkeypatch):
+    read, heights = read_rows(tiny, monkeypatch, 100)
+    assert [row for box in read for row in range(box.top, box.bottom)] == list(range(100))
+    assert max(box.height for box in read) == 2
+    assert max(heights) <= 2 * 8
+
+
+def test_a_strip_reads_its_own_margin_and_no_more(tiny, monkeypatch):
+    read, _ = read_rows(tiny, monkeypatch, 50)
+    assert 0 < sum(box.height for box in read) - 100 <= 2 * 12
+
+
+def test_rows_at_once_follow_from_the_width():
+    assert [choose_rows(width, 8) for width in (1, 16, 128, 1024, 10**6)] == [1024, 64, 8, 1, 1]
 
 
 def test_wide_canvases_have_flat_bands():
-    sizes = {width: choose_tile_cells(width // 8, 8) for width in (512, 8192, 16384, 32768, 10**6)}
-    assert sizes[512] == (64, 64)
-    assert [height for height, _ in sizes.values()] == [64, 32, 16, 8, 8]
-    assert all(height * width == 64 * 64 for height, width in sizes.values())
-    assert all(3 * 4 * 8 * height * width <= 2**25 for width, (height, _) in sizes.items() if width < 10**6)
+    heights = {width: choose_band_cells(width // 8, 8) for width in (512, 8192, 16384, 32768, 10**6)}
+    assert [*heights.values()] == [64, 32, 16, 8, 8]
+    assert all(3 * 4 * 8 * height * width <= 2**25 for width, height in heights.items() if width < 10**6)
 
 
 @pytest.fixture(scope="module")

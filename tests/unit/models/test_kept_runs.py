@@ -65,7 +65,8 @@ def crowded(monkeypatch):
     monkeypatch.setattr(autoencoder, "measure_free_bytes", lambda _: LEAST_BYTES)
     for name in ("LEAST_WORK_BYTES", "MOST_WORK_BYTES"):
         monkeypatch.setattr(kl_tiles, name, 2**16)
-    # Tiles of the tiny one.
+    # Strips of the tiny one.
+    monkeypatch.setattr(autoencoder, "STRIP_CELLS", 8)
     monkeypatch.setattr(autoencoder, "TILE_CELLS", 8)
     monkeypatch.setattr(autoencoder, "LEAST_BAND_CELLS", 4)
     monkeypatch.setattr(autoencoder, "BAND_BYTES", 8 * 20 * 64 * 12)

@@ -19,7 +19,7 @@ def test_windows_of_two_batches_and_two_sizes_and_tiles_of_two():
     # Native is 8 cells a side here, and half of that is too small for a network.
     assert denoised == [(64, 2), (64, 2), (64, 8)]
     for part in ("decode", "encode"):
-        assert [trial.cells for trial in trials if trial.part == part] == [32**2, 64**2]
+        assert [trial.cells for trial in trials if trial.part == part] == [16**2, 64**2]
     assert all(trial.seconds > 0 for trial in trials)
     assert all(trial.peak_bytes is None for trial in trials)
 

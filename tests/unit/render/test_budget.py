@@ -8,10 +8,12 @@ from fakes import CONTRACT
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.request import MultidiffusionMethod, RenderRequest
+from sfumato.models.autoencoder import STEP_PX
 from sfumato.models.kl_tiles import LEAST_BYTES
 from sfumato.render.budget import (
     GIB,
     GUESSES,
+    KEPT_ROWS,
     MIB,
     RUNTIME_BYTES,
     Budget,
@@ -96,22 +98,24 @@ def test_what_a_probe_measured_takes_the_place_of_the_formula():
     assert standing_bytes(CONTRACT, ROOMY, HELD) == RUNTIME_BYTES + CONTRACT.weights_bytes + HELD.total
     assert denoise_bytes(CONTRACT, probed, WINDOW, 3) == 1000 + 10 * 256 * 3
     assert autoencoder_bytes(CONTRACT, probed, PixelSize(64, 64), 0) == 7 + 3 * 64 * 64
-    # A tile of 64 cells has 17 more on each side to be encoded, 2 to be decoded.
-    assert autoencoder_bytes(CONTRACT, probed, LARGE, 0) == 7 + 2 * (98 * 8) ** 2
-    assert autoencoder_bytes(CONTRACT, probed, LARGE, 0, encodes=False) == 7 + 3 * (68 * 8) ** 2
+    # What is worked on at once, and what is kept of each row, whatever the height.
+    assert autoencoder_bytes(CONTRACT, probed, LARGE, 0) == 7 + 3 * (STEP_PX + KEPT_ROWS * LARGE.width)
+    dearer = replace(probed, footprint=replace(probed.footprint, encode_pixel=4))
+    assert autoencoder_bytes(CONTRACT, dearer, LARGE, 0) > autoencoder_bytes(CONTRACT, dearer, LARGE, 0, encodes=False)
     apart = replace(probed, separate=True)
     assert host_bytes(apart, HELD) == 2 * GIB + HELD.host
     assert standing_bytes(CONTRACT, apart, HELD) == GIB + HELD.device
 
 
-def test_margins_of_tiles_take_time_and_a_picture_of_one_tile_has_none():
+def test_margins_of_strips_take_time_and_a_picture_of_one_strip_has_none():
     model = CostModel(call_s=0.0, cell_s=0.0, decode_s=1.0, encode_s=1.0)
-    small = PixelSize(512, 512)
+    small = PixelSize(4096, 1024)
     assert coding_s(CONTRACT, model, small, encodes=False) == small.area
     assert coding_s(CONTRACT, model, small, encodes=True) == 2 * small.area
-    # Two tiles a side: each has 17 cells of the other to be encoded.
-    assert coding_s(CONTRACT, model, LARGE, encodes=True, decodes=False) == (1024 + 2 * 17 * 8) ** 2
-    assert coding_s(KL, model, LARGE, encodes=True) == 2 * LARGE.area
+    # Two strips, one below the other: each has 17 cells of the other to be encoded.
+    tall = PixelSize(1024, 2048)
+    assert coding_s(CONTRACT, model, tall, encodes=True, decodes=False) == 1024 * (2048 + 2 * 17 * 8)
+    assert coding_s(KL, model, tall, encodes=True) == 2 * tall.area
 
 
 def test_weights_count_as_they_are_once_loaded():

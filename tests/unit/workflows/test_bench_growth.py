@@ -16,6 +16,7 @@ def make_row(side_px, renders, growth):
         native_renders=renders,
         growth_bytes=growth,
         held_bytes=1,
+        again_s=0.0,
         evaluations=1,
     )
 

@@ -14,7 +14,7 @@ from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.engine import run_plan
 from sfumato.render.plan import plan_render
 from sfumato.workflows.report_checks import write_checks
-from sfumato.workflows.second_look import MOST_RERUNS, Rerun, find_new, look_again
+from sfumato.workflows.second_look import MOST_RERUNS, NEARLY_ALL, Rerun, find_new, look_again
 from sfumato.workflows.self_check import judge_result
 
 # Held to nothing, this level is full of what its base has not.
@@ -43,7 +43,9 @@ def weigh(result):
 def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over():
     looked, before, seen = render(REQUEST, MemorySpace())
     assert 1 <= len(looked.reruns) <= MOST_RERUNS
-    assert {progress.stage.split(" of ")[0] for progress in seen} == {f"re-run {one.number}" for one in looked.reruns}
+    assert {progress.stage for progress in seen} == {f"again: {one.windows} windows" for one in looked.reruns}
+    # The bar does not go back, and does not say that all is done.
+    assert {progress.done_frac for progress in seen} == {NEARLY_ALL}
     assert looked.reruns[0].before == weigh(before)
     kept = [rerun.after for rerun in looked.reruns if rerun.kept]
     assert weigh(looked.result) == (kept[-1] if kept else weigh(before))

@@ -8,6 +8,7 @@ from sfumato.nn.streamed.layers import (
     Attend,
     Conv,
     Extent,
+    Flowing,
     Fork,
     Join,
     Layer,
@@ -22,6 +23,7 @@ from sfumato.nn.streamed.local import list_extents, list_reach, run_local
 from sfumato.nn.streamed.marks import Keeper, Mark, Notes
 from sfumato.nn.streamed.regions import Band
 from sfumato.nn.streamed.room import Room
+from sfumato.nn.streamed.rows import Pace, run_rows
 from sfumato.nn.streamed.run import run_program
 from sfumato.nn.streamed.shelves import MemoryShelf, Shelf
 from sfumato.nn.streamed.sweeps import Program, Storage, make_program
@@ -33,6 +35,7 @@ __all__ = [
     "Conv",
     "Ends",
     "Extent",
+    "Flowing",
     "Fork",
     "Join",
     "Keeper",
@@ -43,6 +46,7 @@ __all__ = [
     "MemoryShelf",
     "Norm",
     "Notes",
+    "Pace",
     "Plain",
     "Program",
     "Room",
@@ -55,4 +59,5 @@ __all__ = [
     "make_program",
     "run_local",
     "run_program",
+    "run_rows",
 ]

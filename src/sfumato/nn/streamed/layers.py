@@ -85,7 +85,9 @@ class Conv:
         rows, columns = self.reach(want.rows), self.reach(want.columns)
         top, bottom = have.rows.start - rows.start, rows.stop - have.rows.stop
         left, right = have.columns.start - columns.start, columns.stop - have.columns.stop
-        if top == bottom and left == right:
+        # As many zeros on the far sides are too many at times; what no stride reaches changes nothing, and nothing is copied.
+        sides = zip(_lengths(have), (top, left), _lengths(want), strict=True)
+        if all((side + 2 * zeros - self.width) // self.stride + 1 == wanted for side, zeros, wanted in sides):
             return F.conv2d(x, self.weight, self.bias, self.stride, (top, left))
         return F.conv2d(F.pad(x, (left, right, top, bottom)), self.weight, self.bias, self.stride)
 
@@ -173,20 +175,25 @@ class Attend:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Fork:
+class Fork(Pointwise):
     """Put the input aside, through a 1 x 1 convolution where there is one, until `Join`."""
 
     shortcut: Conv | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Join:
+class Join(Pointwise):
     """Add what the last `Fork` put aside."""
 
 
 Plain = Conv | Upsample | Silu | Local
+Flowing = Plain | Fork | Join
 Layer = Plain | Norm | Attend | Fork | Join
 
 
 def _sides(extent: Extent) -> tuple[int, int]:
     return (extent.height, extent.width)
+
+
+def _lengths(region: Region) -> tuple[int, int]:
+    return (region.rows.length, region.columns.length)
