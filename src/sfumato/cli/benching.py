@@ -1,4 +1,4 @@
-"""`sfumato bench probe` and `sfumato bench forecast`: parse, measure, print.
+"""`sfumato bench probe`, `forecast`, `growth` and `shapes`: parse, measure, print.
 
 Imports the workflows only when a command runs. Start reading at `bench_probe`.
 """
@@ -6,6 +6,7 @@ Imports the workflows only when a command runs. Start reading at `bench_probe`.
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,8 +45,7 @@ def bench_forecast(
     """Measure how far plans are off: probe, render a small set, compare; prints a card, last line JSON."""
     from sfumato.workflows.bench_forecast import Forecasts, run_bench_forecast
 
-    chosen = tuple(name.strip() for name in methods.split(","))
-    wanted = Forecasts(models=tuple(model or ["mini"]), steps=steps, methods=chosen, dtype=dtype)
+    wanted = Forecasts(models=tuple(model or ["mini"]), steps=steps, methods=_split(methods), dtype=dtype)
     card = run_bench_forecast(wanted, on_render=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
@@ -71,6 +71,68 @@ def bench_growth(
     wanted = tuple(int(side) for side in sides.split(","))
     bench = run_bench_growth(wanted, model=model, steps=steps, suffix=suffix, on_trial=on_trial)
     sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
+def bench_shapes(
+    shapes: Annotated[
+        str, typer.Option("--shapes", help="Shapes with random weights: sd15, sdxl.", metavar="A,B")
+    ] = "sd15,sdxl",
+    model: Annotated[
+        list[Path] | None,
+        typer.Option("--model", help="A diffusers folder instead; may be given again.", metavar="DIR"),
+    ] = None,
+    size: Annotated[int, typer.Option("--size", help="Side of the square picture in pixels.", metavar="PX")] = 2048,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of the render.", metavar="N")] = 4,
+    rows: Annotated[
+        str, typer.Option("--rows", help="What to measure: probe, render, resume, call, decode.", metavar="A,B")
+    ] = "probe,render,resume,call,decode",
+    dtype: Annotated[str, _DTYPE] = "auto",
+    device: Annotated[str, _DEVICE] = "auto",
+    minutes: Annotated[float, typer.Option("--minutes", help="Most minutes of one process.", metavar="M")] = 60.0,
+    most_gb: Annotated[
+        float | None,
+        typer.Option(
+            "--most-gb",
+            help="Most memory of one process (default: 0.9 of what is free).",
+            metavar="GIB",
+            show_default=False,
+        ),
+    ] = None,
+    budget_gb: Annotated[
+        float | None,
+        typer.Option("--budget-gb", help="Budget of our render.", metavar="GIB", show_default=False),
+    ] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option("--work", help="Keep checkpoints and rows that are done here.", metavar="DIR", show_default=False),
+    ] = None,
+) -> None:
+    """Measure memory, time and resuming on true shapes beside diffusers at full size; prints tables, last line JSON."""
+    from sfumato.workflows.bench_shapes import ShapesAsked, run_bench_shapes
+
+    asked = ShapesAsked(
+        shapes=_split(shapes),
+        folders=tuple(model or ()),
+        size_px=size,
+        steps=steps,
+        dtype=dtype,
+        device=device,
+        rows=_split(rows),
+        minutes=minutes,
+        most_gb=most_gb,
+        budget_gb=budget_gb,
+        work=work,
+    )
+
+    def on_row(name: str, row: str) -> None:
+        sys.stderr.write(f"{name}: {row}\n")
+
+    bench = run_bench_shapes(asked, on_row=on_row)
+    sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
+def _split(words: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in words.split(","))
 
 
 def _count(what: str, done: int, count: int) -> None:
