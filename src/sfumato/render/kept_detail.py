@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,8 +47,8 @@ ROUNDING_ENERGY = 0.05
 # The same share in the finest octave of a whole picture: drawn scenes have 0.89 to 1.5, blurred by 0.7 px 0.39 to 0.65,
 # and what mini draws 0.67 to 0.76.
 SOFT_PICTURE, SHARP_PICTURE = 0.76, 0.9
-# Rows worked on at once: few beside the width, many beside the margin.
-BAND_ROWS_PX = 128
+# The side of what is worked on at once: large beside the margin; memory does not follow the picture.
+TILE_PX = 512
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -59,19 +59,20 @@ class Known:
     open_below: Callable[[], PixelStore]
 
     def keep(self, made: PixelStore, target: PixelStore) -> None:
-        """Write `made` to `target`, in bands of rows, with what the level below knows; the two are not one store."""
+        """Write `made` to `target`, in tiles, with what the level below knows; the two are not one store."""
         below, size = self.open_below(), made.size
         box = fit_box(below.size, size)
         enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), size.width / (box[2] - box[0])
         margin = measure_reach(scale, OCTAVES + 1) + _smoothing(scale, OCTAVES)
-        for rows in cut_rows(size.height, BAND_ROWS_PX):
-            wide, inner = grow_rows(rows, margin, size.height)
-            part = PixelBox(0, wide.start, size.width, wide.stop)
+        for rows, columns in product(cut_rows(size.height, TILE_PX), cut_rows(size.width, TILE_PX)):
+            high, down = grow_rows(rows, margin, size.height)
+            wide, across = grow_rows(columns, margin, size.width)
+            part = PixelBox(wide.start, high.start, wide.stop, high.stop)
             drawn = _read(made.read, part)
             mixed = mix_octaves(drawn, _read(enlarged, part), scale).clamp(0, 255)
-            held = torch.lerp(drawn, mixed, self.share)[0, :, inner]
+            held = torch.lerp(drawn, mixed, self.share)[0, :, down, across]
             raw = held.round().to(torch.uint8).permute(1, 2, 0).numpy()
-            target.write(PixelBox(0, rows.start, size.width, rows.stop), raw)
+            target.write(PixelBox(columns.start, rows.start, columns.stop, rows.stop), raw)
 
 
 def mix_octaves(
@@ -111,13 +112,14 @@ def measure_sharpness(pixels: PixelStore) -> float:
 
 
 def _walk_energies(pixels: PixelStore) -> Iterator[tuple[float, float]]:
-    """Yield the energy of the two finest octaves of a picture, band by band."""
-    margin = measure_reach(1.0, 2)
-    for rows in cut_rows(pixels.size.height, BAND_ROWS_PX):
-        wide, inner = grow_rows(rows, margin, pixels.size.height)
-        values = _read(pixels.read, PixelBox(0, wide.start, pixels.size.width, wide.stop))
-        fine, coarse, *_ = _list_energies(values, 1.0)
-        yield float(fine[:, :, inner].sum(dtype=torch.float64)), float(coarse[:, :, inner].sum(dtype=torch.float64))
+    """Yield the energy of the two finest octaves of a picture, tile by tile."""
+    margin, size = measure_reach(1.0, 2), pixels.size
+    for rows, columns in product(cut_rows(size.height, TILE_PX), cut_rows(size.width, TILE_PX)):
+        high, down = grow_rows(rows, margin, size.height)
+        wide, across = grow_rows(columns, margin, size.width)
+        values = _read(pixels.read, PixelBox(wide.start, high.start, wide.stop, high.stop))
+        fine, coarse, *_ = (energy[:, :, down, across] for energy in _list_energies(values, 1.0))
+        yield float(fine.sum(dtype=torch.float64)), float(coarse.sum(dtype=torch.float64))
 
 
 def _list_energies(known: Tensor, scale: float) -> list[Tensor]:

@@ -67,10 +67,10 @@ def test_half_a_share_is_half_way():
     assert np.abs(keep(sharp, eaten, share=0.5) - half).max() <= 1.0
 
 
-def test_bands_do_not_show(monkeypatch):
+def test_tiles_do_not_show(monkeypatch):
     sharp, eaten = make_scene(), enlarge(make_scene().filter(ImageFilter.MedianFilter(5)))
     whole = keep(sharp, eaten)
-    monkeypatch.setattr(kept_detail, "BAND_ROWS_PX", 40)
+    monkeypatch.setattr(kept_detail, "TILE_PX", 40)
     assert np.abs(keep(sharp, eaten) - whole).max() <= 1.0
 
 
@@ -79,11 +79,11 @@ def test_a_blurred_picture_as_a_whole_is_no_sharp_one(blur, least, most):
     assert least <= measure_sharpness(make_store(make_scene(blur))) <= most
 
 
-def test_sharpness_does_not_depend_on_bands(monkeypatch):
+def test_sharpness_does_not_depend_on_tiles(monkeypatch):
     store = make_store(make_scene(0.4))
     monkeypatch.setattr(kept_detail, "SHARP_PICTURE", 10.0)
     whole = measure_sharpness(store)
-    monkeypatch.setattr(kept_detail, "BAND_ROWS_PX", 24)
+    monkeypatch.setattr(kept_detail, "TILE_PX", 24)
     assert 0.0 < whole < 1.0
     assert measure_sharpness(store) == pytest.approx(whole, rel=1e-4)
 
