@@ -148,9 +148,11 @@ def _limit(most_gb: float | None, device: torch.device) -> int:
 
 
 def _choose_budget(asked: ShapesAsked, device: torch.device) -> int | None:
-    """Return the budget of our render; on a CPU that of every process, where nobody gave another."""
-    most = asked.most_gb if asked.budget_gb is None and device.type == "cpu" else asked.budget_gb
-    return None if most is None else int(most * GIB)
+    """Return the budget of our render; on a CPU a little less than any process may take, where nobody gave one."""
+    if asked.budget_gb is None and (asked.most_gb is None or device.type != "cpu"):
+        return None
+    most = asked.budget_gb if asked.budget_gb is not None else _FREE_SHARE * (asked.most_gb or 0.0)
+    return int(most * GIB)
 
 
 def _make_cache(cache: Path) -> Path:
