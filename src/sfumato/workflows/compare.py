@@ -121,7 +121,7 @@ def _show(compared: Compared, request: RenderRequest) -> None:
 
 
 def _title(name: str, made: Generated, size: PixelSize) -> str:
-    enlarged = "" if made.plan.size == size else f", {made.plan.size} enlarged by Lanczos"
+    enlarged = "" if made.plan.size == size else f" {made.plan.size} enlarged"
     return f"{name}{enlarged}, {made.seconds:.1f} s"
 
 
