@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
@@ -34,7 +34,10 @@ from sfumato.workflows.evaluate_hires_prompts import Prompt, draw_scene_of
 from sfumato.workflows.evaluate_hires_store import Record, Store, digest_folder, make_key
 
 # Raised when the same picture would be measured differently than before.
-JUDGE_VERSION = 1
+JUDGE_VERSION = 2
+# How strongly the enlarged base is sharpened for the last look at it, in percent of what a blur as wide as one of its
+# pixels takes away: about as crisp as the results are.
+SHARPEN_PERCENT = 150
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +88,18 @@ class Judge:
         return _Bench(self._see(base, case.size), self._see(drawn, case.size))
 
     def _see(self, base: Image.Image, size: PixelSize) -> _Seen:
+        """Look at a base as it is, enlarged, and enlarged and sharpened: a smear that only gets crisp is nobody new."""
         if self.watcher is None:
             return _Seen(base, (), ())
         sides = (size.width, size.height)
         shown = crop_base(base, sides)
         small = find_objects(self.watcher, np.asarray(shown), sides)
-        large = find_objects(self.watcher, np.asarray(shown.resize(sides, Image.Resampling.LANCZOS)), sides)
-        return _Seen(base, small, join_known(small, large))
+        large = shown.resize(sides, Image.Resampling.LANCZOS)
+        crisp = large.filter(ImageFilter.UnsharpMask(size.width / shown.width, SHARPEN_PERCENT, threshold=0))
+        known = small
+        for view in (large, crisp):
+            known = join_known(known, find_objects(self.watcher, np.asarray(view), sides))
+        return _Seen(base, small, known)
 
     def _judge_one(self, name: str, case: Case, bench: _Bench) -> Record:
         seen = bench.drawn if name == DRAWN else bench.base

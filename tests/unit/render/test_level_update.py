@@ -1,3 +1,5 @@
+"""The canvas of a step from its predictions: locked, made crisper, held, whatever bands it is cut into."""
+
 from dataclasses import replace
 
 import pytest
