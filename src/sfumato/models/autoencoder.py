@@ -173,7 +173,7 @@ class Autoencoder:
         if self.contract.autoencoder == "tiny":
             strips = cut_grid(window, STRIP_CELLS * factor, window.columns.length)
             pace = Pace(read_rows=choose_rows(area.width, factor), grain=factor)
-            run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, kept.notes if kept else None)
+            run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
         elif not _is_begun(kept) and self._holds_whole(size):
             done = self.vae.decode(ends.read(start.region)).sample.float()
             for band in cut_grid(window, height * factor, window.columns.length):
@@ -199,7 +199,7 @@ class Autoencoder:
         if self.contract.autoencoder == "tiny":
             strips = cut_grid(_to_region(cells.box), STRIP_CELLS, cells.width)
             pace = Pace(read_rows=choose_rows(cells.width, self.contract.factor) * self.contract.factor)
-            run_rows(list_tiny_encoder_layers(self.vae), start, ends, strips, pace, kept.notes if kept else None)
+            run_rows(list_tiny_encoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
         elif not _is_begun(kept) and self._holds_whole(cells):
             ends.write(_to_region(cells.box), self.vae.encode(ends.read(start.region)).latent_dist.mode().float())
         else:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from diffusers.models.autoencoders.vae import AutoencoderTinyBlock
 from torch import nn
 
 from sfumato.core.errors import ModelError
 from sfumato.nn.streamed import Conv, Flowing, Fork, Join, Local, Upsample
+
+# Told by its name: a plan asks for sizes of this package and must not wait for diffusers.
+_BLOCK = "AutoencoderTinyBlock"
 
 
 def list_tiny_decoder_layers(vae: Any) -> list[Flowing]:
@@ -44,13 +46,18 @@ def _list_layers(part: Any, channels: int) -> list[Flowing]:
         elif isinstance(layer, nn.Upsample):
             _check(layer.mode == "nearest" and layer.scale_factor == 2, layer)
             layers.append(Upsample())
-        elif not isinstance(layer, AutoencoderTinyBlock):
-            layers.append(_bend(layer, channels))
+        elif type(layer).__name__ == _BLOCK:
+            layers += _list_block(layer, channels)
         else:
-            _check(isinstance(layer.skip, nn.Identity), layer)
-            inside = [_conv(one) if isinstance(one, nn.Conv2d) else _bend(one, channels) for one in layer.conv]
-            layers += [Fork(), *inside, Join(), _bend(layer.fuse, channels)]
+            layers.append(_bend(layer, channels))
     return layers
+
+
+def _list_block(block: Any, channels: int) -> list[Flowing]:
+    """Return the layers of a block, whose input is added to what its convolutions give."""
+    _check(isinstance(block.skip, nn.Identity), block)
+    inside = [_conv(one) if isinstance(one, nn.Conv2d) else _bend(one, channels) for one in block.conv]
+    return [Fork(), *inside, Join(), _bend(block.fuse, channels)]
 
 
 def _bend(layer: nn.Module, channels: int) -> Local:

@@ -59,7 +59,7 @@ def run_strips(layers, x, strips, pace, notes=None):
         parts.append(rows)
 
     ends = Ends(read=look, write=put, dtype=torch.float32, device=CPU)
-    run_rows(layers, Extent(2, *x.shape[-2:]), ends, strips, pace, notes)
+    run_rows(layers, Extent(2, *x.shape[-2:]), ends, strips, pace, notes=notes)
     return torch.cat(parts, dim=2) if parts else None, regions, read
 
 

@@ -44,6 +44,7 @@ def run_rows(
     ends: Ends,
     strips: Iterable[Region],
     pace: Pace,
+    *,
     notes: Notes | None = None,
 ) -> None:
     """Run layers over an input of an extent and write the given strips of the output from top to bottom, in float32.
