@@ -26,6 +26,8 @@ from sfumato.workflows.self_check import judge_result
 NEARLY_ALL = 0.999
 # Weaker and weaker: after two rounds next to nothing would be drawn.
 MOST_RERUNS = 2
+# A re-run takes at least this share of the mass of failing blobs away, or it is not worth another look at the edges it drew.
+LEAST_GAIN_FRAC = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +71,7 @@ def look_again(
 ) -> Looked:
     """Judge a render; draw the windows again where it shows what its base has not, at most twice.
 
-    A re-run is kept if the failing blobs weigh less and none is where none was. Depends on pixels and
+    A re-run is kept if the failing blobs weigh a tenth less and none is where none was. Depends on pixels and
     request alone, so a resumed render decides alike. Without a workspace nothing is drawn again.
 
     Raises:
@@ -111,7 +113,7 @@ def _try(
     judged = judge_result(result, plan, model.contract.factor)
     assert judged is not None, "what was judged once can be judged again"
     before, after = (sum(blob.mass for blob in one.phantoms) for one in (looked.judged, judged))
-    kept = after < before and not find_new(judged.phantoms, looked.judged.phantoms)
+    kept = has_helped(looked.judged.phantoms, judged.phantoms)
     done = Rerun(
         number=redo.number,
         boxes=redo.boxes,
@@ -123,6 +125,12 @@ def _try(
     )
     reruns = (*looked.reruns, done)
     return Looked(result, judged, reruns) if kept else replace(looked, reruns=reruns)
+
+
+def has_helped(before: tuple[Blob, ...], after: tuple[Blob, ...]) -> bool:
+    """Tell whether a tenth of the failing mass is gone and none lies where none was."""
+    was, left = (sum(blob.mass for blob in blobs) for blobs in (before, after))
+    return left <= (1.0 - LEAST_GAIN_FRAC) * was and not find_new(after, before)
 
 
 def find_new(after: tuple[Blob, ...], before: tuple[Blob, ...]) -> tuple[Blob, ...]:

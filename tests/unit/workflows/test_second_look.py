@@ -1,6 +1,7 @@
 """What the base has not is drawn once more; only what helped is kept; a resumed render decides alike."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 
@@ -14,7 +15,7 @@ from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.engine import run_plan
 from sfumato.render.plan import plan_render
 from sfumato.workflows.report_checks import write_checks
-from sfumato.workflows.second_look import MOST_RERUNS, NEARLY_ALL, Rerun, find_new, look_again
+from sfumato.workflows.second_look import MOST_RERUNS, NEARLY_ALL, Rerun, find_new, has_helped, look_again
 from sfumato.workflows.self_check import judge_result
 
 # Held to nothing, this level is full of what its base has not.
@@ -77,6 +78,14 @@ def test_a_blob_is_new_where_none_was():
     old, moved, other = Blob((10, 10, 30, 30), 9, 300.0), Blob((25, 25, 50, 50), 9, 90.0), Blob((60, 0, 70, 9), 9, 90.0)
     assert find_new((moved, other), (old,)) == (other,)
     assert find_new((moved,), (old,)) == ()
+
+
+def test_a_re_run_has_helped_when_a_tenth_is_gone_and_nothing_is_new():
+    old, other = Blob((10, 10, 30, 30), 9, 300.0), Blob((60, 0, 70, 9), 9, 90.0)
+    assert has_helped((old,), (replace(old, mass=270.0),))
+    assert not has_helped((old,), (replace(old, mass=299.0),))
+    assert not has_helped((old,), (other,))
+    assert has_helped((old, other), (old,))
 
 
 def test_a_report_says_what_was_drawn_again_and_what_was_not_measured():
