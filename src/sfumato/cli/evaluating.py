@@ -21,7 +21,7 @@ def evaluate_hires(
     pictures_wide: Annotated[int, typer.Option("--pictures-wide", help="At 15 times, 12:5.", metavar="N")] = 0,
     methods: Annotated[
         str, typer.Option("--methods", help="Which methods, with commas between.", metavar="NAMES")
-    ] = "lanczos,gobig,multidiffusion,demofusion,cohesive",
+    ] = "lanczos,gobig,txt2imghd,multidiffusion,demofusion,cohesive",
     ablations: Annotated[
         bool, typer.Option("--ablations", help="Also cohesive with one part off at a time.", show_default=False)
     ] = False,

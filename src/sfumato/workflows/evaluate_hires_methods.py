@@ -18,7 +18,7 @@ from PIL import Image
 
 from sfumato.core.geometry import LatentBox, PixelSize
 from sfumato.core.memory import read_memory
-from sfumato.core.request import CohesiveMethod, Method, NativeMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, GobigMethod, Method, NativeMethod, RenderRequest
 from sfumato.core.tagged import Json
 from sfumato.critic.seams import Lines
 from sfumato.models.contract import LatentModel
@@ -39,8 +39,11 @@ from sfumato.workflows.self_check import find_lines
 from sfumato.world.stream import WORLD_VERSION
 
 DRAWN, LANCZOS, DEMOFUSION, COHESIVE = "drawn", "lanczos", "demofusion", "cohesive"
+# Gobig as it was published for Stable Diffusion; plain gobig has the strength that suits the model.
+# Source: the defaults of txt2imghd (2022): strength 0.3, slices of 512 px that share 128.
+TXT2IMGHD, PUBLISHED = "txt2imghd", GobigMethod(strength=0.3, overlap=0.25)
 # The floor first, the method that is judged last.
-METHODS = (LANCZOS, "gobig", "multidiffusion", DEMOFUSION, COHESIVE)
+METHODS = (LANCZOS, "gobig", TXT2IMGHD, "multidiffusion", DEMOFUSION, COHESIVE)
 # One part of the cohesive method switched off at a time: a name and what is set.
 ABLATIONS: tuple[tuple[str, str, object], ...] = (
     ("one prompt everywhere", "phrases", False),
@@ -174,8 +177,8 @@ def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method
     Raises:
         RequestError: a name is unknown.
     """
-    ours = (DRAWN, LANCZOS, DEMOFUSION)
-    return {name: None if name in ours else make_method(name, model.contract) for name in names}
+    ours: dict[str, Method | None] = {DRAWN: None, LANCZOS: None, DEMOFUSION: None, TXT2IMGHD: PUBLISHED}
+    return {name: ours[name] if name in ours else make_method(name, model.contract) for name in names}
 
 
 def list_ablations(method: CohesiveMethod) -> dict[str, Method]:

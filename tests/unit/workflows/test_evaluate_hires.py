@@ -93,7 +93,7 @@ def test_cards_tables_and_sheets_are_kept(cards, wanted):
     lines = (wanted.out / CARDS).read_text().splitlines()
     assert json.loads(lines[0])["card"] == cards[0].title
     table = (wanted.out / TABLE).read_text()
-    assert "| drawn | lanczos | gobig | multidiffusion | demofusion | cohesive |" in table
+    assert "| drawn | lanczos | gobig | txt2imghd | multidiffusion | demofusion | cohesive |" in table
     assert "less cohesive" not in table
     with Image.open(min((wanted.out / "sheets").glob("4x-*.png"))) as sheet:
         assert sheet.width > 6 * 128
