@@ -20,11 +20,12 @@ import torch
 
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.ranges import check_int
+from sfumato.core.ranges import check_float, check_int
 from sfumato.models.describe import load_contract
 from sfumato.models.device import choose_policy, measure_free_bytes
 from sfumato.models.random_folder import SHAPES, count_random_bytes, write_random_folder
 from sfumato.models.rates import find_cache_folder
+from sfumato.models.spill import find_spill_folder
 from sfumato.workflows.shapes_child import GIB, Limits
 from sfumato.workflows.shapes_rows import DECODE, NOT_DONE, ROWS, WAYS, Found, Rows, Trying
 from sfumato.workflows.shapes_table import list_lines
@@ -32,6 +33,8 @@ from sfumato.workflows.shapes_table import list_lines
 # What is left of the free memory for the rest of the machine.
 _FREE_SHARE = 0.9
 _LARGEST_PX = 16384
+# A week, and more memory than a machine has: what is beyond them is a slip of the finger.
+_MOST_MINUTES, _MOST_GB = 7 * 24 * 60, 1 << 20
 OnRow = Callable[[str, str], None]
 
 
@@ -87,8 +90,7 @@ def run_bench_shapes(asked: ShapesAsked, *, on_row: OnRow | None = None) -> Shap
     dtype = {torch.float32: "fp32", torch.bfloat16: "bf16", torch.float16: "fp16"}[policy.unet_dtype]
     found: dict[str, dict[str, Any]] = {}
     with ExitStack() as opened:
-        # On the disk where the autoencoder spills too: /tmp is memory on some systems.
-        folder = asked.work or Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="sfumato-shapes-")))
+        folder = asked.work or Path(opened.enter_context(_make_folder()))
         folder.mkdir(parents=True, exist_ok=True)
         for name, checkpoint in _list_checkpoints(asked, folder):
             trying = Trying(
@@ -103,6 +105,11 @@ def run_bench_shapes(asked: ShapesAsked, *, on_row: OnRow | None = None) -> Shap
             found[name] = _run_rows(trying, (asked, folder, policy.device), on_row)
     machine = f"torch {torch.__version__}, {policy.device}, {torch.get_num_threads()} threads, {dtype}"
     return ShapesBench(found=found, machine=machine, command=_write_command(asked))
+
+
+def _make_folder() -> tempfile.TemporaryDirectory[str]:
+    # On the disk where the autoencoder spills too: /tmp is memory on some systems.
+    return tempfile.TemporaryDirectory(prefix="sfumato-shapes-", dir=find_spill_folder())
 
 
 def _run_rows(trying: Trying, where: tuple[ShapesAsked, Path, torch.device], on_row: OnRow | None) -> dict[str, Any]:
@@ -188,8 +195,13 @@ def _check(asked: ShapesAsked) -> None:
             raise RequestError(f"a row is one of {', '.join(ROWS)}", got=row)
     check_int("the side", asked.size_px, low=64, high=_LARGEST_PX)
     check_int("the number of steps", asked.steps, low=2, high=1000)
-    if asked.minutes <= 0:
-        raise RequestError("--minutes are more than 0", got=asked.minutes)
+    for option, value, most in (
+        ("--minutes", asked.minutes, _MOST_MINUTES),
+        ("--most-gb", asked.most_gb, _MOST_GB),
+        ("--budget-gb", asked.budget_gb, _MOST_GB),
+    ):
+        if value is not None:
+            check_float(option, value, low=0.001, high=most)
     if not Path("/proc/self/status").exists():
         raise RequestError("only Linux tells the peak memory of a process", got=sys.platform)
 

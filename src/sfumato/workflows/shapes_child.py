@@ -62,6 +62,8 @@ def run_child(asked: dict[str, Any], limits: Limits) -> Ended:
     process = subprocess.Popen(
         [sys.executable, "-m", "sfumato.workflows.shapes_trial", json.dumps(asked)],
         env=os.environ | {"XDG_CACHE_HOME": str(limits.cache)},
+        # Its lifeline: nobody else would end it where this process is killed.
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -23,6 +23,7 @@ import torch
 from sfumato.core.canvas.workspace import Workspace, name_work
 from sfumato.core.errors import SfumatoError
 from sfumato.core.geometry import PixelSize
+from sfumato.core.lifeline import end_with_starter
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.models.contract import LatentModel
 from sfumato.models.describe import load_contract
@@ -53,6 +54,7 @@ _SAVE = "check, save"
 
 def main() -> None:
     """Run the trial that the command line describes."""
+    end_with_starter()
     asked = json.loads(sys.argv[1])
     trials = {"probe": try_probe, "render": try_render, "call": try_call, "decode": try_decode}
     try:

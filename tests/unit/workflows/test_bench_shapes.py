@@ -13,7 +13,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.models.describe import load_contract
 from sfumato.models.full_size import call_pipeline
 from sfumato.models.random_folder import count_random_bytes, write_random_folder
-from sfumato.workflows import shapes_rows
+from sfumato.workflows import bench_shapes, shapes_rows
 from sfumato.workflows.bench_shapes import ShapesAsked, run_bench_shapes
 from sfumato.workflows.shapes_child import Ended, Limits, run_child
 from sfumato.workflows.shapes_rows import NOT_DONE, WAYS, Rows, Trying
@@ -170,7 +170,27 @@ def test_the_table_says_what_was_not_done_and_what_was(rendered):
         assert words in text
 
 
-@pytest.mark.parametrize("wrong", [{"shapes": ("sd9",)}, {"rows": ("all",)}, {"steps": 1}, {"minutes": 0.0}])
+def test_what_is_not_kept_lies_where_the_autoencoder_spills_and_is_gone_after(folder, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(bench_shapes, "find_spill_folder", lambda: tmp_path)
+    monkeypatch.setattr(bench_shapes, "_run_rows", lambda _, where, __: seen.append(where[1]) or {})
+    run_bench_shapes(ShapesAsked(folders=(folder,), dtype="fp32", device="cpu"))
+    assert [place.parent for place in seen] == [tmp_path]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"shapes": ("sd9",)},
+        {"rows": ("all",)},
+        {"steps": 1},
+        {"minutes": 0.0},
+        {"minutes": float("nan")},
+        {"most_gb": -1.0},
+        {"budget_gb": float("inf")},
+    ],
+)
 def test_what_cannot_be_measured_is_refused(wrong):
     with pytest.raises(RequestError):
         run_bench_shapes(ShapesAsked(**wrong))
