@@ -2,7 +2,10 @@
 
 from PIL import Image
 
+from sfumato.core.canvas.workspace import find_resumable
 from sfumato.core.images import read_request
+from sfumato.models.contract import LatentModel
+from sfumato.workflows.compare import find_work
 
 
 def test_methods_side_by_side(render, room):
@@ -33,8 +36,37 @@ def test_a_table_is_printed(render, room):
 
 
 def test_what_cannot_be_compared_is_refused(render, room):
-    for more in (["--methods", "cohesive,best"], ["--methods", "native"], ["--size", "64x64"]):
+    wrong = (
+        ["--methods", "cohesive,best"],
+        ["--methods", "native"],
+        ["--methods", "native,gobig", "--resume"],
+        ["--size", "64x64"],
+    )
+    for more in wrong:
         usual = [] if "--size" in more else ["--size", "160x128"]
         done = render("a dog", *usual, *more, "--json", command="compare")
         assert (done.code, done.json["error"]) == (2, "request")
     assert not (room / "out").exists()
+
+
+def test_a_stopped_comparison_is_found_again_and_nothing_is_drawn_over_it(render, room, monkeypatch):
+    denoise, calls = LatentModel.denoise_guided, []
+
+    def stop_late(model, *given, **more):
+        calls.append(1)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return denoise(model, *given, **more)
+
+    asked = ("a dog", "--size", "160x128", "--methods", "cohesive,native")
+    with monkeypatch.context() as patched:
+        patched.setattr(LatentModel, "denoise_guided", stop_late)
+        assert render(*asked, command="compare").code == 130
+    folder = room / "out" / "compare-a-dog-1"
+    assert find_resumable(find_work(folder))
+    refused = render(*asked, "--out", folder, "--json", command="compare")
+    assert (refused.code, len(list(folder.glob("*.png")))) == (2, 0)
+    done = render(*asked, "--resume", "--json", command="compare")
+    assert done.code == 0, done.err
+    assert room / done.json["folder"] == folder
+    assert not find_work(folder).exists()

@@ -6,6 +6,7 @@ The options of `render` that all methods share. Start reading at `compare`.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import sys
 from typing import TYPE_CHECKING
 
@@ -26,15 +27,18 @@ def compare(options: CompareOptions) -> None:
     from sfumato.cli.outcome import print_json
     from sfumato.cli.progress import show_progress
     from sfumato.models.describe import load_contract
+    from sfumato.workflows.compare import check_resume, list_requests, read_methods
     from sfumato.workflows.compare import compare as run_compare
-    from sfumato.workflows.compare import list_requests, read_methods
 
     names = read_methods(options.methods)
+    check_resume(names, resume=options.resume)
     check_options(dataclasses.replace(options, out=None))
     contract = load_contract(model_of(options, None), vae=options.vae)
     request = make_request(options, None, contract)
     list_requests(request, names, contract)
-    wishes = dataclasses.replace(make_wishes(options, request), out=options.out or _find_folder(request))
+    wishes = dataclasses.replace(
+        make_wishes(options, request), out=options.out or _find_folder(request, resume=options.resume)
+    )
     with show_progress(len(names)) as on_progress:
         done = run_compare(request, names, wishes, on_progress=on_progress)
     if options.json:
@@ -43,14 +47,17 @@ def compare(options: CompareOptions) -> None:
         sys.stdout.write(_describe(done))
 
 
-def _find_folder(request: RenderRequest) -> Path:
-    """Return a folder that tells prompt and seed, and that nobody has written to."""
-    path = find_free_path(OUT_FOLDER, f"compare {request.prompt}", request).with_suffix("")
-    count = 1
-    while path.exists():
-        count += 1
-        path = path.with_name(f"{path.name.partition('~')[0]}~{count}")
-    return path
+def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
+    """Return a folder that tells prompt and seed, and that nobody has written to; with `resume`, that of stopped work."""
+    from sfumato.core.canvas.workspace import find_resumable
+    from sfumato.workflows.compare import find_work
+
+    first = find_free_path(OUT_FOLDER, f"compare {request.prompt}", request).with_suffix("")
+    for count in itertools.count(1):
+        path = first if count == 1 else first.with_name(f"{first.name}~{count}")
+        if not path.exists() or (resume and find_resumable(find_work(path))):
+            return path
+    raise AssertionError("counting has no end")
 
 
 def _describe(done: Compared) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from sfumato.core.canvas.workspace import name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture, save_picture
@@ -23,10 +24,11 @@ from sfumato.models.upscaler import Lanczos
 from sfumato.render.layout import choose_base_size, fit_box
 from sfumato.render.methods import make_method
 from sfumato.render.trace import Progress
-from sfumato.workflows.compare_page import write_comparison
+from sfumato.workflows.compare_page import describe_seconds, write_comparison
 from sfumato.workflows.compare_sheet import Shown, draw_sheet
 from sfumato.workflows.generate import Generated, check_folder, generate
 from sfumato.workflows.planning import Wishes, plan_from_headers
+from sfumato.workflows.work_in_progress import check_work
 
 NAMES = tuple(method.kind for method in (CohesiveMethod, GobigMethod, MultidiffusionMethod, NativeMethod))
 SHEET, PAGE = "sheet.png", "compare.html"
@@ -87,14 +89,16 @@ def compare(
     The callback gets each progress and the place of the method.
 
     Raises:
-        RequestError: as `list_requests`, or as `generate`.
+        RequestError: as `list_requests`, or as `generate`; `wishes.resume` without the cohesive method.
         BudgetError: a method does not fit; found out before anything is rendered.
         StorageError: the folder cannot be written.
     """
+    check_resume(names, resume=wishes.resume)
     folder, asked = wishes.out, list_requests(request, names, load_contract(request.model, vae=request.vae))
     check_folder(folder)
     each = {name: _wish(wishes, name) for name in names}
     for name in names:
+        check_work(each[name].out, asked[name], resume=each[name].resume)
         plan_from_headers(asked[name], each[name])
     model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     made: dict[str, Generated] = {}
@@ -103,6 +107,21 @@ def compare(
     compared = Compared(folder=folder, sheet=folder / SHEET, page=folder / PAGE, made=made)
     _show(compared, request)
     return compared
+
+
+def check_resume(names: tuple[str, ...], *, resume: bool) -> None:
+    """Check that there is something to go on with.
+
+    Raises:
+        RequestError: no method that is compared can be resumed.
+    """
+    if resume and CohesiveMethod.kind not in names:
+        raise RequestError("only the cohesive method can be resumed", got=", ".join(names), do="Leave --resume out.")
+
+
+def find_work(folder: Path) -> Path:
+    """Return where a comparison in a folder keeps the work that can be gone on with."""
+    return name_work(folder / f"{CohesiveMethod.kind}.png")
 
 
 def _wish(wishes: Wishes, name: str) -> Wishes:
@@ -122,7 +141,7 @@ def _show(compared: Compared, request: RenderRequest) -> None:
 
 def _title(name: str, made: Generated, size: PixelSize) -> str:
     enlarged = "" if made.plan.size == size else f" {made.plan.size} enlarged"
-    return f"{name}{enlarged}, {made.seconds:.1f} s"
+    return f"{name}{enlarged}, {describe_seconds(made)}"
 
 
 def _load(path: Path, size: PixelSize) -> Image.Image:

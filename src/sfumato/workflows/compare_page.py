@@ -47,11 +47,16 @@ def _row(name: str, one: Generated) -> tuple[str, ...]:
     return (
         name,
         str(one.plan.size),
-        f"{one.seconds:.1f}",
+        describe_seconds(one).removesuffix(" s"),
         f"{one.plan.evaluations:,}",
         write_bytes(one.plan.memory_bytes),
-        describe_checks(one.judged),
+        describe_checks(one.judged) if one.trace else "-",
     )
+
+
+def describe_seconds(one: Generated) -> str:
+    """Say what a render took, or that it was finished before an earlier comparison was stopped."""
+    return f"{one.seconds:.1f} s" if one.trace else "kept"
 
 
 def describe_checks(judged: Judged | None) -> str:

@@ -12,9 +12,10 @@ from sfumato.critic.checks import Judged, Verdict
 from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.engine import run_plan
 from sfumato.render.plan import plan_render
-from sfumato.workflows.compare import NAMES, list_requests, read_methods
-from sfumato.workflows.compare_page import describe_checks
+from sfumato.workflows.compare import NAMES, check_resume, list_requests, read_methods
+from sfumato.workflows.compare_page import describe_checks, list_rows
 from sfumato.workflows.compare_sheet import CROP_PX, Shown, draw_sheet, find_unlike
+from sfumato.workflows.generate import Generated
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, seed=5)
 
@@ -92,3 +93,26 @@ def test_the_self_check_is_told_in_a_line():
     assert describe_checks(None) == "nothing to hold it against"
     assert describe_checks(Judged((good,), ())) == "fine (1 measures)"
     assert describe_checks(Judged((good, bad), ())) == "look at colour drift"
+
+
+def test_there_is_nothing_to_go_on_with_without_the_cohesive_method():
+    check_resume(("native", "cohesive"), resume=True)
+    check_resume(("native", "gobig"), resume=False)
+    with pytest.raises(RequestError, match="only the cohesive method"):
+        check_resume(("native", "gobig"), resume=True)
+
+
+def test_a_picture_that_was_kept_is_not_said_to_have_taken_no_time(tmp_path):
+    plan = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    kept = Generated(
+        path=tmp_path / "cohesive.png",
+        report_path=None,
+        seed=5,
+        plan=plan,
+        trace=(),
+        seconds=0.0,
+        peak_bytes=None,
+        sha256="",
+    )
+    _, row = list_rows({"cohesive": kept})
+    assert (row[2], row[-1]) == ("kept", "-")
