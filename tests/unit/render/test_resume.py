@@ -196,8 +196,8 @@ def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path):
 
 @pytest.mark.parametrize("writes", range(1, 5))
 def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypatch):
-    # Bands of which the 128 rows of the first level have several.
-    monkeypatch.setattr(colour_hold, "BAND_ROWS", 32)
+    # Bands of 32 rows, of which the 128 of the first level, 96 px wide, have several.
+    monkeypatch.setattr(colour_hold, "BAND_PX", 32 * 96)
     wanted = np.asarray(run(REQUEST, GaussianModel()))
     inner = FilePixels.write
 
