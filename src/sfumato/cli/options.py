@@ -176,11 +176,21 @@ class RenderOptions:
     ] = None
     lock: Annotated[
         float | None,
-        _option("--lock", words="cohesive: hold of the low band on the level below, 0 to 1.", panel=_LARGE, meta="X"),
+        _option(
+            "--lock",
+            words="cohesive: hold of the low band on the level below, 0 to 1 (default 0.7).",
+            panel=_LARGE,
+            meta="X",
+        ),
     ] = None
     detail: Annotated[
         float | None,
-        _option("--detail", words="cohesive: gain of fine detail in every step, 1 to 1.5.", panel=_LARGE, meta="X"),
+        _option(
+            "--detail",
+            words="cohesive: gain of fine detail in every step, 1 to 1.5 (default 1.05).",
+            panel=_LARGE,
+            meta="X",
+        ),
     ] = None
     focus: Annotated[str | None, _option("--focus", words="Only off in this version.", panel=_LARGE, meta="off")] = None
     anatomy: Annotated[

@@ -173,17 +173,17 @@ def _run_given(
     work: Work, stages: tuple[Stage, ...], notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
-    guide, target, text = stages[0].canvas, stages[-1].canvas, find_told(work.request)
+    native, target, text = stages[0].canvas, stages[-1].canvas, find_told(work.request)
     pixels, phrases, freedom = open_given(_given_size(work), notes.space), None, None
-    small = to_tensor(shrink_given(pixels, target, guide))
+    small = to_tensor(shrink_given(pixels, target, native))
     clean = work.model.encode_image(small).to(work.model.device)
     if text is not None:
         spans, looked = text.segments[0], text
-        masks = notes.recall("masks", lambda: find_words(work, clean, guide, looked).masks)
+        masks = notes.recall("masks", lambda: find_words(work, clean, native, looked).masks)
         phrases = PhraseMaps(split_phrases(spans), masks)
     if _method_of(work).predict:
         freedom = measure_predictability(work, (clean, small), phrases, notes.recall)
-    picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, guide))
+    picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, native))
     keep = _method_of(work).keep
     sharp = keep * measure_sharpness(pixels) if keep > 0.0 else 0.0
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)

@@ -89,10 +89,10 @@ def shrink_given(pixels: PixelStore, target: PixelSize, size: PixelSize) -> Imag
     return reduced.resize((size.width, size.height), Image.Resampling.LANCZOS, box=(left, top, right, bottom))
 
 
-def choose_shown_size(picture: PixelSize, target: PixelSize, guide: PixelSize) -> PixelSize:
-    """Return a size of the target's aspect with the area of the guide, or that of the picture's part where it is less."""
+def choose_shown_size(picture: PixelSize, target: PixelSize, native: PixelSize) -> PixelSize:
+    """Return a size of the target's aspect with the area of the native, or that of the picture's part where it is less."""
     left, _, right, _ = fit_box(picture, target)
-    scale = min(math.sqrt(guide.area / target.area), (right - left) / target.width)
+    scale = min(math.sqrt(native.area / target.area), (right - left) / target.width)
     return PixelSize(*(max(1, round(side * scale)) for side in (target.width, target.height)))
 
 
