@@ -42,7 +42,7 @@ def _row(stage: Stage) -> tuple[str, ...]:
 
 def _totals(plan: Plan) -> list[str]:
     times = f" x {plan.batch} pictures" if plan.batch > 1 else ""
-    beside = plan.spill_bytes + plan.work_bytes
+    beside = max(plan.spill_bytes, plan.map_bytes) + plan.work_bytes
     spill = f", and {write_bytes(beside)} while it is made" if beside else ""
     each_s = plan.seconds + plan.save_s
     opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""

@@ -35,6 +35,8 @@ MOST_WORK_BYTES = 128 * 2**20
 HEAP = 2
 # The least that a KL autoencoder can be run in, whatever the picture.
 LEAST_BYTES = WORKSPACE_BYTES + HEAP * LEAST_WORK_BYTES
+# What follows on the same disk for each pixel: three bytes as decoded, and three as finished.
+_AFTER_PIXEL_BYTES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -68,7 +70,7 @@ def run_in_tiles(
     Equal to the whole up to the order of additions. Neither input nor output is ever held whole. The maps
     between two layers stay in memory where `memory_bytes` holds them, else they go to the host's memory
     or to nameless files. The tiles of the output come in the bands that are asked for. Where it is `kept`, on a CPU, and
-    the disk of its folder holds every map, all of them go there, and the run goes on from its mark.
+    the disk of its folder holds every map and the pixels after them, all maps go there, and the run goes on from its mark.
 
     Raises:
         BudgetError: less memory than one tile takes, or less disk than the maps take.
@@ -102,7 +104,8 @@ def _find_keeper(kept: Kept | None, ends: Ends, program: Program) -> Keeper | No
         # What a run left whose marks are lost takes the room of this one.
         for one in range(len(program.maps)):
             maps.drop(one)
-        if not maps.has_room(program.store(0, ends.dtype.itemsize).spill_bytes):
+        after = _AFTER_PIXEL_BYTES * max(extent.height * extent.width for extent in program.maps)
+        if not maps.has_room(program.store(0, ends.dtype.itemsize).spill_bytes + after):
             return None
     return Keeper(notes=kept.notes, open_shelf=maps.open, drop_shelf=maps.drop)
 

@@ -79,7 +79,8 @@ class Budget:
 
     `free_bytes` is what the device has left now; a KL autoencoder takes at most `decode_share` of
     that, and a plan must not find out after the long part. `spill_bytes` is the disk free for what
-    such an autoencoder cannot keep in memory. `packed_bytes` is what a second copy of the denoiser's
+    such an autoencoder cannot keep in memory; where `maps_beside`, that may lie beside a picture that is grown
+    instead. `packed_bytes` is what a second copy of the denoiser's
     weights takes where the device packs them; `upscaler` is the network that enlarges, where one does.
 
     `separate` says that the device has memory of its own; then `host_bytes` limits the host's, and
@@ -95,6 +96,7 @@ class Budget:
     decode_share: float = 1.0
     packed_bytes: int = 0
     spill_bytes: int | None = None
+    maps_beside: bool = False
     upscaler: UpscalerShape | None = None
     separate: bool = False
     host_bytes: int | None = None
@@ -262,6 +264,13 @@ def spill_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) ->
     if contract.autoencoder == "tiny" or _whole_bytes(contract, decoded) <= room_bytes:
         return 0
     return _tiled_cost(contract, decoded, room_bytes).disk_bytes
+
+
+def map_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:
+    """Bound the maps of a KL autoencoder that keeps all of them on disk, to go on after a stop; nothing where it runs whole."""
+    if contract.autoencoder == "tiny" or _whole_bytes(contract, decoded) <= room_bytes:
+        return 0
+    return _tiled_cost(contract, decoded, LEAST_BYTES).disk_bytes
 
 
 def _whole_bytes(contract: ModelContract, decoded: PixelSize) -> int:

@@ -23,8 +23,9 @@ LATENT_COPIES = 8
 # Bytes per pixel of a canvas alive at once on the device (floats of a decoded picture and their sum) and on the host
 # (weights of slices, the enlarged picture, the finished one).
 DEVICE_PIXEL_BYTES, HOST_PIXEL_BYTES = 12, 13
-# Canvases alive at once in the rows that are updated, beside history: what was predicted, the anchor, what is between
-# them and its low band (3), the clean rows, noise and its counters (4), the packed result and what is written.
+# Canvases alive at once in the rows that are updated, beside history: what was predicted, the anchor, the low band of
+# the prediction, what is fine, what is held (3), the clean rows, noise and its counters (4), the packed result and
+# what is written.
 UPDATE_COPIES = 12
 # A band of decoded pixels as floats, clamped, and as bytes.
 DECODE_COPIES = 2
@@ -32,6 +33,8 @@ DECODE_COPIES = 2
 MAPPED_FILES, MAPPED_BYTES = 4, 4 * MIB
 # Two slots for every band of a file, so that a crash between two flushes harms nothing.
 SLOTS = 2
+# Bytes of a pixel in a file of pixels.
+PIXEL_BYTES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,15 +75,18 @@ def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *
 
 
 def count_work_bytes(contract: ModelContract, canvas: PixelSize, *, history: int = 2, trials: int = 0) -> int:
-    """Count what a level keeps on disk while it runs: its latents in files of two slots, and its pixels.
+    """Bound what a level keeps on disk while it runs: its latents in files of two slots, and its pixels.
 
-    Two states of x and `history`, the anchor, the predictions, and the `trials` of a sampler
-    that asks more than once a step.
+    While it is drawn: two states of x and `history`, the anchor, the predictions, and the `trials` of a
+    sampler that asks more than once a step. While it is finished: one state and the anchor, and the pixels
+    twice, as decoded and with what is held.
     """
-    latents = canvas.to_latent(contract.factor).area * contract.latent_channels * _FLOAT_BYTES
-    return SLOTS * latents * (2 * (1 + history) + 1 + 1 + trials) + canvas.area * 3
+    latents = SLOTS * canvas.to_latent(contract.factor).area * contract.latent_channels * _FLOAT_BYTES
+    pixels = canvas.area * PIXEL_BYTES
+    drawn = latents * (2 * (1 + history) + 1 + 1 + trials) + pixels
+    return max(drawn, latents * (1 + history + 1) + 2 * pixels)
 
 
 def count_disk_bytes(canvas: PixelSize) -> int:
     """Bound the picture and its report on disk: PNG of noise, and a page with two small pictures."""
-    return canvas.area * 3 + 2 * MIB
+    return canvas.area * PIXEL_BYTES + 2 * MIB

@@ -25,7 +25,7 @@ from sfumato.nn.samplers import make_sampler
 from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
-from sfumato.render.canvas_cost import Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
+from sfumato.render.canvas_cost import PIXEL_BYTES, Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
 from sfumato.render.lattice import count_windows
 from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
 from sfumato.render.methods import find_canvas, find_enlargement
@@ -70,6 +70,7 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         basis=budget.cost.basis,
         autoencoder_bytes=min(cost.autoencoder_room(contract, budget, _find_held(stage, contract)) for stage in stages),
         spill_bytes=max(_spill(stage, contract, budget) for stage in stages),
+        map_bytes=max(_keep_maps(stage, contract, budget) for stage in stages),
         host_bytes=max(stage.host_bytes for stage in stages),
         open_s=budget.cost.open_s,
         save_s=request.size.area * budget.cost.save_s,
@@ -120,8 +121,11 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
         cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
         memory = price.count_enlarging(stage, below)
-        # What was laid out of a given picture is there until the first level has grown from it.
-        work = stage.work_bytes + (first.work_bytes if index == 1 else 0)
+        # What was laid out of a given picture is there until the first level has grown from it; and where its detail is
+        # kept, every level needs what it grew from to the end.
+        stays = index == 1 or method.keep > 0.0
+        kept = below.area * PIXEL_BYTES if isinstance(source, PictureSource) and stays else 0
+        work = stage.work_bytes + kept
         more = replace(stage, noise_stage=index, moving=method.shift, memory_bytes=memory, work_bytes=work)
         stages.append(more)
         below = canvas
@@ -177,7 +181,7 @@ def _read_stage(price: _Price, source: PictureSource, shown: PixelSize, trials: 
         # The file is decoded before anything else is held, in the memory of the host.
         memory_bytes=stage.memory_bytes if apart else max(stage.memory_bytes, standing + held),
         host_bytes=stage.host_bytes + held if apart else 0,
-        work_bytes=source.size.area * 3,
+        work_bytes=source.size.area * PIXEL_BYTES,
     )
 
 
@@ -327,6 +331,12 @@ def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
 def _spill(stage: Stage, contract: ModelContract, budget: Budget) -> int:
     room = cost.autoencoder_room(contract, budget, _find_held(stage, contract))
     return cost.spill_bytes(contract, _decoded(stage, contract), room)
+
+
+def _keep_maps(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+    if stage.kind != "grow" or not budget.maps_beside:
+        return 0
+    return cost.map_bytes(contract, stage.canvas, cost.autoencoder_room(contract, budget, _find_held(stage, contract)))
 
 
 def _find_held(stage: Stage, contract: ModelContract) -> Held:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import InpaintSource, MultidiffusionMethod, NativeMethod
+from sfumato.core.request import CohesiveMethod, InpaintSource, MultidiffusionMethod, NativeMethod
 from sfumato.render import budget as cost
 from sfumato.render.budget import SMALLER_BATCHES
 from sfumato.render.canvas_cost import count_disk_bytes
@@ -73,13 +73,22 @@ def _fits(plan: Plan, budget: Budget) -> bool:
 def _list_needs(plan: Plan, budget: Budget) -> tuple[tuple[int, int | None, str], ...]:
     """List (bytes needed, bytes there are or None, how to say that it is too much) for each resource."""
     disk = plan.disk_bytes * plan.batch + plan.work_bytes
+    spill_room, where = _find_spill_room(plan, budget)
     return (
         (plan.memory_bytes, budget.memory_bytes, "{0} of {1}"),
         (plan.host_bytes, budget.host_bytes, "{0} of {1} of the host's memory"),
         (plan.room_bytes, budget.free_bytes, "{0} free, and {1} are"),
-        (plan.spill_bytes, budget.spill_bytes, "{0} of disk for the autoencoder's work, see TMPDIR"),
+        (plan.spill_bytes, spill_room, f"{{0}} of disk for the autoencoder's work, {where}"),
         (disk, budget.disk_bytes, "{0} of disk"),
     )
+
+
+def _find_spill_room(plan: Plan, budget: Budget) -> tuple[int | None, str]:
+    """Return the disk for what the autoencoder cannot keep in memory, and where: also what work in progress leaves."""
+    grown = plan.method == CohesiveMethod.kind and budget.maps_beside
+    if not grown or budget.spill_bytes is None or budget.disk_bytes is None:
+        return budget.spill_bytes, "see TMPDIR"
+    return max(budget.spill_bytes, budget.disk_bytes - plan.work_bytes), "beside the picture or in TMPDIR"
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:

@@ -72,9 +72,10 @@ class Plan:
     `evaluations` and `disk_bytes` are for one of them. `open_s` is spent once before the stages, and
     `save_s` after those of each picture, to judge, write and report. `room_bytes` has to be free for the
     autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take beside
-    the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little. `memory_bytes` is of
-    the device; `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that
-    is used beside the picture while it is made. `again_s` and `again_bytes` are the time and the disk that come on top
+    the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little, `map_bytes` what it keeps
+    beside the picture so that it can go on after a stop, where there is room for it. `memory_bytes` is of the device;
+    `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that is used beside the
+    picture while it is made. `again_s` and `again_bytes` are the time and the disk that come on top
     where the self-check has places drawn again, about; nothing else counts them.
     """
 
@@ -89,6 +90,7 @@ class Plan:
     basis: str
     autoencoder_bytes: int | None = None
     spill_bytes: int = 0
+    map_bytes: int = 0
     host_bytes: int = 0
     open_s: float = 0.0
     save_s: float = 0.0
@@ -121,6 +123,7 @@ class Plan:
             "disk_bytes": self.disk_bytes,
             "work_bytes": self.work_bytes,
             "spill_bytes": self.spill_bytes,
+            "map_bytes": self.map_bytes,
             "seconds": round(self.seconds, 2),
             "open_seconds": round(self.open_s, 2),
             "save_seconds": round(self.save_s, 2),

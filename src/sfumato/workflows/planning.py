@@ -119,6 +119,7 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budg
         decode_share=FREE_SHARE_CUDA if apart else FREE_SHARE_CPU,
         packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
         spill_bytes=measure_spill_bytes(),
+        maps_beside=policy.device.type == "cpu",
         separate=apart,
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
         load_bytes=contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0,

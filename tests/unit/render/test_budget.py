@@ -7,7 +7,7 @@ import pytest
 from fakes import CONTRACT
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.core.request import MultidiffusionMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, MultidiffusionMethod, RenderRequest
 from sfumato.models.autoencoder import STEP_PX
 from sfumato.models.kl_tiles import LEAST_BYTES
 from sfumato.render.budget import (
@@ -24,6 +24,7 @@ from sfumato.render.budget import (
     coding_s,
     denoise_bytes,
     host_bytes,
+    map_bytes,
     peak_bytes,
     spill_bytes,
     standing_bytes,
@@ -82,6 +83,35 @@ def test_a_plan_in_little_memory_spills_and_says_so():
 def test_less_than_tiles_need_is_refused_before_anything_runs(little, words):
     with pytest.raises(BudgetError, match=words):
         plan_render(WIDE, KL, little)
+
+
+GROWN = replace(WIDE, method=CohesiveMethod())
+
+
+def beside(spill, disk):
+    """Give the least memory, and so much disk in TMPDIR and beside the picture."""
+    plain = budget(LEAST_BYTES, spill_bytes=spill, maps_beside=True)
+    needs = plan_render(GROWN, KL, replace(plain, spill_bytes=None))
+    assert needs.spill_bytes > 0
+    return replace(plain, disk_bytes=needs.work_bytes + disk), needs
+
+
+def test_the_maps_of_a_grown_picture_go_where_there_is_room():
+    _, needs = beside(0, 0)
+    for spill, disk in ((needs.spill_bytes, 32 * MIB), (0, needs.spill_bytes)):
+        assert plan_render(GROWN, KL, beside(spill, disk)[0]).spill_bytes == needs.spill_bytes
+    with pytest.raises(BudgetError, match="beside the picture or in TMPDIR"):
+        plan_render(GROWN, KL, beside(needs.spill_bytes - 1, needs.spill_bytes - 1)[0])
+
+
+def test_maps_that_are_kept_to_go_on_are_told_though_memory_holds_them():
+    roomy = budget(3 * GIB, maps_beside=True)
+    # Memory holds the maps; nothing is refused for them, however little disk there is.
+    made = plan_render(GROWN, KL, replace(roomy, spill_bytes=0, disk_bytes=GIB))
+    assert made.spill_bytes == 0
+    assert made.to_json()["map_bytes"] == made.map_bytes == map_bytes(KL, LARGE, 0) > GIB
+    assert plan_render(GROWN, KL, replace(roomy, maps_beside=False)).map_bytes == 0
+    assert plan_render(GROWN, KL, ROOMY).map_bytes == 0
 
 
 WINDOW = LatentSize(16, 16)

@@ -7,7 +7,7 @@ import pytest
 from fakes import CONTRACT
 from sfumato.core.canvas.latent_layout import Layout
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.canvas_cost import count_work_bytes, hold_bands, hold_whole
 from sfumato.render.draft import draft_plan
@@ -31,10 +31,33 @@ def test_a_small_canvas_takes_no_whole_band():
 def test_what_a_level_keeps_on_disk_is_what_its_files_are_long():
     size, history = PixelSize(1024, 1024), 1
     cells, channels = size.to_latent(8), CONTRACT.latent_channels
-    # Two states, the anchor, and the predictions.
-    files = sum(Layout(cells, channels * count).file_bytes for count in (1 + history, 1 + history, 1, 1))
-    counted = count_work_bytes(CONTRACT, size, history=history) - size.area * 3
-    assert counted == pytest.approx(files, rel=0.02)
+
+    def count_files(*canvases):
+        return sum(Layout(cells, channels * count).file_bytes for count in canvases)
+
+    # Finished: one state, the anchor, and the pixels twice. Drawn, with five trials: two states, the anchor, the
+    # predictions, the trials, and the pixels.
+    finished = count_files(1 + history, 1) + 2 * size.area * 3
+    drawn = count_files(1 + history, 1 + history, 1, 1, 5) + size.area * 3
+    assert count_work_bytes(CONTRACT, size, history=history) == pytest.approx(finished, rel=0.02)
+    assert count_work_bytes(CONTRACT, size, history=history, trials=5) == pytest.approx(drawn, rel=0.02)
+
+
+def test_the_level_below_stays_where_the_detail_of_a_given_picture_is_kept():
+    given = PixelSize(512, 256)
+    source = PictureSource(path="a.png", sha256="0" * 64, size=given)
+    kept, dropped = (
+        draft_plan(replace(REQUEST, source=source, method=CohesiveMethod(keep=keep)), CONTRACT, BUDGET).stages[1:]
+        for keep in (0.5, 0.0)
+    )
+    assert len(kept) > 1
+    assert (
+        kept[0].work_bytes
+        == dropped[0].work_bytes
+        == count_work_bytes(CONTRACT, kept[0].canvas, history=kept[0].history) + given.area * 3
+    )
+    for below, level, plain in zip(kept, kept[1:], dropped[1:], strict=False):
+        assert level.work_bytes == plain.work_bytes + below.canvas.area * 3
 
 
 def test_the_memory_of_a_grown_plan_follows_its_width():
@@ -47,9 +70,10 @@ def test_the_memory_of_a_grown_plan_follows_its_width():
 
 
 def test_a_sampler_that_remembers_or_asks_twice_keeps_more_on_disk():
+    # With many channels the latents are more than the pixels.
+    deep = replace(CONTRACT, latent_channels=16)
     euler, multistep, heun = (
-        draft_plan(replace(REQUEST, sampler=name), CONTRACT, BUDGET).work_bytes
-        for name in ("Euler", "DPM++ 2M", "Heun")
+        draft_plan(replace(REQUEST, sampler=name), deep, BUDGET).work_bytes for name in ("Euler", "DPM++ 2M", "Heun")
     )
     assert euler < multistep
     assert euler < heun
