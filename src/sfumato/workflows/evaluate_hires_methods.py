@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
-from pathlib import Path
 from typing import TypeVar, cast
 
 import torch
 from PIL import Image
 
 from sfumato.core.geometry import LatentBox, PixelSize
-from sfumato.core.memory import read_memory
+from sfumato.core.memory import read_memory, restart_peak_memory
 from sfumato.core.request import CohesiveMethod, GobigMethod, Method, NativeMethod, RenderRequest
 from sfumato.core.tagged import Json
 from sfumato.critic.seams import Lines
@@ -53,8 +51,6 @@ ABLATIONS: tuple[tuple[str, str, object], ...] = (
     ("wide colours not held", "hold", False),
     ("no gain of detail", "detail", 1.0),
 )
-# Linux starts counting the peak of a process anew when this is written there.
-_CLEAR, _RESET_PEAK = Path("/proc/self/clear_refs"), "5"
 
 T = TypeVar("T")
 
@@ -229,10 +225,7 @@ def _reset_peak(device: torch.device) -> int | None:
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         return int(torch.cuda.memory_allocated(device))
-    with suppress(OSError):
-        _CLEAR.write_text(_RESET_PEAK)
-        return read_memory("VmRSS")
-    return None
+    return read_memory("VmRSS") if restart_peak_memory() else None
 
 
 def _measure_peak(device: torch.device) -> int:

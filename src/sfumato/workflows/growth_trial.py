@@ -11,12 +11,11 @@ import statistics
 import sys
 import tempfile
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 from sfumato.core.geometry import PixelSize
-from sfumato.core.memory import give_back_memory, read_memory
+from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memory
 from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
@@ -44,7 +43,8 @@ def main() -> None:
         _render(native, model, Path(folder) / "warm.png")
         yardstick = statistics.median(_render(native, model, Path(folder) / "native.png")[0] for _ in range(YARDSTICKS))
         give_back_memory()
-        held = _reset_peak()
+        restart_peak_memory()
+        held = read_memory("VmRSS")
         spent, made = _render(large, model, Path(folder) / f"large{suffix}")
     area = side_px**2 / model.contract.native.area
     found = {
@@ -64,13 +64,6 @@ def _render(request: RenderRequest, model: LatentModel, path: Path) -> tuple[flo
     began = time.process_time()
     made = generate(request, Wishes(out=path, report=False), model=model)[0]
     return time.process_time() - began, made
-
-
-def _reset_peak() -> int:
-    """Forget the peak so far, where the system lets a process do so; return what is held now."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
-    return read_memory("VmRSS")
 
 
 if __name__ == "__main__":
