@@ -49,6 +49,7 @@ class Probe:
     trials: tuple[Trial, ...]
     seconds: float
     command: str
+    factor: int
 
     def to_json(self) -> dict[str, Any]:
         """Return everything as JSON values."""
@@ -77,7 +78,7 @@ class Probe:
         cost, footprint = self.known.cost, self.known.footprint
         assert cost is not None, "a probe has a cost"
         work = trial.cells * trial.batch
-        pixels = trial.cells * 64
+        pixels = trial.cells * self.factor**2
         each_s = cost.decode_s if trial.part == "decode" else cost.encode_s
         seconds = cost.call_s + cost.cell_s * work if trial.part == "denoise" else each_s * pixels
         return (
@@ -87,7 +88,7 @@ class Probe:
             f"{1e3 * trial.seconds:.1f}",
             f"{1e3 * seconds:.1f}",
             _mib(trial.peak_bytes),
-            _mib(_fitted_bytes(footprint, trial, count_trial_pixels(trial, 8))),
+            _mib(_fitted_bytes(footprint, trial, count_trial_pixels(trial, self.factor))),
         )
 
     def _notes(self) -> list[str]:
@@ -129,6 +130,7 @@ def run_probe(
         trials=trials,
         seconds=time.monotonic() - began,
         command=command or f"sfumato bench probe --model {model}",
+        factor=contract.factor,
     )
 
 

@@ -1,6 +1,7 @@
 """A probe is remembered, changes what plans say, and its table tells measured from fitted."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -58,6 +59,8 @@ def test_the_table_has_a_row_for_every_call_and_the_line_is_json(in_this_process
     assert text.count("denoise") == 3
     assert said["cost"]["basis"] == "probe"
     assert said["place"].startswith("cpu/float32/")
+    # With twice the factor a tile has four times the pixels.
+    assert replace(found, factor=2 * found.factor).to_text() != text
     assert "fitted" in text
 
 
