@@ -75,8 +75,9 @@ def bench_growth(
 
 def bench_shapes(
     shapes: Annotated[
-        str, typer.Option("--shapes", help="Shapes with random weights: sd15, sdxl.", metavar="A,B")
-    ] = "sd15,sdxl",
+        str | None,
+        typer.Option("--shapes", help="Shapes with random weights: sd15, sdxl (default: both).", metavar="A,B"),
+    ] = None,
     model: Annotated[
         list[Path] | None,
         typer.Option("--model", help="A diffusers folder instead; may be given again.", metavar="DIR"),
@@ -111,7 +112,7 @@ def bench_shapes(
     from sfumato.workflows.bench_shapes import ShapesAsked, run_bench_shapes
 
     asked = ShapesAsked(
-        shapes=_split(shapes),
+        shapes=() if shapes is None else _split(shapes),
         folders=tuple(model or ()),
         size_px=size,
         steps=steps,

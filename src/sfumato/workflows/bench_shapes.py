@@ -40,13 +40,13 @@ OnRow = Callable[[str, str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesAsked:
-    """Say what to measure: random checkpoints by shape, or those of folders in their place; at which size and with how much.
+    """Say what to measure: random checkpoints by shape (none named: all), or folders in their place; what size, how much.
 
     `most_gb` bounds every process (None: nine tenths of what is free), `budget_gb` is the budget of our render, `minutes`
     bounds each process, `work` keeps checkpoints and what was measured (None: nothing is kept).
     """
 
-    shapes: tuple[str, ...] = SHAPES
+    shapes: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     size_px: int = 2048
     steps: int = 4
@@ -174,7 +174,8 @@ def _list_checkpoints(asked: ShapesAsked, work: Path) -> list[tuple[str, Callabl
     """List (name, what returns its folder): given ones, else random ones that are written when their turn comes."""
     if asked.folders:
         return [(folder.name, lambda folder=folder: folder) for folder in asked.folders]
-    return [(shape, lambda shape=shape: _write_shape(work / shape, shape)) for shape in asked.shapes]
+    shapes = asked.shapes or SHAPES
+    return [(shape, lambda shape=shape: _write_shape(work / shape, shape)) for shape in shapes]
 
 
 def _write_shape(folder: Path, shape: str) -> Path:
@@ -187,9 +188,7 @@ def _write_shape(folder: Path, shape: str) -> Path:
 
 
 def _check(asked: ShapesAsked) -> None:
-    for shape in asked.shapes:
-        if shape not in SHAPES:
-            raise RequestError(f"a shape is one of {', '.join(SHAPES)}", got=shape)
+    _check_names(asked)
     for row in asked.rows:
         if row not in ROWS:
             raise RequestError(f"a row is one of {', '.join(ROWS)}", got=row)
@@ -206,9 +205,23 @@ def _check(asked: ShapesAsked) -> None:
         raise RequestError("only Linux tells the peak memory of a process", got=sys.platform)
 
 
+def _check_names(asked: ShapesAsked) -> None:
+    for shape in asked.shapes:
+        if shape not in SHAPES:
+            raise RequestError(f"a shape is one of {', '.join(SHAPES)}", got=shape)
+    if asked.shapes and asked.folders:
+        got = f"--shapes {','.join(asked.shapes)} beside --model"
+        raise RequestError("folders take the place of shapes", got=got, do="Leave one of them out.")
+    names = [folder.name for folder in asked.folders]
+    # What is measured and kept goes by the name.
+    if len(set(names)) < len(names):
+        got = ", ".join(str(folder) for folder in asked.folders)
+        raise RequestError("two folders have the same name", got=got, do="Rename one, or measure them one by one.")
+
+
 def _write_command(asked: ShapesAsked) -> str:
     words = ["sfumato bench shapes"]
-    words += [f"--model {folder}" for folder in asked.folders] or [f"--shapes {','.join(asked.shapes)}"]
+    words += [f"--model {folder}" for folder in asked.folders] or [f"--shapes {','.join(asked.shapes or SHAPES)}"]
     words += [f"--size {asked.size_px} --steps {asked.steps} --rows {','.join(asked.rows)}"]
     words += [f"--dtype {asked.dtype} --device {asked.device}"]
     words += [f"--most-gb {asked.most_gb:g}"] if asked.most_gb is not None else []

@@ -183,6 +183,8 @@ def test_what_is_not_kept_lies_where_the_autoencoder_spills_and_is_gone_after(fo
     "wrong",
     [
         {"shapes": ("sd9",)},
+        {"shapes": ("sd15",), "folders": (Path("a"),)},
+        {"folders": (Path("a/model"), Path("b/model"))},
         {"rows": ("all",)},
         {"steps": 1},
         {"minutes": 0.0},
