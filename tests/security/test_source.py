@@ -16,6 +16,8 @@ ROOT = Path(__file__).parents[2]
 SOURCES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "src").rglob("*.py"))}
 # Open folders that the trainer or the package itself wrote, never one that a caller names.
 READS_ITS_OWN = {"mini.py", "mini_speed.py", "native_speed.py"}
+# Compares with diffusers' own loader, so a folder goes through the gate first and has to be of plain tensors.
+READS_CHECKED = {"full_size.py"}
 
 
 def find_calls(tree):
@@ -57,8 +59,21 @@ def test_nothing_passes_a_name_to_a_loader_that_could_fetch():
         for node, name in find_calls(tree):
             keywords = {keyword.arg for keyword in node.keywords}
             assert not keywords & {"custom_pipeline", "trust_remote_code", "custom_revision"}, path
-            if "models" in path.parts and path.name not in READS_ITS_OWN:
-                assert not name.endswith((".from_pretrained", ".from_single_file", "hf_hub_download")), path
+            loads = name.endswith((".from_pretrained", ".from_single_file", "hf_hub_download"))
+            if "models" in path.parts and path.name not in READS_ITS_OWN | READS_CHECKED:
+                assert not loads, path
+            if path.name in READS_CHECKED and loads:
+                assert {"local_files_only", "use_safetensors"} <= keywords, path
+
+
+def test_what_diffusers_opens_itself_has_been_through_the_gate():
+    for path, tree in SOURCES.items():
+        if path.name not in READS_CHECKED:
+            continue
+        for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+            names = [name for _, name in find_calls(function)]
+            loads = [place for place, name in enumerate(names) if name.endswith(".from_pretrained")]
+            assert not loads or "check_checkpoint" in names, function.name
 
 
 def test_the_model_libraries_are_offline():

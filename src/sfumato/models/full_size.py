@@ -17,6 +17,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import LatentSize
 from sfumato.models.autoencoder import estimate_kl_bytes
+from sfumato.models.gate import check_checkpoint
 from sfumato.models.kl_layers import list_decoder_layers
 from sfumato.models.kl_tiles import run_in_tiles
 from sfumato.models.probe import start_weighing, weigh_peak
@@ -84,9 +85,11 @@ def call_pipeline(
 
     Raises:
         BudgetError: it does not fit; says what it would take.
+        UnsafeFileError: the folder is no checkpoint of plain tensors.
     """
+    check_checkpoint(folder)
     kind = StableDiffusionXLPipeline if "XL" in (folder / "model_index.json").read_text() else StableDiffusionPipeline
-    pipe: Any = kind.from_pretrained(folder, local_files_only=True, dtype=dtype)
+    pipe: Any = kind.from_pretrained(folder, local_files_only=True, use_safetensors=True, dtype=dtype)
     pipe = pipe.to(device)
     pipe.set_progress_bar_config(disable=True)
     watch = _Watch(device)
@@ -147,8 +150,15 @@ def decode_in_our_tiles(vae: Any, latents: Tensor, device: torch.device) -> tupl
 
 
 def load_decoder(folder: Path, device: torch.device) -> Any:
-    """Open the autoencoder of a folder in float32, which every decode here is in, with diffusers' own code."""
-    vae: Any = AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True, dtype=torch.float32)
+    """Open the autoencoder of a folder in float32, which every decode here is in, with diffusers' own code.
+
+    Raises:
+        UnsafeFileError: the folder is no checkpoint of plain tensors.
+    """
+    check_checkpoint(folder)
+    vae: Any = AutoencoderKL.from_pretrained(
+        folder / "vae", local_files_only=True, use_safetensors=True, dtype=torch.float32
+    )
     return vae.to(device).eval().requires_grad_(requires_grad=False)
 
 

@@ -217,7 +217,7 @@ def test_a_device_with_memory_of_its_own_has_two_limits():
     ("method", "room", "words"),
     [
         (NativeMethod(), 250 * 2**20, "--method multidiffusion"),
-        (MultidiffusionMethod(), 150 * 2**20, "shrink the picture and its mask to"),
+        (MultidiffusionMethod(), 80 * 2**20, "shrink the picture and its mask to"),
         (NativeMethod(), -(2**20), "smaller model"),
     ],
 )
