@@ -16,9 +16,10 @@ from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.models import autoencoder, kl_tiles
 from sfumato.models.autoencoder import Autoencoder
 from sfumato.models.device import Policy
+from sfumato.models.kl_layers import list_decoder_layers
 from sfumato.models.kl_tiles import LEAST_BYTES, Kept
 from sfumato.models.spill import FileShelf
-from sfumato.nn.streamed import Mark, Notes
+from sfumato.nn.streamed import Extent, Mark, Notes, make_program
 
 FP32 = torch.float32
 KINDS = {"kl": SimpleNamespace(scaling=0.18215, shift=0.1, autoencoder="kl", factor=2)}
@@ -203,6 +204,17 @@ def test_without_room_for_every_map_it_runs_as_ever_and_notes_nothing(networks, 
     journal = Journal(tmp_path)
     assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
     assert journal.mark is None
+
+
+def test_room_is_left_for_the_pixels_that_follow(networks, crowded, tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(kl_tiles.KeptMaps, "has_room", lambda _, needed: asked.append(needed) or False)
+    coding = Coding(networks["kl"], "kl", "decode")
+    coding.run(Journal(tmp_path).kept())
+    cells = coding.cells
+    program = make_program(list_decoder_layers(networks["kl"]), Extent(4, cells.height, cells.width))
+    # Three bytes a pixel as decoded, three as finished.
+    assert asked == [program.store(0, 4).spill_bytes + 6 * cells.area * KINDS["kl"].factor ** 2]
 
 
 def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, tmp_path, monkeypatch):
