@@ -5,6 +5,8 @@ from PIL import Image
 from sfumato.core.canvas.workspace import find_resumable
 from sfumato.core.images import read_request
 from sfumato.models.contract import LatentModel
+from sfumato.workflows import compare as compare_module
+from sfumato.workflows import planning
 from sfumato.workflows.compare import find_work
 
 
@@ -33,6 +35,18 @@ def test_a_table_is_printed(render, room):
     assert done.out.splitlines()[0].startswith("method")
     assert [line.split()[0] for line in done.out.splitlines()[2:4]] == ["native", "gobig"]
     assert (room / "out" / "compare-a-dog-1" / "sheet.png").exists()
+
+
+def test_what_was_planned_is_not_refused_once_the_model_has_taken_its_memory(render, monkeypatch):
+    load = compare_module.load_model
+
+    def load_and_fill(*given, **more):
+        monkeypatch.setattr(planning, "measure_free_bytes", lambda _: 1)
+        return load(*given, **more)
+
+    monkeypatch.setattr(compare_module, "load_model", load_and_fill)
+    done = render("a dog", "--size", "160x128", "--methods", "native,multidiffusion", command="compare")
+    assert done.code == 0, done.err
 
 
 def test_what_cannot_be_compared_is_refused(render, room):

@@ -49,7 +49,10 @@ class Progress:
 
 @dataclass(frozen=True, kw_only=True)
 class StageTrace:
-    """Hold what one stage took: seconds of wall time, steps done, network evaluations."""
+    """Hold what one stage took: seconds of wall time, steps done, network evaluations.
+
+    Where it `is_resumed`, an earlier run did some of it, and the seconds are of the rest.
+    """
 
     name: str
     size: str
@@ -57,6 +60,7 @@ class StageTrace:
     evaluations: int
     planned_s: float
     seconds: float
+    is_resumed: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,6 +147,7 @@ class Stopwatch:
                 evaluations=stage.evaluations,
                 planned_s=stage.seconds,
                 seconds=took,
+                is_resumed=self._stage_known_s > 0.0,
             )
         )
         self._slowness = self._measure_slowness(self._planned_before())

@@ -23,6 +23,7 @@ from sfumato.models.load import load_model
 from sfumato.models.upscaler import Lanczos
 from sfumato.render.layout import choose_base_size, fit_box
 from sfumato.render.methods import make_method
+from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress
 from sfumato.workflows.compare_page import describe_seconds, write_comparison
 from sfumato.workflows.compare_sheet import Shown, draw_sheet
@@ -97,13 +98,15 @@ def compare(
     folder, asked = wishes.out, list_requests(request, names, load_contract(request.model, vae=request.vae))
     check_folder(folder)
     each = {name: _wish(wishes, name) for name in names}
+    plans: dict[str, Plan] = {}
     for name in names:
         check_work(each[name].out, asked[name], resume=each[name].resume)
-        plan_from_headers(asked[name], each[name])
+        plans[name] = plan_from_headers(asked[name], each[name])
     model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     made: dict[str, Generated] = {}
     for place, name in enumerate(names):
-        (made[name],) = generate(asked[name], each[name], on_progress=_bind(on_progress, place), model=model)
+        hear = _bind(on_progress, place)
+        (made[name],) = generate(asked[name], each[name], on_progress=hear, model=model, plan=plans[name])
     compared = Compared(folder=folder, sheet=folder / SHEET, page=folder / PAGE, made=made)
     _show(compared, request)
     return compared

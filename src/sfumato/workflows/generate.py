@@ -71,7 +71,9 @@ class Generated:
             "method": self.plan.method,
             "seconds": round(self.seconds, 3),
             "planned_seconds": round(self.plan.seconds + self.plan.save_s, 3),
-            "seconds_error": measure_error(self.plan.seconds + self.plan.save_s, self.seconds),
+            "seconds_error": None
+            if any(stage.is_resumed for stage in self.trace)
+            else measure_error(self.plan.seconds + self.plan.save_s, self.seconds),
             "peak_bytes": self.peak_bytes,
             "planned_bytes": self.plan.memory_bytes,
             "bytes_error": measure_error(self.plan.memory_bytes, self.peak_bytes),
@@ -91,7 +93,7 @@ class Generated:
                     "name": stage.name,
                     "seconds": round(stage.seconds, 3),
                     "planned_seconds": round(stage.planned_s, 3),
-                    "seconds_error": measure_error(stage.planned_s, stage.seconds),
+                    "seconds_error": None if stage.is_resumed else measure_error(stage.planned_s, stage.seconds),
                 }
                 for stage in self.trace
             ],
@@ -99,12 +101,18 @@ class Generated:
 
 
 def generate(
-    request: RenderRequest, wishes: Wishes, *, on_progress: OnProgress | None = None, model: LatentModel | None = None
+    request: RenderRequest,
+    wishes: Wishes,
+    *,
+    on_progress: OnProgress | None = None,
+    model: LatentModel | None = None,
+    plan: Plan | None = None,
 ) -> tuple[Generated, ...]:
     """Render every picture of a request and save each with its own request inside.
 
     Picture i of a batch is the same, to the byte, as a request of one picture with seed + i. The
-    callback gets each progress and the number of the picture, and may raise to stop.
+    callback gets each progress and the number of the picture, and may raise to stop. `model` is one that is
+    loaded; a `plan` for it that was made before it took its memory is not made again.
 
     Raises:
         RequestError: a picture, size, prompt or option is wrong, or something is in the way of tiles or a report.
@@ -126,10 +134,10 @@ def generate(
     digests = digest_weights(request)
     opened = model is None
     if model is None:
-        plan = plan_from_headers(request, wishes)
+        plan = plan or plan_from_headers(request, wishes)
         model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     else:
-        plan = make_plan(request, (model.contract, model.policy), wishes)
+        plan = plan or make_plan(request, (model.contract, model.policy), wishes)
     loaded_s = time.monotonic() - started
     probe_loaded(model, plan)
     done: list[Generated] = []

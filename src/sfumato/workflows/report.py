@@ -166,7 +166,9 @@ def _compare(report: Report) -> str:
     took = sum(stage.seconds for stage in report.trace)
     plan, peak = report.plan, report.peak_bytes
     memory = f"planned {write_bytes(plan.memory_bytes)}, peak {write_bytes(peak)}{_off(plan.memory_bytes, peak)}"
-    stages = f"planned {write_time(plan.seconds)}, took {write_time(took)}{_off(plan.seconds, took)}"
+    # What an earlier run did took no time here.
+    off = "" if any(stage.is_resumed for stage in report.trace) else _off(plan.seconds, took)
+    stages = f"planned {write_time(plan.seconds)}, took {write_time(took)}{off}"
     return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call."
 
 

@@ -91,6 +91,14 @@ def test_after_a_resume_only_what_is_left_counts(slow, known):
     assert eta == pytest.approx(truth, rel=0.2)
 
 
+def test_a_stage_that_an_earlier_run_began_says_so():
+    watch = Stopwatch(PLAN, clock=lambda: 0.0)
+    for stage, before in zip(PLAN.stages, (3, *(0 for _ in PLAN.stages[1:])), strict=True):
+        watch.go_on(stage, before)
+        watch.close(stage)
+    assert [stage.is_resumed for stage in watch.trace] == [True, *(False for _ in PLAN.stages[1:])]
+
+
 def test_a_plan_without_times_says_nothing():
     free = replace(PLAN, seconds=0.0, stages=tuple(replace(stage, seconds=0.0) for stage in PLAN.stages))
     assert run(free, [1.0] * len(free.stages))[0][1] is None
