@@ -2,7 +2,6 @@
 
 import json
 import random
-import resource
 import signal
 import subprocess
 import time
@@ -12,6 +11,7 @@ import pytest
 import torch
 
 from bundles import tiny_mini
+from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
 from sfumato.cli.rendering import find_free_path
 from sfumato.core.canvas.folder_lock import lock_folder
@@ -124,16 +124,6 @@ def test_work_of_an_older_version_is_refused_and_kept(render, room, one_thread):
     assert "journal differ" in refused.err
     assert "start anew" in refused.err
     assert list_files(room / "a.png.work") == before
-
-
-@contextmanager
-def full_disk(most_bytes):
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_a_full_disk_is_no_end(render, room):

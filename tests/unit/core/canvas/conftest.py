@@ -1,11 +1,9 @@
 """A picture that is hard to get right at its rims, texts that are hard to store, and a disk that is full."""
 
-import resource
-from contextlib import contextmanager
-
 import numpy as np
 import pytest
 
+import disks
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata import write_metadata
 from sfumato.core.request import RenderRequest
@@ -39,18 +37,5 @@ def make_picture():
 
 @pytest.fixture
 def full_disk():
-    """Refuse files beyond a number of bytes, as a full disk does in the middle of a write; use it with `with`.
-
-    Only for as long: the log of the test run may be a file too.
-    """
-
-    @contextmanager
-    def fill(most_bytes):
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-    return fill
+    """Refuse files beyond a number of bytes; use it with `with`."""
+    return disks.full_disk
