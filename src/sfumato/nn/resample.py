@@ -66,35 +66,45 @@ def _cubic(distance: Tensor) -> Tensor:
     return torch.where(distance <= 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
 
 
-def enlarge_rows(small: Float[Tensor, "... h w"], size_hw: tuple[int, int], rows: slice) -> Float[Tensor, "... rows W"]:
-    """Return some rows of a map enlarged to a size, as the whole enlargement has them."""
+def enlarge_part(
+    small: Float[Tensor, "... h w"], size_hw: tuple[int, int], rows: slice, columns: slice
+) -> Float[Tensor, "... rows columns"]:
+    """Return some rows and columns of a map enlarged to a size, as the whole enlargement has them."""
     height, width = small.shape[-2:]
-    needed, down = Axis.over_all(height, size_hw[0]).cubic(rows.start, rows.stop)
-    _, across = Axis.over_all(width, size_hw[1]).cubic(0, size_hw[1])
-    return down.to(small) @ small[..., needed, :] @ across.to(small).T
+    above, down = Axis.over_all(height, size_hw[0]).cubic(rows.start, rows.stop)
+    beside, across = Axis.over_all(width, size_hw[1]).cubic(columns.start, columns.stop)
+    return down.to(small) @ small[..., above, beside] @ across.to(small).T
 
 
 class Shrinking:
-    """Add up the means of areas while a canvas [C, H, W] passes by in bands of rows. A leaf."""
+    """Add up the means of areas while a canvas [C, H, W] passes by in parts. A leaf."""
 
     def __init__(self, canvas_hw: tuple[int, int], small_hw: tuple[int, int], like: Tensor) -> None:
         """Start with nothing; channels, type and device are those of `like` [C, ...]."""
-        self._down = _area(canvas_hw[0], small_hw[0]).to(like)
-        self._across = _area(canvas_hw[1], small_hw[1]).to(like)
+        self._canvas_hw, self._small_hw = canvas_hw, small_hw
         self._sum = like.new_zeros((like.shape[0], *small_hw))
 
-    def add(self, rows: slice, values: Float[Tensor, "c rows W"]) -> None:
-        """Add some rows, each row of the canvas once."""
-        self._sum += self._down[:, rows] @ (values @ self._across.T)
+    def add(self, rows: slice, values: Float[Tensor, "c rows columns"], columns: slice | None = None) -> None:
+        """Add some rows, or some columns of them; each cell of the canvas once."""
+        height, width = self._canvas_hw
+        above, down = _area(height, self._small_hw[0], rows)
+        beside, across = _area(width, self._small_hw[1], columns or slice(0, width))
+        self._sum[:, above, beside] += down.to(values) @ (values @ across.to(values).T)
 
     def finish(self) -> Float[Tensor, "c h w"]:
         """Return the canvas shrunk."""
         return self._sum
 
 
-def _area(canvas: int, small: int) -> Float[Tensor, "small canvas"]:
-    """Return for each small cell the shares of the canvas cells that lie under it."""
-    edges = torch.arange(small + 1, dtype=torch.float64) * canvas / small
-    cells = torch.arange(canvas, dtype=torch.float64)
+def find_touched(canvas: int, small: int, span: slice) -> slice:
+    """Return the small cells that have a share of some cells of a canvas."""
+    return slice(span.start * small // canvas, -(-span.stop * small // canvas))
+
+
+def _area(canvas: int, small: int, span: slice) -> tuple[slice, Float[Tensor, "touched span"]]:
+    """Return which small cells lie over some cells of a canvas, and the shares that they have of them."""
+    touched = find_touched(canvas, small, span)
+    edges = torch.arange(touched.start, touched.stop + 1, dtype=torch.float64) * canvas / small
+    cells = torch.arange(span.start, span.stop, dtype=torch.float64)
     over = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
-    return (over.clamp_min(0.0) * small / canvas).float()
+    return touched, (over.clamp_min(0.0) * small / canvas).float()

@@ -9,6 +9,7 @@ Source: back projection, Irani and Peleg 1991, "Improving resolution by image re
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,38 +17,83 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
+from sfumato.core.canvas.squares import list_squares
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.nn.resample import Shrinking, enlarge_rows
+from sfumato.nn.resample import Shrinking, enlarge_part, find_touched
 from sfumato.render.layout import fit_box
-from sfumato.render.planes import cut_rows
 
 if TYPE_CHECKING:
+    from jaxtyping import Bool, Float
     from torch import Tensor
 
     from sfumato.core.canvas.pixels import PixelStore
 
-# Pixels held at once.
-BAND_PX = 1 << 18
 # Half the side of the square that a drift is averaged over, in px of the base, taken twice.
 REACH_PX = 1
 # Levels of 255 that count half: drift is a few levels, an edge that became sharp is many.
 TYPICAL_LEVELS = 6.0
 
 
-def hold_colours(pixels: PixelStore, base: Image.Image) -> None:
-    """Add the smoothed difference between the base and the shrunk picture, in bands of rows."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Held:
+    """Say that only some squares have changed since all colours of a picture were held.
+
+    `shrunk` is what `hold_colours` returned then. `squares` are those whose pixels or colours change; they have
+    their pixels from before any holding. See `find_drifting`.
+    """
+
+    shrunk: Float[Tensor, "3 h w"]
+    squares: tuple[PixelBox, ...]
+
+
+def hold_colours(pixels: PixelStore, base: Image.Image, held: Held | None = None) -> Float[Tensor, "3 h w"]:
+    """Add the smoothed difference between the base and the shrunk picture, square by square; return it shrunk before.
+
+    Where all but some squares are `held`, those come out as if the whole had been held.
+    """
     size, small = pixels.size, PixelSize(*base.size)
     shown = base.resize(base.size, Image.Resampling.BICUBIC, box=fit_box(small, size))
     wanted = torch.from_numpy(np.array(shown, dtype=np.float32)).permute(2, 0, 1)
-    shrinking = Shrinking(size.shape_hw, small.shape_hw, wanted)
-    bands = cut_rows(size.height, max(1, BAND_PX // size.width))
-    for rows in bands:
-        shrinking.add(rows, _read(pixels, rows))
-    drift = _find_drift(wanted - shrinking.finish())
-    for rows in bands:
-        held = _read(pixels, rows) + enlarge_rows(drift, size.shape_hw, rows)
-        raw = held.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy()
-        pixels.write(PixelBox(0, rows.start, size.width, rows.stop), raw)
+    squares = tuple(list_squares(size)) if held is None else held.squares
+    # In float64: what a sum was added up in order of must not be seen.
+    shrinking = Shrinking(size.shape_hw, small.shape_hw, wanted.double())
+    for box in squares:
+        rows, columns = box.slices_hw
+        shrinking.add(rows, _read(pixels, box).double(), columns)
+    shrunk = shrinking.finish().float()
+    if held is not None:
+        shrunk = torch.where(_find_whole(size, small, squares), shrunk, held.shrunk)
+    drift = _find_drift(wanted - shrunk)
+    for box in squares:
+        moved = _read(pixels, box) + enlarge_part(drift, size.shape_hw, *box.slices_hw)
+        pixels.write(box, moved.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
+    return shrunk
+
+
+def find_drifting(size: PixelSize, base: PixelSize, box: PixelBox) -> PixelBox:
+    """Return where colours may be held otherwise when the pixels of a box change."""
+    across = _find_span(size.width, base.width, slice(box.left, box.right))
+    down = _find_span(size.height, base.height, slice(box.top, box.bottom))
+    return PixelBox(across.start, down.start, across.stop, down.stop)
+
+
+def _find_span(canvas: int, small: int, span: slice) -> slice:
+    touched = find_touched(canvas, small, span)
+    # The mean is taken twice, and the cubic that enlarges it looks two cells around.
+    reach = 2 * REACH_PX + 2
+    begin, end = max(0, touched.start - reach), min(small, touched.stop + reach)
+    return slice(begin * canvas // small, -(-end * canvas // small))
+
+
+def _find_whole(size: PixelSize, small: PixelSize, squares: tuple[PixelBox, ...]) -> Bool[Tensor, "h w"]:
+    """Tell which cells of the shrunk picture lie under some squares, and under no other."""
+    whole, known = torch.ones(small.shape_hw, dtype=torch.bool), set(squares)
+    for box in list_squares(size):
+        if box not in known:
+            rows, columns = box.slices_hw
+            down = find_touched(size.height, small.height, rows)
+            whole[down, find_touched(size.width, small.width, columns)] = False
+    return whole
 
 
 def _find_drift(residual: Tensor) -> Tensor:
@@ -65,6 +111,5 @@ def _blur(values: Tensor) -> Tensor:
     return F.avg_pool2d(padded, 2 * REACH_PX + 1, stride=1)[0]
 
 
-def _read(pixels: PixelStore, rows: slice) -> Tensor:
-    raw = pixels.read(PixelBox(0, rows.start, pixels.size.width, rows.stop))
-    return torch.from_numpy(raw).permute(2, 0, 1).float()
+def _read(pixels: PixelStore, box: PixelBox) -> Tensor:
+    return torch.from_numpy(pixels.read(box)).permute(2, 0, 1).float()

@@ -14,25 +14,27 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import partial
-from itertools import pairwise, product
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sfumato.core.canvas.squares import list_squares
 from sfumato.core.geometry import PixelBox
 from sfumato.core.resampling import Resampling
 from sfumato.nn.octaves import measure_reach, take_lows
 from sfumato.render.layout import fit_box
-from sfumato.render.planes import cut_rows, grow_rows
+from sfumato.render.planes import grow_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from jaxtyping import Float
 
     from sfumato.core.canvas.pixels import PixelStore
+    from sfumato.core.geometry import PixelSize
     from sfumato.core.resampling import ReadPixels
 
 # Octaves of the level below that may be blurred; what is coarser is always kept.
@@ -47,8 +49,6 @@ ROUNDING_ENERGY = 0.05
 # The same share in the finest octave of a whole picture: drawn scenes have 0.89 to 1.5, blurred by 0.7 px 0.39 to 0.65,
 # and what mini draws 0.67 to 0.76.
 SOFT_PICTURE, SHARP_PICTURE = 0.76, 0.9
-# The side of what is worked on at once: large beside the margin; memory does not follow the picture.
-TILE_PX = 512
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -58,21 +58,28 @@ class Known:
     share: float
     open_below: Callable[[], PixelStore]
 
-    def keep(self, made: PixelStore, target: PixelStore) -> None:
-        """Write `made` to `target`, in tiles, with what the level below knows; the two are not one store."""
+    def keep(self, made: PixelStore, target: PixelStore, squares: Sequence[PixelBox] | None = None) -> None:
+        """Write `made` to `target`, all squares or some, with what the level below knows; the two are not one store.
+
+        It reads `measure_margin` around a square.
+        """
         below, size = self.open_below(), made.size
         box = fit_box(below.size, size)
         enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), size.width / (box[2] - box[0])
-        margin = measure_reach(scale, OCTAVES + 1) + _smoothing(scale, OCTAVES)
-        for rows, columns in product(cut_rows(size.height, TILE_PX), cut_rows(size.width, TILE_PX)):
-            high, down = grow_rows(rows, margin, size.height)
-            wide, across = grow_rows(columns, margin, size.width)
+        margin = _find_margin(scale)
+        for square in squares or list_squares(size):
+            high, down = grow_rows(square.slices_hw[0], margin, size.height)
+            wide, across = grow_rows(square.slices_hw[1], margin, size.width)
             part = PixelBox(wide.start, high.start, wide.stop, high.stop)
             drawn = _read(made.read, part)
             mixed = mix_octaves(drawn, _read(enlarged, part), scale).clamp(0, 255)
             held = torch.lerp(drawn, mixed, self.share)[0, :, down, across]
-            raw = held.round().to(torch.uint8).permute(1, 2, 0).numpy()
-            target.write(PixelBox(columns.start, rows.start, columns.stop, rows.stop), raw)
+            target.write(square, held.round().to(torch.uint8).permute(1, 2, 0).numpy())
+
+    def measure_margin(self, size: PixelSize) -> int:
+        """Return how far around a pixel of a level of some size is read, in px."""
+        left, _, right, _ = fit_box(self.open_below().size, size)
+        return _find_margin(size.width / (right - left))
 
 
 def mix_octaves(
@@ -114,9 +121,9 @@ def measure_sharpness(pixels: PixelStore) -> float:
 def _walk_energies(pixels: PixelStore) -> Iterator[tuple[float, float]]:
     """Yield the energy of the two finest octaves of a picture, tile by tile."""
     margin, size = measure_reach(1.0, 2), pixels.size
-    for rows, columns in product(cut_rows(size.height, TILE_PX), cut_rows(size.width, TILE_PX)):
-        high, down = grow_rows(rows, margin, size.height)
-        wide, across = grow_rows(columns, margin, size.width)
+    for square in list_squares(size):
+        high, down = grow_rows(square.slices_hw[0], margin, size.height)
+        wide, across = grow_rows(square.slices_hw[1], margin, size.width)
         values = _read(pixels.read, PixelBox(wide.start, high.start, wide.stop, high.stop))
         fine, coarse, *_ = (energy[:, :, down, across] for energy in _list_energies(values, 1.0))
         yield float(fine.sum(dtype=torch.float64)), float(coarse.sum(dtype=torch.float64))
@@ -125,6 +132,10 @@ def _walk_energies(pixels: PixelStore) -> Iterator[tuple[float, float]]:
 def _list_energies(known: Tensor, scale: float) -> list[Tensor]:
     lows = take_lows(known.mean(dim=1, keepdim=True), scale, OCTAVES + 1)
     return [(fine - coarse).square() for fine, coarse in pairwise(lows)]
+
+
+def _find_margin(scale: float) -> int:
+    return measure_reach(scale, OCTAVES + 1) + _smoothing(scale, OCTAVES)
 
 
 def _smoothing(scale: float, octave: int) -> int:

@@ -90,6 +90,20 @@ class Level:
             ModelError: a window or the sampler gave numbers that are no picture.
             StorageError: the disk refuses; what was noted so far can be resumed.
         """
+        place = yield from self.walk(given, watch, entry)
+        place = self._decode(place, entry)
+        if self._finishes:
+            self._finish()
+        self._note(replace(place, phase="done"), durable=True)
+        self.space.drop(self._name("decoded"))
+
+    def walk(
+        self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
+    ) -> Generator[Progress, None, Place]:
+        """Take every step that is left; yield after every row of windows, return where to go on.
+
+        Raises: as `run`.
+        """
         place, rolling = self._find_place(entry)
         watch.go_on(self.stage, self._count_done(place))
         if place.phase == "prepare":
@@ -102,11 +116,7 @@ class Level:
                 place = yield from self._predict(place, rolling, watch)
             place = self._update(place)
             rolling = None
-        place = self._decode(place, entry)
-        if self._finishes:
-            self._finish()
-        self._note(replace(place, phase="done"), durable=True)
-        self.space.drop(self._name("decoded"))
+        return place
 
     def is_done(self, entry: Entry) -> bool:
         """Tell whether an entry of the journal lies behind this level."""
@@ -162,7 +172,8 @@ class Level:
         else:
             self.known.keep(self._decoded, self._pixels)
         if self._method.hold:
-            hold_colours(self._pixels, self.base)
+            shrunk = hold_colours(self._pixels, self.base)
+            self.space.save_part(self._name("shrunk"), {"shrunk": shrunk.numpy()})
         self._pixels.flush()
 
     def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:

@@ -1,11 +1,15 @@
-"""Drift over wide areas is taken back; an edge that became sharp stays, and bands do not show."""
+"""Drift over wide areas is taken back; an edge that became sharp stays, and squares do not show."""
 
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
+from sfumato.core.canvas import squares
 from sfumato.core.canvas.pixels import MemoryPixels
-from sfumato.core.geometry import PixelSize
-from sfumato.render.colour_hold import hold_colours
+from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.render.colour_hold import Held, find_drifting, hold_colours
 
 SIZE = PixelSize(256, 512)
 
@@ -44,3 +48,27 @@ def test_a_picture_that_agrees_is_left_alone():
     store = make_store(grown)
     hold_colours(store, base)
     assert np.array_equal(store.read(SIZE.box), grown)
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    box=st.tuples(*[st.integers(0, 250)] * 2, *[st.integers(1, 60)] * 2),
+    base_size=st.sampled_from([(64, 128), (50, 97), (23, 46)]),
+)
+def test_some_squares_are_held_as_the_whole_is(box, base_size):
+    left, top, width, height = box
+    changed = PixelBox(left, top, min(left + width, SIZE.width), min(top + height, SIZE.height))
+    values = np.random.default_rng(2).integers(0, 255, (*SIZE.shape_hw, 3), dtype=np.uint8)
+    base = Image.fromarray(values).resize(base_size).point(lambda level: level * 0.8)
+    moved = values.copy()
+    moved[changed.slices_hw] = 255 - moved[changed.slices_hw] // 2
+    before, wanted = make_store(values), make_store(moved)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(squares, "SIDE_PX", 40)
+        shrunk = hold_colours(before, base)
+        hold_colours(wanted, base)
+        again = squares.find_squares(SIZE, [find_drifting(SIZE, PixelSize(*base_size), changed)])
+        for square in again:
+            before.write(square, moved[square.slices_hw])
+        hold_colours(before, base, Held(shrunk=shrunk, squares=again))
+    assert np.array_equal(before.read(SIZE.box), wanted.read(SIZE.box))

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageFilter
 
+from sfumato.core.canvas import squares
 from sfumato.core.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelSize
 from sfumato.render import kept_detail
@@ -70,7 +71,7 @@ def test_half_a_share_is_half_way():
 def test_tiles_do_not_show(monkeypatch):
     sharp, eaten = make_scene(), enlarge(make_scene().filter(ImageFilter.MedianFilter(5)))
     whole = keep(sharp, eaten)
-    monkeypatch.setattr(kept_detail, "TILE_PX", 40)
+    monkeypatch.setattr(squares, "SIDE_PX", 40)
     assert np.abs(keep(sharp, eaten) - whole).max() <= 1.0
 
 
@@ -83,7 +84,7 @@ def test_sharpness_does_not_depend_on_tiles(monkeypatch):
     store = make_store(make_scene(0.4))
     monkeypatch.setattr(kept_detail, "SHARP_PICTURE", 10.0)
     whole = measure_sharpness(store)
-    monkeypatch.setattr(kept_detail, "TILE_PX", 24)
+    monkeypatch.setattr(squares, "SIDE_PX", 24)
     assert 0.0 < whole < 1.0
     assert measure_sharpness(store) == pytest.approx(whole, rel=1e-4)
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
+from sfumato.core.canvas import squares
 from sfumato.core.canvas.pixels import FilePixels
 from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
-from sfumato.render import colour_hold
 from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.given_picture import Given
@@ -196,8 +196,8 @@ def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path):
 
 @pytest.mark.parametrize("writes", range(1, 5))
 def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypatch):
-    # Bands of 32 rows, of which the 128 of the first level, 96 px wide, have several.
-    monkeypatch.setattr(colour_hold, "BAND_PX", 32 * 96)
+    # Of which the first level, 96 px wide and 128 high, has several.
+    monkeypatch.setattr(squares, "SIDE_PX", 64)
     wanted = np.asarray(run(REQUEST, GaussianModel()))
     inner = FilePixels.write
 
