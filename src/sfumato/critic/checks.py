@@ -30,6 +30,7 @@ from sfumato.critic.pairing import (
 from sfumato.critic.phantoms import Blob, Phantoms, find_phantoms
 from sfumato.critic.seams import Lines, Seams, measure_seams
 from sfumato.critic.shown import Shown
+from sfumato.critic.survey import Survey
 from sfumato.critic.tile_shifts import Shifts, measure_shifts
 
 
@@ -37,17 +38,19 @@ from sfumato.critic.tile_shifts import Shifts, measure_shifts
 class Evidence:
     """Hold a large picture, the base it grew from, and the lines of its windows; measures are made when asked for.
 
-    Without lines (windows that moved) seams are looked for only as a lattice.
+    Without lines (windows that moved) seams are looked for only as a lattice. What a `survey` of the picture has read
+    is not read again.
     """
 
     picture: Shown
     base: Image.Image
     lines: Lines = field(default_factory=Lines)
+    survey: Survey | None = None
 
     @cached_property
     def pair(self) -> Pair:
         """Return both at the size of the base."""
-        return make_pair(self.picture, self.base)
+        return self.survey.pair if self.survey else make_pair(self.picture, self.base)
 
     @cached_property
     def seams(self) -> Seams:
@@ -57,7 +60,7 @@ class Evidence:
     @cached_property
     def lattice(self) -> Lattice:
         """Return the seams on lines that nobody named."""
-        return measure_lattice(self.picture)
+        return measure_lattice(self.picture, self.survey.gradients if self.survey else None)
 
     @cached_property
     def consistency(self) -> Consistency:
@@ -153,15 +156,18 @@ class Judged:
 NEEDS_LINES: tuple[str, ...] = ("seam ratio", "colour step", "median colour step")
 
 
-def judge_picture(picture: Shown, base: Image.Image, lines: Lines | None = None) -> Judged:
+def judge_picture(
+    picture: Shown, base: Image.Image, lines: Lines | None = None, survey: Survey | None = None
+) -> Judged:
     """Judge a large picture by every calibrated measure; verdicts only by those with a limit.
 
-    Blobs are in px of the picture; those lighter than the limit are left out.
+    Blobs are in px of the picture; those lighter than the limit are left out. With a `survey` of the picture
+    only the lines and a bounded number of squares are read.
 
     Raises:
         RequestError: the picture is smaller than its base.
     """
-    seen = Evidence(picture, base, lines or Lines())
+    seen = Evidence(picture, base, lines or Lines(), survey)
     left_out: dict[str, str] = {}
     if lines is None:
         left_out.update(dict.fromkeys(NEEDS_LINES, "windows moved from step to step"))

@@ -7,13 +7,15 @@ grew. Start reading at `make_pair`, then `measure_consistency` and `measure_drif
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelBox
 from sfumato.critic.colour import delta_e, to_lab
 from sfumato.critic.shown import Shown
 
@@ -24,8 +26,8 @@ MOST_DB = 60.0
 OCTAVES = 3
 # Drift is what is wider than a sixteenth of the short side.
 DRIFT_CELLS = 16
-# Pixels of a result that are read at once.
-_BAND_PX = 1 << 20
+# The side of the part of a result that is read at once, in px.
+_PART_PX = 1 << 10
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,23 +72,43 @@ def make_pair(result: Shown, base: Image.Image) -> Pair:
         min(float(result.height), (inner[3] - top) * scale),
     )
     cropped = base.convert("RGB").crop(inner)
-    return Pair(_reduce_bands(result, size, box), np.asarray(cropped, np.float32), box, scale)
+    shown = np.empty((size[1], size[0], 3), np.float32)
+    _reduce_parts(result, shown, box, None)
+    return Pair(shown, np.asarray(cropped, np.float32), box, scale)
 
 
-def _reduce_bands(result: Shown, size: tuple[int, int], box: tuple[float, float, float, float]) -> Array:
-    """Reduce the part `box` of a result by areas to a size (width, height), in bands: it may be larger than memory."""
-    left, top, right, bottom = box
-    pace = (bottom - top) / size[1]
-    rows, found = max(1, int(_BAND_PX / (result.width * pace))), list[Array]()
-    for first in range(0, size[1], rows):
-        last = min(first + rows, size[1])
-        # The rounding keeps a border that lies between two pixels by less than float32 from reading one more.
-        begin, end = (round(top + row * pace, 6) for row in (first, last))
-        above, below = math.floor(begin), min(result.height, math.ceil(end))
-        band = result.crop((0, above, result.width, below)).convert("RGB")
-        part = (left, begin - above, right, min(end - above, float(below - above)))
-        found.append(np.asarray(band.resize((size[0], last - first), Image.Resampling.BOX, box=part), np.float32))
-    return np.concatenate(found)
+def renew_pair(pair: Pair, result: Shown, boxes: Sequence[PixelBox]) -> Pair:
+    """Return the pair of a result that has changed in some boxes (px) since; as if it had been made anew."""
+    shown = pair.shown.copy()
+    _reduce_parts(result, shown, pair.box, boxes)
+    return replace(pair, shown=shown)
+
+
+def _reduce_parts(
+    result: Shown, shown: Array, box: tuple[float, float, float, float], boxes: Sequence[PixelBox] | None
+) -> None:
+    """Reduce the part `box` of a result by areas, in parts as it may be larger than memory; only those under some boxes."""
+    height, width = shown.shape[:2]
+    across = _list_spans(width, (box[0], box[2]), result.width)
+    for rows, above, below in _list_spans(height, (box[1], box[3]), result.height):
+        for columns, before, behind in across:
+            part = PixelBox(math.floor(before), math.floor(above), math.ceil(behind), math.ceil(below))
+            if boxes is not None and not any(part.find_overlap(one) for one in boxes):
+                continue
+            read = result.crop((part.left, part.top, part.right, part.bottom)).convert("RGB")
+            inner = (before - part.left, above - part.top, behind - part.left, below - part.top)
+            size = (columns.stop - columns.start, rows.stop - rows.start)
+            shown[rows, columns] = np.asarray(read.resize(size, Image.Resampling.BOX, box=inner), np.float32)
+
+
+def _list_spans(cells: int, ends: tuple[float, float], side: int) -> list[tuple[slice, float, float]]:
+    """Return spans of cells of a reduced side, each with where it begins and ends on a side of px."""
+    pace = (ends[1] - ends[0]) / cells
+    step = max(1, int(_PART_PX / pace))
+    # The rounding keeps a border that lies between two pixels by less than float32 from reading one more.
+    spans = [slice(first, min(first + step, cells)) for first in range(0, cells, step)]
+    places = [[min(float(side), round(ends[0] + at * pace, 6)) for at in (span.start, span.stop)] for span in spans]
+    return [(span, *place) for span, place in zip(spans, places, strict=True)]
 
 
 def crop_base(base: Image.Image, size: tuple[int, int]) -> Image.Image:
