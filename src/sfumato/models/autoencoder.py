@@ -3,7 +3,7 @@
 Knows the two kinds of autoencoder (KL and tiny) and bytes; no canvas, sampler or file. A tiny
 autoencoder has no layer that looks at the whole picture, so tiles with the margin that its layers
 read give exactly the whole. A KL autoencoder normalises over the whole picture: it is run whole
-where that fits, else layer by layer over tiles (`kl_tiles`). Start reading at
+where that is little, else layer by layer over tiles (`kl_tiles`). Start reading at
 `Autoencoder`.
 """
 
@@ -18,7 +18,7 @@ from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, LatentSize, PixelBox, PixelSize
 from sfumato.models.device import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.kl_tiles import WORKSPACE_BYTES, run_in_tiles
+from sfumato.models.kl_tiles import WORKSPACE_BYTES, check_free, run_in_tiles, runs_whole
 from sfumato.models.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
 from sfumato.nn.streamed import Band, Bands, Ends, Extent, Pace, run_rows
 from sfumato.nn.streamed.regions import Region, Span, cut_grid
@@ -84,7 +84,15 @@ def decode_latents(
     return _decode_tensor(coder, latents, LatentBox(0, 0, latents.shape[-1], latents.shape[-2]))
 
 
-def decode_box(vae: Any, latents: Tensor, box: LatentBox, contract: ModelContract, policy: Policy) -> Tensor:
+def decode_box(
+    vae: Any,
+    latents: Tensor,
+    box: LatentBox,
+    contract: ModelContract,
+    policy: Policy,
+    *,
+    most_bytes: int | None = None,
+) -> Tensor:
     """Decode one box of scaled latents [B, C, h, w] as if the whole had been decoded.
 
     Returns [B, 3, f*box.height, f*box.width] float32. A tiny autoencoder costs the box and a margin.
@@ -93,7 +101,8 @@ def decode_box(vae: Any, latents: Tensor, box: LatentBox, contract: ModelContrac
 
     Raises: as `decode_latents`.
     """
-    return _decode_tensor(Autoencoder(vae=vae, contract=contract, policy=policy), latents, box)
+    coder = Autoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
+    return _decode_tensor(coder, latents, box)
 
 
 def _decode_tensor(coder: Autoencoder, latents: Tensor, box: LatentBox) -> Tensor:
@@ -174,7 +183,7 @@ class Autoencoder:
             strips = cut_grid(window, STRIP_CELLS * factor, window.columns.length)
             pace = Pace(read_rows=choose_rows(area.width, factor), grain=factor)
             run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
-        elif not _is_begun(kept) and self._holds_whole(size):
+        elif not _is_begun(kept) and self._runs_whole(size):
             done = self.vae.decode(ends.read(start.region)).sample.float()
             for band in cut_grid(window, height * factor, window.columns.length):
                 ends.write(band, done[(..., *_to_slices(band))])
@@ -200,7 +209,7 @@ class Autoencoder:
             strips = cut_grid(_to_region(cells.box), STRIP_CELLS, cells.width)
             pace = Pace(read_rows=choose_rows(cells.width, self.contract.factor) * self.contract.factor)
             run_rows(list_tiny_encoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
-        elif not _is_begun(kept) and self._holds_whole(cells):
+        elif not _is_begun(kept) and self._runs_whole(cells):
             ends.write(_to_region(cells.box), self.vae.encode(ends.read(start.region)).latent_dist.mode().float())
         else:
             run_in_tiles(list_encoder_layers(self.vae), start, ends, self._measure_room(), kept=kept)
@@ -221,10 +230,13 @@ class Autoencoder:
         free = int(measure_free_bytes(self.policy.device) * share)
         return free if self.most_bytes is None else min(free, self.most_bytes)
 
-    def _holds_whole(self, size: LatentSize) -> bool:
+    def _runs_whole(self, size: LatentSize) -> bool:
         channels = tuple(self.vae.config.block_out_channels)
         needed = estimate_kl_bytes(channels, size, self.policy.vae_dtype, factor=self.contract.factor)
-        return needed <= self._measure_room()
+        if not runs_whole(needed, self.most_bytes):
+            return False
+        check_free(needed, self.policy.device)
+        return True
 
     def _unscale(self, latents: Tensor) -> Tensor:
         return self._cast(latents.to(self.policy.device) / self.contract.scaling + self.contract.shift)

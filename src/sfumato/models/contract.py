@@ -272,7 +272,8 @@ class LatentModel:
     @torch.inference_mode()
     def decode_box(self, latents: Tensor, box: LatentBox) -> Tensor:
         """Decode one box of a canvas exactly as the whole would be; with a KL autoencoder as slow as the whole."""
-        return decode_box(self.vae, latents, box, self.contract, self.policy)
+        most = self.autoencoder_bytes
+        return decode_box(self.vae, latents, box, self.contract, self.policy, most_bytes=most)
 
     def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Attachment:
         """Merge a LoRA file into the weights; `Attachment.detach()` restores every bit.

@@ -60,10 +60,14 @@ class Spill:
 
 @dataclass(frozen=True, slots=True)
 class KeptMaps:
-    """Keep the maps of one run in files of a folder, by number, until they are dropped. A leaf."""
+    """Keep the maps of one run in files of a folder, by number, until they are dropped. A leaf.
+
+    A `tag` in their names tells copies of several times apart.
+    """
 
     folder: Path
     device: torch.device
+    tag: str = ""
 
     def open(self, one: int, extent: Extent, dtype: torch.dtype) -> Shelf:
         """Open the shelf of a map, as it was left where it is there.
@@ -78,6 +82,10 @@ class KeptMaps:
         with suppress(OSError):
             (self.folder / self._name(one)).unlink(missing_ok=True)
 
+    def has(self, one: int) -> bool:
+        """Tell whether a map was left."""
+        return (self.folder / self._name(one)).is_file()
+
     def has_room(self, needed: int) -> bool:
         """Tell whether the disk holds so many bytes more."""
         try:
@@ -86,7 +94,15 @@ class KeptMaps:
             return False
 
     def _name(self, one: int) -> str:
-        return f"map-{one}.values"
+        return f"map-{one}{self.tag}.values"
+
+
+def drop_maps(folder: Path, *, but: str | None = None) -> None:
+    """Remove the maps that runs left in a folder, except those of a tag."""
+    for path in folder.glob("map-*.values"):
+        if but is None or path.name != f"map-{path.name[4:].partition('.')[0]}{but}.values":
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
 
 
 def find_spill_folder() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -13,18 +14,19 @@ from diffusers import AutoencoderTiny
 from autoencoders import make_kl, make_latents, make_pixels
 from sfumato.core.errors import StorageError
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.models import autoencoder, kl_tiles
+from sfumato.models import autoencoder, kl_tiles, map_copies
 from sfumato.models.autoencoder import Autoencoder
 from sfumato.models.device import Policy
 from sfumato.models.kl_layers import list_decoder_layers
 from sfumato.models.kl_tiles import LEAST_BYTES, Kept
+from sfumato.models.map_copies import CopiedMaps
 from sfumato.models.spill import FileShelf
 from sfumato.nn.streamed import Extent, Mark, Notes, make_program
 
 FP32 = torch.float32
 KINDS = {"kl": SimpleNamespace(scaling=0.18215, shift=0.1, autoencoder="kl", factor=2)}
 KINDS["tiny"] = SimpleNamespace(scaling=1.0, shift=0.0, autoencoder="tiny", factor=8)
-KINDS["bf16"] = KINDS["kl"]
+KINDS |= {"bf16": KINDS["kl"], "far": KINDS["kl"]}
 
 
 class Killed(BaseException):
@@ -62,10 +64,9 @@ class Journal:
 def crowded(monkeypatch):
     """Leave memory for small tiles alone."""
     monkeypatch.setattr(autoencoder, "FREE_SHARE_CPU", 1.0)
-    monkeypatch.setattr(autoencoder, "estimate_kl_bytes", lambda *_, **__: LEAST_BYTES + 1)
+    monkeypatch.setattr(kl_tiles, "WHOLE_BYTES", 0)
     monkeypatch.setattr(autoencoder, "measure_free_bytes", lambda _: LEAST_BYTES)
-    for name in ("LEAST_WORK_BYTES", "MOST_WORK_BYTES"):
-        monkeypatch.setattr(kl_tiles, name, 2**16)
+    monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**16)
     # Strips of the tiny one.
     monkeypatch.setattr(autoencoder, "STRIP_CELLS", 8)
     monkeypatch.setattr(autoencoder, "TILE_CELLS", 8)
@@ -82,7 +83,14 @@ def networks():
         num_decoder_blocks=(1, 1, 1, 1),
     )
     kl = make_kl((16, 24))
-    return {"kl": kl, "tiny": tiny.eval(), "bf16": make_kl((16, 24)).to(torch.bfloat16)}
+    return {"kl": kl, "far": kl, "tiny": tiny.eval(), "bf16": make_kl((16, 24)).to(torch.bfloat16)}
+
+
+@pytest.fixture
+def far(monkeypatch):
+    """Keep files far from the device, as those of a graphics card are; copy the maps before every mark all the same."""
+    monkeypatch.setattr(kl_tiles, "_NEAR_FILES", ())
+    monkeypatch.setattr(map_copies, "PATIENCE", 0.0)
 
 
 @dataclass
@@ -134,9 +142,11 @@ def tiles(monkeypatch):
 
 
 @pytest.mark.parametrize("way", ["decode", "encode"])
-@pytest.mark.parametrize("kind", ["tiny", "kl", "bf16"])
-def test_killed_anywhere_it_gives_the_same_bytes(kind, way, networks, crowded, tiles, tmp_path):
+@pytest.mark.parametrize("kind", ["tiny", "kl", "bf16", "far"])
+def test_killed_anywhere_it_gives_the_same_bytes(kind, way, networks, crowded, tiles, tmp_path, request):
     unkept = Coding(networks[kind], kind, way).run()
+    if kind == "far":
+        request.getfixturevalue("far")
     undisturbed = Journal(tmp_path / "whole")
     undisturbed.folder.mkdir()
     tiles.clear()
@@ -145,7 +155,7 @@ def test_killed_anywhere_it_gives_the_same_bytes(kind, way, networks, crowded, t
     alone, notes = len(tiles), undisturbed.notes
     assert not list(undisturbed.folder.iterdir()), "maps go when they are not needed any more"
     rows = max(tiles_of_rows(undisturbed.seen))
-    for dies_at in range(1, notes + 1, 1 if kind == "tiny" else max(1, notes // 9)):
+    for dies_at in range(1, notes + 1, 1 if kind == "tiny" else max(1, notes // (4 if kind == "far" else 9))):
         for after in (False, True):
             journal, coding = Journal(tmp_path / f"{dies_at}{after}"), Coding(networks[kind], kind, way)
             journal.folder.mkdir()
@@ -176,14 +186,13 @@ def test_killed_three_times_in_a_row(networks, crowded, tmp_path):
 
 
 def test_it_goes_on_in_the_tiles_it_began_with(networks, crowded, tmp_path, monkeypatch):
-    """Whatever memory is free meanwhile, also where all would fit at once now."""
+    """Whatever the program has come to take for a good tile meanwhile, and where it would not cut at all now."""
     wanted = decode_undisturbed(networks, tmp_path)
     journal, coding = Journal(tmp_path), Coding(networks["kl"], "kl", "decode")
     with pytest.raises(Killed):
         coding.run(journal.kept(dies_at=9))
-    for name in ("LEAST_WORK_BYTES", "MOST_WORK_BYTES"):
-        monkeypatch.setattr(kl_tiles, name, 2**18)
-    monkeypatch.setattr(autoencoder, "estimate_kl_bytes", lambda *_, **__: 1)
+    monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
+    monkeypatch.setattr(kl_tiles, "WHOLE_BYTES", 2**30)
     assert torch.equal(coding.run(journal.kept()), wanted)
 
 
@@ -233,3 +242,56 @@ def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, tmp_path, m
     with pytest.raises(StorageError):
         coding.run(journal.kept())
     assert torch.equal(coding.run(journal.kept()), wanted)
+
+
+def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far, tmp_path, monkeypatch):
+    wanted = Coding(networks["kl"], "kl", "decode").run()
+    often, seldom = Journal(tmp_path / "often"), Journal(tmp_path / "seldom")
+    for journal, patience in ((often, 0.0), (seldom, 10.0)):
+        journal.folder.mkdir()
+        # A copy takes a second, and so does what lies between two marks.
+        seconds = map(float, range(10**6))
+        monkeypatch.setattr(kl_tiles, "CopiedMaps", partial(CopiedMaps, clock=seconds.__next__))
+        monkeypatch.setattr(map_copies, "PATIENCE", patience)
+        assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
+        assert not list(journal.folder.iterdir())
+    assert 2 < seldom.notes < often.notes / 4
+    # Killed right after its end, before anybody noted that, it has nothing left to do.
+    coding = Coding(networks["kl"], "kl", "decode")
+    coding.run(seldom.kept())
+    assert coding.reads == 0
+
+
+@pytest.mark.parametrize("far_from_the_first", [True, False])
+def test_without_room_for_copies_it_goes_on_from_the_last(
+    networks, crowded, far, tmp_path, monkeypatch, far_from_the_first
+):
+    wanted = Coding(networks["kl"], "kl", "decode").run()
+    journal, coding, left = Journal(tmp_path), Coding(networks["kl"], "kl", "decode"), 0 if far_from_the_first else 40
+    inner = FileShelf.write
+
+    def write(shelf, region, tile):
+        nonlocal left
+        # The others are maps that memory does not hold.
+        left -= shelf.named
+        if shelf.named and left < 0:
+            raise StorageError("full")
+        inner(shelf, region, tile)
+
+    with monkeypatch.context() as full:
+        full.setattr(FileShelf, "write", write)
+        assert torch.equal(coding.run(journal.kept()), wanted)
+    marks = journal.seen[:-1]
+    assert bool(marks) is not far_from_the_first
+    assert not list(tmp_path.iterdir())
+
+
+def test_copies_that_no_mark_speaks_of_go(networks, crowded, far, tmp_path):
+    wanted = Coding(networks["kl"], "kl", "decode").run()
+    journal, coding = Journal(tmp_path), Coding(networks["kl"], "kl", "decode")
+    with pytest.raises(Killed):
+        coding.run(journal.kept(dies_at=20))
+    names = {path.name.split(".", 1)[1] for path in tmp_path.iterdir()}
+    assert len(names) == 2, "the last copies, and those of the mark that was not noted"
+    assert torch.equal(coding.run(journal.kept()), wanted)
+    assert not list(tmp_path.iterdir())

@@ -14,10 +14,20 @@ from autoencoders import SD_CHANNELS, Sheet, make_ends, make_kl, make_latents, m
 from sfumato.core.errors import BudgetError, ModelError, StorageError
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models import autoencoder, kl_tiles, spill
-from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels
+from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels, estimate_kl_bytes
 from sfumato.models.device import Policy
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.kl_tiles import HEAP, LEAST_BYTES, WORKSPACE_BYTES, estimate_tiled, run_in_tiles, split_memory
+from sfumato.models.kl_tiles import (
+    HEAP,
+    LEAST_BYTES,
+    WHOLE_BYTES,
+    WORK_BYTES,
+    WORKSPACE_BYTES,
+    estimate_tiled,
+    measure_store,
+    run_in_tiles,
+    runs_whole,
+)
 from sfumato.models.spill import FileShelf, Spill
 from sfumato.nn.streamed import Conv, Extent, Room, Upsample, make_program
 from sfumato.nn.streamed.regions import Region, Span
@@ -86,9 +96,9 @@ def test_bf16_tiles_are_as_close_to_float32_as_the_bf16_whole(kl, tmp_path):
 
 @pytest.fixture
 def crowded(monkeypatch):
-    """Leave memory for tiles alone."""
+    """Make everything too large for one go, and leave memory for tiles alone."""
     monkeypatch.setattr(autoencoder, "FREE_SHARE_CPU", 1.0)
-    monkeypatch.setattr(autoencoder, "estimate_kl_bytes", lambda *_, **__: LEAST_BYTES + 1)
+    monkeypatch.setattr(autoencoder, "estimate_kl_bytes", lambda *_, **__: WHOLE_BYTES + 1)
     monkeypatch.setattr(autoencoder, "measure_free_bytes", lambda _: LEAST_BYTES)
 
 
@@ -101,26 +111,29 @@ def test_what_does_not_fit_whole_is_decoded_and_encoded_in_tiles(kl, crowded):
     assert torch.allclose(encoded, expected, atol=TOLERANCE, rtol=TOLERANCE)
 
 
-def test_tiles_are_handed_out_in_bands_and_read_in_parts(kl, crowded, monkeypatch):
+def test_tiles_are_handed_out_one_by_one_and_read_in_parts(kl, crowded, monkeypatch):
     """Neither the canvas nor the picture exists as one tensor."""
-    monkeypatch.setattr(kl_tiles, "LEAST_WORK_BYTES", 2**18)
-    monkeypatch.setattr(kl_tiles, "MOST_WORK_BYTES", 2**18)
-    latents, bands, read = make_latents(9, 40), [], []
+    monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
+    latents, decoded, read = make_latents(9, 40), torch.full((1, 3, 320, 72), float("nan")), []
     coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
 
     def note(box):
         read.append(box)
         return latents[(..., *box.slices_hw)]
 
+    def put(box, tile):
+        assert bool(decoded[(..., *box.slices_hw)].isnan().all())
+        decoded[(..., *box.slices_hw)] = tile
+        boxes.append(box)
+
+    boxes = []
     with torch.inference_mode():
-        coder.decode_into(note, LatentSize(9, 40), lambda *band: bands.append(band))
-    boxes = [box for box, _ in bands]
+        coder.decode_into(note, LatentSize(9, 40), put)
     assert max(box.height for box in read) < 40
     assert len(boxes) > 2
-    assert all((box.left, box.right, box.height % 8) == (0, 72, 0) for box in boxes)
-    assert [box.top for box in boxes] == [0, *(box.bottom for box in boxes[:-1])]
+    assert all(side % 8 == 0 for box in boxes for side in (box.left, box.top, box.right, box.bottom))
     whole = kl.decode(latents / 0.18215 + 0.1).sample
-    assert torch.allclose(torch.cat([band for _, band in bands], dim=2), whole, atol=TOLERANCE, rtol=TOLERANCE)
+    assert torch.allclose(decoded, whole, atol=TOLERANCE, rtol=TOLERANCE)
 
 
 def test_bands_are_no_higher_than_what_a_wide_picture_allows(kl, crowded, monkeypatch):
@@ -154,8 +167,38 @@ def test_what_was_set_counts_where_more_is_free(kl):
 
 def test_memory_is_split_without_a_rest():
     for memory in (LEAST_BYTES, 2**29, 2**33):
-        work, store = split_memory(memory)
-        assert HEAP * work + store + WORKSPACE_BYTES == memory
+        assert HEAP * WORK_BYTES + measure_store(memory) + WORKSPACE_BYTES == memory
+
+
+def test_the_native_size_of_the_smallest_family_is_not_cut_and_more_is():
+    native = estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 64), FP32)
+    assert runs_whole(native, None)
+    assert runs_whole(native, native)
+    assert not runs_whole(native, native - 1)
+    assert not runs_whole(estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 65), FP32), None)
+
+
+@pytest.mark.parametrize("way", ["decode", "encode"])
+def test_what_is_free_changes_no_bit(kl, monkeypatch, way):
+    """Neither where the maps lie nor how a picture is cut may follow from the moment; a small one is refused instead."""
+    latents, pixels = make_latents(13, 9), make_pixels(104, 72)
+
+    def code(free, most=None):
+        for module in (autoencoder, kl_tiles):
+            monkeypatch.setattr(module, "measure_free_bytes", lambda _: free)
+        if way == "decode":
+            return decode_latents(kl, latents, KL, CPU, most_bytes=most)
+        return encode_pixels(kl, pixels, KL, CPU, most_bytes=most)
+
+    whole, needed = code(2**34), estimate_kl_bytes(kl.config.block_out_channels, LatentSize(13, 9), FP32)
+    assert torch.equal(code(needed), whole)
+    with pytest.raises(BudgetError, match="free"):
+        code(needed - 1)
+    monkeypatch.setattr(kl_tiles, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
+    cut = [code(free, most) for free, most in ((2**34, None), (2**34, LEAST_BYTES), (2 * LEAST_BYTES, None))]
+    assert all(torch.equal(one, cut[0]) for one in cut)
+    assert not torch.equal(cut[0], whole)
 
 
 def test_the_estimate_is_what_the_true_decoder_keeps():
@@ -164,10 +207,9 @@ def test_the_estimate_is_what_the_true_decoder_keeps():
     size = LatentSize(128, 96)
     decoder = make_program(list_decoder_layers(network), Extent(4, 96, 128))
     encoder = make_program(list_encoder_layers(network), Extent(3, 768, 1024))
-    work, _ = split_memory(2**40)
     said = estimate_tiled(SD_CHANNELS, size, FP32, 2**40)
     assert said.disk_bytes == 0
-    assert said.memory_bytes == decoder.peak_count() * 4 + HEAP * work + WORKSPACE_BYTES
+    assert said.memory_bytes == decoder.peak_count() * 4 + LEAST_BYTES
     assert encoder.peak_count() <= decoder.peak_count()
     tight = estimate_tiled(SD_CHANNELS, size, FP32, LEAST_BYTES)
     assert tight.memory_bytes == LEAST_BYTES

@@ -68,6 +68,32 @@ def test_frozen_moments_are_torchs_group_norm():
     assert torch.allclose(fixed.run(x, whole, whole), norm(x), atol=TOLERANCE)
 
 
+def test_a_mean_far_from_zero_costs_no_more_digits_than_in_the_whole():
+    """Squares less the square of the mean would have none left."""
+    x, norm = draw(1, 8, 20, 12) + 1e4, Norm(4, 1e-6, torch.ones(8), torch.zeros(8))
+    moments = measure_moments(x[..., :5]).merge(measure_moments(x[..., 5:]))
+    fixed, whole = moments.freeze(norm), Region(Span(0, 20), Span(0, 12))
+    exact = F.group_norm(x.double(), 4, eps=1e-6)
+    lost = float((F.group_norm(x, 4, eps=1e-6) - exact).abs().max())
+    assert lost > 1e-4
+    assert float((fixed.run(x, whole, whole) - exact).abs().max()) < 1.5 * lost
+
+
+def test_what_overflows_is_no_number_and_never_a_picture():
+    x, norm = draw(1, 8, 6, 6) * 1e22, Norm(4, 1e-6, torch.ones(8), torch.zeros(8))
+    whole = Region(Span(0, 6), Span(0, 6))
+    assert not bool(F.group_norm(x, 4).isfinite().any())
+    assert not bool(measure_moments(x).freeze(norm).run(x, whole, whole).isfinite().any())
+
+
+@pytest.mark.parametrize("level", [0.0, 0.1, 1e9 / 3, -1e12 / 7])
+def test_equal_values_have_no_variance(level):
+    found = measure_moments(torch.full((1, 2, 31, 17), level))
+    assert bool((found.squares >= 0).all())
+    assert float(found.squares.max()) <= found.count * (1e-7 * level) ** 2
+    assert float((found.mean - level).abs().max()) <= 1e-7 * abs(level)
+
+
 @pytest.mark.parametrize("blocks", [1, 3, 7])
 def test_scores_in_blocks_are_one_softmax(blocks):
     """Large scores: an exponential without the running maximum would overflow."""

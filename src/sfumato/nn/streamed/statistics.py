@@ -42,12 +42,15 @@ class Moments:
         return Moments(count, mean, squares)
 
     def freeze(self, norm: Norm) -> Affine:
-        """Return the group normalisation with these moments: one scale and one shift per channel."""
+        """Return the group normalisation with these moments: one scale and one shift per channel.
+
+        Where the squares overflowed it is no number, as that of the whole would be: a scale of zero would look like a picture.
+        """
         means = self.mean.view(norm.groups, -1)
         centre = means.mean(1, keepdim=True)
         squares = self.squares.view(norm.groups, -1) + self.count * (means - centre).square()
         variance = squares.sum(1, keepdim=True) / (self.count * means.shape[1])
-        inverse = (variance + norm.eps).rsqrt().expand_as(means).reshape(-1)
+        inverse = (variance + norm.eps).rsqrt().where(variance.isfinite(), torch.nan).expand_as(means).reshape(-1)
         scale = norm.weight.double().cpu() * inverse
         shift = norm.bias.double().cpu() - scale * centre.expand_as(means).reshape(-1)
         place = norm.weight.device
@@ -55,12 +58,21 @@ class Moments:
 
 
 def measure_moments(tile: Tensor) -> Moments:
-    """Measure the moments of a tile [1, C, h, w], in two passes: float32 keeps its digits that way."""
+    """Measure the moments of a tile [1, C, h, w], in two passes: float32 keeps its digits that way.
+
+    A mean far from zero is rounded to float32 itself; what is left of the values without it says by how much.
+
+    Source: Chan, Golub and LeVeque 1983, Algorithms for computing the sample variance, eq. 1.7.
+    """
     values = tile.float()
+    count = tile.shape[-2] * tile.shape[-1]
     mean = values.mean((0, 2, 3), keepdim=True)
-    squares = (values - mean).square_().sum((0, 2, 3))
+    values = values - mean
     # Not every device computes in float64, and these are a few hundred numbers.
-    return Moments(tile.shape[-2] * tile.shape[-1], mean.flatten().cpu().double(), squares.cpu().double())
+    rest = values.mean((0, 2, 3)).cpu().double()
+    squares = values.square_().sum((0, 2, 3)).cpu().double() - count * rest.square()
+    # Of equal values nothing is left but rounding, which may be below zero.
+    return Moments(count, mean.flatten().cpu().double() + rest, squares.clamp_min(0.0))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
