@@ -64,6 +64,8 @@ def open_work(
         "weights": to_json(digests),
         "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],
         "machine": f"torch {torch.__version__}, {policy.device.type}, {policy.unet_dtype}",
+        # Threads share sums out, and other shares add up in another order.
+        "threads": torch.get_num_threads() if policy.device.type == "cpu" else 0,
     }
     space = DiskSpace(name_work(path), identity, resume=resume)
     kept = space.load_part(_CHOICES)

@@ -1,0 +1,56 @@
+"""What a render that was stopped keeps besides its canvases: who it is, and what memory decided when it began."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import replace
+
+import pytest
+import torch
+
+from fakes import CONTRACT, CPU
+from sfumato.core.canvas.workspace import Entry
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata import WeightDigests
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.plan import plan_render
+from sfumato.workflows.work_in_progress import open_work
+
+REQUEST = RenderRequest(prompt="a house", size=PixelSize(256, 256), steps=4, sampler="Euler", method=CohesiveMethod())
+
+
+@pytest.fixture
+def plan():
+    return plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+
+
+def begin(path, plan):
+    """Leave work in progress, as a process does that is killed."""
+    space, _ = open_work(path, (REQUEST, WeightDigests(), plan), CPU, resume=False)
+    with closing(space):
+        space.note(Entry({"stage": 0, "phase": "draw"}))
+
+
+@pytest.mark.parametrize("room", [GIB, None])
+def test_what_memory_decided_stays_as_it_was_when_the_work_began(tmp_path, plan, room):
+    begun = replace(plan, autoencoder_bytes=room, stages=tuple(replace(one, window_batch=3) for one in plan.stages))
+    begin(tmp_path / "a.png", begun)
+    now = replace(plan, autoencoder_bytes=5, stages=tuple(replace(one, window_batch=1) for one in plan.stages))
+    space, kept = open_work(tmp_path / "a.png", (REQUEST, WeightDigests(), now), CPU, resume=True)
+    space.close()
+    assert kept == begun
+
+
+def test_with_other_threads_it_is_refused_and_says_so(tmp_path, plan):
+    """Sums that other threads share add up in another order."""
+    threads = torch.get_num_threads()
+    begin(tmp_path / "a.png", plan)
+    torch.set_num_threads(threads + 1)
+    try:
+        with pytest.raises(RequestError, match="threads differ"):
+            open_work(tmp_path / "a.png", (REQUEST, WeightDigests(), plan), CPU, resume=True)
+    finally:
+        torch.set_num_threads(threads)
+    open_work(tmp_path / "a.png", (REQUEST, WeightDigests(), plan), CPU, resume=True)[0].close()
