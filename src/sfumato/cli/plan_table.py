@@ -17,6 +17,11 @@ _BASES = {
     "guess": "a guess until something was rendered; `sfumato bench probe` measures it",
 }
 
+_MEMORY_BASES = {
+    "probe": "as a probe of this machine says",
+    "formula": "by a formula for models of this kind; `sfumato bench probe` measures it",
+}
+
 
 def write_plan(plan: Plan) -> str:
     """Write a plan as aligned text: a row per stage, then the totals."""
@@ -68,10 +73,12 @@ def _beside(plan: Plan) -> list[str]:
 
 def _memory(plan: Plan) -> list[str]:
     """Write one number where device and host share their memory, else two."""
+    basis = _MEMORY_BASES[plan.memory_basis]
     if not plan.host_bytes:
-        return [f"memory       {write_bytes(plan.memory_bytes)} at most, the model included; device and host are one"]
+        memory = write_bytes(plan.memory_bytes)
+        return [f"memory       {memory} at most, the model included; device and host are one ({basis})"]
     return [
-        f"device       {write_bytes(plan.memory_bytes)} at most, the model included",
+        f"device       {write_bytes(plan.memory_bytes)} at most, the model included ({basis})",
         f"host         {write_bytes(plan.host_bytes)} at most",
     ]
 

@@ -98,7 +98,8 @@ def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | 
         resume=options.resume,
         began=_BEGAN,
         report=not options.no_report,
-        budget_bytes=round(budget_gb * _GB) or None,
+        # However little was given is a limit; only nothing is none.
+        budget_bytes=max(1, round(budget_gb * _GB)) if budget_gb else None,
         device=options.device or settings.device,
         dtype=options.dtype or settings.dtype,
         preview=options.preview,

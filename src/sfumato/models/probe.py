@@ -4,7 +4,8 @@ Knows no request, plan or file; decides nothing. Run it in a process of its own 
 it restarts the count of the peak. Start reading at `measure_trials`.
 
 The window of a render is measured at two batch sizes and at half its side; a tile of the autoencoder at
-two sizes, both ways.
+two sizes, both ways. A tile is too small to show what the attention in the middle of a KL autoencoder takes of a large
+picture, the square of its cells, so some of its pairs are measured alone.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ from sfumato.core.geometry import LatentSize
 from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memory
 from sfumato.core.prompt import parse_prompt
 from sfumato.models.contract import LatentModel
+from sfumato.models.kl_layers import list_decoder_layers
+from sfumato.models.kl_tiles import WORK_BYTES
+from sfumato.nn.streamed import Attend
+from sfumato.nn.streamed.attention import KEY_BLOCK, attend_block, query_block
 
-TrialPart = Literal["denoise", "decode", "encode"]
+TrialPart = Literal["denoise", "decode", "encode", "attend"]
 
 _PROMPT = "a house by the sea"
 # Any noise does: the network works as hard at every level.
@@ -32,13 +37,15 @@ _SLOW_S, _TURNS = 2.0, 5
 # Sides of tiles in cells. A KL decoder of SD's size takes a GiB and many seconds at twice that.
 _TILES = {"tiny": (16, 64), "kl": (16, 32)}
 _LEAST_CELLS = 8
+_KEY_BLOCKS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trial:
     """Hold what one call took: seconds, and the most bytes on the device above those held before.
 
-    `batch` counts evaluations in the call, each of `cells` latent cells; a tile has one.
+    `batch` counts evaluations in the call, each of `cells` latent cells; a tile has one. Of an attention, it counts the
+    cells that ask, each of all `cells`.
     """
 
     part: TrialPart
@@ -94,7 +101,7 @@ def _list_calls(model: LatentModel, batches: tuple[int, int]) -> list[_Call]:
     ]
     for side in _TILES[contract.autoencoder]:
         calls += _tile_calls(model, LatentSize(side, side))
-    return calls
+    return [*calls, *_attend_calls(model)]
 
 
 def _denoise_call(model: LatentModel, size: LatentSize, windows: int) -> _Call:
@@ -113,6 +120,19 @@ def _tile_calls(model: LatentModel, size: LatentSize) -> list[_Call]:
         _Call("decode", size.area, 1, lambda: model.decode(latents)),
         _Call("encode", size.area, 1, lambda: model.encode_image(pixels)),
     ]
+
+
+def _attend_calls(model: LatentModel) -> list[_Call]:
+    """Return the attention of a KL autoencoder, as many cells asking as in a tile; none where it has none."""
+    layers = [] if model.contract.autoencoder == "tiny" else list_decoder_layers(model.vae)
+    layer = next((layer for layer in layers if isinstance(layer, Attend)), None)
+    if layer is None:
+        return []
+    channels = int(layer.query.weight.shape[0])
+    asking = _draw((query_block(channels, WORK_BYTES), channels), model.device)
+    asked = [_draw((KEY_BLOCK, channels), model.device)] * _KEY_BLOCKS
+    run = torch.inference_mode()(lambda: attend_block(layer, asking, asked))
+    return [_Call("attend", _KEY_BLOCKS * KEY_BLOCK, len(asking), run)]
 
 
 def _draw(shape: tuple[int, ...], device: torch.device) -> torch.Tensor:

@@ -2,7 +2,8 @@
 
 Pure arithmetic over sizes; measures nothing and knows no request. The constants come from the
 measurements in docs/log.md, and a probe of this machine replaces them (docs/plan_and_cost.md). Start
-reading at `Budget`, then `Footprint` and `standing_bytes`; a canvas is in `canvas_cost`.
+reading at `Budget`, then `Footprint` and `standing_bytes`; a canvas is in `canvas_cost`, the autoencoder's memory in
+`coding_cost`.
 """
 
 from __future__ import annotations
@@ -10,10 +11,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
-from sfumato.models.autoencoder import STEP_PX, STRIP_CELLS, estimate_kl_bytes
-from sfumato.models.kl_tiles import LEAST_BYTES, TiledCost, estimate_tiled
+from sfumato.models.autoencoder import STEP_PX, STRIP_CELLS
 from sfumato.models.upscaler_shape import HALO_PX, TILE_PX
 
 if TYPE_CHECKING:
@@ -37,7 +35,8 @@ class CostModel:
     """State how long the parts of a render take on one device.
 
     A call of the denoiser costs `call_s` plus `cell_s` per latent cell and evaluation in it; a picture
-    costs `decode_s` and `encode_s` per pixel, and `save_s` to judge, write and report. `open_s` is spent
+    costs `decode_s` and `encode_s` per pixel, and `save_s` to judge, write and report. In the middle of a KL
+    autoencoder every latent cell looks at every one, which costs `attend_s` a pair. `open_s` is spent
     once a process, `start_s` before the first step. `basis` says where the numbers are from: a probe of
     this machine, what its last renders took, or a guess.
     """
@@ -46,6 +45,7 @@ class CostModel:
     cell_s: float
     decode_s: float
     encode_s: float
+    attend_s: float = 0.0
     save_s: float = 0.0
     start_s: float = 0.0
     open_s: float = 0.0
@@ -59,6 +59,7 @@ class CostModel:
             cell_s=self.cell_s * factor,
             decode_s=self.decode_s * factor,
             encode_s=self.encode_s * factor,
+            attend_s=self.attend_s * factor,
             save_s=self.save_s * factor,
             start_s=self.start_s * factor,
             basis="measured",
@@ -79,14 +80,15 @@ class Budget:
 
     `free_bytes` is what the device has left now; a KL autoencoder takes at most `decode_share` of
     that, and a plan must not find out after the long part. `spill_bytes` is the disk free for what
-    such an autoencoder cannot keep in memory; where `maps_beside`, that may lie beside a picture that is grown
-    instead. `packed_bytes` is what a second copy of the denoiser's
+    such an autoencoder cannot keep in memory, `spill_shared` where that is the disk of the picture; where
+    `maps_beside`, that may lie beside a picture that is grown instead. `packed_bytes` is what a second copy of the denoiser's
     weights takes where the device packs them; `upscaler` is the network that enlarges, where one does.
 
     `separate` says that the device has memory of its own; then `host_bytes` limits the host's, and
     `load_bytes` is what loading takes there for a moment. `window_batch` is the most windows denoised in
-    one call. `weights_bytes` is what the weights take once loaded (None: as the files), `footprint` and
-    `loaded_bytes` (device, host) what a probe measured; None takes the formula.
+    one call. `weights_bytes` is what the weights take once loaded (None: as the files), `number_bytes` a number that
+    the denoiser computes with. `footprint` and `loaded_bytes` (device, host) are what a probe measured; None takes the
+    formula.
     """
 
     memory_bytes: int
@@ -96,6 +98,7 @@ class Budget:
     decode_share: float = 1.0
     packed_bytes: int = 0
     spill_bytes: int | None = None
+    spill_shared: bool = False
     maps_beside: bool = False
     upscaler: UpscalerShape | None = None
     separate: bool = False
@@ -103,6 +106,7 @@ class Budget:
     load_bytes: int = 0
     window_batch: int = WINDOW_BATCH
     weights_bytes: int | None = None
+    number_bytes: int = 4
     footprint: Footprint | None = None
     loaded_bytes: tuple[int, int] | None = None
 
@@ -125,13 +129,10 @@ class Footprint:
 # Python, torch and the libraries of networks before any weight is loaded: 838 MiB resident on Linux, and room for
 # what oneDNN and the allocator keep.
 RUNTIME_BYTES = 900 * MIB
-# Peak resident memory of one call minus the one before it, random weights, CPU.
-FOOTPRINTS = {
-    "mini": Footprint(cell=48 * 1024),
-    "sd1": Footprint(cell=160 * 1024),
-    "sd2": Footprint(cell=160 * 1024),
-    "sdxl": Footprint(cell=140 * 1024),
-}
+# Numbers alive at once for each cell of each evaluation, where attention makes no matrix of all pairs. Peak resident memory
+# of calls less what was held, random weights, CPU: SD 1.5 11 to 15 thousand in bf16, 16 in float32; SDXL 10 in bf16; mini
+# 5.4 and 3.9. A probe replaces them.
+_CELL_NUMBERS = {"mini": 5_600, "sd1": 16_000, "sd2": 16_000, "sdxl": 12_000}
 # A guess for a two-core CPU with bf16; replaced by a probe or by what the last renders took (see workflows.pace).
 GUESSES = {
     "mini": CostModel(call_s=0.012, cell_s=2.2e-5, decode_s=5e-7, encode_s=3e-7, save_s=7e-7, start_s=0.3, open_s=8.0),
@@ -142,6 +143,8 @@ GUESSES = {
 # What a strip of a tiny autoencoder is computed beyond itself on each side. Encoding, the deep layers need all of their 17
 # cells at full resolution; decoding, most of the work is after most of the margin was cut off.
 DECODE_MARGIN_CELLS, ENCODE_MARGIN_CELLS = 2, 17
+# A strip of it is at most so wide, at the factor of all known ones.
+STRIP_PX = STRIP_CELLS * 8
 # Rows that the layers of a tiny autoencoder keep for the next ones, as if all of them were rows of its largest map.
 KEPT_ROWS = 6
 # An upscaler's network holds this many maps of its width at once: 2.8 measured for ESRGAN, 64 wide, x4, a tile of 256 px.
@@ -182,7 +185,12 @@ def denoise_bytes(contract: ModelContract, budget: Budget, window: LatentSize, b
 
 def find_footprint(contract: ModelContract, budget: Budget) -> Footprint:
     """Return what the networks need: as probed here, else as measured for their family."""
-    return budget.footprint or FOOTPRINTS[contract.family]
+    return budget.footprint or guess_footprint(contract, budget.number_bytes)
+
+
+def guess_footprint(contract: ModelContract, number_bytes: int) -> Footprint:
+    """Return what networks of a family need that compute in numbers of so many bytes."""
+    return Footprint(cell=_CELL_NUMBERS[contract.family] * number_bytes)
 
 
 def peak_bytes(contract: ModelContract, budget: Budget, denoise: int, code: int) -> int:
@@ -222,65 +230,31 @@ def autoencoder_room(contract: ModelContract, budget: Budget, held: Held) -> int
     return min(left, int((budget.free_bytes - standing) * budget.decode_share))
 
 
-def autoencoder_bytes(
-    contract: ModelContract, budget: Budget, coded: PixelSize, room_bytes: int, *, encodes: bool = True
-) -> int:
-    """Estimate the peak of decoding a picture, and of encoding one, where `room_bytes` are left for it.
-
-    A KL autoencoder is run whole where that fits, else in tiles, which take what there is and a
-    minimum that may be more. A tiny one works on so many pixels at once.
-    """
-    if contract.autoencoder == "tiny":
-        footprint = find_footprint(contract, budget)
-        each = max(footprint.decode_pixel, footprint.encode_pixel if encodes else 0)
-        return footprint.tile + each * count_held_pixels(coded)
-    whole = _whole_bytes(contract, coded)
-    return whole if whole <= room_bytes else _tiled_cost(contract, coded, room_bytes).memory_bytes
-
-
 def coding_s(
     contract: ModelContract, cost: CostModel, picture: PixelSize, *, encodes: bool, decodes: bool = True
 ) -> float:
-    """Return what encoding and decoding a picture take; strips of a tiny autoencoder compute their margins as well."""
+    """Return what encoding and decoding a picture take.
+
+    Strips of a tiny autoencoder compute their margins as well; in a KL one every cell looks at every one, each way.
+    """
     tiny = contract.autoencoder == "tiny"
     encoded = _grown_pixels(picture, contract.factor, ENCODE_MARGIN_CELLS if tiny else 0) if encodes else 0
     decoded = _grown_pixels(picture, contract.factor, DECODE_MARGIN_CELLS if tiny else 0) if decodes else 0
-    return encoded * cost.encode_s + decoded * cost.decode_s
+    attended = 0 if tiny else (encodes + decodes) * (picture.area // contract.factor**2) ** 2
+    return encoded * cost.encode_s + decoded * cost.decode_s + attended * cost.attend_s
 
 
 def _grown_pixels(picture: PixelSize, factor: int, margin_cells: int) -> int:
     """Count the pixels of all strips of a picture with their margins, which end at the picture's edge."""
-    inner = -(-picture.height // (STRIP_CELLS * factor)) - 1
-    return picture.width * (picture.height + 2 * min(margin_cells * factor, picture.height) * inner)
+    across, down = (_grown_side(side, factor, margin_cells) for side in (picture.width, picture.height))
+    return across * down
+
+
+def _grown_side(side_px: int, factor: int, margin_cells: int) -> int:
+    inner = -(-side_px // (STRIP_CELLS * factor)) - 1
+    return side_px + 2 * min(margin_cells * factor, side_px) * inner
 
 
 def count_held_pixels(coded: PixelSize) -> int:
     """Count the pixels that a tiny autoencoder holds at once: those it works on, and rows kept for later."""
-    return min(coded.area, STEP_PX + KEPT_ROWS * coded.width)
-
-
-def spill_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:
-    """Bound what a KL autoencoder keeps on disk meanwhile; nothing where memory holds it."""
-    if contract.autoencoder == "tiny" or _whole_bytes(contract, decoded) <= room_bytes:
-        return 0
-    return _tiled_cost(contract, decoded, room_bytes).disk_bytes
-
-
-def map_bytes(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> int:
-    """Bound the maps of a KL autoencoder that keeps all of them on disk, to go on after a stop; nothing where it runs whole."""
-    if contract.autoencoder == "tiny" or _whole_bytes(contract, decoded) <= room_bytes:
-        return 0
-    return _tiled_cost(contract, decoded, LEAST_BYTES).disk_bytes
-
-
-def _whole_bytes(contract: ModelContract, decoded: PixelSize) -> int:
-    return estimate_kl_bytes(
-        contract.autoencoder_channels, decoded.to_latent(contract.factor), torch.float32, factor=contract.factor
-    )
-
-
-def _tiled_cost(contract: ModelContract, decoded: PixelSize, room_bytes: int) -> TiledCost:
-    size, factor = decoded.to_latent(contract.factor), contract.factor
-    return estimate_tiled(
-        contract.autoencoder_channels, size, torch.float32, max(room_bytes, LEAST_BYTES), factor=factor
-    )
+    return min(coded.area, STEP_PX + KEPT_ROWS * min(coded.width, STRIP_PX))

@@ -26,6 +26,7 @@ from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
 from sfumato.render.canvas_cost import PIXEL_BYTES, Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
+from sfumato.render.coding_cost import CodingCost, Rooms, find_coding_cost
 from sfumato.render.lattice import count_windows
 from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
 from sfumato.render.methods import find_canvas, find_enlargement
@@ -58,6 +59,7 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
     price = _Price(request=request, contract=contract, budget=budget, listed=listed)
     first, *later = _list_stages(price)
     stages = (replace(first, seconds=first.seconds + budget.cost.start_s), *later)
+    coded = [_code(stage, contract, budget) for stage in stages]
     return Plan(
         method=request.method.kind,
         size=request.size,
@@ -69,14 +71,15 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         seconds=sum(stage.seconds for stage in stages),
         basis=budget.cost.basis,
         autoencoder_bytes=min(cost.autoencoder_room(contract, budget, _find_held(stage, contract)) for stage in stages),
-        spill_bytes=max(_spill(stage, contract, budget) for stage in stages),
-        map_bytes=max(_keep_maps(stage, contract, budget) for stage in stages),
+        spill_bytes=max(one.spill_bytes for one in coded),
+        map_bytes=max(one.map_bytes for one in coded),
         host_bytes=max(stage.host_bytes for stage in stages),
         open_s=budget.cost.open_s,
         save_s=request.size.area * budget.cost.save_s,
         work_bytes=max(stage.work_bytes for stage in stages),
         again_s=MOST_AGAIN * price.count_again_s(stages[-1]),
         again_bytes=MOST_AGAIN * stages[-1].work_bytes if stages[-1].kind == "grow" else 0,
+        memory_basis="probe" if budget.footprint is not None and budget.loaded_bytes is not None else "formula",
     )
 
 
@@ -240,9 +243,8 @@ class _Price:
             stage = replace(stage, work_bytes=work, history=course.deepest)
         held = _find_held(stage, contract)
         network = cost.denoise_bytes(contract, budget, stage.windows[0].size, stage.window_batch * self.count_halves())
-        room = cost.autoencoder_room(contract, budget, held)
         encodes = stage.kind in ("refine", "grow") or not isinstance(self.request.source, TextSource)
-        coded = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room, encodes=encodes)
+        coded = _code(stage, contract, budget, encodes=encodes).memory_bytes
         memory = cost.standing_bytes(contract, budget, held) + cost.peak_bytes(contract, budget, network, coded)
         return replace(stage, memory_bytes=memory, host_bytes=cost.host_bytes(budget, held))
 
@@ -321,22 +323,23 @@ def _room(stage: Stage, contract: ModelContract, budget: Budget) -> int:
     """Return what has to be free so that the autoencoder's own check passes at the end of a stage."""
     if contract.autoencoder == "tiny":
         return stage.memory_bytes
-    held = _find_held(stage, contract)
-    standing = cost.standing_bytes(contract, budget, held)
-    room = cost.autoencoder_room(contract, budget, held)
-    needed = cost.autoencoder_bytes(contract, budget, _decoded(stage, contract), room)
+    standing = cost.standing_bytes(contract, budget, _find_held(stage, contract))
+    needed = _code(stage, contract, budget).memory_bytes
     return max(stage.memory_bytes, round(standing + needed / budget.decode_share))
 
 
-def _spill(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+def _code(stage: Stage, contract: ModelContract, budget: Budget, *, encodes: bool = True) -> CodingCost:
+    """Return what the autoencoder takes in a stage, in the room that is left beside what stands."""
     room = cost.autoencoder_room(contract, budget, _find_held(stage, contract))
-    return cost.spill_bytes(contract, _decoded(stage, contract), room)
+    rooms = Rooms(memory_bytes=room, beside_bytes=_find_beside(stage, budget))
+    return find_coding_cost(contract, budget, _decoded(stage, contract), rooms, encodes=encodes)
 
 
-def _keep_maps(stage: Stage, contract: ModelContract, budget: Budget) -> int:
+def _find_beside(stage: Stage, budget: Budget) -> int | None:
+    """Return the disk left for maps beside a picture that is grown; None where nobody knows how much there is."""
     if stage.kind != "grow" or not budget.maps_beside:
         return 0
-    return cost.map_bytes(contract, stage.canvas, cost.autoencoder_room(contract, budget, _find_held(stage, contract)))
+    return None if budget.disk_bytes is None else max(0, budget.disk_bytes - stage.work_bytes)
 
 
 def _find_held(stage: Stage, contract: ModelContract) -> Held:

@@ -29,6 +29,7 @@ def fit_cost(trials: Sequence[Trial], guess: CostModel, factor: int) -> CostMode
         cell_s=cell_s,
         decode_s=_pixel_seconds(trials, "decode", factor),
         encode_s=_pixel_seconds(trials, "encode", factor),
+        attend_s=sum(trial.seconds / (trial.cells * trial.batch) for trial in _of(trials, "attend")),
         basis="probe",
     )
 

@@ -84,11 +84,18 @@ def _list_needs(plan: Plan, budget: Budget) -> tuple[tuple[int, int | None, str]
 
 
 def _find_spill_room(plan: Plan, budget: Budget) -> tuple[int | None, str]:
-    """Return the disk for what the autoencoder cannot keep in memory, and where: also what work in progress leaves."""
+    """Return the disk for what the autoencoder cannot keep in memory, and where: also what work in progress leaves.
+
+    No disk is promised twice: where TMPDIR is on that of the picture, what lies beside it by then is taken off both.
+    """
+    taken = plan.work_bytes + plan.disk_bytes * (plan.batch - 1)
+    spill = budget.spill_bytes
+    if spill is not None and budget.spill_shared:
+        spill = max(0, spill - taken)
     grown = plan.method == CohesiveMethod.kind and budget.maps_beside
-    if not grown or budget.spill_bytes is None or budget.disk_bytes is None:
-        return budget.spill_bytes, "see TMPDIR"
-    return max(budget.spill_bytes, budget.disk_bytes - plan.work_bytes), "beside the picture or in TMPDIR"
+    if not grown or spill is None or budget.disk_bytes is None:
+        return spill, "see TMPDIR"
+    return max(spill, budget.disk_bytes - taken), "beside the picture or in TMPDIR"
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:

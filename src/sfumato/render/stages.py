@@ -76,7 +76,8 @@ class Plan:
     beside the picture so that it can go on after a stop, where there is room for it. `memory_bytes` is of the device;
     `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that is used beside the
     picture while it is made. `again_s` and `again_bytes` are the time and the disk that come on top
-    where the self-check has places drawn again, about; nothing else counts them.
+    where the self-check has places drawn again, about; nothing else counts them. `basis` says where the seconds are
+    from, `memory_basis` the memory: a probe of this machine, or a formula for the family of the model.
     """
 
     method: str
@@ -97,6 +98,7 @@ class Plan:
     work_bytes: int = 0
     again_s: float = 0.0
     again_bytes: int = 0
+    memory_basis: Literal["probe", "formula"] = "formula"
 
     @property
     def window_batch(self) -> int:
@@ -132,4 +134,5 @@ class Plan:
             "total_seconds": round(self.open_s + (self.seconds + self.save_s) * self.batch, 2),
             "total_disk_bytes": self.disk_bytes * self.batch,
             "seconds_basis": self.basis,
+            "memory_basis": self.memory_basis,
         }

@@ -7,6 +7,7 @@ Start reading at `plan_request`.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from sfumato.models.device import (
     measure_free_bytes,
 )
 from sfumato.models.gate import check_weights_file
-from sfumato.models.spill import measure_spill_bytes
+from sfumato.models.spill import find_spill_folder, measure_spill_bytes
 from sfumato.models.upscaler_shape import UpscalerShape, describe_upscaler
 from sfumato.render.budget import GUESSES, Budget
 from sfumato.render.plan import plan_render
@@ -119,11 +120,13 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budg
         decode_share=FREE_SHARE_CUDA if apart else FREE_SHARE_CPU,
         packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
         spill_bytes=measure_spill_bytes(),
+        spill_shared=_is_one_disk(find_spill_folder(), wishes.out.parent),
         maps_beside=policy.device.type == "cpu",
         separate=apart,
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
         load_bytes=contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0,
         weights_bytes=count_loaded_bytes(contract, policy),
+        number_bytes=policy.unet_dtype.itemsize,
         footprint=known.footprint,
         loaded_bytes=known.loaded_bytes,
     )
@@ -137,9 +140,20 @@ def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int | None:
     return contract.denoiser_parameters * policy.unet_dtype.itemsize + others * policy.vae_dtype.itemsize
 
 
+def _is_one_disk(folder: Path, other: Path) -> bool:
+    """Tell whether two folders, which need not be there yet, are on one disk."""
+    first, second = (_look(place, lambda found: found.stat().st_dev) for place in (folder, other))
+    return first is not None and first == second
+
+
 def _free_disk(folder: Path) -> int | None:
     """Return what is free where `folder` is, or will be once it is made."""
+    return _look(folder, lambda place: shutil.disk_usage(place).free)
+
+
+def _look(folder: Path, ask: Callable[[Path], int]) -> int | None:
+    """Ask the first that is there: a folder, or what it will be made in; None where the system does not tell."""
     for place in (folder.absolute(), *folder.absolute().parents):
         with suppress(OSError):
-            return shutil.disk_usage(place).free
+            return ask(place)
     return None

@@ -17,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 
 from sfumato.core.errors import BudgetError, ModelError, RequestError, SfumatoError, UnsafeFileError
 from sfumato.models.describe import load_contract
-from sfumato.models.device import choose_policy, measure_free_bytes
+from sfumato.models.device import choose_policy, count_packed_bytes, measure_free_bytes
 from sfumato.models.probe import Trial, measure_trials
-from sfumato.render.budget import FOOTPRINTS, GUESSES, MIB, SMALLER_BATCHES, Footprint
+from sfumato.render.budget import GUESSES, MIB, RUNTIME_BYTES, SMALLER_BATCHES, Footprint, guess_footprint
 from sfumato.render.fitting import count_trial_pixels, fit_cost, fit_footprint
+from sfumato.workflows.planning import count_loaded_bytes
 from sfumato.workflows.probe_store import Known, load_known, name_machine, name_place, save_known
 from sfumato.workflows.table import align
 
 if TYPE_CHECKING:
     from sfumato.models.contract import LatentModel, ModelContract
+    from sfumato.models.device import Policy
     from sfumato.render.stages import Plan
 
-# A probe may fill this share of the memory that is free.
-_MEMORY_SHARE = 0.5
+# A probe may fill this share of the memory that is free, with the model it opens.
+_MEMORY_SHARE = 0.75
 # A render that is to last fifty times as long as a probe pays 2 % for better forecasts from then on.
 WORTH_TIMES = 50
 # About what a probe evaluates where that is fast: see `models.probe`.
@@ -115,7 +117,7 @@ def run_probe(
     """
     contract, policy = load_contract(model, vae=vae), choose_policy(device, dtype)
     asked = {"model": model, "vae": vae, "device": device, "dtype": dtype}
-    batches = choose_batches(contract, measure_free_bytes(policy.device))
+    batches = choose_batches(contract, policy, measure_free_bytes(policy.device))
     began = time.monotonic()
     found = _run_child({**asked, "batches": batches})
     trials = tuple(Trial(**trial) for trial in found["trials"])
@@ -147,10 +149,13 @@ def make_known(contract: ModelContract, trials: tuple[Trial, ...], *, opened_s: 
     )
 
 
-def choose_batches(contract: ModelContract, free_bytes: int) -> tuple[int, int]:
+def choose_batches(contract: ModelContract, policy: Policy, free_bytes: int) -> tuple[int, int]:
     """Return two numbers of windows in one call: one, and the most of a render that memory surely holds."""
-    window = contract.native.to_latent(contract.factor).area * 2 * FOOTPRINTS[contract.family].cell
-    room = _MEMORY_SHARE * free_bytes - contract.weights_bytes
+    footprint = guess_footprint(contract, policy.unet_dtype.itemsize)
+    window = contract.native.to_latent(contract.factor).area * 2 * footprint.cell
+    weights = count_loaded_bytes(contract, policy) or contract.weights_bytes
+    loaded = RUNTIME_BYTES + weights + count_packed_bytes(policy, contract.denoiser_parameters)
+    room = _MEMORY_SHARE * free_bytes - loaded
     return (1, next((batch for batch in SMALLER_BATCHES[:-1] if batch * window <= room), SMALLER_BATCHES[-2]))
 
 

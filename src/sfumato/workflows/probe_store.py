@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from sfumato.models.device import Policy
 
 # Another version of these fields is another file: an older program does not trip over it.
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

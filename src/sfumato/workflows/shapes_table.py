@@ -60,12 +60,14 @@ def _say_planned(found: Found) -> str:
     )
 
 
-def _list_resume(found: Found, _: Found) -> list[Line]:
+def _list_resume(found: Found, rows: Found) -> list[Line]:
     words = "the same bytes" if found["same"] else "OTHER BYTES"
     note = f"{words}; {found['redone_s']:.1f} s redone, killed after {found['killed_at']}"
     spent = {"seconds": found["seconds"], "peak_bytes": found["peak_bytes"]}
     spent["processor_s"] = sum(part["processor_s"] for part in found["parts"].values())
-    return [_row("ours, killed and resumed", spent, found["held_bytes"], note)]
+    # Where nothing was left to be drawn, it never held a model that had drawn a step: what `render` held counts.
+    held = found["held_bytes"] or rows.get("render", {}).get("held_bytes")
+    return [_row("ours, killed and resumed", spent, held, note)]
 
 
 def _list_call(found: Found, rows: Found) -> list[Line]:
@@ -78,17 +80,17 @@ def _list_call(found: Found, rows: Found) -> list[Line]:
     ]
 
 
-def _row(label: str, spent: Found, held_bytes: int, note: str = "") -> Line:
-    above = max(0, spent["peak_bytes"] - held_bytes)
-    numbers = (spent["seconds"], spent["processor_s"], spent["peak_bytes"] / _GIB, above / _GIB)
-    return (label, *(f"{number:.{2 if place > 1 else 1}f}" for place, number in enumerate(numbers)), note)
+def _row(label: str, spent: Found, held_bytes: int | None, note: str = "") -> Line:
+    above = "-" if held_bytes is None else f"{max(0, spent['peak_bytes'] - held_bytes) / _GIB:.2f}"
+    seconds = (f"{spent[clock]:.1f}" for clock in ("seconds", "processor_s"))
+    return (label, *seconds, f"{spent['peak_bytes'] / _GIB:.2f}", above, note)
 
 
 def _list_notes(rows: Found) -> Iterator[str]:
     render = rows.get("render", {})
     if "disk_bytes" in render:
         planned = render["planned_disk_bytes"] / _GIB
-        yield f"work in progress {render['disk_bytes'] / _GIB:.2f} GiB of disk, planned {planned:.2f}"
+        yield f"work in progress {render['disk_bytes'] / _GIB:.2f} GiB of disk at most, planned {planned:.2f}"
         yield f"{render['evaluations']} evaluations planned, {render['window_batch']} windows in a call"
     off = rows.get("difference", {})
     if WAYS[1] in off:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sfumato.core.canvas.workspace import Workspace, name_work
+from sfumato.core.canvas.workspace import DiskSpace, Entry, Workspace, name_work
 from sfumato.core.errors import SfumatoError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.lifeline import end_with_starter
@@ -50,6 +50,7 @@ _PROMPT = "a red house in a green meadow, photograph"
 # Half the schedule, so that few steps of a level have a history; nothing is spared because nobody is sure of it.
 _STRENGTH = 0.5
 _SAVE = "check, save"
+_NOTE = DiskSpace.note
 
 
 def main() -> None:
@@ -99,7 +100,12 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
         resume=asked["resume"],
         began=time.monotonic(),
     )
-    with listening(recorder.meter, lambda: recorder.part), replacing(rendering, "look_again", _look_once):
+    with (
+        listening(recorder.meter, lambda: recorder.part),
+        replacing(rendering, "look_again", _look_once),
+        # A function, so that it is bound to the space as the method was.
+        replacing(DiskSpace, "note", lambda space, entry, **how: recorder.note(space, entry, **how)),
+    ):
         (made,) = rendering.generate(request, wishes, on_progress=recorder.hear)
     recorder.meter.mark(_SAVE)
     return recorder.tell(made)
@@ -131,7 +137,6 @@ class Recorder:
         self.part = progress.stage
         if self._held is None:
             self._held = self.meter.weigh()
-        self._disk = max(self._disk, weigh_folder(self._work))
         say({"tick": [progress.stage, progress.step, progress.steps]})
         self._count_down(time.monotonic())
         last = progress.stage_index + 1 == progress.stages
@@ -140,6 +145,11 @@ class Recorder:
             shutil.copytree(self._work, self._copy_to)
             self._copied_s = time.monotonic() - began
             self.meter.mark("copy the work")
+
+    def note(self, space: DiskSpace, entry: Entry, *, durable: bool = False) -> None:
+        """Weigh the folder whenever something is noted in it: along encoding and decoding too, where it is largest."""
+        self._disk = max(self._disk, weigh_folder(self._work))
+        _NOTE(space, entry, durable=durable)
 
     def _count_down(self, now: float) -> None:
         """Set a timer for the middle of the row that begins, as long as the one before, where that is the one to die in."""
@@ -156,7 +166,7 @@ class Recorder:
             "peak_bytes": max(part.peak_bytes for part in self.meter.parts.values()),
             "host_peak_bytes": max(part.host_peak_bytes for part in self.meter.parts.values()),
             "disk_bytes": self._disk,
-            "planned_disk_bytes": made.plan.work_bytes,
+            "planned_disk_bytes": made.plan.work_bytes + made.plan.map_bytes,
             "planned_spill_bytes": made.plan.spill_bytes,
             "planned_bytes": made.plan.memory_bytes,
             "planned_s": made.plan.seconds + made.plan.save_s,

@@ -9,6 +9,7 @@ from PIL import Image
 from fakes import CONTRACT
 from sfumato.cli.asking import check_options, make_request, read_lora
 from sfumato.cli.options import RenderOptions
+from sfumato.cli.rendering import make_wishes
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import file_sha256
@@ -154,6 +155,13 @@ def test_wrong_or_idle_options_are_refused(options, words):
 @pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp", "a.tif", "a.TIFF", "a.dzi"])
 def test_every_format_may_be_asked_for(name):
     assert ask(out=Path(name)) == ask()
+
+
+def test_the_smallest_budget_is_a_budget(monkeypatch):
+    monkeypatch.delenv("SFUMATO_BUDGET_GB", raising=False)
+    options = RenderOptions(prompt="a house", out=Path("a.png"))
+    for given, limit in ((1e-12, 1), (2.0, 2 * 1024**3), (None, None)):
+        assert make_wishes(replace(options, budget_gb=given), ask()).budget_bytes == limit
 
 
 def test_off_is_accepted():

@@ -8,7 +8,7 @@ from fakes import CONTRACT
 from sfumato.cli.plan_table import write_plan
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.budget import GIB, GUESSES, Budget, guess_footprint
 from sfumato.render.plan import plan_render
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 512), steps=10, method=CohesiveMethod())
@@ -35,6 +35,14 @@ def test_a_device_with_memory_of_its_own_has_a_line_and_the_host_another():
 )
 def test_the_source_of_the_numbers_is_named(basis, words):
     assert words in table(basis=basis)
+
+
+def test_memory_is_a_formula_until_a_probe_has_weighed_the_model():
+    half = replace(BUDGET, loaded_bytes=(GIB, GIB))
+    assert "by a formula" in table(half)
+    weighed = replace(half, footprint=guess_footprint(CONTRACT, 4))
+    assert "by a formula" not in table(weighed)
+    assert plan_render(REQUEST, CONTRACT, weighed).to_json()["memory_basis"] == "probe"
 
 
 def test_opening_and_work_in_progress_are_named():

@@ -5,9 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
+from autoencoders import make_kl
 from fakes import CONTRACT, GaussianModel
 from sfumato.core.memory import measure_peak_memory, read_memory, restart_peak_memory
+from sfumato.models.kl_tiles import WORK_BYTES
 from sfumato.models.probe import measure_trials, start_weighing, weigh_peak
+from sfumato.nn.streamed.attention import query_block
 
 MIB = 2**20
 CPU = torch.device("cpu")
@@ -24,9 +27,16 @@ def test_windows_of_two_batches_and_two_sizes_and_tiles_of_two():
     assert all(trial.peak_bytes is None for trial in trials)
 
 
-def test_a_kl_autoencoder_gets_smaller_tiles():
+def test_a_kl_autoencoder_gets_smaller_tiles_and_its_attention_a_trial_of_its_own():
     kl = GaussianModel(contract=replace(CONTRACT, autoencoder="kl"))
-    assert {trial.cells for trial in measure_trials(kl, (1, 2), weigh=False) if trial.part == "decode"} == {256, 1024}
+    kl.vae = make_kl()
+    trials = measure_trials(kl, (1, 2), weigh=False)
+    assert {trial.cells for trial in trials if trial.part == "decode"} == {256, 1024}
+    (attended,) = (trial for trial in trials if trial.part == "attend")
+    assert attended.cells == 4096
+    # As many ask as in a tile of a render.
+    assert attended.batch == query_block(kl.vae.config.block_out_channels[-1], WORK_BYTES)
+    assert attended.seconds > 0
 
 
 def test_calls_are_measured_in_turns():

@@ -9,7 +9,7 @@ from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.request import CohesiveMethod, MultidiffusionMethod, RenderRequest
 from sfumato.models.autoencoder import STEP_PX
-from sfumato.models.kl_tiles import LEAST_BYTES
+from sfumato.models.kl_tiles import LEAST_BYTES, WHOLE_BYTES
 from sfumato.render.budget import (
     GIB,
     GUESSES,
@@ -19,17 +19,15 @@ from sfumato.render.budget import (
     Budget,
     CostModel,
     Footprint,
-    autoencoder_bytes,
     autoencoder_room,
     coding_s,
     denoise_bytes,
     host_bytes,
-    map_bytes,
     peak_bytes,
-    spill_bytes,
     standing_bytes,
 )
 from sfumato.render.canvas_cost import hold_whole
+from sfumato.render.coding_cost import Rooms, find_coding_cost
 from sfumato.render.plan import plan_render
 
 KL = replace(CONTRACT, autoencoder="kl")
@@ -45,6 +43,11 @@ def budget(room_bytes, **more):
     return replace(plain, memory_bytes=standing_bytes(KL, plain, HOLD) + room_bytes)
 
 
+def cost(contract, memory_bytes, *, coded=LARGE, beside_bytes=0):
+    """Tell what the autoencoder takes in so much room."""
+    return find_coding_cost(contract, ROOMY, coded, Rooms(memory_bytes=memory_bytes, beside_bytes=beside_bytes))
+
+
 def test_the_room_is_what_is_left_and_a_share_of_what_is_free():
     assert autoencoder_room(KL, budget(GIB), HOLD) == GIB
     free = standing_bytes(KL, budget(0), HOLD) + GIB
@@ -52,20 +55,32 @@ def test_the_room_is_what_is_left_and_a_share_of_what_is_free():
 
 
 def test_whole_where_it_fits_and_tiles_that_take_no_more_than_there_is():
-    whole = autoencoder_bytes(KL, ROOMY, LARGE, 2**40)
-    assert autoencoder_bytes(KL, ROOMY, LARGE, whole) == whole
-    tiled = autoencoder_bytes(KL, ROOMY, LARGE, whole - 1)
-    assert tiled < whole
-    assert autoencoder_bytes(KL, ROOMY, LARGE, 512 * MIB) == 512 * MIB
-    assert autoencoder_bytes(KL, ROOMY, LARGE, -5) == LEAST_BYTES
+    small = PixelSize(512, 512)
+    whole = cost(KL, 2**40, coded=small).memory_bytes
+    assert cost(KL, whole, coded=small).memory_bytes == whole <= WHOLE_BYTES
+    assert cost(KL, whole - 1, coded=small).memory_bytes < whole
+    assert cost(KL, 512 * MIB).memory_bytes == 512 * MIB
+    assert cost(KL, -5).memory_bytes == LEAST_BYTES
 
 
 def test_disk_is_counted_only_where_memory_does_not_hold_the_maps():
-    assert spill_bytes(KL, LARGE, 2**40) == 0
-    assert spill_bytes(KL, LARGE, 3 * GIB) == 0
+    assert cost(KL, 2**40).spill_bytes == 0
+    assert cost(KL, 3 * GIB).spill_bytes == 0
     # 64 channels of the level below and twice 128 at full size, four bytes each.
-    assert spill_bytes(KL, LARGE, 512 * MIB) == LARGE.area * 4 * (256 // 4 + 2 * 128)
-    assert spill_bytes(CONTRACT, LARGE, LEAST_BYTES) == 0
+    assert cost(KL, 512 * MIB).spill_bytes == LARGE.area * 4 * (256 // 4 + 2 * 128)
+    assert cost(CONTRACT, LEAST_BYTES).spill_bytes == 0
+
+
+def test_memory_holds_one_tile_where_the_maps_lie_beside_the_picture():
+    maps = cost(KL, 512 * MIB).spill_bytes
+    inside, beside, anywhere = (cost(KL, 3 * GIB, beside_bytes=disk) for disk in (maps - 1, maps, None))
+    assert inside.map_bytes == 0
+    assert beside == anywhere
+    assert beside.map_bytes == maps
+    assert beside.memory_bytes == LEAST_BYTES
+    assert inside.memory_bytes == LEAST_BYTES + maps
+    # Run whole, it has none.
+    assert cost(KL, 2**40, coded=PixelSize(512, 512), beside_bytes=None).map_bytes == 0
 
 
 def test_a_plan_in_little_memory_spills_and_says_so():
@@ -106,12 +121,26 @@ def test_the_maps_of_a_grown_picture_go_where_there_is_room():
 
 def test_maps_that_are_kept_to_go_on_are_told_though_memory_holds_them():
     roomy = budget(3 * GIB, maps_beside=True)
-    # Memory holds the maps; nothing is refused for them, however little disk there is.
-    made = plan_render(GROWN, KL, replace(roomy, spill_bytes=0, disk_bytes=GIB))
-    assert made.spill_bytes == 0
-    assert made.to_json()["map_bytes"] == made.map_bytes == map_bytes(KL, LARGE, 0) > GIB
-    assert plan_render(GROWN, KL, replace(roomy, maps_beside=False)).map_bytes == 0
-    assert plan_render(GROWN, KL, ROOMY).map_bytes == 0
+    kept = plan_render(GROWN, KL, replace(roomy, spill_bytes=0, disk_bytes=4 * GIB))
+    assert kept.spill_bytes == 0
+    assert kept.to_json()["map_bytes"] == kept.map_bytes == cost(KL, 0).spill_bytes > GIB
+    # Nothing is refused for them, however little disk there is; then memory holds them.
+    inside = plan_render(GROWN, KL, replace(roomy, spill_bytes=0, disk_bytes=GIB))
+    assert inside.map_bytes == plan_render(GROWN, KL, replace(roomy, maps_beside=False)).map_bytes == 0
+    assert inside.stages[-1].memory_bytes == kept.stages[-1].memory_bytes + kept.map_bytes
+    assert plan_render(GROWN, KL, ROOMY).map_bytes == 0  # nobody said that they may lie beside it
+
+
+def test_one_disk_is_not_promised_twice():
+    plain, needs = beside(0, 0)
+    free = needs.work_bytes + needs.spill_bytes
+    one = replace(plain, spill_shared=True, disk_bytes=free, spill_bytes=free)
+    assert plan_render(GROWN, KL, one).spill_bytes == needs.spill_bytes
+    short = replace(one, disk_bytes=free - 1, spill_bytes=free - 1)
+    with pytest.raises(BudgetError, match="of disk for the autoencoder's work"):
+        plan_render(GROWN, KL, short)
+    # Two disks with that much each are enough.
+    assert plan_render(GROWN, KL, replace(short, spill_shared=False)).spill_bytes == needs.spill_bytes
 
 
 WINDOW = LatentSize(16, 16)
@@ -127,25 +156,43 @@ def test_what_a_probe_measured_takes_the_place_of_the_formula():
     assert standing_bytes(CONTRACT, probed, HELD) == GIB + HELD.total
     assert standing_bytes(CONTRACT, ROOMY, HELD) == RUNTIME_BYTES + CONTRACT.weights_bytes + HELD.total
     assert denoise_bytes(CONTRACT, probed, WINDOW, 3) == 1000 + 10 * 256 * 3
-    assert autoencoder_bytes(CONTRACT, probed, PixelSize(64, 64), 0) == 7 + 3 * 64 * 64
+    none = Rooms(memory_bytes=0)
+    assert find_coding_cost(CONTRACT, probed, PixelSize(64, 64), none).memory_bytes == 7 + 3 * 64 * 64
     # What is worked on at once, and what is kept of each row, whatever the height.
-    assert autoencoder_bytes(CONTRACT, probed, LARGE, 0) == 7 + 3 * (STEP_PX + KEPT_ROWS * LARGE.width)
+    rows = STEP_PX + KEPT_ROWS * LARGE.width
+    assert find_coding_cost(CONTRACT, probed, LARGE, none).memory_bytes == 7 + 3 * rows
     dearer = replace(probed, footprint=replace(probed.footprint, encode_pixel=4))
-    assert autoencoder_bytes(CONTRACT, dearer, LARGE, 0) > autoencoder_bytes(CONTRACT, dearer, LARGE, 0, encodes=False)
+    assert find_coding_cost(CONTRACT, dearer, LARGE, none).memory_bytes == 7 + 4 * rows
+    assert find_coding_cost(CONTRACT, dearer, LARGE, none, encodes=False).memory_bytes == 7 + 3 * rows
     apart = replace(probed, separate=True)
     assert host_bytes(apart, HELD) == 2 * GIB + HELD.host
     assert standing_bytes(CONTRACT, apart, HELD) == GIB + HELD.device
 
 
+def test_without_a_probe_shorter_numbers_take_less():
+    long, short = (denoise_bytes(CONTRACT, replace(ROOMY, number_bytes=each), WINDOW, 3) for each in (4, 2))
+    assert long == 2 * short > 0
+
+
 def test_margins_of_strips_take_time_and_a_picture_of_one_strip_has_none():
     model = CostModel(call_s=0.0, cell_s=0.0, decode_s=1.0, encode_s=1.0)
-    small = PixelSize(4096, 1024)
+    small = PixelSize(2048, 2048)
     assert coding_s(CONTRACT, model, small, encodes=False) == small.area
     assert coding_s(CONTRACT, model, small, encodes=True) == 2 * small.area
-    # Two strips, one below the other: each has 17 cells of the other to be encoded.
-    tall = PixelSize(1024, 2048)
-    assert coding_s(CONTRACT, model, tall, encodes=True, decodes=False) == 1024 * (2048 + 2 * 17 * 8)
+    # Two strips, one below the other or side by side: each has 17 cells of the other to be encoded.
+    tall, wide = PixelSize(1024, 4096), PixelSize(4096, 1024)
+    for two in (tall, wide):
+        assert coding_s(CONTRACT, model, two, encodes=True, decodes=False) == 1024 * (4096 + 2 * 17 * 8)
     assert coding_s(KL, model, tall, encodes=True) == 2 * tall.area
+
+
+def test_attention_grows_with_the_square_of_the_cells_each_way():
+    model = CostModel(call_s=0.0, cell_s=0.0, decode_s=0.0, encode_s=0.0, attend_s=1.0)
+    assert coding_s(KL, model, LARGE, encodes=False) == 128**4
+    assert coding_s(KL, model, LARGE, encodes=True) == 2 * 128**4
+    assert coding_s(KL, model, PixelSize(2048, 1024), encodes=False) == 4 * 128**4
+    assert coding_s(CONTRACT, model, LARGE, encodes=True) == 0
+    assert coding_s(KL, model.scaled(3.0), LARGE, encodes=False) == 3 * 128**4
 
 
 def test_weights_count_as_they_are_once_loaded():

@@ -42,6 +42,13 @@ def test_a_machine_that_is_a_line_is_found_exactly():
     assert fitted.save_s == GUESSES["mini"].save_s
 
 
+def test_attention_is_timed_by_the_pair():
+    attended = Trial(part="attend", cells=4096, batch=1000, seconds=0.5, peak_bytes=0)
+    assert fit_cost([*make_trials(), attended], GUESSES["sd1"], FACTOR).attend_s == pytest.approx(0.5 / 4_096_000)
+    # One that has none takes no time, whatever was guessed.
+    assert fit_cost(make_trials(), GUESSES["sd1"], FACTOR).attend_s == 0.0
+
+
 def test_memory_is_a_line_too():
     footprint = fit_footprint(make_trials(), FACTOR)
     assert (footprint.call, footprint.cell) == (1_000_000, 5000)

@@ -10,9 +10,11 @@ import torch
 
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.geometry import PixelSize
+from sfumato.models import autoencoder
 from sfumato.models.describe import load_contract
 from sfumato.models.full_size import call_pipeline
 from sfumato.models.random_folder import count_random_bytes, write_random_folder
+from sfumato.render import coding_cost
 from sfumato.workflows import bench_shapes, shapes_rows
 from sfumato.workflows.bench_shapes import ShapesAsked, run_bench_shapes
 from sfumato.workflows.shapes_child import Ended, Limits, run_child
@@ -168,6 +170,29 @@ def test_the_table_says_what_was_not_done_and_what_was(rendered):
         "level 1",
     ):
         assert words in text
+
+
+def test_a_resumed_render_that_only_decoded_is_told_by_what_the_render_held(rendered):
+    _, found = rendered
+    resumed = found | {"held_bytes": None, "same": True, "redone_s": 0.2, "killed_at": "level 1 of 1, 6 of 6"}
+    resumed |= {"peak_bytes": found["held_bytes"] + 3 * GIB}
+    head = {"size": "128x128", "native": "64x64", "steps": 4}
+    (line,) = (line for line in list_lines("tiny", head | {"render": found, "resume": resumed}) if "resumed" in line)
+    assert "  3.00  " in line
+    (line,) = (line for line in list_lines("tiny", head | {"resume": resumed}) if "resumed" in line)
+    assert "  -  " in line
+
+
+def test_the_maps_of_a_decode_are_weighed_and_planned(folder, tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for module in (autoencoder, coding_cost):
+        monkeypatch.setattr(module, "estimate_kl_bytes", lambda *_, **__: 2**50)
+    found = try_render(ask_render(folder, tmp_path / "a.png", steps=2))
+    # At full size the maps hold a quarter of 32 channels and twice 32, four bytes each.
+    maps = SIZE_PX**2 * 4 * (32 // 4 + 2 * 32)
+    assert found["planned_disk_bytes"] > maps
+    # On top are the entries of the journal, the old and the new one, each of which may hold a tile: here a whole map.
+    assert maps < found["disk_bytes"] < found["planned_disk_bytes"] + 2 * SIZE_PX**2 * 4 * 32
 
 
 def test_what_is_not_kept_lies_where_the_autoencoder_spills_and_is_gone_after(folder, tmp_path, monkeypatch):

@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from bundles import tiny_mini
-from fakes import CONTRACT
+from fakes import CONTRACT, CPU
 from sfumato.core.errors import BudgetError, ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.models.load import load_model
-from sfumato.render.budget import FOOTPRINTS, GIB, GUESSES, Budget
+from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget, guess_footprint
 from sfumato.render.plan import plan_render
 from sfumato.workflows import probe as probe_module
 from sfumato.workflows.planning import Wishes, plan_request
@@ -81,9 +81,12 @@ def test_an_error_of_the_child_is_the_same_error_here():
 
 
 def test_the_second_batch_is_what_memory_holds():
-    window = 64 * 2 * FOOTPRINTS["mini"].cell
-    assert choose_batches(CONTRACT, 2**40) == (1, 4)
-    assert choose_batches(CONTRACT, 2 * (2 * window + CONTRACT.weights_bytes)) == (1, 2)
+    window = 64 * 2 * guess_footprint(CONTRACT, 4).cell
+    model = RUNTIME_BYTES + CONTRACT.weights_bytes
+    assert choose_batches(CONTRACT, CPU, 2**40) == (1, 4)
+    # Three quarters of what is free are for the model and the windows.
+    assert choose_batches(CONTRACT, CPU, (model + 4 * window) * 4 // 3 + 4) == (1, 4)
+    assert choose_batches(CONTRACT, CPU, (model + 4 * window) * 4 // 3 - 4) == (1, 2)
 
 
 def make_plan(size, steps):
