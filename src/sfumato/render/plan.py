@@ -6,10 +6,10 @@ Start reading at `plan_render`; the engine executes what it returns and decides 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from sfumato.core.errors import BudgetError
+from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, InpaintSource, MultidiffusionMethod, NativeMethod
 from sfumato.render import budget as cost
@@ -67,20 +67,54 @@ def _standing(request: RenderRequest, contract: ModelContract, budget: Budget) -
 
 
 def _fits(plan: Plan, budget: Budget) -> bool:
-    return all(needed <= limit for needed, limit, _ in _list_needs(plan, budget) if limit is not None)
+    return not any(need.is_short for need in _list_needs(plan, budget))
 
 
-def _list_needs(plan: Plan, budget: Budget) -> tuple[tuple[int, int | None, str], ...]:
-    """List (bytes needed, bytes there are or None, how to say that it is too much) for each resource."""
-    disk = plan.disk_bytes * plan.batch + plan.work_bytes
+@dataclass(frozen=True, kw_only=True)
+class _Need:
+    """Hold bytes of a resource that are needed, those there are or None, how to say that it is too much, and what helps."""
+
+    needed: int
+    limit: int | None
+    words: str
+    cure: str
+
+    @property
+    def is_short(self) -> bool:
+        return self.limit is not None and self.needed > self.limit
+
+    def say(self) -> str:
+        return self.words.format(_gib(self.needed), _gib(self.limit or 0))
+
+
+def _list_needs(plan: Plan, budget: Budget) -> tuple[_Need, ...]:
+    """List what a plan needs of each resource."""
     spill_room, where = _find_spill_room(plan, budget)
+    spilled = f"{{0}} of disk for the autoencoder's work, {where}, and {{1}} are left"
     return (
-        (plan.memory_bytes, budget.memory_bytes, "{0} of {1}"),
-        (plan.host_bytes, budget.host_bytes, "{0} of {1} of the host's memory"),
-        (plan.room_bytes, budget.free_bytes, "{0} free, and {1} are"),
-        (plan.spill_bytes, spill_room, f"{{0}} of disk for the autoencoder's work, {where}"),
-        (disk, budget.disk_bytes, "{0} of disk"),
+        _need_memory(plan.memory_bytes, budget),
+        _Need(
+            needed=plan.host_bytes,
+            limit=budget.host_bytes,
+            words="{0} of {1} of the host's memory",
+            cure="free memory of the host",
+        ),
+        _Need(needed=plan.room_bytes, limit=budget.free_bytes, words="{0} free, and {1} are", cure="free some memory"),
+        _Need(needed=plan.spill_bytes, limit=spill_room, words=spilled, cure="set TMPDIR to a folder with more room"),
+        _need_disk(plan.disk_bytes * plan.batch + plan.work_bytes, budget),
     )
+
+
+def _need_memory(needed: int, budget: Budget, words: str = "{0} of {1}") -> _Need:
+    # Where everything that is free is allowed, allowing more does not help.
+    is_all = budget.free_bytes is not None and budget.memory_bytes >= budget.free_bytes
+    cure = "free some memory" if is_all else "raise --budget-gb"
+    return _Need(needed=needed, limit=budget.memory_bytes, words=words, cure=cure)
+
+
+def _need_disk(needed: int, budget: Budget) -> _Need:
+    cure = "free some disk space, or give another --out"
+    return _Need(needed=needed, limit=budget.disk_bytes, words="{0} of disk, and {1} are free", cure=cure)
 
 
 def _find_spill_room(plan: Plan, budget: Budget) -> tuple[int | None, str]:
@@ -99,42 +133,45 @@ def _find_spill_room(plan: Plan, budget: Budget) -> tuple[int | None, str]:
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:
-    needs = _canvas_needs(request, contract, budget) if plan is None else _needs(plan, budget)
-    got = f"{request.size} needs {needs}"
-    if isinstance(request.source, InpaintSource):
-        return BudgetError("over budget", got=got, do=_advise_inpainting(request, contract, budget))
+    needs = _canvas_needs(request, contract, budget) if plan is None else _list_needs(plan, budget)
+    short = next(need for need in needs if need.is_short)
+    got = f"{request.size} needs {short.say()}"
     largest = find_largest_size(request, contract, budget)
-    if largest is None:
-        return BudgetError("no size fits the budget", got=got, do="Raise --budget-gb or use a smaller model.")
+    if isinstance(request.source, InpaintSource):
+        advice = _advise_inpainting(request, contract, budget, largest)
+    elif largest is None:
+        do = f"{short.cure[0].upper()}{short.cure[1:]}, or use a smaller model."
+        return BudgetError("no size fits the budget", got=got, do=do)
+    else:
+        advice = _advise_size(request, contract, largest)
+    return BudgetError("over budget", got=got, do=f"{advice}, or {short.cure}.")
+
+
+def _advise_size(request: RenderRequest, contract: ModelContract, largest: PixelSize) -> str:
+    """Say what size to ask for, and a method that draws it."""
     if isinstance(request.method, NativeMethod):
-        return BudgetError(
-            "over budget", got=got, do=f"Ask for --size {largest}, raise --budget-gb or use --method multidiffusion."
-        )
-    return BudgetError("over budget", got=got, do=f"Ask for --size {largest}, or raise --budget-gb.")
+        return f"Ask for --size {largest}, use --method multidiffusion"
+    try:
+        check_request(replace(request, size=largest), contract)
+    except RequestError:
+        # So small that there is nothing to enlarge.
+        return f"Ask for --size {largest} with --method native"
+    return f"Ask for --size {largest}"
 
 
-def _advise_inpainting(request: RenderRequest, contract: ModelContract, budget: Budget) -> str:
-    """Say what helps a picture that keeps its size: another method where that fits, else more memory or a smaller picture."""
+def _advise_inpainting(
+    request: RenderRequest, contract: ModelContract, budget: Budget, largest: PixelSize | None
+) -> str:
+    """Say what helps a picture that keeps its size: another method where that fits, else a smaller picture."""
     windows = replace(request, method=MultidiffusionMethod())
     if isinstance(request.method, NativeMethod) and _find_fitting(windows, contract, budget):
-        return "Use --method multidiffusion, or raise --budget-gb."
-    largest = find_largest_size(request, contract, budget)
-    smaller = f", or shrink the picture and its mask to {largest}" if largest else " or use a smaller model"
-    return f"Raise --budget-gb{smaller}."
+        return "Use --method multidiffusion"
+    return f"Shrink the picture and its mask to {largest}" if largest else "Use a smaller model"
 
 
-def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> str:
-    memory = _standing(request, contract, budget)
-    if memory > budget.memory_bytes:
-        return f"more than {_gib(memory)} of {_gib(budget.memory_bytes)}"
-    return f"{_gib(count_disk_bytes(request.size) * request.batch)} of disk"
-
-
-def _needs(plan: Plan, budget: Budget) -> str:
-    """Say the first resource that is short."""
-    short = ((needed, limit, words) for needed, limit, words in _list_needs(plan, budget) if limit is not None)
-    needed, limit, words = next((needed, limit, words) for needed, limit, words in short if needed > limit)
-    return words.format(_gib(needed), _gib(limit))
+def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> tuple[_Need, ...]:
+    memory = _need_memory(_standing(request, contract, budget), budget, "more than {0} of {1}")
+    return (memory, _need_disk(count_disk_bytes(request.size) * request.batch, budget))
 
 
 def _gib(count: int) -> str:

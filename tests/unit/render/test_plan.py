@@ -1,5 +1,6 @@
 """A plan counts what will run, says what it costs, and refuses what does not fit."""
 
+import re
 from dataclasses import replace
 from itertools import pairwise
 
@@ -31,6 +32,7 @@ from sfumato.render.plan import find_largest_size, plan_render
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 NATIVE = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=10, sampler="Euler")
 DIGEST = "0" * 64
+LITTLE = RUNTIME_BYTES + 60 * 2**20
 
 
 def plan(request, budget=BUDGET):
@@ -217,8 +219,8 @@ def test_a_device_with_memory_of_its_own_has_two_limits():
     ("method", "room", "words"),
     [
         (NativeMethod(), 250 * 2**20, "--method multidiffusion"),
-        (MultidiffusionMethod(), 80 * 2**20, "shrink the picture and its mask to"),
-        (NativeMethod(), -(2**20), "smaller model"),
+        (MultidiffusionMethod(), 80 * 2**20, "Shrink the picture and its mask to"),
+        (NativeMethod(), -(2**20), "a smaller model, or raise --budget-gb"),
     ],
 )
 def test_a_picture_to_inpaint_is_not_told_to_take_another_size(method, room, words):
@@ -311,6 +313,41 @@ def test_a_draft_without_windows_costs_the_same_as_one_that_lists_them(size, met
         assert short.windows[0].size == stage.windows[0].size
         evaluated = stage.evaluations / (2 * (stage.steps - stage.first_step))
         assert evaluated == len(stage.windows) or isinstance(method, CohesiveMethod)
+
+
+@pytest.mark.parametrize("method", [MultidiffusionMethod(), GobigMethod(), CohesiveMethod()])
+@pytest.mark.parametrize("room", [range(5, 60, 5)])
+def test_advice_that_is_followed_is_not_refused(method, room):
+    request = replace(NATIVE, size=PixelSize(2048, 1024), method=method)
+    for more in room:
+        budget = replace(BUDGET, memory_bytes=RUNTIME_BYTES + more * 2**20)
+        with pytest.raises(BudgetError) as caught:
+            plan(request, budget)
+        advised = re.search(r"--size (\d+)x(\d+)( with --method native)?", caught.value.do)
+        if advised is None:
+            assert "no size fits" in caught.value.what
+            continue
+        size = PixelSize(int(advised[1]), int(advised[2]))
+        followed = replace(request, size=size, method=NativeMethod() if advised[3] else method)
+        assert plan(followed, budget).memory_bytes <= budget.memory_bytes
+
+
+@pytest.mark.parametrize(
+    ("limits", "words"),
+    [
+        ({"memory_bytes": LITTLE}, "raise --budget-gb"),
+        ({"memory_bytes": LITTLE, "free_bytes": LITTLE}, "free some memory"),
+        ({"free_bytes": LITTLE}, "free some memory"),
+        ({"disk_bytes": GIB // 8}, "give another --out"),
+        ({"disk_bytes": 2**20}, "give another --out"),
+        ({"separate": True, "host_bytes": GIB // 2}, "of the host"),
+    ],
+)
+def test_what_is_short_is_what_the_advice_is_about(limits, words):
+    request = replace(NATIVE, size=PixelSize(8192, 8192), method=CohesiveMethod())
+    with pytest.raises(BudgetError) as caught:
+        plan(request, replace(BUDGET, **limits))
+    assert caught.value.do.endswith((f"{words}.", f"{words}, or use a smaller model."))
 
 
 def test_a_disk_too_small_for_a_huge_canvas_is_told_as_such():
