@@ -57,7 +57,19 @@ def _totals(plan: Plan) -> list[str]:
         f"disk         {write_bytes(plan.disk_bytes)} at most{times}{spill}",
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
         *_beside(plan),
+        *_coding(plan),
     ]
+
+
+def _coding(plan: Plan) -> list[str]:
+    """Say where the autoencoder does otherwise than with more memory or disk."""
+    lines: list[str] = []
+    if plan.cut_for_memory:
+        lines.append("autoencoder  in tiles even where the picture is small, for want of memory: last bits may differ")
+    if plan.unkept_bytes:
+        what = f"{write_bytes(plan.unkept_bytes)} beside the picture to go on after a stop"
+        lines.append(f"autoencoder  would need {what}; encoding or decoding starts again")
+    return lines
 
 
 def _beside(plan: Plan) -> list[str]:

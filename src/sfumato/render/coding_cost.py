@@ -26,12 +26,15 @@ class CodingCost:
     """State what a picture takes: memory above what stands, and disk for the maps between the layers.
 
     `spill_bytes` has to be found somewhere, since memory does not hold the maps; `map_bytes` is what lies beside
-    the picture, so that a stopped run goes on.
+    the picture, so that a stopped run goes on, and `unkept_bytes` what would if there were room. It `is_short` where it is
+    cut although it is little, for want of memory: other last bits.
     """
 
     memory_bytes: int
     spill_bytes: int = 0
     map_bytes: int = 0
+    unkept_bytes: int = 0
+    is_short: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +64,7 @@ def find_coding_cost(
         return CodingCost(memory_bytes=whole)
     most = max(rooms.memory_bytes, LEAST_BYTES)
     least, tiled = (estimate_tiled(channels, cells, torch.float32, most, factor=factor) for most in (LEAST_BYTES, most))
-    if rooms.beside_bytes is not None and least.disk_bytes > rooms.beside_bytes:
-        return CodingCost(memory_bytes=tiled.memory_bytes, spill_bytes=tiled.disk_bytes)
-    return CodingCost(memory_bytes=least.memory_bytes, spill_bytes=tiled.disk_bytes, map_bytes=least.disk_bytes)
+    maps, spill, is_short = least.disk_bytes, tiled.disk_bytes, runs_whole(whole, None)
+    if rooms.beside_bytes is not None and maps > rooms.beside_bytes:
+        return CodingCost(memory_bytes=tiled.memory_bytes, spill_bytes=spill, unkept_bytes=maps, is_short=is_short)
+    return CodingCost(memory_bytes=least.memory_bytes, spill_bytes=spill, map_bytes=maps, is_short=is_short)

@@ -79,6 +79,10 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         work_bytes=max(stage.work_bytes for stage in stages),
         again_s=MOST_AGAIN * price.count_again_s(stages[-1]),
         again_bytes=MOST_AGAIN * stages[-1].work_bytes if stages[-1].kind == "grow" else 0,
+        unkept_bytes=max(
+            one.unkept_bytes if _keeps(stage, budget) else 0 for stage, one in zip(stages, coded, strict=True)
+        ),
+        cut_for_memory=any(one.is_short for one in coded),
         memory_basis="probe" if budget.footprint is not None and budget.loaded_bytes is not None else "formula",
     )
 
@@ -337,9 +341,14 @@ def _code(stage: Stage, contract: ModelContract, budget: Budget, *, encodes: boo
 
 def _find_beside(stage: Stage, budget: Budget) -> int | None:
     """Return the disk left for maps beside a picture that is grown; None where nobody knows how much there is."""
-    if stage.kind != "grow" or not budget.maps_beside:
+    if not _keeps(stage, budget):
         return 0
     return None if budget.disk_bytes is None else max(0, budget.disk_bytes - stage.work_bytes)
+
+
+def _keeps(stage: Stage, budget: Budget) -> bool:
+    """Tell whether the autoencoder keeps its maps beside the picture in a stage, where there is room."""
+    return stage.kind == "grow" and budget.maps_beside
 
 
 def _find_held(stage: Stage, contract: ModelContract) -> Held:

@@ -73,7 +73,9 @@ class Plan:
     `save_s` after those of each picture, to judge, write and report. `room_bytes` has to be free for the
     autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take beside
     the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little, `map_bytes` what it keeps
-    beside the picture so that it can go on after a stop, where there is room for it. `memory_bytes` is of the device;
+    beside the picture so that it can go on after a stop, where there is room for it; `unkept_bytes` is that where there
+    is none, and it starts again. `cut_for_memory` says that it works in tiles where more memory would have it run whole,
+    which changes the last bits. `memory_bytes` is of the device;
     `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that is used beside the
     picture while it is made. `again_s` and `again_bytes` are the time and the disk that come on top
     where the self-check has places drawn again, about; nothing else counts them. `basis` says where the seconds are
@@ -99,6 +101,8 @@ class Plan:
     again_s: float = 0.0
     again_bytes: int = 0
     memory_basis: Literal["probe", "formula"] = "formula"
+    unkept_bytes: int = 0
+    cut_for_memory: bool = False
 
     @property
     def window_batch(self) -> int:
@@ -126,6 +130,8 @@ class Plan:
             "work_bytes": self.work_bytes,
             "spill_bytes": self.spill_bytes,
             "map_bytes": self.map_bytes,
+            "unkept_bytes": self.unkept_bytes,
+            "cut_for_memory": self.cut_for_memory,
             "seconds": round(self.seconds, 2),
             "open_seconds": round(self.open_s, 2),
             "save_seconds": round(self.save_s, 2),

@@ -162,14 +162,15 @@ def _stages(report: Report) -> str:
 
 
 def _compare(report: Report) -> str:
-    """Say how far the plan was off, and how many windows went into one call: that may change the last bits."""
+    """Say how far the plan was off, and what memory decided that may change the last bits."""
     took = sum(stage.seconds for stage in report.trace)
     plan, peak = report.plan, report.peak_bytes
     memory = f"planned {write_bytes(plan.memory_bytes)}, peak {write_bytes(peak)}{_off(plan.memory_bytes, peak)}"
     # What an earlier run did took no time here.
     off = "" if any(stage.is_resumed for stage in report.trace) else _off(plan.seconds, took)
     stages = f"planned {write_time(plan.seconds)}, took {write_time(took)}{off}"
-    return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call."
+    cut = " The autoencoder worked in tiles for want of memory." if plan.cut_for_memory else ""
+    return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call.{cut}"
 
 
 def _off(planned: float, actual: float | None) -> str:

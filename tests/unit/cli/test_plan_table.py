@@ -60,3 +60,9 @@ def test_what_is_not_counted_is_said():
     assert "not counted: about" in table()
     assert "every window is counted" in table()
     assert "counted" not in table(again_bytes=0, again_s=0.0)
+
+
+def test_what_the_autoencoder_does_for_want_of_room_is_said():
+    assert "autoencoder" not in table()
+    assert "want of memory" in table(cut_for_memory=True)
+    assert "2.00 GiB beside the picture" in table(unkept_bytes=2 * GIB)

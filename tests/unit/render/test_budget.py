@@ -131,6 +131,19 @@ def test_maps_that_are_kept_to_go_on_are_told_though_memory_holds_them():
     assert plan_render(GROWN, KL, ROOMY).map_bytes == 0  # nobody said that they may lie beside it
 
 
+def test_what_is_cut_or_not_kept_for_want_of_room_is_told():
+    roomy = budget(3 * GIB, maps_beside=True)
+    kept = plan_render(GROWN, KL, replace(roomy, spill_bytes=0, disk_bytes=4 * GIB))
+    assert (kept.unkept_bytes, kept.cut_for_memory) == (0, False)
+    inside = plan_render(GROWN, KL, replace(roomy, spill_bytes=0, disk_bytes=GIB))
+    assert inside.to_json()["unkept_bytes"] == inside.unkept_bytes == kept.map_bytes
+    # Pictures of other methods are never gone on with, nor are maps kept on a device far from files.
+    assert plan_render(WIDE, KL, replace(roomy, disk_bytes=GIB)).unkept_bytes == 0
+    assert plan_render(GROWN, KL, replace(roomy, maps_beside=False)).unkept_bytes == 0
+    # The base takes less than a gigabyte in one go, and less is left for it.
+    assert plan_render(GROWN, KL, budget(LEAST_BYTES)).to_json()["cut_for_memory"] is True
+
+
 def test_one_disk_is_not_promised_twice():
     plain, needs = beside(0, 0)
     free = needs.work_bytes + needs.spill_bytes
