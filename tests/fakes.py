@@ -77,6 +77,7 @@ class GaussianModel:
     coded: list[tuple[str, int]] = field(default_factory=list)
     prompts: list[tuple[object, PixelSize]] = field(default_factory=list)
     text: OneChunk = field(default_factory=OneChunk)
+    decoder_reach_cells = 0
 
     @property
     def device(self) -> torch.device:
@@ -107,8 +108,10 @@ class GaussianModel:
     def decode(self, latents: Tensor) -> Tensor:
         return F.interpolate(latents[:, :3], scale_factor=8, mode="nearest")
 
-    def decode_into(self, read, size, write, kept=None) -> None:
+    def decode_into(self, read, size, write, kept=None, is_wanted=lambda _: True) -> None:
         for count, box in list_unfinished(size, kept):
+            if not is_wanted(box.to_pixels(8)):
+                continue
             write(box.to_pixels(8), self.decode(read(box)))
             self.coded.append(("decode", box.top))
             if kept is not None:

@@ -43,6 +43,8 @@ def run_request(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> Non
         from sfumato.workflows.generate import generate
 
         done = generate(request, wishes, on_progress=on_progress)
+    for picture in done:
+        sys.stderr.writelines(f"warning: {picture.path}: {said}\n" for said in picture.warnings)
     if as_json:
         pictures = [picture.to_json() for picture in done]
         print_json({**pictures[0], "pictures": pictures, "request": request.to_json()})

@@ -107,8 +107,8 @@ def _list_spans(cells: int, ends: tuple[float, float], side: int) -> list[tuple[
     step = max(1, int(_PART_PX / pace))
     # The rounding keeps a border that lies between two pixels by less than float32 from reading one more.
     spans = [slice(first, min(first + step, cells)) for first in range(0, cells, step)]
-    places = [[min(float(side), round(ends[0] + at * pace, 6)) for at in (span.start, span.stop)] for span in spans]
-    return [(span, *place) for span, place in zip(spans, places, strict=True)]
+    places = [min(float(side), round(ends[0] + at * pace, 6)) for at in (*(span.start for span in spans), cells)]
+    return list(zip(spans, places, places[1:], strict=False))
 
 
 def crop_base(base: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -48,6 +48,10 @@ LEAST_BAND_CELLS = 8
 _PIXEL_BYTES = 3 * 4
 
 
+def _always(_box: PixelBox) -> bool:
+    return True
+
+
 def encode_pixels(
     vae: Any, pixels: Tensor, contract: ModelContract, policy: Policy, *, most_bytes: int | None = None
 ) -> Tensor:
@@ -151,11 +155,12 @@ class Autoencoder:
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
         kept: Kept | None = None,
+        is_wanted: Callable[[PixelBox], bool] = _always,
     ) -> None:
-        """Decode a canvas; see `LatentModel.decode_into`."""
+        """Decode a canvas, or the boxes of it that are wanted; see `LatentModel.decode_into`."""
         whole = _to_region(size.to_pixels(self.contract.factor).box)
         bands = Bands(whole, lambda region, band: write(PixelBox(*_list_sides(region)), band))
-        self.decode(read, size, size.box, bands.write, kept)
+        self.decode(read, size, size.box, bands.write, kept, is_wanted=is_wanted)
 
     def encode_into(
         self,
@@ -169,8 +174,19 @@ class Autoencoder:
         bands = Bands(whole, lambda region, band: write(LatentBox(*_list_sides(region)), band))
         self.encode(read, size, bands.write, kept)
 
-    def decode(self, read: ReadCells, size: LatentSize, area: LatentBox, put: Write, kept: Kept | None = None) -> None:
+    def decode(
+        self,
+        read: ReadCells,
+        size: LatentSize,
+        area: LatentBox,
+        put: Write,
+        kept: Kept | None = None,
+        *,
+        is_wanted: Callable[[PixelBox], bool] = _always,
+    ) -> None:
         """Decode an area of a canvas of scaled latents into tiles of pixels, in reading order, on from where it is kept.
+
+        A tiny autoencoder leaves the strips out of which nothing is wanted; the others come out as ever.
 
         Raises: as `decode_latents`.
         """
@@ -181,6 +197,7 @@ class Autoencoder:
         start = Extent(int(self.vae.config.latent_channels), size.height, size.width)
         if self.contract.autoencoder == "tiny":
             strips = cut_grid(window, STRIP_CELLS * factor, window.columns.length)
+            strips = [strip for strip in strips if is_wanted(PixelBox(*_list_sides(strip)))]
             pace = Pace(read_rows=choose_rows(area.width, factor), grain=factor)
             run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
         elif not _is_begun(kept) and self._runs_whole(size):

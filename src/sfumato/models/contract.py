@@ -8,6 +8,7 @@ no sampler, canvas, request or file. Start reading at `LatentModel.denoise`.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -19,6 +20,7 @@ from sfumato.models.adapters.rack import AdapterRack
 from sfumato.models.attention_maps import watch_words
 from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels
 from sfumato.models.conditioning import Conditioning, ConditioningPart
+from sfumato.models.decoder_reach import measure_decoder_reach
 from sfumato.models.denoiser import predict_clean
 from sfumato.models.text import size_condition
 from sfumato.nn.guidance import compose, guide
@@ -234,6 +236,7 @@ class LatentModel:
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
         kept: Kept | None = None,
+        is_wanted: Callable[[PixelBox], bool] = lambda _: True,
     ) -> None:
         """Decode a canvas of scaled latents that need not be in memory, into bands of pixels.
 
@@ -244,10 +247,18 @@ class LatentModel:
         it is `kept`, how far it is gets noted after every band and every row of tiles; a later run goes on from the
         mark that was noted, with the bands after it. A KL autoencoder that runs whole, or not on a CPU, notes nothing.
 
+        A tiny autoencoder computes only the boxes that are wanted, with the same bits; a KL one all of them, whatever is
+        wanted, as each pixel depends on all cells.
+
         Raises: as `decode`.
         """
-        self._autoencoder.decode_into(read, size, write, kept)
+        self._autoencoder.decode_into(read, size, write, kept, is_wanted)
         give_back_memory()
+
+    @cached_property
+    def decoder_reach_cells(self) -> int:
+        """How many cells to each side the pixels of a cell are read from; see `measure_decoder_reach`."""
+        return measure_decoder_reach(self.vae, self.contract)
 
     @torch.inference_mode()
     def encode_into(

@@ -37,6 +37,7 @@ from sfumato.workflows.planning import Wishes, make_plan, plan_from_headers
 from sfumato.workflows.probe import probe_loaded
 from sfumato.workflows.probe_store import name_place
 from sfumato.workflows.report import Report, write_report
+from sfumato.workflows.report_checks import say_left_out
 from sfumato.workflows.report_place import check_report_place
 from sfumato.workflows.second_look import Rerun, look_again
 from sfumato.workflows.work_in_progress import check_work, open_work
@@ -60,6 +61,16 @@ class Generated:
     reruns: tuple[Rerun, ...] = ()
     host_peak_bytes: int | None = None
     opened_s: float | None = None
+
+    @property
+    def is_work_kept(self) -> bool:
+        """Tell whether the work was kept, because a re-run was left out that can be done after all."""
+        return any(rerun.left_out is not None and rerun.left_out.is_kept for rerun in self.reruns)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Say what was left out of the picture."""
+        return tuple(said for said in map(say_left_out, self.reruns) if said)
 
     def to_json(self) -> dict[str, object]:
         """Return the outcome as JSON values."""
@@ -204,7 +215,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
     space, plan = open_work(run.path, (run.request, run.digests, run.plan), model.policy, resume=wishes.resume)
     with closing(space) if space else nullcontext():
         made = _finish_one(replace(run, plan=plan), model, wishes, (began, space, on_progress))
-    if space:
+    if space and not made.is_work_kept:
         space.remove()
     return made
 

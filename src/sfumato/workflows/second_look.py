@@ -1,6 +1,6 @@
 """What the self-check finds beyond the base is drawn once more, weaker, and kept only if that helped.
 
-Joins engine and critic for one finished render. Start reading at `look_again`.
+Joins engine and critic for one finished render, whose picture no re-run can lose. Start reading at `look_again`.
 """
 
 from __future__ import annotations
@@ -9,30 +9,51 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from sfumato.core.canvas.pixels import PixelStore
+import torch
+
 from sfumato.core.canvas.workspace import Workspace
+from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageError
 from sfumato.core.geometry import PixelBox
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.core.tagged import Json
 from sfumato.critic.checks import Judged
 from sfumato.critic.phantoms import Blob
+from sfumato.critic.survey import Survey
 from sfumato.models.contract import LatentModel
-from sfumato.render.rerun import Redo, count_windows_again, run_again
+from sfumato.render.rerun import Redone, count_windows_again, forget_again, run_again
+from sfumato.render.rerun_scene import Redo, Scene
 from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress, RenderResult
-from sfumato.workflows.self_check import judge_result
+from sfumato.workflows.self_check import judge_result, survey_result, survey_result_again
 
 # The share of the whole that is told while a place is drawn again: the render is done, its picture is not.
 NEARLY_ALL = 0.999
 # Weaker and weaker: after two rounds next to nothing would be drawn.
 MOST_RERUNS = 2
+# What a re-run fails of without harm to the picture that is there.
+_NO_ROOM = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
 # A re-run takes at least this share of the mass of failing blobs away, or it is not worth another look at the edges it drew.
 LEAST_GAIN_FRAC = 0.1
 
 
 @dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Say why a re-run was left out, and whether its work is kept, so that it can be done after all."""
+
+    why: str
+    is_kept: bool
+
+    def to_json(self) -> dict[str, Json]:
+        """Return it as JSON values."""
+        return {"why": self.why, "can_be_resumed": self.is_kept}
+
+
+@dataclass(frozen=True, kw_only=True)
 class Rerun:
-    """Hold one re-run: its places in px, the windows drawn, the mass of failing blobs before and after, what became of it."""
+    """Hold one re-run: its places in px, the windows drawn, the mass of failing blobs before and after, what became of it.
+
+    One that was left out drew no more than a part of its windows, and changed nothing.
+    """
 
     number: int
     boxes: tuple[PixelBox, ...]
@@ -41,6 +62,7 @@ class Rerun:
     after: float
     kept: bool
     seconds: float
+    left_out: LeftOut | None = None
 
     def to_json(self) -> dict[str, Json]:
         """Return the re-run as JSON values."""
@@ -52,6 +74,7 @@ class Rerun:
             "mass_after": round(self.after, 1),
             "kept": self.kept,
             "seconds": round(self.seconds, 3),
+            "left_out": self.left_out.to_json() if self.left_out else None,
         }
 
 
@@ -72,59 +95,74 @@ def look_again(
     """Judge a render; draw the windows again where it shows what its base has not, at most twice.
 
     A re-run is kept if the failing blobs weigh a tenth less and none is where none was. Depends on pixels and
-    request alone, so a resumed render decides alike. Without a workspace nothing is drawn again.
+    request alone, so a resumed render decides alike. Without a workspace nothing is drawn again. A re-run that
+    fails, or that the disk or the memory has no room for, is left out: the picture is finished without it.
 
     Raises:
-        ModelError: a window gave numbers that are no picture.
-        StorageError: the disk refuses; what was noted can be resumed.
+        StorageError: the disk has no room for a note either; what was noted can be resumed.
     """
     request, plan, model, space = made
-    looked = Looked(result, judge_result(result, plan, model.contract.factor))
-    if space is None or not isinstance(request.method, CohesiveMethod) or len(plan.stages) < 2:
+    survey = survey_result(result)
+    looked = Looked(result, judge_result(result, plan, model.contract.factor, survey))
+    if space is None or survey is None or not isinstance(request.method, CohesiveMethod) or len(plan.stages) < 2:
         return looked
-    over = 0
+    scene, over = Scene(model=model, request=request, plan=plan, space=space), None
     for number in range(1, MOST_RERUNS + 1):
-        if looked.judged is None or not looked.judged.phantoms:
+        if looked.judged is None or not looked.judged.phantoms or (looked.reruns and looked.reruns[-1].left_out):
             break
         boxes = tuple(PixelBox(*blob.box).clip(plan.stages[-1].canvas) for blob in looked.judged.phantoms)
         redo = Redo(number=number, over=over, boxes=boxes)
-        looked = _try(looked, (request, plan, model, space), redo, on_progress)
-        over = number if looked.reruns[-1].kept else over
+        looked, survey = _try((looked, survey), scene, redo, on_progress)
+        over = redo if looked.reruns[-1].kept else over
     return looked
 
 
 def _try(
-    looked: Looked,
-    made: tuple[RenderRequest, Plan, LatentModel, Workspace],
-    redo: Redo,
-    on_progress: Callable[[Progress], None],
-) -> Looked:
-    request, plan, model, space = made
-    began = time.monotonic()
+    seen: tuple[Looked, Survey], scene: Scene, redo: Redo, on_progress: Callable[[Progress], None]
+) -> tuple[Looked, Survey]:
+    """Draw and judge again; return what is to be kept, with the re-run in its list."""
+    looked, survey = seen
+    plan, factor, began = scene.plan, scene.model.contract.factor, time.monotonic()
     assert looked.judged is not None, "only what was judged is drawn again"
-    windows = count_windows_again(request, plan, model.contract.factor, redo)
+    windows = count_windows_again(scene.request, plan, factor, redo)
+    before = sum(blob.mass for blob in looked.judged.phantoms)
 
     def tell(progress: Progress) -> None:
         stage, count = f"again: {windows} windows", len(plan.stages)
         on_progress(replace(progress, stage=stage, stage_index=count, stages=count + 1, done_frac=NEARLY_ALL))
 
-    pixels = _draw(model, request, (plan, space), redo, tell)
-    result = replace(looked.result, shown=pixels)
-    judged = judge_result(result, plan, model.contract.factor)
+    def close(after: float, *, kept: bool, left_out: LeftOut | None = None) -> tuple[Rerun, ...]:
+        took, number, boxes = time.monotonic() - began, redo.number, redo.boxes
+        done = Rerun(
+            number=number,
+            boxes=boxes,
+            windows=windows,
+            before=before,
+            after=after,
+            kept=kept,
+            seconds=took,
+            left_out=left_out,
+        )
+        return (*looked.reruns, done)
+
+    try:
+        redone = _draw(scene, redo, tell)
+    except _NO_ROOM as error:
+        forget_again(scene, redo)
+        return replace(looked, reruns=close(before, kept=False, left_out=_say_left_out(error))), survey
+    result = replace(looked.result, shown=redone.pixels)
+    survey_after = survey_result_again(survey, result, redone.squares)
+    judged = judge_result(result, plan, factor, survey_after)
     assert judged is not None, "what was judged once can be judged again"
-    before, after = (sum(blob.mass for blob in one.phantoms) for one in (looked.judged, judged))
     kept = has_helped(looked.judged.phantoms, judged.phantoms)
-    done = Rerun(
-        number=redo.number,
-        boxes=redo.boxes,
-        windows=windows,
-        before=before,
-        after=after,
-        kept=kept,
-        seconds=time.monotonic() - began,
-    )
-    reruns = (*looked.reruns, done)
-    return Looked(result, judged, reruns) if kept else replace(looked, reruns=reruns)
+    reruns = close(sum(blob.mass for blob in judged.phantoms), kept=kept)
+    return (Looked(result, judged, reruns), survey_after) if kept else (replace(looked, reruns=reruns), survey)
+
+
+def _say_left_out(error: Exception) -> LeftOut:
+    # What the model cannot draw it can draw no better tomorrow.
+    said = str(error) if isinstance(error, SfumatoError) else "the memory is full"
+    return LeftOut(why=said, is_kept=not isinstance(error, ModelError))
 
 
 def has_helped(before: tuple[Blob, ...], after: tuple[Blob, ...]) -> bool:
@@ -139,14 +177,8 @@ def find_new(after: tuple[Blob, ...], before: tuple[Blob, ...]) -> tuple[Blob, .
     return tuple(blob for blob in after if not any(PixelBox(*blob.box).find_overlap(box) for box in known))
 
 
-def _draw(
-    model: LatentModel,
-    request: RenderRequest,
-    made: tuple[Plan, Workspace],
-    redo: Redo,
-    on_progress: Callable[[Progress], None],
-) -> PixelStore:
-    steps = run_again(model, request, *made, redo)
+def _draw(scene: Scene, redo: Redo, on_progress: Callable[[Progress], None]) -> Redone:
+    steps = run_again(scene, redo)
     while True:
         try:
             on_progress(next(steps))

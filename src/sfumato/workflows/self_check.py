@@ -5,10 +5,13 @@ Joins plan and critic; neither knows the other. Start reading at `judge_result`.
 
 from __future__ import annotations
 
-from sfumato.core.geometry import PixelSize
+from collections.abc import Sequence
+
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
 from sfumato.critic.shown import StoredPicture
+from sfumato.critic.survey import Survey, survey_again, survey_picture
 from sfumato.render.layout import fit_box
 from sfumato.render.stages import Plan
 from sfumato.render.trace import RenderResult
@@ -17,15 +20,32 @@ from sfumato.render.trace import RenderResult
 SMALLEST_BASE_PX = 32
 
 
-def judge_result(result: RenderResult, plan: Plan, factor: int) -> Judged | None:
+def judge_result(result: RenderResult, plan: Plan, factor: int, survey: Survey | None = None) -> Judged | None:
     """Judge a result by the calibrated checks; None where there is no base to hold it against.
 
     `factor` is the pixels of a latent cell. A verdict changes nothing in the picture. The result is read in
-    parts: memory does not grow with it.
+    parts: memory does not grow with it; what a `survey` has read is not read again.
     """
-    if result.base is None or _find_least_side(PixelSize(*result.base.size), result.pixels.size) < SMALLEST_BASE_PX:
+    if result.base is None or not _is_judged(result):
         return None
-    return judge_picture(StoredPicture(result.pixels), result.base, find_lines(plan, factor))
+    return judge_picture(StoredPicture(result.pixels), result.base, find_lines(plan, factor), survey)
+
+
+def survey_result(result: RenderResult) -> Survey | None:
+    """Read the whole of a result that can be judged; None where it cannot."""
+    if result.base is None or not _is_judged(result):
+        return None
+    return survey_picture(StoredPicture(result.pixels), result.base)
+
+
+def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[PixelBox]) -> Survey:
+    """Read a result anew that has changed in some squares."""
+    return survey_again(before, StoredPicture(result.pixels), squares)
+
+
+def _is_judged(result: RenderResult) -> bool:
+    base = result.base
+    return base is not None and _find_least_side(PixelSize(*base.size), result.pixels.size) >= SMALLEST_BASE_PX
 
 
 def _find_least_side(base: PixelSize, canvas: PixelSize) -> float:

@@ -4,9 +4,11 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from fakes import CONTRACT, GaussianModel
 from sfumato.core.canvas.workspace import DiskSpace, MemorySpace
+from sfumato.core.errors import ModelError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
 from sfumato.critic.checks import Judged
@@ -64,6 +66,46 @@ def test_a_resumed_render_decides_alike(tmp_path):
     assert np.array_equal(np.asarray(once.result.picture), np.asarray(again.result.picture))
     assert [rerun.kept for rerun in once.reruns] == [rerun.kept for rerun in again.reruns]
     assert [rerun.after for rerun in once.reruns] == [rerun.after for rerun in again.reruns]
+
+
+class Full(DiskSpace):
+    """A folder that an error meets where the pixels of a re-run are to lie."""
+
+    def __init__(self, folder, *, resume, error=None, at="rerun1-pixels"):
+        super().__init__(folder, {"request": "one"}, resume=resume)
+        self.error, self.at = error, at
+
+    def open_pixels(self, name, size):
+        if self.error is not None and name == self.at:
+            raise self.error
+        return super().open_pixels(name, size)
+
+
+@pytest.mark.parametrize("at", ["rerun1-pixels", "rerun2-pixels"])
+def test_a_picture_is_not_lost_with_a_re_run_that_has_no_room(at, tmp_path):
+    once, before, _ = render(REQUEST, MemorySpace())
+    assert len(once.reruns) == 2
+    space = Full(tmp_path / "work", resume=False, error=StorageError("the disk is full"), at=at)
+    looked, _, _ = render(REQUEST, space)
+    last = looked.reruns[-1]
+    assert (last.number, last.kept, last.left_out.is_kept) == (int(at[5]), False, True)
+    assert "the disk is full" in last.left_out.why
+    assert weigh(looked.result) == last.before
+    if last.number == 1:
+        assert np.array_equal(np.asarray(looked.result.picture), np.asarray(before.picture))
+    assert "--resume" in write_checks(looked.judged, looked.reruns)
+    json.dumps(last.to_json(), allow_nan=False)
+    space.close()
+    after_all = render(REQUEST, Full(tmp_path / "work", resume=True))[0]
+    assert np.array_equal(np.asarray(once.result.picture), np.asarray(after_all.result.picture))
+
+
+@pytest.mark.parametrize(("error", "is_kept"), [(MemoryError(), True), (ModelError("no numbers"), False)])
+def test_nor_with_one_that_the_memory_or_the_model_ends(error, is_kept, tmp_path):
+    looked, before, _ = render(REQUEST, Full(tmp_path / "work", resume=False, error=error))
+    assert looked.result is before
+    assert looked.reruns[-1].left_out.is_kept == is_kept
+    assert ("--resume" in write_checks(looked.judged, looked.reruns)) == is_kept
 
 
 def test_other_methods_are_judged_and_left_alone():
