@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
 from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.nn.streamed import MemoryShelf, Room
-from sfumato.nn.streamed.regions import Region, Span, cut_grid, cut_region
+from sfumato.nn.streamed.regions import Region, Span, cut_grid, cut_region, cut_strips
 from sfumato.nn.streamed.statistics import measure_moments
 
 # Sixteen float32 digits' worth of sums in another order; one 8-bit step of [-1, 1] is 8e-3.
@@ -64,7 +64,11 @@ def test_tiles_are_disjoint_and_leave_nothing_out(top, left, height, width, most
 @given(top=st.integers(0, 50), height=SIDES, width=SIDES, grain=st.integers(1, 8), most=st.integers(1, 300), by=SIDES)
 def test_borders_lie_on_their_grid(top, height, width, grain, most, by):
     whole = Region(Span(top, top + height), Span(0, width)).scale(grain)
-    for tiles in (cut_region(whole, most, grain), cut_grid(whole, by * grain, 3 * grain)):
+    for tiles in (
+        cut_region(whole, most, grain),
+        cut_grid(whole, by * grain, 3 * grain),
+        cut_strips(whole, by * grain, grain),
+    ):
         seen = torch.zeros(height * grain, width * grain, dtype=torch.int)
         for tile in tiles:
             assert all(side % grain == 0 for span in (tile.rows, tile.columns) for side in (span.start, span.stop))

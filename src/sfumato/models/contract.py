@@ -238,20 +238,22 @@ class LatentModel:
         kept: Kept | None = None,
         is_wanted: Callable[[PixelBox], bool] = lambda _: True,
     ) -> None:
-        """Decode a canvas of scaled latents that need not be in memory, into bands of pixels.
+        """Decode a canvas of scaled latents that need not be in memory, into boxes of pixels.
 
-        `read` gives any box of the canvas as [1, C, h, w] float32; boxes overlap. `write` takes bands of
-        the full width from top to bottom, each a multiple of the factor high, as [1, 3, H, W] float32,
+        `read` gives any box of the canvas as [1, C, h, w] float32; boxes overlap. `write` takes boxes that
+        cover the canvas, each pixel once, their sides multiples of the factor, as [1, 3, H, W] float32,
         about [-1, 1], on the device. The same pixels as `decode`, bit by bit; with a KL autoencoder in
-        tiles where the same memory is free. Memory grows with the width of the canvas, not its height. Where
-        it is `kept`, how far it is gets noted after every band and every row of tiles; a later run goes on from the
-        mark that was noted, with the bands after it. A KL autoencoder that runs whole, or not on a CPU, notes nothing.
+        tiles where the same memory is free. Memory does not grow with the canvas. Where it is `kept`, how far it is gets
+        noted after every strip and every row of tiles; a later run goes on from the mark that was noted, with the
+        boxes after it. A KL autoencoder that runs whole, or not on a CPU, notes nothing.
 
         A tiny autoencoder computes only the boxes that are wanted, with the same bits; a KL one all of them, whatever is
         wanted, as each pixel depends on all cells.
 
         Raises: as `decode`.
         """
+        # What windows left in the heap does not fit the tiles, nor what tiles leave in it the windows.
+        give_back_memory()
         self._autoencoder.decode_into(read, size, write, kept, is_wanted)
         give_back_memory()
 
@@ -268,16 +270,16 @@ class LatentModel:
         write: Callable[[LatentBox, Tensor], None],
         kept: Kept | None = None,
     ) -> None:
-        """Encode a picture that need not be in memory, into bands of scaled latents.
+        """Encode a picture that need not be in memory, into boxes of scaled latents.
 
         `read` gives any box of the picture as [1, 3, H, W] float32 in [-1, 1]; boxes overlap. `write` takes
-        bands of the full width from top to bottom as [1, C, h, w] float32, on the device. The same latents
+        boxes that cover the latents, each cell once, as [1, C, h, w] float32, on the device. The same latents
         as `encode_image`, and `kept`, as `decode_into`.
 
         Raises: as `encode_image`.
         """
+        give_back_memory()
         self._autoencoder.encode_into(read, size, write, kept)
-        # Tiles of other sizes do not fit into the gaps that these leave in the heap.
         give_back_memory()
 
     @torch.inference_mode()

@@ -140,9 +140,10 @@ GUESSES = {
     "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
     "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=5.0, open_s=20.0),
 }
-# What a strip of a tiny autoencoder is computed beyond itself on each side. Encoding, the deep layers need all of their 17
-# cells at full resolution; decoding, most of the work is after most of the margin was cut off.
-DECODE_MARGIN_CELLS, ENCODE_MARGIN_CELLS = 2, 17
+# What a strip of a tiny autoencoder is computed beyond itself on each side. Left and right all of its maps have all of the
+# margin. Above and below, encoding, the deep layers need all of it at full resolution; decoding, most of the work is after
+# most of it was cut off.
+MARGIN_CELLS, DECODE_ROWS_CELLS = 17, 2
 # A strip of it is at most so wide, at the factor of all known ones.
 STRIP_PX = STRIP_CELLS * 8
 # Rows that the layers of a tiny autoencoder keep for the next ones, as if all of them were rows of its largest map.
@@ -238,16 +239,16 @@ def coding_s(
     Strips of a tiny autoencoder compute their margins as well; in a KL one every cell looks at every one, each way.
     """
     tiny = contract.autoencoder == "tiny"
-    encoded = _grown_pixels(picture, contract.factor, ENCODE_MARGIN_CELLS if tiny else 0) if encodes else 0
-    decoded = _grown_pixels(picture, contract.factor, DECODE_MARGIN_CELLS if tiny else 0) if decodes else 0
+    columns = MARGIN_CELLS if tiny else 0
+    encoded = _grown_pixels(picture, contract.factor, columns, columns) if encodes else 0
+    decoded = _grown_pixels(picture, contract.factor, columns, DECODE_ROWS_CELLS if tiny else 0) if decodes else 0
     attended = 0 if tiny else (encodes + decodes) * (picture.area // contract.factor**2) ** 2
     return encoded * cost.encode_s + decoded * cost.decode_s + attended * cost.attend_s
 
 
-def _grown_pixels(picture: PixelSize, factor: int, margin_cells: int) -> int:
+def _grown_pixels(picture: PixelSize, factor: int, columns_cells: int, rows_cells: int) -> int:
     """Count the pixels of all strips of a picture with their margins, which end at the picture's edge."""
-    across, down = (_grown_side(side, factor, margin_cells) for side in (picture.width, picture.height))
-    return across * down
+    return _grown_side(picture.width, factor, columns_cells) * _grown_side(picture.height, factor, rows_cells)
 
 
 def _grown_side(side_px: int, factor: int, margin_cells: int) -> int:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfumato.models.autoencoder import BAND_BYTES, STEP_PX, TILE_CELLS
-from sfumato.render.level_update import BAND_CELLS, MARGIN_CELLS
+from sfumato.render.level_update import MARGIN_CELLS, choose_band_cells
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize, PixelSize
@@ -66,7 +66,8 @@ def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *
     cells, channels = canvas.to_latent(contract.factor), contract.latent_channels
     row = cells.width * _FLOAT_BYTES
     sums = row * min(window.height, cells.height) * 2 * (channels + 1)
-    updated = row * min(BAND_CELLS + 2 * MARGIN_CELLS, cells.height) * channels * (UPDATE_COPIES + 2 * (1 + history))
+    rows = choose_band_cells(cells.width) + 2 * MARGIN_CELLS
+    updated = row * min(rows, cells.height) * channels * (UPDATE_COPIES + 2 * (1 + history))
     band = min(BAND_BYTES, row * min(TILE_CELLS, cells.height) * contract.factor**2 * 3)
     if contract.autoencoder == "tiny":
         band = min(band, max(STEP_PX, canvas.width * contract.factor) * 3 * _FLOAT_BYTES)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from sfumato.core.canvas.pixels import BAND_ROWS, list_bands
+from sfumato.core.canvas.pixels import cut_bands as cut_pixels
 from sfumato.core.canvas.workspace import Entry
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
@@ -24,10 +24,10 @@ from sfumato.nn.streamed import Notes
 from sfumato.render.colour_hold import hold_colours
 from sfumato.render.level_marks import find_mark, say_mark
 from sfumato.render.level_reference import Below, write_reference
-from sfumato.render.level_update import BAND_CELLS, Update
+from sfumato.render.level_update import Update, cut_bands
 from sfumato.render.level_windows import Rolling, WindowRows, list_window_rows
 from sfumato.render.pixels import to_bytes
-from sfumato.render.planes import Planes, cut_rows
+from sfumato.render.planes import Planes
 from sfumato.render.sampling import make_noise, stage_sigmas
 
 if TYPE_CHECKING:
@@ -165,10 +165,8 @@ class Level:
     def _finish(self) -> None:
         """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in place."""
         if self.known is None:
-            for band, rows in zip(
-                list_bands(self._decoded), cut_rows(self._pixels.size.height, BAND_ROWS), strict=True
-            ):
-                self._pixels.write(PixelBox(0, rows.start, self._pixels.size.width, rows.stop), band)
+            for band in cut_pixels(self.stage.canvas):
+                self._pixels.write(band, self._decoded.read(band))
         else:
             self.known.keep(self._decoded, self._pixels)
         if self._method.hold:
@@ -214,7 +212,7 @@ class Level:
         kept = self._keep(place, entry, lambda: self._anchor.store.flush(durable=False))
         write_reference(self.work.model, (below.pixels, upscaler), self.stage.canvas, self._anchor, kept)
         first = float(self._sigmas[0])
-        for rows in cut_rows(self._cells.height, BAND_CELLS):
+        for rows in cut_bands(self._cells):
             noise = make_noise(self.work, self.stage, (self._box(rows),)).initial()[0]
             self._state(0).write(rows, self._anchor.read(rows) + first * noise)
         self._anchor.store.flush()
@@ -241,7 +239,7 @@ class Level:
 
     def _update(self, place: Place) -> Place:
         """Turn predictions into the next state, or into what the sampler wants denoised next."""
-        update, bands = self._make_update(place), cut_rows(self._cells.height, BAND_CELLS)
+        update, bands = self._make_update(place), cut_bands(self._cells)
         last = place.sweep + 1 == len(self.course.asked[place.step])
         target = self._state(place.step + 1) if last else self._trial
         for band in range(place.band, len(bands)):

@@ -48,6 +48,6 @@ def write_reference(
         return from_bytes(enlarged(part)).to(model.device)
 
     def write(part: LatentBox, latents: Tensor) -> None:
-        target.write(slice(part.top, part.bottom), latents[0])
+        target.put(part, latents[0])
 
     model.encode_into(read, canvas, write, kept)

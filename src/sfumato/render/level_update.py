@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from sfumato.render.freedom import Freedom
     from sfumato.render.planes import Planes
 
-# Rows worked on at once, in cells.
-BAND_CELLS = 64
+# Rows worked on at once, in cells; of a wide canvas fewer, so that they hold about so many cells.
+BAND_CELLS, LEAST_BAND_CELLS, BAND_AREA_CELLS = 64, 8, 1 << 14
 # How far the lock looks beyond them.
 MARGIN_CELLS = REACH_CELLS
 
@@ -62,7 +62,7 @@ class Update:
     def shrink(self, small_hw: tuple[int, int]) -> Tensor:
         """Return the predictions at a small size, [C, h, w], with the anchor where it is held."""
         whole: Shrinking | None = None
-        for rows in cut_rows(self.canvas.height, BAND_CELLS):
+        for rows in cut_bands(self.canvas):
             shown = self._hold(self.predictions.read(rows)[None], self.anchor.read(rows)[None], rows)[0]
             whole = whole or Shrinking(self.canvas.shape_hw, small_hw, shown)
             whole.add(rows, shown)
@@ -72,3 +72,13 @@ class Update:
     def _hold(self, clean: Tensor, anchor: Tensor, rows: slice) -> Tensor:
         """Return the anchor where a cell is not free yet."""
         return clean if self.freedom is None else torch.lerp(anchor, clean, self.freedom.open_rows(rows, self.step))
+
+
+def choose_band_cells(width_cells: int) -> int:
+    """Return how many rows of a canvas of this width are worked on at once."""
+    return max(LEAST_BAND_CELLS, min(BAND_CELLS, BAND_AREA_CELLS // width_cells))
+
+
+def cut_bands(canvas: LatentSize) -> list[slice]:
+    """Return the rows of a canvas in the bands that are worked on at once."""
+    return cut_rows(canvas.height, choose_band_cells(canvas.width))

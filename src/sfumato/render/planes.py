@@ -34,11 +34,15 @@ class Planes:
 
     def write(self, rows: slice, values: Tensor) -> None:
         """Replace rows of all canvases, [canvases * channels, rows, w]; missing canvases at the end become zeros."""
+        self.put(self._box(rows), values)
+
+    def put(self, box: LatentBox, values: Tensor) -> None:
+        """Replace a box of all canvases, as `write` does rows."""
         raw = values.detach().to("cpu", torch.float32).numpy()
         missing = self.store.channels - len(raw)
         if missing:
             raw = np.concatenate([raw, np.zeros((missing, *raw.shape[1:]), np.float32)])
-        self.store.write(self._box(rows), raw)
+        self.store.write(box, raw)
 
     def _box(self, rows: slice) -> LatentBox:
         return LatentBox(0, rows.start, self.store.size.width, rows.stop)

@@ -17,9 +17,8 @@ from sfumato.core.canvas.workspace import Entry
 from sfumato.core.geometry import LatentBox
 from sfumato.models.upscaler import LANCZOS, load_upscaler
 from sfumato.render.level import Place
-from sfumato.render.level_update import BAND_CELLS
+from sfumato.render.level_update import cut_bands
 from sfumato.render.level_windows import list_window_rows
-from sfumato.render.planes import cut_rows
 from sfumato.render.rerun_scene import Redo, Scene, list_parts, open_planes, weaken
 from sfumato.render.sampling import make_noise, stage_sigmas
 from sfumato.render.trace import Stopwatch
@@ -107,7 +106,7 @@ def _draw(
     yield from level.walk((level.open_result, load_upscaler(LANCZOS, scene.model.device)), watch, entry)
     made = open_planes(level, "odd" if len(level.course.asked) % 2 else "even")
     anchor = open_planes(level, "anchor")
-    for rows in cut_rows(part.box.height, BAND_CELLS):
+    for rows in cut_bands(part.box.size):
         anchor.write(rows, torch.where(_open_rows(level, rows), made.read(rows), anchor.read(rows)))
     anchor.store.flush()
     scene.space.note(Entry({"stage": level.index, "phase": "done"}), durable=True)
@@ -119,7 +118,7 @@ def _prepare(scene: Scene, part: Part, level: Level, before: Finished) -> Entry:
     """Write the anchor and the first state of a part, and note that; return what was noted."""
     anchor, state = open_planes(level, "anchor"), open_planes(level, "even")
     sigma = float(stage_sigmas(level.work, level.stage)[0])
-    for rows in cut_rows(part.box.height, BAND_CELLS):
+    for rows in cut_bands(part.box.size):
         box = LatentBox(0, rows.start, part.box.width, rows.stop)
         place = box.shift(part.box.left, part.box.top)
         grown, made = (torch.from_numpy(read(place)).to(anchor.device) for read in (scene.read_grown, before.read))

@@ -16,6 +16,7 @@ from sfumato.render.budget import (
     KEPT_ROWS,
     MIB,
     RUNTIME_BYTES,
+    STRIP_PX,
     Budget,
     CostModel,
     Footprint,
@@ -189,13 +190,13 @@ def test_without_a_probe_shorter_numbers_take_less():
 
 def test_margins_of_strips_take_time_and_a_picture_of_one_strip_has_none():
     model = CostModel(call_s=0.0, cell_s=0.0, decode_s=1.0, encode_s=1.0)
-    small = PixelSize(2048, 2048)
+    small = PixelSize(STRIP_PX, STRIP_PX)
     assert coding_s(CONTRACT, model, small, encodes=False) == small.area
     assert coding_s(CONTRACT, model, small, encodes=True) == 2 * small.area
     # Two strips, one below the other or side by side: each has 17 cells of the other to be encoded.
-    tall, wide = PixelSize(1024, 4096), PixelSize(4096, 1024)
+    tall, wide = PixelSize(1024, 2 * STRIP_PX), PixelSize(2 * STRIP_PX, 1024)
     for two in (tall, wide):
-        assert coding_s(CONTRACT, model, two, encodes=True, decodes=False) == 1024 * (4096 + 2 * 17 * 8)
+        assert coding_s(CONTRACT, model, two, encodes=True, decodes=False) == 1024 * (2 * STRIP_PX + 2 * 17 * 8)
     assert coding_s(KL, model, tall, encodes=True) == 2 * tall.area
 
 

@@ -21,7 +21,7 @@ def make_trials(truth=TRUTH, *, weigh=True):
     for part, each_s in (("decode", truth.decode_s), ("encode", truth.encode_s)):
         trials += [
             Trial(part=part, cells=cells, batch=1, seconds=each_s * cells * FACTOR**2, peak_bytes=None)
-            for cells in (256, 1024)
+            for cells in (64, 256)
         ]
     if not weigh:
         return trials

@@ -32,7 +32,7 @@ from sfumato.render.plan import find_largest_size, plan_render
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 NATIVE = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=10, sampler="Euler")
 DIGEST = "0" * 64
-LITTLE = RUNTIME_BYTES + 60 * 2**20
+LITTLE = RUNTIME_BYTES + 40 * 2**20
 
 
 def plan(request, budget=BUDGET):
@@ -219,7 +219,7 @@ def test_a_device_with_memory_of_its_own_has_two_limits():
     ("method", "room", "words"),
     [
         (NativeMethod(), 250 * 2**20, "--method multidiffusion"),
-        (MultidiffusionMethod(), 80 * 2**20, "Shrink the picture and its mask to"),
+        (MultidiffusionMethod(), 48 * 2**20, "Shrink the picture and its mask to"),
         (NativeMethod(), -(2**20), "a smaller model, or raise --budget-gb"),
     ],
 )
@@ -316,7 +316,7 @@ def test_a_draft_without_windows_costs_the_same_as_one_that_lists_them(size, met
 
 
 @pytest.mark.parametrize("method", [MultidiffusionMethod(), GobigMethod(), CohesiveMethod()])
-@pytest.mark.parametrize("room", [range(5, 60, 5)])
+@pytest.mark.parametrize("room", [range(5, 40, 5)])
 def test_advice_that_is_followed_is_not_refused(method, room):
     request = replace(NATIVE, size=PixelSize(2048, 1024), method=method)
     for more in room:

@@ -20,8 +20,8 @@ from sfumato.core.geometry import PixelBox, PixelSize
 
 Pixels = NDArray[np.uint8]
 _RGB = 3
-# Rows handed on at once.
-BAND_ROWS = 256
+# Rows handed on at once; of a wide picture fewer, so that a band stays about this large.
+BAND_ROWS, LEAST_BAND_ROWS, BAND_PX = 256, 16, 1 << 19
 # Bytes read or written at once.
 _MOST_BYTES = 1 << 28
 
@@ -146,10 +146,21 @@ class FilePixels:
             yield slice(row, min(row + step, box.height)), (box.top + row) * pitch + box.left * _RGB
 
 
+def choose_band_rows(width_px: int) -> int:
+    """Return how many rows of a canvas are handed on at once."""
+    return max(LEAST_BAND_ROWS, min(BAND_ROWS, BAND_PX // width_px))
+
+
+def cut_bands(size: PixelSize) -> list[PixelBox]:
+    """Return the bands of rows of a canvas, from top to bottom."""
+    rows = choose_band_rows(size.width)
+    return [PixelBox(0, top, size.width, min(top + rows, size.height)) for top in range(0, size.height, rows)]
+
+
 def list_bands(store: PixelStore) -> Generator[Pixels]:
     """Yield a canvas in bands of rows, from top to bottom."""
-    for top in range(0, store.size.height, BAND_ROWS):
-        yield store.read(PixelBox(0, top, store.size.width, min(top + BAND_ROWS, store.size.height)))
+    for band in cut_bands(store.size):
+        yield store.read(band)
 
 
 def count_grain(size: PixelSize, longest_px: int) -> int:
@@ -160,7 +171,7 @@ def count_grain(size: PixelSize, longest_px: int) -> int:
 def make_small(store: PixelStore, longest_px: int) -> Image.Image:
     """Return a canvas as a picture of at most `longest_px` a side, the mean of areas; the whole where it is small."""
     grain = count_grain(store.size, longest_px)
-    rows = grain * max(1, BAND_ROWS // grain)
+    rows = grain * max(1, choose_band_rows(store.size.width) // grain)
     size, parts = store.size, list[Pixels]()
     for top in range(0, size.height, rows):
         band = Image.fromarray(store.read(PixelBox(0, top, size.width, min(top + rows, size.height))))

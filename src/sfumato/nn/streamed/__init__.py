@@ -3,7 +3,7 @@
 Start reading at `layers`, then `local` (no statistics), `sweeps` and `run` (with them).
 """
 
-from sfumato.nn.streamed.ends import Bands, Ends
+from sfumato.nn.streamed.ends import Ends
 from sfumato.nn.streamed.layers import (
     Attend,
     Conv,
@@ -31,7 +31,6 @@ from sfumato.nn.streamed.sweeps import Program, Storage, make_program
 __all__ = [
     "Attend",
     "Band",
-    "Bands",
     "Conv",
     "Ends",
     "Extent",

@@ -1,8 +1,8 @@
 """Parts of a feature map at any resolution, and how an area is cut into tiles.
 
 Neither pixels of a picture nor latent cells: every level of a network has its own grid. Knows no
-tensor. Start reading at `Span`; `cut_region` and `cut_grid` make the
-tiles.
+tensor. Start reading at `Span`; `cut_region`, `cut_strips` and `cut_grid` make
+the tiles.
 """
 
 from __future__ import annotations
@@ -118,6 +118,18 @@ def cut_grid(whole: Region, height: int, width: int) -> Iterator[Region]:
         rows = Span(top, min(top + height, whole.rows.stop))
         for left in range(whole.columns.start, whole.columns.stop, width):
             yield Region(rows, Span(left, min(left + width, whole.columns.stop)))
+
+
+def cut_strips(whole: Region, side: int, grain: int = 1) -> list[Region]:
+    """Cut a region into tiles of `side` rows, smaller at the bottom, and of at most `side` columns of nearly one length.
+
+    In reading order. The borders lie on a grid of `grain` pixels, and so has the region to.
+    """
+    columns = Span(whole.columns.start // grain, whole.columns.stop // grain)
+    assert columns.scale(grain) == whole.columns, "a region lies on its own grid"
+    across = [part.scale(grain) for part in _cut_span(columns, max(1, side // grain))]
+    bands = cut_grid(whole, side, whole.columns.length)
+    return [Region(band.rows, part) for band in bands for part in across]
 
 
 def _cut_span(span: Span, most: int) -> Iterator[Span]:

@@ -10,12 +10,12 @@ Source: layers fused over rows, Alwani et al. 2016, "Fused-Layer CNN Accelerator
 from __future__ import annotations
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.nn.streamed.layers import Fork, Join
+from sfumato.nn.streamed.layers import Extent, Fork, Join
 from sfumato.nn.streamed.local import list_extents, list_reach
 from sfumato.nn.streamed.marks import Mark
 from sfumato.nn.streamed.regions import Region, Span
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.nn.streamed.ends import Ends
-    from sfumato.nn.streamed.layers import Extent, Flowing, Plain
+    from sfumato.nn.streamed.layers import Flowing, Plain
     from sfumato.nn.streamed.marks import Notes
 
 
@@ -53,13 +53,47 @@ def run_rows(
     own. With notes it goes on after the strips that are marked, and marks every finished one.
     """
     stages = _list_stages(layers)
-    extents = list_extents([stage.step for stage in stages], start)
     done = notes.mark.tiles if notes is not None and notes.mark is not None else 0
     for count, strip in enumerate([*strips][done:], start=done + 1):
-        for region, values in _Strip(stages, extents, strip).run(ends, pace):
-            ends.write(region, values.float())
+        lane = _make_lane(stages, start, strip)
+        extents = list_extents([stage.step for stage in stages], Extent(start.channels, start.height, lane.read.length))
+        rows = Region(strip.rows, Span(0, extents[-1].width))
+        for region, values in _Strip(stages, extents, rows).run(lane.shift(ends), pace):
+            ends.write(Region(region.rows, strip.columns), values[..., lane.kept].float())
         if notes is not None:
             notes.note(Mark(tiles=count))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lane:
+    """Say which columns of the input a strip reads, as a picture of its own, and which of what it makes are right.
+
+    All maps of a strip reach from one side of the lane to the other: zeros beyond it spoil no more than the margin, and
+    maps of a few widths, alike from call to call, take half the memory of maps that all have their own.
+    """
+
+    read: Span
+    kept: slice
+
+    def shift(self, ends: Ends) -> Ends:
+        """Return ends whose columns count from the lane's first."""
+
+        def read(region: Region) -> Tensor:
+            columns = Span(self.read.start + region.columns.start, self.read.start + region.columns.stop)
+            return ends.read(Region(region.rows, columns))
+
+        return replace(ends, read=read)
+
+
+def _make_lane(stages: Sequence[_Stage], start: Extent, strip: Region) -> _Lane:
+    steps = [stage.step for stage in stages]
+    extents = list_extents(steps, start)
+    into, out = start.width, extents[-1].width
+    assert into % out == 0 or out % into == 0, "a network changes its size by a whole factor"
+    grain = max(1, into // out)
+    read = list_reach(steps, extents, strip)[0].columns.coarsen(grain).scale(grain).clip(into)
+    first = strip.columns.start - read.start * out // into
+    return _Lane(read, slice(first, first + strip.columns.length))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import sfumato.core.canvas.pixels as pixels
-from sfumato.core.canvas.pixels import BAND_ROWS, FilePixels, MemoryPixels, list_bands, make_small
+from sfumato.core.canvas.pixels import BAND_ROWS, FilePixels, MemoryPixels, choose_band_rows, list_bands, make_small
 from sfumato.core.errors import StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -111,6 +111,11 @@ def test_bands_are_the_picture(height):
     bands = list(list_bands(MemoryPixels(PixelSize(3, height), whole)))
     assert [len(band) for band in bands[:-1]] == [BAND_ROWS] * (len(bands) - 1)
     assert np.array_equal(np.concatenate(bands), whole)
+
+
+def test_bands_of_wide_pictures_are_flat():
+    heights = [choose_band_rows(width) for width in (1, 2048, 4096, 16384, 10**6)]
+    assert heights == [BAND_ROWS, BAND_ROWS, BAND_ROWS // 2, BAND_ROWS // 8, 16]
 
 
 @pytest.mark.parametrize(
