@@ -117,7 +117,9 @@ def count_packed_bytes(policy: Policy, parameters: int) -> int:
 def measure_free_bytes(device: torch.device) -> int:
     """Return the bytes free on a device now, before any share is taken off."""
     if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+        # What torch's allocator keeps for the next tensor is free for it.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + kept
     try:
         with Path("/proc/meminfo").open(encoding="ascii") as lines:
             kib = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))

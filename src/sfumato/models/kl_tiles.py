@@ -6,14 +6,13 @@ reading at `run_in_tiles`; `runs_whole` says what is not cut.
 
 from __future__ import annotations
 
-import ctypes
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
 from sfumato.core.errors import BudgetError
+from sfumato.core.memory import give_back_memory
 from sfumato.models.device import FREE_SHARE_CPU, measure_free_bytes
 from sfumato.models.map_copies import CopiedMaps
 from sfumato.models.spill import KeptMaps, Spill, drop_maps, find_spill_folder, measure_spill_bytes
@@ -97,7 +96,8 @@ def run_in_tiles(
         work_bytes=mark.work_bytes if mark else WORK_BYTES,
         store_bytes=store,
         open_spill=spill.open,
-        tidy=_give_back,
+        # The next sweep has tiles of other sizes, which do not fit into the gaps of these: several hundred MiB otherwise.
+        tidy=give_back_memory,
         band=band or Band(),
         keeper=keeper,
     )
@@ -193,16 +193,6 @@ def estimate_tiled(
     if maps <= store:
         return TiledCost(LEAST_BYTES + maps, 0)
     return TiledCost(memory_bytes, maps)
-
-
-def _give_back() -> None:
-    """Give what the tiles of a sweep have left behind in the heap back to the system, where it is glibc's.
-
-    The next sweep has tiles of other sizes, which do not fit into the gaps: several hundred MiB otherwise.
-    """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-    if trim is not None:
-        trim(0)
 
 
 def _host_bytes(device: torch.device) -> int:
