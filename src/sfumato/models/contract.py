@@ -244,7 +244,8 @@ class LatentModel:
         cover the canvas, each pixel once, their sides multiples of the factor, as [1, 3, H, W] float32,
         about [-1, 1], on the device. The same pixels as `decode`, bit by bit, whatever memory is
         free. Memory does not grow with the canvas. Where it is `kept`, how far it is gets noted after every strip and
-        every row of tiles; a later run goes on from the mark that was noted, with the boxes after it. A KL autoencoder that runs whole notes nothing, and one that is not on a CPU only now and then.
+        every row of tiles; a later run goes on from the mark that was noted, with the boxes after it. A KL
+        autoencoder that runs whole notes nothing, and one that is not on a CPU only now and then.
 
         A tiny autoencoder computes only the boxes that are wanted, with the same bits; a KL one all of them, whatever is
         wanted, as each pixel depends on all cells.
