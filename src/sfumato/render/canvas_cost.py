@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfumato.models.autoencoder import BAND_BYTES, STEP_PX, TILE_CELLS
+from sfumato.models.autoencoder import BAND_BYTES, STEP_PX, STRIP_CELLS, TILE_CELLS
 from sfumato.render.level_update import MARGIN_CELLS, choose_band_cells
 
 if TYPE_CHECKING:
@@ -70,7 +70,8 @@ def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *
     updated = row * min(rows, cells.height) * channels * (UPDATE_COPIES + 2 * (1 + history))
     band = min(BAND_BYTES, row * min(TILE_CELLS, cells.height) * contract.factor**2 * 3)
     if contract.autoencoder == "tiny":
-        band = min(band, max(STEP_PX, canvas.width * contract.factor) * 3 * _FLOAT_BYTES)
+        strip_px = min(canvas.width, STRIP_CELLS * contract.factor)
+        band = min(band, max(STEP_PX, strip_px * contract.factor) * 3 * _FLOAT_BYTES)
     files = min(MAPPED_FILES * MAPPED_BYTES, count_work_bytes(contract, canvas, history=history))
     return Held(device=sums + updated + DECODE_COPIES * band, host=files + band)
 
