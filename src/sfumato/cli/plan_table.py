@@ -17,6 +17,8 @@ _BASES = {
     "guess": "a guess until something was rendered; `sfumato bench probe` measures it",
 }
 
+# Below this share of the machine, what other work takes is noise.
+_QUIET_FRAC = 0.2
 _MEMORY_BASES = {
     "probe": "as a probe of this machine says",
     "formula": "by a formula for models of this kind; `sfumato bench probe` measures it",
@@ -51,11 +53,12 @@ def _totals(plan: Plan) -> list[str]:
     spill = f", and {write_bytes(beside)} while it is made" if beside else ""
     each_s = plan.seconds + plan.save_s
     opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""
+    busy = f"; other work kept {plan.busy_frac:.0%} of it busy" if plan.busy_frac > _QUIET_FRAC else ""
     return [
         f"method       {plan.method}, {plan.size}",
         *_memory(plan),
         f"disk         {write_bytes(plan.disk_bytes)} at most{times}{spill}",
-        f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
+        f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]}{busy})",
         *_beside(plan),
         *_coding(plan),
     ]

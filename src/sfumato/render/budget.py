@@ -38,7 +38,8 @@ class CostModel:
     costs `decode_s` and `encode_s` per pixel, and `save_s` to judge, write and report. In the middle of a KL
     autoencoder every latent cell looks at every one, which costs `attend_s` a pair. `open_s` is spent
     once a process, `start_s` before the first step. `basis` says where the numbers are from: a probe of
-    this machine, what its last renders took, or a guess.
+    this machine, what its last renders took, or a guess; `busy_frac` is the share of its processors that other
+    work kept busy while it was probed.
     """
 
     call_s: float
@@ -50,6 +51,7 @@ class CostModel:
     start_s: float = 0.0
     open_s: float = 0.0
     basis: Basis = "guess"
+    busy_frac: float = 0.0
 
     def scaled(self, factor: float) -> CostModel:
         """Return the same model at the pace of renders that took `factor` times as long; opening has its own."""
@@ -63,6 +65,7 @@ class CostModel:
             save_s=self.save_s * factor,
             start_s=self.start_s * factor,
             basis="measured",
+            busy_frac=0.0,
         )
 
     def denoise_s(self, calls: int, evaluations: int, cells: int) -> float:

@@ -79,7 +79,8 @@ class Plan:
     `host_bytes` of the host where that is another memory, else 0. `work_bytes` is disk that is used beside the
     picture while it is made. `again_s` and `again_bytes` are the time and the disk that come on top
     where the self-check has places drawn again, about; nothing else counts them. `basis` says where the seconds are
-    from, `memory_basis` the memory: a probe of this machine, or a formula for the family of the model.
+    from, and `busy_frac` what share of this machine other work took when they were measured; `memory_basis` says where
+    the memory is from: a probe, or a formula for the family of the model.
     """
 
     method: str
@@ -101,6 +102,7 @@ class Plan:
     again_s: float = 0.0
     again_bytes: int = 0
     memory_basis: Literal["probe", "formula"] = "formula"
+    busy_frac: float = 0.0
     unkept_bytes: int = 0
     cut_for_memory: bool = False
 
@@ -140,5 +142,6 @@ class Plan:
             "total_seconds": round(self.open_s + (self.seconds + self.save_s) * self.batch, 2),
             "total_disk_bytes": self.disk_bytes * self.batch,
             "seconds_basis": self.basis,
+            "seconds_busy_frac": round(self.busy_frac, 2),
             "memory_basis": self.memory_basis,
         }

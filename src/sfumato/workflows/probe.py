@@ -8,6 +8,7 @@ time alone.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from sfumato.core.errors import BudgetError, ModelError, RequestError, SfumatoError, UnsafeFileError
 from sfumato.models.describe import load_contract
 from sfumato.models.device import choose_policy, count_packed_bytes, measure_free_bytes
+from sfumato.models.hardware import detect_hardware
 from sfumato.models.probe import Trial, measure_trials
 from sfumato.render.budget import GUESSES, MIB, RUNTIME_BYTES, SMALLER_BATCHES, Footprint, guess_footprint
 from sfumato.render.fitting import count_trial_pixels, fit_cost, fit_footprint
@@ -28,6 +30,7 @@ from sfumato.workflows.table import align
 if TYPE_CHECKING:
     from sfumato.models.contract import LatentModel, ModelContract
     from sfumato.models.device import Policy
+    from sfumato.render.budget import CostModel
     from sfumato.render.stages import Plan
 
 # A probe may fill this share of the memory that is free, with the model it opens.
@@ -79,18 +82,15 @@ class Probe:
     def _row(self, trial: Trial) -> tuple[str, ...]:
         cost, footprint = self.known.cost, self.known.footprint
         assert cost is not None, "a probe has a cost"
-        work = trial.cells * trial.batch
-        pixels = trial.cells * self.factor**2
-        each_s = cost.decode_s if trial.part == "decode" else cost.encode_s
-        seconds = cost.call_s + cost.cell_s * work if trial.part == "denoise" else each_s * pixels
+        pixels = count_trial_pixels(trial, self.factor)
         return (
             trial.part,
             str(trial.cells),
             str(trial.batch),
             f"{1e3 * trial.seconds:.1f}",
-            f"{1e3 * seconds:.1f}",
+            f"{1e3 * _fitted_s(cost, trial, self.factor):.1f}",
             _mib(trial.peak_bytes),
-            _mib(_fitted_bytes(footprint, trial, count_trial_pixels(trial, self.factor))),
+            _mib(_fitted_bytes(footprint, trial, pixels)),
         )
 
     def _notes(self) -> list[str]:
@@ -101,8 +101,10 @@ class Probe:
         return [
             f"note: a call {1e3 * cost.call_s:.1f} ms, a cell {1e6 * cost.cell_s:.2f} us",
             f"note: a pixel {1e9 * cost.decode_s:.0f} ns decoded, {1e9 * cost.encode_s:.0f} ns encoded",
+            *([f"note: a pair of cells {1e9 * cost.attend_s:.2f} ns each way"] if cost.attend_s else []),
             f"note: opening takes {cost.open_s:.1f} s, the first step {cost.start_s:.1f} s more than the next ones",
             f"note: loaded and run once: {memory}{host}",
+            f"note: other work kept {cost.busy_frac:.0%} of the processors busy in the minute before",
             "note: the smaller window is not fitted, it shows how far the line holds",
         ]
 
@@ -118,12 +120,18 @@ def run_probe(
     contract, policy = load_contract(model, vae=vae), choose_policy(device, dtype)
     asked = {"model": model, "vae": vae, "device": device, "dtype": dtype}
     batches = choose_batches(contract, policy, measure_free_bytes(policy.device))
+    busy_frac = _measure_busy_frac()
     began = time.monotonic()
     found = _run_child({**asked, "batches": batches})
     trials = tuple(Trial(**trial) for trial in found["trials"])
     known = make_known(contract, trials, opened_s=found["opened_at"] - began, first_s=found["first_s"])
+    assert known.cost is not None, "a probe has a cost"
     loaded = found["loaded_bytes"]
-    known = replace(known, loaded_bytes=(loaded[0], loaded[1]) if loaded else None)
+    known = replace(
+        known,
+        cost=replace(known.cost, busy_frac=busy_frac),
+        loaded_bytes=(loaded[0], loaded[1]) if loaded else None,
+    )
     save_known(contract, name_place(policy), known)
     return Probe(
         name=contract.name,
@@ -134,6 +142,14 @@ def run_probe(
         command=command or f"sfumato bench probe --model {model}",
         factor=contract.factor,
     )
+
+
+def _measure_busy_frac() -> float:
+    """Return the share of the processors that others kept busy in the last minute; 0 where the system does not tell."""
+    try:
+        return min(1.0, os.getloadavg()[0] / detect_hardware().usable_cores)
+    except (OSError, AttributeError):
+        return 0.0
 
 
 def make_known(contract: ModelContract, trials: tuple[Trial, ...], *, opened_s: float, first_s: float) -> Known:
@@ -205,8 +221,20 @@ def read_result(out: str, err: str, code: int) -> dict[str, Any]:
     return found
 
 
+def _fitted_s(cost: CostModel, trial: Trial, factor: int) -> float:
+    pairs = trial.cells * trial.batch
+    if trial.part == "denoise":
+        return cost.call_s + cost.cell_s * pairs
+    if trial.part == "attend":
+        return cost.attend_s * pairs
+    return (cost.decode_s if trial.part == "decode" else cost.encode_s) * trial.cells * factor**2
+
+
 def _fitted_bytes(footprint: Footprint | None, trial: Trial, pixels: int) -> int | None:
     if footprint is None:
+        return None
+    if trial.part == "attend":
+        # Its memory is bounded by the size of a tile, and no part of a footprint.
         return None
     if trial.part == "denoise":
         return footprint.call + footprint.cell * trial.cells * trial.batch

@@ -37,6 +37,11 @@ def test_the_source_of_the_numbers_is_named(basis, words):
     assert words in table(basis=basis)
 
 
+def test_a_probe_that_had_little_of_the_machine_is_no_secret():
+    assert "other work kept 90% of it busy" in table(basis="probe", busy_frac=0.9)
+    assert "other work" not in table(basis="probe", busy_frac=0.1)
+
+
 def test_memory_is_a_formula_until_a_probe_has_weighed_the_model():
     half = replace(BUDGET, loaded_bytes=(GIB, GIB))
     assert "by a formula" in table(half)

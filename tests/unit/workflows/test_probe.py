@@ -1,6 +1,7 @@
 """A probe is remembered, changes what plans say, and its table tells measured from fitted."""
 
 import json
+import os
 from dataclasses import replace
 
 import pytest
@@ -10,6 +11,7 @@ from fakes import CONTRACT, CPU
 from sfumato.core.errors import BudgetError, ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.models.hardware import detect_hardware
 from sfumato.models.load import load_model
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget, guess_footprint
 from sfumato.render.plan import plan_render
@@ -62,6 +64,20 @@ def test_the_table_has_a_row_for_every_call_and_the_line_is_json(in_this_process
     # With twice the factor a tile has four times the pixels.
     assert replace(found, factor=2 * found.factor).to_text() != text
     assert "fitted" in text
+
+
+def test_what_others_take_of_the_machine_meanwhile_is_told_until_renders_say_better(
+    in_this_process, monkeypatch, tmp_path
+):
+    cores = detect_hardware().usable_cores
+    monkeypatch.setattr(os, "getloadavg", lambda: (0.5 * cores, 0.0, 0.0))
+    found = run_probe(str(tiny_mini()), dtype="fp32")
+    assert "other work kept 50% of the processors busy" in found.to_text()
+    plan = plan_request(REQUEST, Wishes(out=tmp_path / "a.png", dtype="fp32"))
+    assert plan.to_json()["seconds_busy_frac"] == 0.5
+    assert found.known.cost.scaled(2.0).busy_frac == 0.0
+    monkeypatch.setattr(os, "getloadavg", lambda: (9.0 * cores, 0.0, 0.0))
+    assert run_probe(str(tiny_mini()), dtype="fp32").known.cost.busy_frac == 1.0
 
 
 def test_a_new_probe_forgets_the_pace_of_the_old_one(in_this_process, model):
