@@ -103,7 +103,7 @@ class Probe:
             f"note: a pixel {1e9 * cost.decode_s:.0f} ns decoded, {1e9 * cost.encode_s:.0f} ns encoded",
             *([f"note: a pair of cells {1e9 * cost.attend_s:.2f} ns each way"] if cost.attend_s else []),
             f"note: opening takes {cost.open_s:.1f} s, the first step {cost.start_s:.1f} s more than the next ones",
-            f"note: loaded and run once: {memory}{host}",
+            f"note: loaded, and every call run: {memory}{host}",
             f"note: other work kept {cost.busy_frac:.0%} of the processors busy in the minute before",
             "note: the smaller window is not fitted, it shows how far the line holds",
         ]

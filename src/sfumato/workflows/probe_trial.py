@@ -46,8 +46,9 @@ def measure(model: LatentModel, batches: tuple[int, int]) -> dict[str, Any]:
     """Draw one step of a picture with a loaded model, so that it holds what a render holds, and measure its calls."""
     opened_at = time.monotonic()
     first_s = draw_once(model)
-    loaded = weigh_loaded(model)
     trials = measure_trials(model, batches, weigh=True)
+    # After the calls, which leave behind what a render will hold as well.
+    loaded = weigh_loaded(model)
     return {
         "opened_at": opened_at,
         "first_s": first_s,
