@@ -137,11 +137,14 @@ RUNTIME_BYTES = 900 * MIB
 # 5.4 and 3.9. A probe replaces them.
 _CELL_NUMBERS = {"mini": 5_600, "sd1": 16_000, "sd2": 16_000, "sdxl": 12_000}
 # A guess for a two-core CPU with bf16; replaced by a probe or by what the last renders took (see workflows.pace).
+_SD = CostModel(
+    call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, attend_s=1e-8, save_s=7e-7, start_s=2.0, open_s=12.0
+)
 GUESSES = {
     "mini": CostModel(call_s=0.012, cell_s=2.2e-5, decode_s=5e-7, encode_s=3e-7, save_s=7e-7, start_s=0.3, open_s=8.0),
-    "sd1": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
-    "sd2": CostModel(call_s=0.05, cell_s=2.8e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=2.0, open_s=12.0),
-    "sdxl": CostModel(call_s=0.1, cell_s=4.5e-4, decode_s=2e-5, encode_s=1e-5, save_s=7e-7, start_s=5.0, open_s=20.0),
+    "sd1": _SD,
+    "sd2": _SD,
+    "sdxl": replace(_SD, call_s=0.1, cell_s=4.5e-4, start_s=5.0, open_s=20.0),
 }
 # What a strip of a tiny autoencoder is computed beyond itself on each side. Left and right all of its maps have all of the
 # margin. Above and below, encoding, the deep layers need all of it at full resolution; decoding, most of the work is after
