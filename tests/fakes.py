@@ -108,9 +108,9 @@ class GaussianModel:
     def decode(self, latents: Tensor) -> Tensor:
         return F.interpolate(latents[:, :3], scale_factor=8, mode="nearest")
 
-    def decode_into(self, read, size, write, kept=None, is_wanted=lambda _: True) -> None:
+    def decode_into(self, read, size, write, kept=None, wanted=None) -> None:
         for count, box in list_unfinished(size, kept):
-            if not is_wanted(box.to_pixels(8)):
+            if wanted is not None and not any(box.to_pixels(8).find_overlap(one) for one in wanted):
                 continue
             write(box.to_pixels(8), self.decode(read(box)))
             self.coded.append(("decode", box.top))

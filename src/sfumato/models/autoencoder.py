@@ -24,7 +24,7 @@ from sfumato.nn.streamed import Band, Ends, Extent, Pace, run_rows
 from sfumato.nn.streamed.regions import Region, Span, cut_grid, cut_strips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -48,10 +48,6 @@ TILE_CELLS = 64
 BAND_BYTES = 32 * 2**20
 LEAST_BAND_CELLS = 8
 _PIXEL_BYTES = 3 * 4
-
-
-def _always(_box: PixelBox) -> bool:
-    return True
 
 
 def encode_pixels(
@@ -157,14 +153,14 @@ class Autoencoder:
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
         kept: Kept | None = None,
-        is_wanted: Callable[[PixelBox], bool] = _always,
+        wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode a canvas, or the boxes of it that are wanted; see `LatentModel.decode_into`."""
 
         def put(region: Region, tile: Tensor) -> None:
             write(PixelBox(*_list_sides(region)), tile)
 
-        self.decode(read, size, size.box, put, kept, is_wanted=is_wanted)
+        self.decode(read, size, size.box, put, kept, wanted=wanted)
 
     def encode_into(
         self,
@@ -184,11 +180,12 @@ class Autoencoder:
         put: Write,
         kept: Kept | None = None,
         *,
-        is_wanted: Callable[[PixelBox], bool] = _always,
+        wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode an area of a canvas of scaled latents into tiles of pixels, in reading order, on from where it is kept.
 
-        A tiny autoencoder leaves the strips out of which nothing is wanted; the others come out as ever.
+        A tiny autoencoder leaves out the strips of which no box is wanted, and the rows above and below those that are;
+        the others come out as ever.
 
         Raises: as `decode_latents`.
         """
@@ -200,8 +197,10 @@ class Autoencoder:
         if self.contract.autoencoder == "tiny":
             strips = cut_strips(window, STRIP_CELLS * factor, factor)
             pace = Pace(read_rows=choose_rows(strips[0].columns.length // factor, factor), grain=factor)
-            strips = [strip for strip in strips if is_wanted(PixelBox(*_list_sides(strip)))]
-            run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
+            rows = {strip: _find_rows(strip, wanted) for strip in strips}
+            strips = [strip for strip, found in rows.items() if found.length]
+            notes, layers = kept.notes if kept else None, list_tiny_decoder_layers(self.vae)
+            run_rows(layers, start, ends, strips, pace, notes=notes, find_rows=rows.__getitem__)
         elif not _is_begun(kept) and self._runs_whole(size):
             done = self.vae.decode(ends.read(start.region)).sample.float()
             for band in cut_grid(window, height * factor, window.columns.length):
@@ -291,6 +290,15 @@ def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.
     wide = channels[min(1, len(channels) - 1)]
     pixels = size.area * factor * factor
     return WORKSPACE_BYTES + pixels * dtype.itemsize * (2 * wide + 3 * channels[0])
+
+
+def _find_rows(strip: Region, wanted: Sequence[PixelBox] | None) -> Span:
+    """Return the rows of a strip that hold all that is wanted of it, none where nothing is."""
+    if wanted is None:
+        return strip.rows
+    parts = [box.find_overlap(PixelBox(*_list_sides(strip))) for box in wanted]
+    found = [part for part in parts if part is not None]
+    return Span(min((part.top for part in found), default=0), max((part.bottom for part in found), default=0))
 
 
 def _is_begun(kept: Kept | None) -> bool:

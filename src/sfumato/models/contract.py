@@ -236,7 +236,7 @@ class LatentModel:
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
         kept: Kept | None = None,
-        is_wanted: Callable[[PixelBox], bool] = lambda _: True,
+        wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode a canvas of scaled latents that need not be in memory, into boxes of pixels.
 
@@ -247,14 +247,14 @@ class LatentModel:
         every row of tiles; a later run goes on from the mark that was noted, with the boxes after it. A KL
         autoencoder that runs whole notes nothing, and one that is not on a CPU only now and then.
 
-        A tiny autoencoder computes only the boxes that are wanted, with the same bits; a KL one all of them, whatever is
-        wanted, as each pixel depends on all cells.
+        A tiny autoencoder computes only the rows around the boxes that are `wanted`, with the same bits; a KL one all of
+        them, as each pixel depends on all cells.
 
         Raises: as `decode`.
         """
         # What windows left in the heap does not fit the tiles, nor what tiles leave in it the windows.
         give_back_memory()
-        self._autoencoder.decode_into(read, size, write, kept, is_wanted)
+        self._autoencoder.decode_into(read, size, write, kept, wanted)
         give_back_memory()
 
     @cached_property

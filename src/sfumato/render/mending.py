@@ -117,11 +117,8 @@ class Mending:
         def write(box: PixelBox, decoded: Tensor) -> None:
             target.write(box, to_bytes(decoded))
 
-        def is_needed(box: PixelBox) -> bool:
-            return any(box.find_overlap(square) for square in needed)
-
         cells = size.to_latent(model.contract.factor)
-        model.decode_into(read_cells, cells, write, self._keep(entry), is_needed)
+        model.decode_into(read_cells, cells, write, self._keep(entry), needed)
         target.flush()
         self._note("hold")
 
@@ -134,7 +131,8 @@ class Mending:
         else:
             for square in squares:
                 pixels.write(square, decoded.read(square))
-        if before.shrunk is not None:
+        if self._method.hold:
+            assert before.shrunk is not None, "who holds colours keeps what they were held by"
             shrunk = hold_colours(pixels, self.level.base, Held(shrunk=before.shrunk, squares=squares))
             self.level.space.save_part(f"{self.name}-shrunk", {"shrunk": shrunk.numpy()})
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from PIL import Image
+
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
@@ -26,16 +28,16 @@ def judge_result(result: RenderResult, plan: Plan, factor: int, survey: Survey |
     `factor` is the pixels of a latent cell. A verdict changes nothing in the picture. The result is read in
     parts: memory does not grow with it; what a `survey` has read is not read again.
     """
-    if result.base is None or not _is_judged(result):
+    base = _find_base(result)
+    if base is None:
         return None
-    return judge_picture(StoredPicture(result.pixels), result.base, find_lines(plan, factor), survey)
+    return judge_picture(StoredPicture(result.pixels), base, find_lines(plan, factor), survey)
 
 
 def survey_result(result: RenderResult) -> Survey | None:
     """Read the whole of a result that can be judged; None where it cannot."""
-    if result.base is None or not _is_judged(result):
-        return None
-    return survey_picture(StoredPicture(result.pixels), result.base)
+    base = _find_base(result)
+    return None if base is None else survey_picture(StoredPicture(result.pixels), base)
 
 
 def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[PixelBox]) -> Survey:
@@ -43,9 +45,12 @@ def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[
     return survey_again(before, StoredPicture(result.pixels), squares)
 
 
-def _is_judged(result: RenderResult) -> bool:
+def _find_base(result: RenderResult) -> Image.Image | None:
+    """Return what a result is held against, None where there is nothing, or too little of it."""
     base = result.base
-    return base is not None and _find_least_side(PixelSize(*base.size), result.pixels.size) >= SMALLEST_BASE_PX
+    if base is None or _find_least_side(PixelSize(*base.size), result.pixels.size) < SMALLEST_BASE_PX:
+        return None
+    return base
 
 
 def _find_least_side(base: PixelSize, canvas: PixelSize) -> float:

@@ -181,11 +181,13 @@ def test_a_rerun_that_dies_anywhere_gives_the_same_bytes(tmp_path, monkeypatch):
     wanted = render(MemorySpace())
     undisturbed = Mortal(tmp_path / "whole", resume=False)
     drain(run_plan(PLAN, REQUEST, GaussianModel(), None, undisturbed))
-    made = undisturbed.notes
+    made, finishing = undisturbed.notes, []
     for redo, pixels in zip((FIRST, SECOND), wanted[1:], strict=True):
         redone, _ = drain(run_again(open_scene(undisturbed), redo))
         assert np.array_equal(whole(redone.pixels), pixels)
-    for dies_at in range(made + 1, undisturbed.notes + 1, 5):
+        # The last strip, that all are decoded, and that all is done.
+        finishing += range(undisturbed.notes - 2, undisturbed.notes + 1)
+    for dies_at in sorted({*range(made + 1, undisturbed.notes, 9), *finishing}):
         folder = tmp_path / str(dies_at)
         with pytest.raises(Killed):
             render(Mortal(folder, resume=False, dies_at=dies_at))
