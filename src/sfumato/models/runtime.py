@@ -54,6 +54,12 @@ def apply_runtime(threads: int = 0) -> Runtime:
     return Runtime(torch.get_num_threads(), _set_allocator(), os.environ[_PRIMITIVE_VARIABLE])
 
 
+def share_among(threads: int) -> None:
+    """Share sums out among so many threads from now on, whatever was applied: other shares add up in another order."""
+    if threads != torch.get_num_threads():
+        torch.set_num_threads(threads)
+
+
 def _set_threads(threads: int) -> None:
     if threads > 0:
         torch.set_num_threads(threads)

@@ -18,6 +18,7 @@ from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.core.tagged import Json, to_json
 from sfumato.models.device import Policy
+from sfumato.models.runtime import share_among
 from sfumato.render.level_marks import JOURNAL
 from sfumato.render.stages import Plan
 
@@ -48,8 +49,8 @@ def open_work(
 ) -> tuple[DiskSpace | None, Plan]:
     """Open the folder of a picture that is grown, and return the plan that it was begun with; None for other methods.
 
-    What free memory decided (how many windows at once, the room of the autoencoder) stays as it was when
-    the work began: it changes the last bits.
+    What the machine decided (how many windows at once, the room of the autoencoder, how many threads share a sum)
+    stays as it was when the work began: it changes the last bits.
 
     Raises:
         RequestError: other work lies there, or somebody else's files.
@@ -64,15 +65,16 @@ def open_work(
         "weights": to_json(digests),
         "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],
         "machine": f"torch {torch.__version__}, {policy.device.type}, {policy.unet_dtype}",
-        # Threads share sums out, and other shares add up in another order.
-        "threads": torch.get_num_threads() if policy.device.type == "cpu" else 0,
     }
     space = DiskSpace(name_work(path), identity, resume=resume)
     kept = space.load_part(_CHOICES)
     if kept is None:
         room = -1 if plan.autoencoder_bytes is None else plan.autoencoder_bytes
-        space.save_part(_CHOICES, {"batches": np.array([s.window_batch for s in plan.stages]), "room": np.array(room)})
+        batches, threads = np.array([stage.window_batch for stage in plan.stages]), np.array(torch.get_num_threads())
+        space.save_part(_CHOICES, {"batches": batches, "room": np.array(room), "threads": threads})
         return space, plan
+    if policy.device.type == "cpu":
+        share_among(int(kept["threads"]))
     batches, room = kept["batches"].tolist(), int(kept["room"])
     stages = tuple(replace(stage, window_batch=batch) for stage, batch in zip(plan.stages, batches, strict=True))
     return space, replace(plan, stages=stages, autoencoder_bytes=None if room < 0 else room)
