@@ -30,7 +30,7 @@ UPDATE_COPIES = 12
 # A band of decoded pixels as floats, clamped, and as bytes.
 DECODE_COPIES = 2
 # Mapped files at once, and what each keeps resident at most.
-MAPPED_FILES, MAPPED_BYTES = 4, 4 * MIB
+MAPPED_FILES, MAPPED_BYTES = 4, MIB
 # Two slots for every band of a file, so that a crash between two flushes harms nothing.
 SLOTS = 2
 # Bytes of a pixel in a file of pixels.

@@ -24,7 +24,7 @@ from sfumato.core.geometry import LatentBox, LatentSize
 
 Values = NDArray[np.float32]
 # Mapped pages kept resident at most, besides one band.
-_RESIDENT_BYTES = 4 * 1024 * 1024
+_RESIDENT_BYTES = 1024 * 1024
 
 
 def create_file(path: Path, size: LatentSize, channels: int) -> None:
