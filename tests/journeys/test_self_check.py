@@ -1,5 +1,15 @@
 """A render beyond the native size says how it held up against its base; one of native size has nothing to say."""
 
+from dataclasses import replace
+
+from sfumato.core.canvas.patched import PatchedPixels
+from sfumato.core.canvas.workspace import DiskSpace, find_resumable
+from sfumato.core.errors import StorageError
+from sfumato.core.images import load_picture
+from sfumato.critic.phantoms import Blob
+from sfumato.workflows import second_look
+from sfumato.workflows.self_check import judge_result
+
 
 def test_json_holds_the_checks_of_a_large_picture(render, room):
     done = render("a cat", "--size", "128x96", "--method", "gobig", "--out", "cat.png", "--json")
@@ -16,3 +26,38 @@ def test_a_native_render_has_nothing_to_check(render, room):
     done = render("a cat", "--out", "cat.png", "--json")
     assert done.json["checks"] is None
     assert "Self-check" not in (room / "cat.html").read_text()
+
+
+LARGE = ("--size", "192x128", "--no-report")
+
+
+def judge_badly(result, *more):
+    """Find somebody who is not in the base, and less of them once a place was drawn again."""
+    mass = 100.0 if isinstance(result.shown, PatchedPixels) else 300.0
+    return replace(judge_result(result, *more), phantoms=(Blob((40, 40, 80, 80), 9, mass),))
+
+
+def test_a_picture_is_saved_without_a_re_run_that_the_disk_has_no_room_for(render, room, monkeypatch):
+    monkeypatch.setattr(second_look, "judge_result", judge_badly)
+    whole = render("a cat", *LARGE, "--out", "whole.png", "--json")
+    assert [rerun["kept"] for rerun in whole.json["reruns"]] == [True, False]
+    open_pixels = DiskSpace.open_pixels
+
+    def refuse(space, name, size):
+        if name.startswith("rerun"):
+            raise StorageError("the disk is full", got=name)
+        return open_pixels(space, name, size)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(DiskSpace, "open_pixels", refuse)
+        done = render("a cat", *LARGE, "--out", "a.png", "--json")
+    assert done.code == 0
+    assert [rerun["left_out"]["can_be_resumed"] for rerun in done.json["reruns"]] == [True]
+    assert "the disk is full" in done.err
+    assert "--resume" in done.err
+    assert load_picture(room / "a.png").size == (192, 128)
+    assert find_resumable(room / "a.png.work")
+    after_all = render("a cat", *LARGE, "--out", "a.png", "--resume", "--json")
+    assert after_all.json["sha256"] == whole.json["sha256"]
+    assert "warning" not in after_all.err
+    assert not (room / "a.png.work").exists()
