@@ -38,6 +38,8 @@ LEAST_BYTES = WORKSPACE_BYTES + HEAP * WORK_BYTES
 # What takes so much in one go, or less, is not cut: the native size of SD 1.x. More would save no time on a CPU, and
 # whatever was cut goes on after a stop.
 WHOLE_BYTES = 2**30
+# On a device with memory of its own, where a small tile keeps few of its cores busy: the native size of SDXL, twice over.
+FAR_WHOLE_BYTES = 2**33
 # What follows on the same disk for each pixel: three bytes as decoded, and three as finished.
 _AFTER_PIXEL_BYTES = 6
 # Devices whose maps may lie in files all the time. To others files are far; they copy their maps now and then.
@@ -106,12 +108,13 @@ def run_in_tiles(
         copies.finish()
 
 
-def runs_whole(needed_bytes: int, most_bytes: int | None) -> bool:
-    """Tell whether what takes so much in one go is run so, where it was given `most_bytes`.
+def runs_whole(needed_bytes: int, most_bytes: int | None, *, separate: bool = False) -> bool:
+    """Tell whether what takes so much in one go is run so, where it was given `most_bytes`; `separate` is a GPU's memory.
 
     What is free at the moment has no say, or it would decide over the last bits of a picture.
     """
-    return needed_bytes <= WHOLE_BYTES and (most_bytes is None or needed_bytes <= most_bytes)
+    limit = FAR_WHOLE_BYTES if separate else WHOLE_BYTES
+    return needed_bytes <= limit and (most_bytes is None or needed_bytes <= most_bytes)
 
 
 def check_free(needed_bytes: int, device: torch.device) -> None:

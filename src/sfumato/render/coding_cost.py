@@ -60,11 +60,11 @@ def find_coding_cost(
         return CodingCost(memory_bytes=footprint.tile + each * count_held_pixels(coded))
     channels, cells, factor = contract.autoencoder_channels, coded.to_latent(contract.factor), contract.factor
     whole = estimate_kl_bytes(channels, cells, torch.float32, factor=factor)
-    if runs_whole(whole, rooms.memory_bytes):
+    if runs_whole(whole, rooms.memory_bytes, separate=budget.separate):
         return CodingCost(memory_bytes=whole)
     most = max(rooms.memory_bytes, LEAST_BYTES)
     least, tiled = (estimate_tiled(channels, cells, torch.float32, most, factor=factor) for most in (LEAST_BYTES, most))
-    maps, spill, is_short = least.disk_bytes, tiled.disk_bytes, runs_whole(whole, None)
+    maps, spill, is_short = least.disk_bytes, tiled.disk_bytes, runs_whole(whole, None, separate=budget.separate)
     if rooms.beside_bytes is not None and maps > rooms.beside_bytes:
         return CodingCost(memory_bytes=tiled.memory_bytes, spill_bytes=spill, unkept_bytes=maps, is_short=is_short)
     return CodingCost(memory_bytes=least.memory_bytes, spill_bytes=spill, map_bytes=maps, is_short=is_short)

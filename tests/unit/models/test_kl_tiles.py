@@ -176,6 +176,11 @@ def test_the_native_size_of_the_smallest_family_is_not_cut_and_more_is():
     assert runs_whole(native, native)
     assert not runs_whole(native, native - 1)
     assert not runs_whole(estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 65), FP32), None)
+    # Where a tile keeps few cores busy, more of it.
+    large = estimate_kl_bytes(SD_CHANNELS, LatentSize(128, 128), FP32)
+    assert runs_whole(large, None, separate=True)
+    assert not runs_whole(large, large - 1, separate=True)
+    assert not runs_whole(3 * large, None, separate=True)
 
 
 @pytest.mark.parametrize("way", ["decode", "encode"])
