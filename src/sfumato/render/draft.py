@@ -45,8 +45,9 @@ LEVEL_ENLARGEMENT = 2.0
 # Of a small given picture no level is drawn below this share of native area: what is that small looks like nothing.
 LEAST_LEVEL_SHARE = 0.8
 # The self-check has places drawn again so many times at most; each time this many windows were drawn where it was
-# measured (40 to 60, mini at 512 px), and the level is decoded and judged anew.
-MOST_AGAIN, WINDOWS_AGAIN = 2, 50
+# measured (16 to 60, mini at 512 to 8192 px), on a canvas of its own that was at most so many windows wide, and what that
+# reaches is decoded and judged anew.
+MOST_AGAIN, WINDOWS_AGAIN, WINDOWS_ACROSS = 2, 50, 4
 # Bytes a pixel of a given picture takes while its file is decoded: Pillow's four, twice, and a copy in RGB.
 READ_BYTES = 12
 # Files of which only a few rows are decoded at once.
@@ -79,13 +80,26 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         save_s=request.size.area * budget.cost.save_s,
         work_bytes=max(stage.work_bytes for stage in stages),
         again_s=MOST_AGAIN * price.count_again_s(stages[-1]),
-        again_bytes=MOST_AGAIN * stages[-1].work_bytes if stages[-1].kind == "grow" else 0,
+        again_bytes=MOST_AGAIN * _count_again_bytes(stages[-1], contract),
         unkept_bytes=max(
             one.unkept_bytes if _keeps(stage, budget) else 0 for stage, one in zip(stages, coded, strict=True)
         ),
         cut_for_memory=any(one.is_short for one in coded),
         memory_basis="probe" if budget.footprint is not None and budget.loaded_bytes is not None else "formula",
     )
+
+
+def _cut_part(stage: Stage, contract: ModelContract) -> PixelSize:
+    """Return about what of a level is drawn again at once."""
+    sides = zip(stage.canvas.shape_hw, stage.windows[0].size.to_pixels(contract.factor).shape_hw, strict=True)
+    height, width = (min(side, WINDOWS_ACROSS * window) for side, window in sides)
+    return PixelSize(width, height)
+
+
+def _count_again_bytes(stage: Stage, contract: ModelContract) -> int:
+    if stage.kind != "grow":
+        return 0
+    return stage.work_bytes * _cut_part(stage, contract).area // stage.canvas.area
 
 
 def hold_canvas(request: RenderRequest, contract: ModelContract) -> Held:
@@ -259,8 +273,10 @@ class _Price:
             return 0.0
         model, evaluations = self.budget.cost, WINDOWS_AGAIN * self.count_halves()
         drawn = model.denoise_s(self._split(WINDOWS_AGAIN), evaluations, stage.windows[0].size.area)
-        decoded = cost.coding_s(self.contract, model, stage.canvas, encodes=False)
-        return drawn + decoded + stage.canvas.area * model.save_s
+        part = _cut_part(stage, self.contract)
+        # Each pixel of a KL autoencoder depends on all cells.
+        decoded = part if self.contract.autoencoder == "tiny" else stage.canvas
+        return drawn + cost.coding_s(self.contract, model, decoded, encodes=False) + part.area * model.save_s
 
     def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
         """Return the memory of a stage that starts with a picture of size `below` enlarged."""

@@ -60,7 +60,7 @@ def test_opening_and_work_in_progress_are_named():
 
 def test_what_is_not_counted_is_said():
     plan = plan_render(REQUEST, CONTRACT, BUDGET)
-    assert plan.again_bytes == 2 * plan.stages[-1].work_bytes
+    assert 0 < plan.again_bytes <= 2 * plan.stages[-1].work_bytes
     assert 0 < plan.again_s < plan.seconds
     assert "not counted: about" in table()
     assert "every window is counted" in table()

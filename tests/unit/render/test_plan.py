@@ -355,3 +355,10 @@ def test_a_disk_too_small_for_a_huge_canvas_is_told_as_such():
     with pytest.raises(BudgetError) as caught:
         plan(huge, Budget(memory_bytes=2**60, cost=GUESSES["mini"], disk_bytes=GIB // 64))
     assert "of disk" in caught.value.got
+
+
+def test_a_place_drawn_again_costs_what_it_is_large_and_not_what_the_picture_is():
+    plans = [plan(replace(NATIVE, size=PixelSize(side, side), method=CohesiveMethod())) for side in (2048, 8192)]
+    assert plans[0].again_s == pytest.approx(plans[1].again_s)
+    assert plans[0].again_bytes == pytest.approx(plans[1].again_bytes, rel=0.05)
+    assert plans[1].again_bytes < plans[1].work_bytes / 50
