@@ -252,7 +252,7 @@ class Autoencoder:
     def _runs_whole(self, size: LatentSize) -> bool:
         channels = tuple(self.vae.config.block_out_channels)
         needed = estimate_kl_bytes(channels, size, self.policy.vae_dtype, factor=self.contract.factor)
-        if not runs_whole(needed, self.most_bytes, separate=self.policy.device.type != "cpu"):
+        if not runs_whole(needed, self.most_bytes, separate=self.policy.device.type == "cuda"):
             return False
         check_free(needed, self.policy.device)
         return True

@@ -57,7 +57,7 @@ def hold_whole(contract: ModelContract, canvas: PixelSize) -> Held:
 
 
 def hold_bands(contract: ModelContract, canvas: PixelSize, window: LatentSize, *, history: int = 2) -> Held:
-    """Estimate what a canvas on disk takes of memory: O(its width), whatever its height.
+    """Estimate what a canvas on disk takes of memory, whatever its height; little of it grows with its width.
 
     Weighted sums over the rows of a window, twice where finished rows are handed on; the rows that become
     the next state, with `history` predictions of the sampler; a band of decoded pixels; and pages of the
