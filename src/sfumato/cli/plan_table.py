@@ -49,24 +49,31 @@ def _row(stage: Stage) -> tuple[str, ...]:
 
 def _totals(plan: Plan) -> list[str]:
     times = f" x {plan.batch} pictures" if plan.batch > 1 else ""
-    beside = max(plan.spill_bytes, plan.map_bytes) + plan.work_bytes
-    spill = f", and {write_bytes(beside)} while it is made" if beside else ""
     each_s = plan.seconds + plan.save_s
     opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""
     busy = f"; other work kept {plan.busy_frac:.0%} of it busy" if plan.busy_frac > _QUIET_FRAC else ""
     return [
         f"method       {plan.method}, {plan.size}",
         *_memory(plan),
-        f"disk         {write_bytes(plan.disk_bytes)} at most{times}{spill}",
+        _disk(plan),
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]}{busy})",
         *_beside(plan),
         *_coding(plan),
     ]
 
 
+def _disk(plan: Plan) -> str:
+    """Say the most there is at once, and what stays where that is less."""
+    stays = plan.disk_bytes * plan.batch
+    after = f" at once, {write_bytes(stays)} when it is done" if plan.peak_disk_bytes > stays else ""
+    return f"disk         {write_bytes(plan.peak_disk_bytes)} at most{after}"
+
+
 def _coding(plan: Plan) -> list[str]:
-    """Say where the autoencoder does otherwise than with more memory or disk."""
+    """Say where the autoencoder needs another disk, or does otherwise than with more memory or disk."""
     lines: list[str] = []
+    if plan.spill_bytes and not plan.map_bytes:
+        lines.append(f"autoencoder  keeps {write_bytes(plan.spill_bytes)} with temporary files (TMPDIR) while it works")
     if plan.cut_for_memory:
         lines.append("autoencoder  in tiles even where the picture is small, for want of memory: last bits may differ")
     if plan.unkept_bytes:

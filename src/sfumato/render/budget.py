@@ -85,7 +85,8 @@ class Budget:
     that, and a plan must not find out after the long part. `spill_bytes` is the disk free for what
     such an autoencoder cannot keep in memory, `spill_shared` where that is the disk of the picture; where
     `maps_beside`, that may lie beside a picture that is grown instead. `packed_bytes` is what a second copy of the denoiser's
-    weights takes where the device packs them; `upscaler` is the network that enlarges, where one does.
+    weights takes where the device packs them; `upscaler` is the network that enlarges, where one does. `pyramid` says
+    that the file of the picture holds smaller ones too.
 
     `separate` says that the device has memory of its own; then `host_bytes` limits the host's, and
     `load_bytes` is what loading takes there for a moment. `window_batch` is the most windows denoised in
@@ -104,6 +105,7 @@ class Budget:
     spill_shared: bool = False
     maps_beside: bool = False
     upscaler: UpscalerShape | None = None
+    pyramid: bool = False
     separate: bool = False
     host_bytes: int | None = None
     load_bytes: int = 0

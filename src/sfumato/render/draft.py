@@ -25,7 +25,16 @@ from sfumato.nn.samplers import make_sampler
 from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render import budget as cost
-from sfumato.render.canvas_cost import PIXEL_BYTES, Held, count_disk_bytes, count_work_bytes, hold_bands, hold_whole
+from sfumato.render.canvas_cost import (
+    PIXEL_BYTES,
+    Held,
+    count_base_notes,
+    count_disk_bytes,
+    count_level_notes,
+    hold_bands,
+    hold_whole,
+    measure_files,
+)
 from sfumato.render.coding_cost import CodingCost, Rooms, find_coding_cost
 from sfumato.render.lattice import count_windows
 from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
@@ -57,6 +66,11 @@ _LARGEST_WHOLE_PX = Settings().max_picture_pixels
 
 def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> Plan:
     """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
+    picture = count_disk_bytes(request.size, pyramid=budget.pyramid)
+    before = picture * (request.batch - 1)
+    if budget.disk_bytes is not None:
+        # What the last picture of a batch finds left.
+        budget = replace(budget, disk_bytes=max(0, budget.disk_bytes - before))
     price = _Price(request=request, contract=contract, budget=budget, listed=listed)
     first, *later = _list_stages(price)
     stages = (replace(first, seconds=first.seconds + budget.cost.start_s), *later)
@@ -68,7 +82,8 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         stages=stages,
         memory_bytes=max(stage.memory_bytes for stage in stages),
         room_bytes=max(_room(stage, contract, budget) for stage in stages),
-        disk_bytes=count_disk_bytes(request.size),
+        disk_bytes=picture,
+        peak_disk_bytes=before + max(*_list_disk(stages, coded, budget), stages[-1].left_bytes + picture),
         seconds=sum(stage.seconds for stage in stages),
         basis=budget.cost.basis,
         busy_frac=budget.cost.busy_frac,
@@ -87,6 +102,13 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         cut_for_memory=any(one.is_short for one in coded),
         memory_basis="probe" if budget.footprint is not None and budget.loaded_bytes is not None else "formula",
     )
+
+
+def _list_disk(stages: tuple[Stage, ...], coded: list[CodingCost], budget: Budget) -> list[int]:
+    """List the most that lies on the disk of the picture in each stage, the autoencoder's work with it where it is there."""
+    spilled = [one.spill_bytes if budget.spill_shared and not one.map_bytes else 0 for one in coded]
+    works = zip(stages, coded, spilled, strict=True)
+    return [stage.work_bytes + one.map_bytes + spill for stage, one, spill in works]
 
 
 def _cut_part(stage: Stage, contract: ModelContract) -> PixelSize:
@@ -135,21 +157,22 @@ def _cohesive_stages(price: _Price, method: CohesiveMethod) -> tuple[Stage, ...]
         below, first = base, _sample_stage(price, "base", base, trials=trials)
         levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
     span = (first_step(price.request.steps, method.strength), price.request.steps)
-    stages = [first]
+    stages = [replace(first, work_bytes=first.work_bytes + count_base_notes(contract, base))]
+    # What there is on disk of what the next level grows from.
+    given = below.area * PIXEL_BYTES if isinstance(source, PictureSource) else 0
     for index, canvas in enumerate(levels, start=1):
         cells = canvas.to_latent(contract.factor)
         # The overlap is a share of what a window really is, or a thin strip would have hundreds.
         window = cut_down(contract.native.to_latent(contract.factor), cells)
         cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
+        # Where the detail of a given picture is kept, every level needs the pixels that it grew from to the end.
+        stays = below.area * PIXEL_BYTES if isinstance(source, PictureSource) and method.keep > 0.0 else 0
+        notes = count_level_notes(contract, base, canvas, window, index)
+        stage = price.lay_out(stage, (given, stays, notes))
         memory = price.count_enlarging(stage, below)
-        # What was laid out of a given picture is there until the first level has grown from it; and where its detail is
-        # kept, every level needs what it grew from to the end.
-        stays = index == 1 or method.keep > 0.0
-        kept = below.area * PIXEL_BYTES if isinstance(source, PictureSource) and stays else 0
-        work = stage.work_bytes + kept
-        more = replace(stage, noise_stage=index, moving=method.shift, memory_bytes=memory, work_bytes=work)
-        stages.append(more)
+        stages.append(replace(stage, noise_stage=index, moving=method.shift, memory_bytes=memory))
+        given = stage.left_bytes - stays - notes
         below = canvas
     return tuple(stages)
 
@@ -253,19 +276,28 @@ class _Price:
         return self._weigh(stage)
 
     def _weigh(self, stage: Stage) -> Stage:
-        """Return a stage with what it takes of memory and, where its canvas is on disk, of that."""
+        """Return a stage with what it takes of memory."""
         contract, budget = self.contract, self.budget
-        if stage.kind == "grow":
-            course = plot_course(make_sampler(self.request.sampler), self._sigmas(stage.steps)[stage.first_step :])
-            trials = max(len(asked) for asked in course.asked) - 1
-            work = count_work_bytes(contract, stage.canvas, history=course.deepest, trials=trials)
-            stage = replace(stage, work_bytes=work, history=course.deepest)
         held = _find_held(stage, contract)
         network = cost.denoise_bytes(contract, budget, stage.windows[0].size, stage.window_batch * self.count_halves())
         encodes = stage.kind in ("refine", "grow") or not isinstance(self.request.source, TextSource)
         coded = _code(stage, contract, budget, encodes=encodes).memory_bytes
         memory = cost.standing_bytes(contract, budget, held) + cost.peak_bytes(contract, budget, network, coded)
         return replace(stage, memory_bytes=memory, host_bytes=cost.host_bytes(budget, held))
+
+    def lay_out(self, stage: Stage, beside: tuple[int, int, int]) -> Stage:
+        """Return a stage that grows with what it takes of disk, and of memory then.
+
+        `beside` its files lie what it grows from, what of that stays to the end, and notes, in bytes.
+        """
+        given, stays, notes = beside
+        sampler, contract = make_sampler(self.request.sampler), self.contract
+        course = plot_course(sampler, self._sigmas(stage.steps)[stage.first_step :])
+        trials = sampler.stages if max(len(asked) for asked in course.asked) > 1 else 0
+        files = measure_files(contract, stage.canvas, history=course.deepest, trials=trials)
+        work, left = max(files.begun + given, files.most + stays) + notes, files.left + stays + notes
+        stage = replace(stage, work_bytes=work, left_bytes=left, history=course.deepest)
+        return self._weigh(stage)
 
     def count_again_s(self, stage: Stage) -> float:
         """Return what one more pass over some places of a finished level takes; nothing for other stages."""

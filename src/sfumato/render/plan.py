@@ -58,8 +58,12 @@ def _find_fitting(request: RenderRequest, contract: ModelContract, budget: Budge
 def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan | None:
     """Draft a plan without its windows, or None where the canvas alone is beyond the budget."""
     memory = _standing(request, contract, budget) <= budget.memory_bytes
-    disk = budget.disk_bytes is None or count_disk_bytes(request.size) <= budget.disk_bytes
+    disk = budget.disk_bytes is None or _count_pictures(request, budget) <= budget.disk_bytes
     return draft_plan(request, contract, budget) if memory and disk else None
+
+
+def _count_pictures(request: RenderRequest, budget: Budget) -> int:
+    return count_disk_bytes(request.size, pyramid=budget.pyramid) * request.batch
 
 
 def _standing(request: RenderRequest, contract: ModelContract, budget: Budget) -> int:
@@ -101,7 +105,7 @@ def _list_needs(plan: Plan, budget: Budget) -> tuple[_Need, ...]:
         ),
         _Need(needed=plan.room_bytes, limit=budget.free_bytes, words="{0} free, and {1} are", cure="free some memory"),
         _Need(needed=plan.spill_bytes, limit=spill_room, words=spilled, cure="set TMPDIR to a folder with more room"),
-        _need_disk(plan.disk_bytes * plan.batch + plan.work_bytes, budget),
+        _need_disk(plan.peak_disk_bytes, budget),
     )
 
 
@@ -171,7 +175,7 @@ def _advise_inpainting(
 
 def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> tuple[_Need, ...]:
     memory = _need_memory(_standing(request, contract, budget), budget, "more than {0} of {1}")
-    return (memory, _need_disk(count_disk_bytes(request.size) * request.batch, budget))
+    return (memory, _need_disk(_count_pictures(request, budget), budget))
 
 
 def _gib(count: int) -> str:

@@ -23,8 +23,8 @@ class Stage:
     picture, with windows that move from step to step if they are `moving`.
     Steps `first_step` to `steps` of the schedule are taken. `ticks` counts the reports of progress,
     `window_batch` the windows in one call. `memory_bytes` is the peak on the device, `host_bytes` on the
-    host where that is another memory, else 0. `work_bytes` is what a `grow` stage keeps on disk while it
-    runs, with `history` predictions of the sampler in it.
+    host where that is another memory, else 0. `work_bytes` is what lies on disk while it runs, beside the
+    autoencoder's maps, with `history` predictions of the sampler in it; `left_bytes` what is left of that when it is done.
     """
 
     name: str
@@ -43,6 +43,7 @@ class Stage:
     moving: bool = True
     host_bytes: int = 0
     work_bytes: int = 0
+    left_bytes: int = 0
     history: int = 0
 
     def to_json(self) -> dict[str, object]:
@@ -69,8 +70,9 @@ class Plan:
     """State everything that will run for one picture of a request, and what it costs.
 
     `batch` pictures run one after the other, so memory does not grow with them and `seconds`,
-    `evaluations` and `disk_bytes` are for one of them. `open_s` is spent once before the stages, and
-    `save_s` after those of each picture, to judge, write and report. `room_bytes` has to be free for the
+    `evaluations` and `disk_bytes` are for one of them. `peak_disk_bytes` is the most that lies on the disk of the
+    picture at once: finished ones of the batch, and the work on the last with the autoencoder's. `open_s` is spent once
+    before the stages, and `save_s` after those of each picture, to judge, write and report. `room_bytes` has to be free for the
     autoencoder to start; less than that is used. `autoencoder_bytes` is the most that it may take beside
     the rest, `spill_bytes` what it keeps on disk meanwhile where that is too little, `map_bytes` what it keeps
     beside the picture so that it can go on after a stop, where there is room for it; `unkept_bytes` is that where there
@@ -90,6 +92,7 @@ class Plan:
     memory_bytes: int
     room_bytes: int
     disk_bytes: int
+    peak_disk_bytes: int
     seconds: float
     basis: str
     autoencoder_bytes: int | None = None
@@ -141,6 +144,7 @@ class Plan:
             "again_bytes": self.again_bytes,
             "total_seconds": round(self.open_s + (self.seconds + self.save_s) * self.batch, 2),
             "total_disk_bytes": self.disk_bytes * self.batch,
+            "peak_disk_bytes": self.peak_disk_bytes,
             "seconds_basis": self.basis,
             "seconds_busy_frac": round(self.busy_frac, 2),
             "memory_basis": self.memory_basis,

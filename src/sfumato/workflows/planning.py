@@ -101,11 +101,7 @@ def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: 
     """
     contract, _ = on
     budget = replace(make_budget(*on, wishes), upscaler=read_upscaler(request))
-    if wishes.out.suffix.lower() not in PYRAMID_SUFFIXES or budget.disk_bytes is None:
-        return plan_render(request, contract, budget)
-    # The smaller levels of a pyramid add a quarter, and a quarter of that, and so on: a third in all.
-    plan = plan_render(request, contract, replace(budget, disk_bytes=budget.disk_bytes * 3 // 4))
-    return replace(plan, disk_bytes=-(-plan.disk_bytes * 4 // 3))
+    return plan_render(request, contract, budget)
 
 
 def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budget:
@@ -122,6 +118,7 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budg
         spill_bytes=measure_spill_bytes(),
         spill_shared=_is_one_disk(find_spill_folder(), wishes.out.parent),
         maps_beside=policy.device.type == "cpu",
+        pyramid=wishes.out.suffix.lower() in PYRAMID_SUFFIXES,
         separate=apart,
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
         load_bytes=contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0,

@@ -102,10 +102,10 @@ def _listen(call: Callable[..., Any], meter: Meter, names: tuple[Callable[[], st
     return heard
 
 
-def weigh_folder(folder: Path) -> int:
-    """Return the bytes of disk that the files of a folder take; a file that goes meanwhile takes none."""
+def weigh_tree(folder: Path) -> int:
+    """Return the bytes of disk that the files below a folder take; a file that goes meanwhile takes none."""
     total = 0
-    for path in folder.glob("*"):
+    for path in folder.rglob("*"):
         try:
             total += path.stat().st_blocks * 512
         except FileNotFoundError:

@@ -44,7 +44,7 @@ from sfumato.workflows.planning import Wishes
 from sfumato.workflows.probe import run_probe
 from sfumato.workflows.second_look import Looked
 from sfumato.workflows.self_check import judge_result
-from sfumato.workflows.shapes_meter import OPEN, Meter, listening, replacing, weigh_folder
+from sfumato.workflows.shapes_meter import OPEN, Meter, listening, replacing, weigh_tree
 
 _PROMPT = "a red house in a green meadow, photograph"
 # Half the schedule, so that few steps of a level have a history; nothing is spared because nobody is sure of it.
@@ -148,7 +148,7 @@ class Recorder:
 
     def note(self, space: DiskSpace, entry: Entry, *, durable: bool = False) -> None:
         """Weigh the folder whenever something is noted in it: along encoding and decoding too, where it is largest."""
-        self._disk = max(self._disk, weigh_folder(self._work))
+        self._disk = max(self._disk, weigh_tree(self._work))
         _NOTE(space, entry, durable=durable)
 
     def _count_down(self, now: float) -> None:

@@ -50,12 +50,17 @@ def test_memory_is_a_formula_until_a_probe_has_weighed_the_model():
     assert plan_render(REQUEST, CONTRACT, weighed).to_json()["memory_basis"] == "probe"
 
 
-def test_opening_and_work_in_progress_are_named():
+def test_opening_is_named_and_windows_at_once():
     text = table()
     assert "to open the model" in text
-    assert "while it is made" in text
-    assert "while it is made" not in table(work_bytes=0)
     assert "at once" in text.splitlines()[0]
+
+
+def test_disk_is_the_most_at_once_and_what_stays():
+    assert "disk         3.00 GiB at most at once, 1.00 GiB when it is done" in table(
+        peak_disk_bytes=3 * GIB, disk_bytes=GIB // 2, batch=2
+    )
+    assert "disk         1.00 GiB at most\n" in table(peak_disk_bytes=GIB, disk_bytes=GIB)
 
 
 def test_what_is_not_counted_is_said():
@@ -70,4 +75,6 @@ def test_what_is_not_counted_is_said():
 def test_what_the_autoencoder_does_for_want_of_room_is_said():
     assert "autoencoder" not in table()
     assert "want of memory" in table(cut_for_memory=True)
+    assert "2.00 GiB with temporary files" in table(spill_bytes=2 * GIB)
+    assert "temporary" not in table(spill_bytes=2 * GIB, map_bytes=2 * GIB)
     assert "2.00 GiB beside the picture" in table(unkept_bytes=2 * GIB)

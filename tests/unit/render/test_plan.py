@@ -233,11 +233,25 @@ def test_a_picture_to_inpaint_is_not_told_to_take_another_size(method, room, wor
 
 
 def test_disk_counts_the_whole_batch():
-    budget = replace(BUDGET, disk_bytes=5 * 2**20)
+    budget = replace(BUDGET, disk_bytes=2**20)
     assert plan(NATIVE, budget)
     with pytest.raises(BudgetError) as caught:
         plan(replace(NATIVE, batch=64), budget)
     assert "disk" in str(caught.value)
+
+
+@pytest.mark.parametrize("pyramid", [False, True])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_the_most_disk_at_once_is_what_is_refused(pyramid, batch):
+    request = replace(NATIVE, size=PixelSize(512, 384), method=CohesiveMethod(), batch=batch)
+    drawn = plan(request, replace(BUDGET, pyramid=pyramid))
+    last = drawn.peak_disk_bytes - (batch - 1) * drawn.disk_bytes
+    assert last == max(drawn.work_bytes, drawn.stages[-1].left_bytes + drawn.disk_bytes)
+    roomy = replace(BUDGET, pyramid=pyramid, disk_bytes=drawn.peak_disk_bytes)
+    assert plan(request, roomy) == drawn
+    with pytest.raises(BudgetError) as caught:
+        plan(request, replace(roomy, disk_bytes=drawn.peak_disk_bytes - 1))
+    assert "of disk" in caught.value.got
 
 
 @pytest.mark.parametrize("method", [NativeMethod(), MultidiffusionMethod()])
@@ -278,6 +292,7 @@ def test_json_says_windows_steps_and_totals():
     assert value["stages"][1]["windows"] == 9
     each = value["seconds"] + value["save_seconds"]
     assert value["total_seconds"] == pytest.approx(value["open_seconds"] + 2 * each, abs=0.04)
+    assert value["peak_disk_bytes"] == value["total_disk_bytes"] == 2 * value["disk_bytes"]
     assert (value["memory_is"], value["host_bytes"]) == ("shared", value["memory_bytes"])
     assert value["stages"][1]["window_batch"] == value["window_batch"] == 4
 
