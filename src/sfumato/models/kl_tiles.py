@@ -40,6 +40,8 @@ LEAST_BYTES = WORKSPACE_BYTES + HEAP * WORK_BYTES
 WHOLE_BYTES = 2**30
 # On a device with memory of its own, where a small tile keeps few of its cores busy: the native size of SDXL, twice over.
 FAR_WHOLE_BYTES = 2**33
+# Statistics of every normalisation in a mark, with the headers of their archive.
+_STATISTICS_BYTES = 128 * 2**10
 # What follows on the same disk for each pixel: three bytes as decoded, and three as finished.
 _AFTER_PIXEL_BYTES = 6
 # Devices whose maps may lie in files all the time. To others files are far; they copy their maps now and then.
@@ -196,6 +198,16 @@ def estimate_tiled(
     if maps <= store:
         return TiledCost(LEAST_BYTES + maps, 0)
     return TiledCost(memory_bytes, maps)
+
+
+def estimate_marks(channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, *, factor: int = 8) -> int:
+    """Estimate what the marks of a run that is kept take of disk: the last one, and the one before until it is replaced.
+
+    A sweep that writes over what it reads notes its last tile, of which its convolution holds four times as much while it
+    works. Where two tiles are more than a whole map, there is one.
+    """
+    whole = size.area * factor**2 * channels[0] * dtype.itemsize
+    return min(2 * WORK_BYTES // 4, whole) + 2 * _STATISTICS_BYTES
 
 
 def _host_bytes(device: torch.device) -> int:

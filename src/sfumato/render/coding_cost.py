@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.models.autoencoder import estimate_kl_bytes
-from sfumato.models.kl_tiles import LEAST_BYTES, estimate_tiled, runs_whole
+from sfumato.models.kl_tiles import LEAST_BYTES, estimate_marks, estimate_tiled, runs_whole
 from sfumato.render.budget import count_held_pixels, find_footprint
 
 if TYPE_CHECKING:
@@ -26,13 +26,15 @@ class CodingCost:
     """State what a picture takes: memory above what stands, and disk for the maps between the layers.
 
     `spill_bytes` has to be found somewhere, since memory does not hold the maps; `map_bytes` is what lies beside
-    the picture, so that a stopped run goes on, and `unkept_bytes` what would if there were room. It `is_short` where it is
+    the picture, so that a stopped run goes on, `mark_bytes` what says in the journal how far it is, and `unkept_bytes` what
+    would lie there if there were room. It `is_short` where it is
     cut although it is little, for want of memory: other last bits.
     """
 
     memory_bytes: int
     spill_bytes: int = 0
     map_bytes: int = 0
+    mark_bytes: int = 0
     unkept_bytes: int = 0
     is_short: bool = False
 
@@ -67,4 +69,7 @@ def find_coding_cost(
     maps, spill, is_short = least.disk_bytes, tiled.disk_bytes, runs_whole(whole, None, separate=budget.separate)
     if rooms.beside_bytes is not None and maps > rooms.beside_bytes:
         return CodingCost(memory_bytes=tiled.memory_bytes, spill_bytes=spill, unkept_bytes=maps, is_short=is_short)
-    return CodingCost(memory_bytes=least.memory_bytes, spill_bytes=spill, map_bytes=maps, is_short=is_short)
+    marks = estimate_marks(channels, cells, torch.float32, factor=factor)
+    return CodingCost(
+        memory_bytes=least.memory_bytes, spill_bytes=spill, map_bytes=maps, mark_bytes=marks, is_short=is_short
+    )

@@ -297,7 +297,8 @@ class _Price:
         files = measure_files(contract, stage.canvas, history=course.deepest, trials=trials)
         work, left = max(files.begun + given, files.most + stays) + notes, files.left + stays + notes
         stage = replace(stage, work_bytes=work, left_bytes=left, history=course.deepest)
-        return self._weigh(stage)
+        marks = _code(stage, contract, self.budget).mark_bytes
+        return self._weigh(replace(stage, work_bytes=work + marks))
 
     def count_again_s(self, stage: Stage) -> float:
         """Return what one more pass over some places of a finished level takes; nothing for other stages."""

@@ -12,6 +12,9 @@ from bundles import tiny_mini
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import save_picture
 from sfumato.core.request import CohesiveMethod, NativeMethod, PictureSource, RenderRequest
+from sfumato.models import autoencoder
+from sfumato.models.random_folder import write_random_folder
+from sfumato.render import coding_cost
 from sfumato.workflows import generate as rendering
 from sfumato.workflows.planning import Wishes
 from sfumato.workflows.second_look import Looked
@@ -19,6 +22,17 @@ from sfumato.workflows.shapes_meter import weigh_tree
 
 # Much more than was seen would send people away for nothing.
 MOST_OVER = 1.3
+NARROW = {
+    "unet": {"block_out_channels": [32, 64, 64, 64], "cross_attention_dim": 64, "sample_size": 8},
+    "vae": {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1, "sample_size": 64},
+    "text_encoder": {
+        "hidden_size": 64,
+        "intermediate_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 1,
+        "projection_dim": 64,
+    },
+}
 
 
 @pytest.fixture
@@ -80,4 +94,12 @@ def test_a_given_picture_lies_there_too(watch, tmp_path, keep):
     source = PictureSource(path=str(tmp_path / "given.png"), sha256=digest, size=PixelSize(300, 200))
     request = ask(size=PixelSize(600, 400), source=source, method=CohesiveMethod(keep=keep, predict=False))
     plan, seen = watch(request)
+    assert seen <= plan.peak_disk_bytes <= MOST_OVER * seen
+
+
+def test_the_maps_of_an_autoencoder_and_its_marks_lie_there_too(watch, tmp_path, monkeypatch):
+    for module in (autoencoder, coding_cost):
+        monkeypatch.setattr(module, "estimate_kl_bytes", lambda *_, **__: 2**50)
+    folder = write_random_folder(tmp_path / "sd15", "sd15", NARROW)
+    plan, seen = watch(ask(size=PixelSize(192, 192), model=str(folder)))
     assert seen <= plan.peak_disk_bytes <= MOST_OVER * seen
