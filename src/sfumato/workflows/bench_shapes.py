@@ -81,7 +81,8 @@ def run_bench_shapes(asked: ShapesAsked, *, on_row: OnRow | None = None) -> Shap
     """Measure every row of every checkpoint, each in a process of its own; what does not fit is a row that says so.
 
     Raises:
-        RequestError: a shape, row, size or number of steps is wrong, or the system does not tell a process's peak.
+        RequestError: a shape, row, size or number of steps is wrong, a link in the place of a checkpoint leads nowhere,
+            or the system does not tell a process's peak.
         StorageError: there is no room for a checkpoint.
         ModelError: a folder is no checkpoint.
     """
@@ -171,14 +172,21 @@ def _make_cache(cache: Path) -> Path:
 
 
 def _list_checkpoints(asked: ShapesAsked, work: Path) -> list[tuple[str, Callable[[], Path]]]:
-    """List (name, what returns its folder): given ones, else random ones that are written when their turn comes."""
+    """List (name, what returns its folder): given ones, else random ones that are written when their turn comes.
+
+    A link is followed here, since whoever opens a checkpoint opens none.
+    """
     if asked.folders:
-        return [(folder.name, lambda folder=folder: folder) for folder in asked.folders]
+        return [(folder.name, folder.resolve) for folder in asked.folders]
     shapes = asked.shapes or SHAPES
     return [(shape, lambda shape=shape: _write_shape(work / shape, shape)) for shape in shapes]
 
 
-def _write_shape(folder: Path, shape: str) -> Path:
+def _write_shape(link: Path, shape: str) -> Path:
+    folder = link.resolve()
+    if link.is_symlink() and not folder.is_dir():
+        do = "Let it lead to a checkpoint, or remove it."
+        raise RequestError(f"the link in the place of {shape} leads nowhere", got=f"{link} to {folder}", do=do)
     if not (folder / "model_index.json").is_file():
         needed, free = count_random_bytes(shape), shutil.disk_usage(folder.parent).free
         if needed > free:

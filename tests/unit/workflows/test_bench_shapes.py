@@ -203,6 +203,26 @@ def test_what_is_not_kept_lies_where_the_autoencoder_spills_and_is_gone_after(fo
     assert not list(tmp_path.iterdir())
 
 
+def test_a_checkpoint_may_lie_behind_a_link(folder, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(bench_shapes, "_run_rows", lambda trying, *_: seen.append(trying) or {})
+    work, beside = tmp_path / "work", tmp_path / "mine"
+    work.mkdir()
+    for link in (work / "sd15", beside):
+        link.symlink_to(folder, target_is_directory=True)
+    run_bench_shapes(ShapesAsked(shapes=("sd15",), work=work, dtype="fp32", device="cpu"))
+    run_bench_shapes(ShapesAsked(folders=(beside,), work=work, dtype="fp32", device="cpu"))
+    assert [trying.name for trying in seen] == ["sd15", "mine"]
+    assert [load_contract(trying.folder).native for trying in seen] == [PixelSize(64, 64)] * 2
+
+
+def test_a_link_that_leads_nowhere_is_told(tmp_path):
+    (tmp_path / "sd15").symlink_to(tmp_path / "gone")
+    with pytest.raises(RequestError, match="leads nowhere"):
+        run_bench_shapes(ShapesAsked(shapes=("sd15",), work=tmp_path, dtype="fp32", device="cpu"))
+    assert not (tmp_path / "gone").exists()
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
