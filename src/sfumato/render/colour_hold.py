@@ -19,6 +19,7 @@ from PIL import Image
 
 from sfumato.core.canvas.squares import list_squares
 from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.memory import give_back_memory
 from sfumato.nn.resample import Shrinking, enlarge_part, find_touched
 from sfumato.render.layout import fit_box
 
@@ -67,6 +68,8 @@ def hold_colours(pixels: PixelStore, base: Image.Image, held: Held | None = None
     for box in squares:
         moved = _read(pixels, box) + enlarge_part(drift, size.shape_hw, *box.slices_hw)
         pixels.write(box, moved.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
+    # Nothing that comes after it fits what the squares leave in the heap.
+    give_back_memory()
     return shrunk
 
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from PIL import Image
 
 from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.memory import give_back_memory
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
 from sfumato.critic.shown import StoredPicture
@@ -37,12 +38,16 @@ def judge_result(result: RenderResult, plan: Plan, factor: int, survey: Survey |
 def survey_result(result: RenderResult) -> Survey | None:
     """Read the whole of a result that can be judged; None where it cannot."""
     base = _find_base(result)
-    return None if base is None else survey_picture(StoredPicture(result.pixels), base)
+    survey = None if base is None else survey_picture(StoredPicture(result.pixels), base)
+    give_back_memory()
+    return survey
 
 
 def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[PixelBox]) -> Survey:
     """Read a result anew that has changed in some squares."""
-    return survey_again(before, StoredPicture(result.pixels), squares)
+    survey = survey_again(before, StoredPicture(result.pixels), squares)
+    give_back_memory()
+    return survey
 
 
 def _find_base(result: RenderResult) -> Image.Image | None:
