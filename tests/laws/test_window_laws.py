@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.windows import Fusion, count_cover, count_shifted, cover, fuse, make_weights, shifted_cover
+from sfumato.render.freedom import Freedom
+from sfumato.render.lattice import list_windows
+from sfumato.render.level_update import MARGIN_CELLS, find_margin
 
 sides = st.integers(1, 70)
 sizes = st.builds(LatentSize, sides, sides)
@@ -117,3 +120,22 @@ def test_noise_of_a_box_is_cut_from_that_of_the_canvas(seed, left, top, width, h
     box = LatentBox(left, top, left + width, top + height)
     whole = normal_noise(seed, 2, 7, LatentSize(90, 90).box, substep=1)
     assert torch.equal(normal_noise(seed, 2, 7, box, substep=1), whole[(..., *box.slices_hw)])
+
+
+@given(covers(), st.integers(0, 40), st.integers(0, 10**6))
+@quick
+def test_around_a_free_cell_every_cell_that_its_low_band_is_made_of_is_predicted(drawn, step, where):
+    size, window, stride, _ = drawn
+    column, row = where % size.width, where // size.width % size.height
+    first_steps = torch.ones(size.shape_hw)
+    first_steps[row, column] = 0.0
+    margin = find_margin(min(window.width, window.height) - stride)
+    freedom = Freedom(
+        first_steps=first_steps, share=first_steps, part=(0.0, 0.0, 1.0, 1.0), canvas=size, margin_cells=margin
+    )
+    seen = torch.zeros(size.shape_hw)
+    for box in list_windows(size, window, stride, step):
+        if freedom.is_open(box, 0):
+            seen[box.slices_hw] = 1.0
+    around = LatentBox(column, row, column + 1, row + 1).grow(MARGIN_CELLS).clip(size)
+    assert seen[around.slices_hw].all()

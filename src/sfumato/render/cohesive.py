@@ -31,6 +31,7 @@ from sfumato.render.kept_detail import Known, measure_sharpness
 from sfumato.render.layout import fit_box
 from sfumato.render.level import Level, name_pixels
 from sfumato.render.level_reference import Below
+from sfumato.render.level_update import find_margin
 from sfumato.render.native import run_latents
 from sfumato.render.phrase_maps import PhraseMaps, make_phrase_maps
 from sfumato.render.pixels import to_picture, to_tensor
@@ -212,6 +213,7 @@ def _make_freedom(work: Work, base: Stage, stage: Stage, share: Tensor | None) -
         share=share,
         part=_find_part(work, base, stage),
         canvas=cells,
+        margin_cells=find_margin(stage.overlap_cells),
     )
 
 

@@ -74,6 +74,14 @@ class Update:
         return clean if self.freedom is None else torch.lerp(anchor, clean, self.freedom.open_rows(rows, self.step))
 
 
+def find_margin(overlap_cells: int) -> int:
+    """Return how far from a free cell windows must be drawn too, so that its low band is made of predictions alone.
+
+    Cells that neighbours share lie in both: what is free there opens both anyway.
+    """
+    return max(0, MARGIN_CELLS - overlap_cells)
+
+
 def choose_band_cells(width_cells: int) -> int:
     """Return how many rows of a canvas of this width are worked on at once."""
     return max(LEAST_BAND_CELLS, min(BAND_CELLS, BAND_AREA_CELLS // width_cells))

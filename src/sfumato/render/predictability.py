@@ -1,7 +1,8 @@
 """Where a larger picture may be drawn anew: where the model agrees with itself, an object is, and detail is missing.
 
 A face is drawn alike by every seed, a cloud by none; what no seed agrees on is what comes out as somebody
-else's face. Knows the base and its word maps; no level. Start reading at `measure_predictability`.
+else's face. What the base shows without fine detail, a sky, lacks none when it is larger; where the base is full of
+it, the next octave is missing. Knows the base and its word maps; no level. Start reading at `measure_predictability`.
 """
 
 from __future__ import annotations
