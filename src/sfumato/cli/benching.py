@@ -1,4 +1,4 @@
-"""`sfumato bench probe`, `forecast`, `growth` and `shapes`: parse, measure, print.
+"""`sfumato bench probe`, `forecast`, `growth`, `coding` and `shapes`: parse, measure, print.
 
 Imports the workflows only when a command runs. Start reading at `bench_probe`.
 """
@@ -74,6 +74,23 @@ def bench_growth(
 
     wanted = tuple(int(side) for side in sides.split(","))
     bench = run_bench_growth(wanted, model=model, steps=steps, suffix=suffix, place=place, on_trial=on_trial)
+    sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
+def bench_coding(
+    sizes: Annotated[
+        str, typer.Option("--sizes", help="Sizes of the pictures in pixels.", metavar="WxH,WxH")
+    ] = "1024x1024,4096x1024,8192x512",
+    model: Annotated[str, typer.Option("--model", help="mini, a folder, or a file.", metavar="REF")] = "mini",
+) -> None:
+    """Measure memory and time of decoding and encoding pictures that pass by; prints a table, last line JSON."""
+    from sfumato.core.geometry import PixelSize
+    from sfumato.workflows.bench_coding import run_bench_coding
+
+    def on_trial(done: int, trials: int) -> None:
+        _count("trial", done, trials)
+
+    bench = run_bench_coding([PixelSize.parse(size) for size in _split(sizes)], model=model, on_trial=on_trial)
     sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.benching import bench_forecast, bench_growth, bench_probe, bench_shapes
+from sfumato.cli.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
 from sfumato.cli.evaluating import evaluate_hires
 from sfumato.cli.training import train_mini
 
@@ -232,6 +232,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "native": bench_native,
             "canvas": bench_canvas,
             "growth": bench_growth,
+            "coding": bench_coding,
             "probe": bench_probe,
             "forecast": bench_forecast,
             "shapes": bench_shapes,
