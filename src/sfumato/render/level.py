@@ -92,7 +92,7 @@ class Level:
         """
         place = yield from self.walk(given, watch, entry)
         place = self._decode(place, entry)
-        if self._finishes:
+        if self.finishes:
             self._finish()
         self._note(replace(place, phase="done"), durable=True)
         self.space.drop(self._name("decoded"))
@@ -143,7 +143,7 @@ class Level:
         # Nobody reads them again, and the pixels need room.
         for name in ("odd" if steps % 2 == 0 else "even", "predictions", "trial"):
             self.space.drop(self._name(name))
-        clean, pixels = self._state(steps), self._decoded if self._finishes else self._pixels
+        clean, pixels = self._state(steps), self._decoded if self.finishes else self._pixels
 
         def read(box: LatentBox) -> Tensor:
             values = clean.store.read(box)[: self._channels]
@@ -155,12 +155,19 @@ class Level:
         kept = self._keep(replace(place, phase="decode"), entry, lambda: None)
         self.work.model.decode_into(read, self._cells, write, kept)
         pixels.flush()
-        return self._note(replace(place, phase="hold"), durable=True) if self._finishes else place
+        return self._note(replace(place, phase="hold"), durable=True) if self.finishes else place
 
     @property
-    def _finishes(self) -> bool:
+    def method(self) -> CohesiveMethod:
+        """Return the settings of the method."""
+        method = self.work.request.method
+        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
+        return method
+
+    @property
+    def finishes(self) -> bool:
         """Tell whether something is done to the decoded pixels."""
-        return self._method.hold or self.known is not None
+        return self.method.hold or self.known is not None
 
     def _finish(self) -> None:
         """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in place."""
@@ -169,7 +176,7 @@ class Level:
                 self._pixels.write(band, self._decoded.read(band))
         else:
             self.known.keep(self._decoded, self._pixels)
-        if self._method.hold:
+        if self.method.hold:
             shrunk = hold_colours(self._pixels, self.base)
             self.space.save_part(self._name("shrunk"), {"shrunk": shrunk.numpy()})
         self._pixels.flush()
@@ -281,7 +288,7 @@ class Level:
             canvas=self._cells,
             predictions=self._predictions,
             anchor=self._anchor,
-            method=self._method,
+            method=self.method,
             step=self.stage.first_step + place.step,
             freedom=self.freedom,
         )
@@ -368,12 +375,6 @@ class Level:
     @property
     def _channels(self) -> int:
         return self.work.model.contract.latent_channels
-
-    @property
-    def _method(self) -> CohesiveMethod:
-        method = self.work.request.method
-        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-        return method
 
 
 def name_pixels(index: int) -> str:

@@ -17,7 +17,6 @@ from sfumato.core.canvas.patched import PatchedPixels, measure_own
 from sfumato.core.canvas.squares import find_squares
 from sfumato.core.canvas.workspace import Entry
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import CohesiveMethod
 from sfumato.models.kl_tiles import Kept
 from sfumato.nn.streamed import Notes
 from sfumato.render.colour_hold import Held, find_drifting, hold_colours
@@ -65,7 +64,7 @@ class Mending:
             shown = box.grow(model.decoder_reach_cells).clip(cells).to_pixels(model.contract.factor)
             if self.level.known is not None:
                 shown = shown.grow(self.level.known.measure_margin(size)).clip(size)
-            if self._method.hold:
+            if self.level.method.hold:
                 shown = find_drifting(size, PixelSize(*self.level.base.size), shown)
             found.append(shown)
         return find_squares(size, found)
@@ -92,10 +91,10 @@ class Mending:
         if self.level.known is not None:
             margin = self.level.known.measure_margin(pixels.size)
         needed = find_squares(pixels.size, [square.grow(margin).clip(pixels.size) for square in squares])
-        decoded = self.open(before.pixels, needed, "decoded") if self._finishes else pixels
+        decoded = self.open(before.pixels, needed, "decoded") if self.level.finishes else pixels
         if not self._is_noted(entry, "hold"):
             self._decode(read, needed, decoded, entry)
-        if self._finishes:
+        if self.level.finishes:
             self._finish(before, decoded, pixels, squares)
         pixels.flush()
         self._note("done")
@@ -131,7 +130,7 @@ class Mending:
         else:
             for square in squares:
                 pixels.write(square, decoded.read(square))
-        if self._method.hold:
+        if self.level.method.hold:
             assert before.shrunk is not None, "who holds colours keeps what they were held by"
             shrunk = hold_colours(pixels, self.level.base, Held(shrunk=before.shrunk, squares=squares))
             self.level.space.save_part(f"{self.name}-shrunk", {"shrunk": shrunk.numpy()})
@@ -150,17 +149,6 @@ class Mending:
 
     def _is_noted(self, entry: Entry | None, phase: str) -> bool:
         return entry is not None and (entry.words["stage"], entry.words["phase"]) == (self.index, phase)
-
-    @property
-    def _method(self) -> CohesiveMethod:
-        method = self.level.work.request.method
-        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-        return method
-
-    @property
-    def _finishes(self) -> bool:
-        """Tell whether something is done to the decoded pixels."""
-        return self._method.hold or self.level.known is not None
 
     def _note(self, phase: str) -> None:
         self.level.space.note(Entry({"stage": self.index, "phase": phase}), durable=True)
