@@ -18,7 +18,8 @@ from sfumato.core.geometry import PixelSize
 from sfumato.workflows.evaluate_hires_features import Crops
 from sfumato.workflows.evaluate_hires_judge import Case
 from sfumato.workflows.evaluate_hires_methods import COHESIVE, DRAWN
-from sfumato.workflows.evaluate_hires_rows import Shown, describe_difference, describe_method
+from sfumato.workflows.evaluate_hires_objects import MAYBE_SHARE
+from sfumato.workflows.evaluate_hires_rows import LOST, UNSURE, Shown, describe_difference, describe_method
 from sfumato.workflows.evaluate_hires_store import Record, Store
 
 # The engine should make ten times fewer phantoms than these.
@@ -116,10 +117,13 @@ def _list_notes(group: Group) -> tuple[str, ...]:
         strata[stratum] = strata.get(stratum, 0) + 1
     made = [record for outcome in group.outcomes for record in outcome.case.made.values()]
     engines = {record["engine"] for record in made if "evaluations" in record}
+    objects = any("phantoms" in judged for outcome in group.outcomes for judged in outcome.judged.values())
     strangers = sum(record.get("same_base") is False for record in made)
     found: list[tuple[bool, str]] = [
         (True, "prompts: " + ", ".join(f"{name} {count}" for name, count in strata.items())),
         (True, "drawn: the scene of the prompt drawn at this size, held against itself drawn at the size of the base"),
+        (objects, f"{LOST}: a doubt of the detector, from {MAYBE_SHARE:g} of its limit on, still keeps an object"),
+        (objects, f"{UNSURE}: lost or broken, the detector was sure in the base and is not at that place any more"),
         (True, "multidiffusion has no base of its own: it is held against the common base, and against the caption"),
         (
             group.clock == "cpu_s",
@@ -127,10 +131,7 @@ def _list_notes(group: Group) -> tuple[str, ...]:
         ),
         (len(engines) > 1, f"pictures come from {len(engines)} versions of the code that renders"),
         (strangers > 0, f"{strangers} pictures grew from another base than the common one"),
-        (
-            not any("phantoms" in o.judged[n] for o in group.outcomes for n in o.judged),
-            "no detector: no objects counted",
-        ),
+        (not objects, "no detector: no objects counted"),
     ]
     return tuple(words for there, words in found if there)
 

@@ -34,7 +34,7 @@ from sfumato.workflows.evaluate_hires_prompts import Prompt, draw_scene_of
 from sfumato.workflows.evaluate_hires_store import Record, Store, digest_folder, make_key
 
 # Raised when the same picture would be measured differently than before.
-JUDGE_VERSION = 2
+JUDGE_VERSION = 3
 # How strongly the enlarged base is sharpened for the last look at it, in percent of what a blur as wide as one of its
 # pixels takes away: about as crisp as the results are.
 SHARPEN_PERCENT = 150
@@ -116,9 +116,11 @@ class Judge:
         # At matching scale: what is as large as it was in the base is looked for as it was there.
         small = Image.fromarray(picture).resize(crop_base(seen.base, sides).size, Image.Resampling.BOX)
         shown = (*found, *find_objects(self.watcher, np.asarray(small), sides))
+        sure = [one for one in shown if one.sure]
         return {
             "phantoms": [one.to_json() for one in list_phantoms(found, seen.known)],
             "lost": [one.to_json() for one in list_lost(seen.small, shown)],
+            "unsure": [one.to_json() for one in list_lost(seen.small, sure)],
             "held": sum(one.sure for one in seen.small),
             "counts": count_kinds(found),
             "excess": count_excess(found, case.prompt.most),

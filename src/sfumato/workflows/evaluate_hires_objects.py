@@ -117,7 +117,10 @@ def list_phantoms(result: Sequence[Found], known: Sequence[Found]) -> tuple[Foun
 
 
 def list_lost(base: Sequence[Found], shown: Sequence[Found]) -> tuple[Found, ...]:
-    """Return the sure objects of a base that are not shown at their place any more; `shown` may hold several scales."""
+    """Return the sure objects of a base that are not shown at their place any more; `shown` may hold several scales.
+
+    A doubt in `shown` keeps an object: give only what is sure to learn what is lost or broken.
+    """
     sure = [one for one in base if one.sure]
     return tuple(one for one in sure if all(_same_kind_iou(one, other) < KEPT_IOU for other in shown))
 

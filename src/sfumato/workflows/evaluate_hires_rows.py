@@ -26,6 +26,8 @@ CLUSTER_ROUNDS = 400
 NONE_SEEN = 3.689
 # Energy of a picture that has none: a tenth of a level of rounding, squared.
 FLOOR_ENERGY = 0.01
+# What a doubt at its place keeps, and what it does not: a face that is there but broken is a doubt.
+LOST, UNSURE = "objects of the base lost, not even doubted", "objects of the base no longer sure"
 # The aims for the cohesive engine, and whether they are the least or the most.
 AIMS: dict[str, tuple[float, str]] = {
     "phantoms": (0.02, "most"),
@@ -100,13 +102,14 @@ def _describe_objects(name: str, shown: Sequence[Shown]) -> list[Measurement]:
     kinds = ", ".join(f"{kind} {phantoms.count(kind)}" for kind in KINDS if kind in phantoms)
     hit = sum(bool(each.judged["phantoms"]) for each in shown)
     held = sum(each.judged["held"] for each in shown)
-    lost = sum(len(each.judged["lost"]) for each in shown)
+    lost, unsure = (sum(len(each.judged[name]) for each in shown) for name in ("lost", "unsure"))
     row = _mean_row(f"{name}: phantoms per picture", shown, _count_phantoms, counts=True)
     return [
         replace(row, note=kinds),
         measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
         _mean_row(f"{name}: objects beyond the caption per picture", shown, _judged("excess"), counts=True),
-        measure_share(f"{name}: objects of the base lost", lost, held),
+        measure_share(f"{name}: {LOST}", lost, held),
+        measure_share(f"{name}: {UNSURE}", unsure, held),
     ]
 
 
@@ -219,7 +222,8 @@ def _aim(row: Measurement) -> Measurement:
     """Give a row of the engine its aim."""
     titles = {
         ": phantoms per picture": "phantoms",
-        ": objects of the base lost": "lost",
+        f": {LOST}": "lost",
+        f": {UNSURE}": "lost",
         ": seam ratio p95": "seam",
         ": seam ratio p95 over that of other lines": "seam",
         ": colour step p95": "step",

@@ -17,6 +17,7 @@ from sfumato.workflows.evaluate_hires import CARDS, TABLE, HiresEvaluation, find
 from sfumato.workflows.evaluate_hires_methods import METHODS, list_ablations
 from sfumato.workflows.evaluate_hires_objects import Watcher
 from sfumato.workflows.evaluate_hires_prompts import list_prompts
+from sfumato.workflows.evaluate_hires_rows import LOST, UNSURE
 from sfumato.workflows.reader_words import make_vocabulary
 
 SMALL = ReaderShape(widths=(8, 8, 16), blocks=(0, 0, 1))
@@ -68,7 +69,8 @@ def test_every_method_has_every_measure(cards):
     for method in NAMES:
         for measure in (
             "phantoms per picture",
-            "objects of the base lost",
+            LOST,
+            UNSURE,
             "objects beyond the caption per picture",
             "blobs of the free map per picture",
             "base consistency",
@@ -84,7 +86,7 @@ def test_every_method_has_every_measure(cards):
 def test_the_floor_is_a_floor(cards):
     rows = {row.name: row for row in cards[0].rows}
     assert rows["lanczos: phantoms per picture"].value == 0
-    assert rows["lanczos: objects of the base lost"].value == 0
+    assert rows[f"lanczos: {LOST}"].value == 0
     assert rows["drawn: detail, octave 1 above the base, over drawn"].value == 1
     assert all(row.n == 2 for row in cards[0].rows if row.name.endswith("phantoms per picture"))
 

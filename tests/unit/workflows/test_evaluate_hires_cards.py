@@ -11,6 +11,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.workflows.evaluate_hires_cards import Group, Outcome, make_card, make_table, sort_by_measure
 from sfumato.workflows.evaluate_hires_judge import Case
 from sfumato.workflows.evaluate_hires_prompts import Prompt
+from sfumato.workflows.evaluate_hires_rows import LOST, UNSURE
 from sfumato.workflows.evaluate_hires_sheets import CROP_PX, cut_view, draw_views, list_plain, list_worst
 from sfumato.workflows.evaluate_hires_store import Store
 
@@ -26,7 +27,7 @@ def make_outcome(store: Store, number: int, phantoms: int) -> Outcome:
         judged[name] = {
             "phantoms": [["person", 400, 400, 420, 420, 0.5 + 0.1 * n] for n in range(count)],
             "people": [["person", 0, 0, 100, 100, 0.9]],
-            "lost": [], "held": 1, "excess": 0, "blobs": 0, "lattice": 1.0, "psnr_db": 30.0, "drift": 0.1,
+            "lost": [], "unsure": [], "held": 1, "excess": 0, "blobs": 0, "lattice": 1.0, "psnr_db": 30.0, "drift": 0.1,
             "octaves": [1.0], "seams": [[1.0, 0.1]], "seams_last": [[1.0, 0.1]], "seams_off": [[1.0, 0.1]],
         }  # fmt: skip
     base = {"key": "base", "seconds": 0.5, "cpu_s": 0.5, "width": 128, "height": 128}
@@ -61,6 +62,12 @@ def test_a_card_says_when_its_pictures_come_from_different_code(group, store):
     notes = make_card(group, store, None, (1, "do it")).notes
     assert any("2 versions of the code" in note for note in notes)
     assert any(note == "prompts: people far 1, crowd 1" for note in notes)
+
+
+def test_a_card_says_what_keeps_an_object(group, store):
+    notes = make_card(group, store, None, (1, "do it")).notes
+    assert any(note.startswith(LOST) and "0.3 of its limit" in note for note in notes)
+    assert any(note.startswith(UNSURE) for note in notes)
 
 
 def test_methods_of_a_measure_stand_together():

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from sfumato.workflows.evaluate_hires_rows import (
+    LOST,
     NONE_SEEN,
+    UNSURE,
     Shown,
     cluster_interval,
     describe_difference,
@@ -14,10 +16,12 @@ from sfumato.workflows.evaluate_hires_rows import (
 )
 
 
-def make_shown(prompt: int, *, phantoms: int = 0, psnr: float = 30.0, energy: float = 100.0, on: float = 1.0) -> Shown:
+def make_shown(prompt: int, *, phantoms: int = 0, lost: int = 0, unsure: int = 0, **measured: float) -> Shown:
+    psnr, energy, on = (measured.get(name, usual) for name, usual in (("psnr", 30.0), ("energy", 100.0), ("on", 1.0)))
     judged = {
         "phantoms": [["person", 0, 0, 1, 1, 0.9]] * phantoms,
-        "lost": [],
+        "lost": [["person", 0, 0, 1, 1, 0.9]] * lost,
+        "unsure": [["person", 0, 0, 1, 1, 0.9]] * unsure,
         "held": 2,
         "excess": phantoms,
         "blobs": 0,
@@ -42,7 +46,7 @@ def test_nothing_seen_still_allows_something():
     row = find(rows, "phantoms per picture")
     assert (row.value, row.high, row.aim) == (0.0, NONE_SEEN / 10, 0.02)
     assert row.met
-    assert find(rows, "objects of the base lost").n == 20
+    assert find(rows, LOST).n == 20
 
 
 def test_phantoms_are_named_by_kind_and_fail_the_aim():
@@ -51,6 +55,12 @@ def test_phantoms_are_named_by_kind_and_fail_the_aim():
     assert (row.value, row.note, row.met) == (0.5, "person 5", False)
     assert find(rows, "pictures with a phantom").value == 50
     assert find(describe_method("a", [make_shown(0)], [], aims=False), "phantoms per picture").aim is None
+
+
+def test_what_is_broken_is_told_from_what_is_gone():
+    rows = describe_method("a", [make_shown(n, lost=n == 0, unsure=n < 3) for n in range(10)], [], aims=True)
+    assert (find(rows, LOST).value, find(rows, UNSURE).value) == (5.0, 15.0)
+    assert [find(rows, name).aim for name in (LOST, UNSURE)] == [2.0, 2.0]
 
 
 def test_detail_is_held_against_the_drawn_scene_of_the_same_prompt():
