@@ -18,12 +18,12 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sfumato.core.canvas.squares import list_squares
 from sfumato.core.geometry import PixelBox
 from sfumato.core.resampling import Resampling
+from sfumato.nn.box_means import average_boxes
 from sfumato.nn.octaves import measure_reach, take_lows
 from sfumato.render.layout import fit_box
 from sfumato.render.planes import grow_rows
@@ -67,7 +67,7 @@ class Known:
         box = fit_box(below.size, size)
         enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), size.width / (box[2] - box[0])
         margin = _find_margin(scale)
-        for square in squares or list_squares(size):
+        for square in list_squares(size) if squares is None else squares:
             high, down = grow_rows(square.slices_hw[0], margin, size.height)
             wide, across = grow_rows(square.slices_hw[1], margin, size.width)
             part = PixelBox(wide.start, high.start, wide.stop, high.stop)
@@ -97,7 +97,7 @@ def mix_octaves(
 def list_shares(known: Float[Tensor, "1 3 h w"], scale: float) -> list[Float[Tensor, "1 1 h w"]]:
     """Return for each octave, the finest first, from 0 (blurred) to 1 (as sharp as an edge, or flat)."""
     energies = [
-        _smooth(energy, _smoothing(scale, octave)) for octave, energy in enumerate(_list_energies(known, scale))
+        average_boxes(energy, _smoothing(scale, octave)) for octave, energy in enumerate(_list_energies(known, scale))
     ]
     shares, share = list[Tensor](), torch.ones_like(energies[0])
     for octave in reversed(range(OCTAVES)):
@@ -141,10 +141,6 @@ def _find_margin(scale: float) -> int:
 def _smoothing(scale: float, octave: int) -> int:
     """Return half the side of the square an octave's energy is averaged over: about one of its waves."""
     return math.ceil(1.5 * scale * 2**octave)
-
-
-def _smooth(energy: Tensor, reach: int) -> Tensor:
-    return F.avg_pool2d(F.pad(energy, (reach,) * 4, mode="replicate"), 2 * reach + 1, stride=1)
 
 
 def _read(read: ReadPixels, box: PixelBox) -> Tensor:

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from PIL import Image, ImageFilter
 
 from sfumato.core.canvas import squares
@@ -73,6 +75,34 @@ def test_tiles_do_not_show(monkeypatch):
     whole = keep(sharp, eaten)
     monkeypatch.setattr(squares, "SIDE_PX", 40)
     assert np.abs(keep(sharp, eaten) - whole).max() <= 1.0
+
+
+def average_plainly(energy, reach):
+    # In floats a sum over so many places is off in the fourth digit.
+    return F.avg_pool2d(F.pad(energy.double(), (reach,) * 4, mode="replicate"), 2 * reach + 1, stride=1).float()
+
+
+@pytest.mark.parametrize("scale", [1.5, 2.0, 3.0, 8.0])
+def test_energies_are_averaged_over_whole_squares(monkeypatch, scale):
+    known = torch.from_numpy(np.asarray(enlarge(make_scene(0.6)))[:96, :128].copy()).permute(2, 0, 1)[None].float()
+    shares = kept_detail.list_shares(known, scale)
+    monkeypatch.setattr(kept_detail, "average_boxes", average_plainly)
+    for share, plain in zip(shares, kept_detail.list_shares(known, scale), strict=True):
+        assert torch.allclose(share, plain, atol=1e-5)
+
+
+def test_one_pixel_grows_like_any_other_picture():
+    # Of one pixel nothing is known but its colour; what was drawn keeps its detail and takes that.
+    kept = keep(Image.new("RGB", (1, 1), (90, 120, 60)), enlarge(make_scene()))
+    assert np.abs(kept.mean(axis=(0, 1)) - (90, 120, 60)).max() < 8.0
+    assert measure_fineness(kept) > 0.9 * measure_fineness(enlarge(make_scene()))
+
+
+def test_no_squares_are_none():
+    target = MemoryPixels(LARGE)
+    known = Known(share=1.0, open_below=lambda: make_store(make_scene()))
+    known.keep(make_store(enlarge(make_scene())), target, [])
+    assert not target.read(LARGE.box).any()
 
 
 @pytest.mark.parametrize(("blur", "least", "most"), [(0.0, 0.9, 1.0), (1.0, 0.0, 0.0), (2.0, 0.0, 0.0)])
