@@ -15,11 +15,12 @@ import numpy as np
 
 from sfumato.core.cards import Card, Measurement
 from sfumato.core.geometry import PixelSize
+from sfumato.workflows.evaluate_hires_differences import describe_difference
 from sfumato.workflows.evaluate_hires_features import Crops
 from sfumato.workflows.evaluate_hires_judge import Case
 from sfumato.workflows.evaluate_hires_methods import COHESIVE, DRAWN
 from sfumato.workflows.evaluate_hires_objects import MAYBE_SHARE
-from sfumato.workflows.evaluate_hires_rows import LOST, UNSURE, Shown, describe_difference, describe_method
+from sfumato.workflows.evaluate_hires_rows import LOST, UNSURE, Shown, describe_method
 from sfumato.workflows.evaluate_hires_store import Record, Store
 
 # The engine should make ten times fewer phantoms than these.

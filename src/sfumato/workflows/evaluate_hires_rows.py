@@ -1,7 +1,7 @@
-"""Rows of the comparison: from lines of JSON to numbers with intervals, method by method and against one method.
+"""Rows of the comparison: from lines of JSON to numbers with intervals, method by method.
 
 Intervals resample pictures, never crops or pieces of one picture: those are no independent witnesses. Knows
-no picture. Start reading at `describe_method`, then `describe_difference`.
+no picture. Start reading at `describe_method`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from sfumato.core.cards import Measurement, bootstrap_interval, measure_share
 from sfumato.core.seeds import sub_stream
+from sfumato.workflows.evaluate_hires_intervals import count_interval
 from sfumato.workflows.evaluate_hires_objects import KINDS
 from sfumato.workflows.evaluate_hires_store import Record
 
@@ -22,8 +23,6 @@ Array = NDArray[np.float64]
 
 # Each round sorts all pieces of all pictures; 400 give the spread to a few percent.
 CLUSTER_ROUNDS = 400
-# What nothing at all still allows: 0 in n pictures, Poisson, two-sided 95 % (-ln 0.025). Source: Garwood 1936.
-NONE_SEEN = 3.689
 # Energy of a picture that has none: a tenth of a level of rounding, squared.
 FLOOR_ENERGY = 0.01
 # What a doubt at its place keeps, and what it does not: a face that is there but broken is a doubt.
@@ -54,36 +53,19 @@ class Shown:
 def describe_method(name: str, shown: Sequence[Shown], drawn: Sequence[Shown], *, aims: bool) -> list[Measurement]:
     """Return the rows of one method; `drawn` are the drawn scenes of the same prompts, `aims` those of the engine."""
     rows = _describe_objects(name, shown) if "phantoms" in shown[0].judged else []
-    rows.append(_mean_row(f"{name}: blobs of the free map per picture", shown, _judged("blobs"), counts=True))
+    rows.append(_mean_row(f"{name}: blobs of the free map per picture", shown, read_judged("blobs"), counts=True))
     rows += [
         _pieces_row(f"{name}: seam ratio p95", shown, 0, unit="times"),
         _contrast_row(f"{name}: seam ratio p95 over that of other lines", shown, (0, np.divide), unit="times"),
         _pieces_row(f"{name}: colour step p95", shown, 1, unit="Delta E"),
         _contrast_row(f"{name}: colour step p95 less that of other lines", shown, (1, np.subtract), unit="Delta E"),
-        _mean_row(f"{name}: lattice", shown, _judged("lattice"), unit="deviations"),
-        _mean_row(f"{name}: base consistency", shown, _judged("psnr_db"), unit="dB"),
-        _mean_row(f"{name}: colour drift p95", shown, _judged("drift"), unit="Delta E"),
+        _mean_row(f"{name}: lattice", shown, read_judged("lattice"), unit="deviations"),
+        _mean_row(f"{name}: base consistency", shown, read_judged("psnr_db"), unit="dB"),
+        _mean_row(f"{name}: colour drift p95", shown, read_judged("drift"), unit="Delta E"),
     ]
     rows += _describe_detail(name, shown, drawn)
     rows += _describe_cost(name, shown)
     return [_aim(row) for row in rows] if aims else rows
-
-
-def describe_difference(name: str, shown: Sequence[Shown], against: str, others: Sequence[Shown]) -> list[Measurement]:
-    """Return what a method has more than another, picture by picture, over the prompts that both have."""
-    other = {each.prompt: each for each in others}
-    pairs = [(each, other[each.prompt]) for each in shown if each.prompt in other]
-    rows: list[Measurement] = []
-    wanted = [("phantoms per picture", _count_phantoms, "")] if shown and "phantoms" in shown[0].judged else []
-    wanted += [("base consistency", _judged("psnr_db"), "dB"), ("cost per native area", _cost, "renders")]
-    for what, read, unit in wanted if pairs else ():
-        values = np.array([read(one) - read(two) for one, two in pairs])
-        low, high = bootstrap_interval(values)
-        title = f"{name} less {against}: {what}"
-        rows.append(Measurement(name=title, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high))
-    if rows and wanted[0][1] is _count_phantoms:
-        rows.insert(1, _ratio_row(f"{name} over {against}: phantoms", pairs))
-    return rows
 
 
 def cluster_interval(values: Sequence[Array], statistic: Callable[[Array], float], seed: int) -> tuple[float, float]:
@@ -103,11 +85,11 @@ def _describe_objects(name: str, shown: Sequence[Shown]) -> list[Measurement]:
     hit = sum(bool(each.judged["phantoms"]) for each in shown)
     held = sum(each.judged["held"] for each in shown)
     lost, unsure = (sum(len(each.judged[name]) for each in shown) for name in ("lost", "unsure"))
-    row = _mean_row(f"{name}: phantoms per picture", shown, _count_phantoms, counts=True)
+    row = _mean_row(f"{name}: phantoms per picture", shown, count_phantoms, counts=True)
     return [
         replace(row, note=kinds),
         measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
-        _mean_row(f"{name}: objects beyond the caption per picture", shown, _judged("excess"), counts=True),
+        _mean_row(f"{name}: objects beyond the caption per picture", shown, read_judged("excess"), counts=True),
         measure_share(f"{name}: {LOST}", lost, held),
         measure_share(f"{name}: {UNSURE}", unsure, held),
     ]
@@ -131,7 +113,7 @@ def _describe_cost(name: str, shown: Sequence[Shown]) -> list[Measurement]:
     costs = [each for each in shown if math.isfinite(each.cost_per_area)]
     if not costs:
         return []
-    rows = [_mean_row(f"{name}: cost per native area, over one native render", costs, _cost, unit="renders")]
+    rows = [_mean_row(f"{name}: cost per native area, over one native render", costs, read_cost, unit="renders")]
     seconds = [each.made["seconds"] for each in costs]
     low, high = bootstrap_interval(seconds)
     middle = float(np.mean(seconds))
@@ -147,10 +129,7 @@ def _mean_row(
     name: str, shown: Sequence[Shown], read: Callable[[Shown], float], *, unit: str = "", counts: bool = False
 ) -> Measurement:
     values = np.array([read(each) for each in shown], dtype=np.float64)
-    low, high = bootstrap_interval(values)
-    if counts and not values.any():
-        # Resampling nothing gives nothing; what nothing in n pictures still allows is known.
-        high = NONE_SEEN / len(values)
+    low, high = count_interval(values) if counts else bootstrap_interval(values)
     return Measurement(name=name, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high)
 
 
@@ -202,22 +181,6 @@ def _measure_p95(values: Array) -> float:
     return float(np.percentile(values, 95)) if len(values) else math.nan
 
 
-def _ratio_row(name: str, pairs: Sequence[tuple[Shown, Shown]]) -> Measurement:
-    """Return the ratio of counts; where the other has none, its interval's upper end stands for it."""
-    counts = np.array([(_count_phantoms(one), _count_phantoms(two)) for one, two in pairs])
-    ours, theirs = counts.sum(axis=0)
-    if theirs == 0:
-        note = "at least: the other has none, so the most that allows stands for it"
-        return Measurement(name=name, value=ours / NONE_SEEN, unit="times", n=len(counts), note=note)
-    low, high = cluster_interval([row[None] for row in counts], _measure_ratio, 0)
-    return Measurement(name=name, value=ours / theirs, unit="times", n=len(counts), low=low, high=high)
-
-
-def _measure_ratio(counts: Array) -> float:
-    ours, theirs = counts.sum(axis=0)
-    return float(ours / theirs) if theirs else math.inf if ours else math.nan
-
-
 def _aim(row: Measurement) -> Measurement:
     """Give a row of the engine its aim."""
     titles = {
@@ -238,13 +201,16 @@ def _aim(row: Measurement) -> Measurement:
     return row
 
 
-def _judged(name: str) -> Callable[[Shown], float]:
+def read_judged(name: str) -> Callable[[Shown], float]:
+    """Return what reads one measure of a picture."""
     return lambda shown: float(shown.judged[name])
 
 
-def _count_phantoms(shown: Shown) -> float:
+def count_phantoms(shown: Shown) -> float:
+    """Return how many phantoms a picture has."""
     return float(len(shown.judged["phantoms"]))
 
 
-def _cost(shown: Shown) -> float:
+def read_cost(shown: Shown) -> float:
+    """Return what a picture cost, in native renders per native area."""
     return shown.cost_per_area

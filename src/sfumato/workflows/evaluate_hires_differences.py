@@ -1,0 +1,57 @@
+"""What one method has more than another, picture by picture, over the prompts that both have.
+
+With few prompts these rows say more than two intervals side by side. Knows no picture. Start reading at
+`describe_difference`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.core.cards import Measurement, bootstrap_interval
+from sfumato.workflows.evaluate_hires_intervals import (
+    count_difference_interval,
+    count_ratio_interval,
+    poisson_interval,
+)
+from sfumato.workflows.evaluate_hires_rows import Shown, count_phantoms, read_cost, read_judged
+
+Pairs = Sequence[tuple[Shown, Shown]]
+
+
+def describe_difference(name: str, shown: Sequence[Shown], against: str, others: Sequence[Shown]) -> list[Measurement]:
+    """Return what a method has more than another; no rows where no prompt is common to both."""
+    other = {each.prompt: each for each in others}
+    pairs = [(each, other[each.prompt]) for each in shown if each.prompt in other]
+    if not pairs:
+        return []
+    rows = _compare_objects((name, against), pairs) if "phantoms" in shown[0].judged else []
+    for what, read, unit in (
+        ("base consistency", read_judged("psnr_db"), "dB"),
+        ("cost per native area", read_cost, "renders"),
+    ):
+        values = np.array([read(one) - read(two) for one, two in pairs])
+        low, high = bootstrap_interval(values)
+        title, value = f"{name} less {against}: {what}", float(values.mean())
+        rows.append(Measurement(name=title, value=value, unit=unit, n=len(pairs), low=low, high=high))
+    return rows
+
+
+def _compare_objects(names: tuple[str, str], pairs: Pairs) -> list[Measurement]:
+    counts = np.array([(count_phantoms(one), count_phantoms(two)) for one, two in pairs])
+    low, high = count_difference_interval(*counts.T)
+    title, value = f"{names[0]} less {names[1]}: phantoms per picture", float(counts[:, 0].mean() - counts[:, 1].mean())
+    less = Measurement(name=title, value=value, unit="", n=len(pairs), low=low, high=high)
+    return [less, _compare_phantoms(f"{names[0]} over {names[1]}: phantoms", counts)]
+
+
+def _compare_phantoms(title: str, counts: NDArray[np.float64]) -> Measurement:
+    """Return the ratio of counts; where the other has none, its interval's upper end stands for it."""
+    ours, theirs = counts.sum(axis=0)
+    low, high = count_ratio_interval(counts)
+    note = "" if theirs else "at least: the other has none, so the most that allows stands for it"
+    value = float(ours / (theirs or poisson_interval(0)[1]))
+    return Measurement(name=title, value=value, unit="times", n=len(counts), low=low, high=high, note=note)

@@ -1,0 +1,138 @@
+"""Intervals of rare counts over pictures: exact ones and resampled ones, of which each end takes the wider.
+
+An exact interval supposes that counts fall independently; phantoms and losses of one picture come together, which
+resampling whole pictures sees. Resampling sees nothing of what never happened, which the exact one does. Knows
+no picture. Start reading at `count_interval`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.core.cards import BOOTSTRAP_ROUNDS, CONFIDENCE, bootstrap_interval
+from sfumato.core.seeds import sub_stream
+
+Array = NDArray[np.float64]
+Interval = tuple[float, float]
+
+# What each side of a two-sided interval leaves out.
+TAIL = (1 - CONFIDENCE) / 2
+# Halvings of a bracket until doubles cannot tell its ends apart.
+HALVINGS = 60
+# A bound lies at most this many standard deviations (and as many events) from its count; two would nearly do.
+FAR = 10.0
+
+
+def count_interval(counts: Sequence[float] | Array) -> Interval:
+    """Return the interval of a mean of counts over pictures: exact for their sum, or resampled where that is wider."""
+    values = np.asarray(counts, dtype=np.float64)
+    low, high = poisson_interval(round(float(values.sum())))
+    return widen((low / len(values), high / len(values)), bootstrap_interval(values))
+
+
+def poisson_interval(count: int) -> Interval:
+    """Return the exact interval of the mean of what was counted once.
+
+    Source: F. Garwood 1936, "Fiducial limits for the Poisson distribution".
+    """
+    assert count >= 0, "nobody counts less than nothing"
+    reach = count + FAR * (math.sqrt(count) + 1)
+    low = _bisect(lambda mean: _sum_poisson(count - 1, mean), 1 - TAIL, (0.0, float(count))) if count else 0.0
+    return low, _bisect(lambda mean: _sum_poisson(count, mean), TAIL, (float(count), reach))
+
+
+def count_difference_interval(ours: Sequence[float] | Array, theirs: Sequence[float] | Array) -> Interval:
+    """Return the interval of the mean difference of counts, pictures in pairs.
+
+    Resampled by pairs, or put together from two exact intervals where that is wider: two methods that never
+    made a phantom are not known to be equal.
+    """
+    one, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
+    sums = [round(float(each.sum())) for each in (one, other)]
+    exact = subtract_intervals(*((total, poisson_interval(total)) for total in sums))
+    return widen((exact[0] / len(one), exact[1] / len(one)), bootstrap_interval(one - other))
+
+
+def count_ratio_interval(counts: Array) -> Interval:
+    """Return the interval of a ratio of summed counts, from counts [pictures, 2]; the high end may be infinite.
+
+    Exact: given all events of both, how many are of the first is binomial. Or resampled where that is wider.
+    Source: J. Przyborowski and H. Wilenski 1940; C. J. Clopper and E. S. Pearson 1934.
+    """
+    ours, theirs = (round(float(total)) for total in counts.sum(axis=0))
+    low, high = binomial_interval(ours, ours + theirs)
+    exact = (low / (1 - low), high / (1 - high) if high < 1 else math.inf)
+    return widen(exact, resample_ratio(counts))
+
+
+def binomial_interval(hits: int, n: int) -> Interval:
+    """Return the exact interval (fractions) of a share; (0, 1) when nothing was counted.
+
+    Source: C. J. Clopper and E. S. Pearson 1934, "The use of confidence or fiducial limits".
+    """
+    assert 0 <= hits <= n, "a count cannot exceed what was counted"
+    low = _bisect(lambda share: _sum_binomial(hits - 1, n, share), 1 - TAIL, (0.0, 1.0)) if hits else 0.0
+    high = _bisect(lambda share: _sum_binomial(hits, n, share), TAIL, (0.0, 1.0)) if hits < n else 1.0
+    return low, high
+
+
+def subtract_intervals(one: tuple[float, Interval], other: tuple[float, Interval]) -> Interval:
+    """Return the interval of a difference from value and interval of each side, as if these were independent.
+
+    Source: G. Y. Zou and A. Donner 2008, "Construction of confidence limits about effect measures"; of Wilson
+    intervals it is R. G. Newcombe 1998, method 10.
+    """
+    (value, (low, high)), (less, (least, most)) = one, other
+    below, above = math.hypot(value - low, most - less), math.hypot(high - value, less - least)
+    return value - less - below, value - less + above
+
+
+def resample_ratio(counts: Array) -> Interval:
+    """Return the percentile interval of a ratio of sums from [pictures, 2] when pictures are resampled.
+
+    A resample that has nothing in either column says nothing and is left out.
+    """
+    stream = sub_stream(0, "ratio")
+    picks = stream.integers(len(counts), size=(BOOTSTRAP_ROUNDS, len(counts)))
+    above, below = counts[picks].sum(axis=1).T
+    told = (above > 0) | (below > 0)
+    if not told.any():
+        return math.nan, math.nan
+    ratios = np.divide(above, below, out=np.full(len(above), math.inf), where=below > 0)[told]
+    # Between a number and infinity lies nothing: no interpolation.
+    low, high = np.quantile(ratios, [TAIL, 1 - TAIL], method="nearest")
+    return float(low), float(high)
+
+
+def widen(one: Interval, other: Interval) -> Interval:
+    """Return the lower of two low ends and the higher of two high ends; an end that is no number is left out."""
+    return float(np.fmin(one[0], other[0])), float(np.fmax(one[1], other[1]))
+
+
+def _bisect(falling: Callable[[float], float], wanted: float, bracket: Interval) -> float:
+    """Return where a falling function of a bracket passes a value."""
+    low, high = bracket
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if falling(middle) > wanted else (low, middle)
+    return (low + high) / 2
+
+
+def _sum_poisson(most: int, mean: float) -> float:
+    """Return how probable `most` events or fewer are."""
+    counts = np.arange(most + 1)
+    # In logarithms: a mean of thousands underflows otherwise.
+    logs = counts * math.log(mean) - mean - np.cumsum(np.log(np.maximum(counts, 1)))
+    return float(np.exp(logs).sum())
+
+
+def _sum_binomial(most: int, n: int, share: float) -> float:
+    """Return how probable `most` hits or fewer of n are."""
+    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
+    hits = np.arange(most + 1)
+    terms = logs[n] - logs[hits] - logs[n - hits] + hits * math.log(share) + (n - hits) * math.log1p(-share)
+    return float(np.exp(terms).sum())
