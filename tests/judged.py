@@ -13,14 +13,16 @@ from sfumato.workflows.evaluate_hires_rows import Shown
 OBJECT = ("person", 0, 0, 1, 1, 0.9)
 
 
-def make_shown(prompt: int, *, phantoms: int = 0, lost: int = 0, unsure: int = 0, **measured: float) -> Shown:
-    """Make a picture with two sure objects in its base; `measured` may hold psnr, energy and on (a seam ratio)."""
+def make_shown(
+    prompt: int, *, phantoms: int = 0, lost: int = 0, unsure: int = 0, held: int = 2, **measured: float
+) -> Shown:
+    """Make a picture with some sure objects in its base; `measured` may hold psnr, energy and on (a seam ratio)."""
     psnr, energy, on = (measured.get(name, usual) for name, usual in (("psnr", 30.0), ("energy", 100.0), ("on", 1.0)))
     judged = {
         "phantoms": [list(OBJECT)] * phantoms,
         "lost": [list(OBJECT)] * lost,
         "unsure": [list(OBJECT)] * unsure,
-        "held": 2,
+        "held": held,
         "excess": phantoms,
         "blobs": 0,
         "lattice": 1.0,

@@ -6,6 +6,7 @@ With few prompts these rows say more than two intervals side by side. Knows no p
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -16,8 +17,9 @@ from sfumato.workflows.evaluate_hires_intervals import (
     count_difference_interval,
     count_ratio_interval,
     poisson_interval,
+    share_difference_interval,
 )
-from sfumato.workflows.evaluate_hires_rows import Shown, count_phantoms, read_cost, read_judged
+from sfumato.workflows.evaluate_hires_rows import GONE, Shown, count_gone, count_phantoms, read_cost, read_judged
 
 Pairs = Sequence[tuple[Shown, Shown]]
 
@@ -45,7 +47,19 @@ def _compare_objects(names: tuple[str, str], pairs: Pairs) -> list[Measurement]:
     low, high = count_difference_interval(*counts.T)
     title, value = f"{names[0]} less {names[1]}: phantoms per picture", float(counts[:, 0].mean() - counts[:, 1].mean())
     less = Measurement(name=title, value=value, unit="", n=len(pairs), low=low, high=high)
-    return [less, _compare_phantoms(f"{names[0]} over {names[1]}: phantoms", counts)]
+    gone = [_compare_gone(f"{names[0]} less {names[1]}: {title}", which, pairs) for which, title in GONE.items()]
+    return [less, _compare_phantoms(f"{names[0]} over {names[1]}: phantoms", counts), *gone]
+
+
+def _compare_gone(title: str, which: str, pairs: Pairs) -> Measurement:
+    """Return the difference of two shares of objects of the base, in percent of all there were."""
+    ours, theirs = (count_gone(which, [pair[side] for pair in pairs]) for side in (0, 1))
+    if not ours[:, 1].any() or not theirs[:, 1].any():
+        return Measurement(name=title, value=math.nan, unit="%", n=0)
+    (hits, held), (less, out_of) = ours.sum(axis=0), theirs.sum(axis=0)
+    low, high = (100 * side for side in share_difference_interval(ours, theirs))
+    value = float(100 * (hits / held - less / out_of))
+    return Measurement(name=title, value=value, unit="%", n=int(held), low=low, high=high)
 
 
 def _compare_phantoms(title: str, counts: NDArray[np.float64]) -> Measurement:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.core.cards import BOOTSTRAP_ROUNDS, CONFIDENCE, bootstrap_interval
+from sfumato.core.cards import BOOTSTRAP_ROUNDS, CONFIDENCE, bootstrap_interval, wilson_interval
 from sfumato.core.seeds import sub_stream
 
 Array = NDArray[np.float64]
@@ -69,6 +69,29 @@ def count_ratio_interval(counts: Array) -> Interval:
     return widen(exact, resample_ratio(counts))
 
 
+def share_interval(counts: Array) -> Interval:
+    """Return the interval (fractions) of a share of pooled objects, from [pictures, 2]: hits, and all.
+
+    Wilson's for the pooled objects, or resampled by pictures where that is wider: objects of one picture go together.
+    """
+    hits, held = (round(float(total)) for total in counts.sum(axis=0))
+    return widen(wilson_interval(hits, held), resample_ratio(counts))
+
+
+def share_difference_interval(ours: Array, theirs: Array) -> Interval:
+    """Return the interval (fractions) of a difference of two such shares over the same pictures.
+
+    Resampled by pictures, both shares together, or Newcombe's for the pooled objects where that is wider.
+    """
+    sums = [tuple(round(float(total)) for total in each.sum(axis=0)) for each in (ours, theirs)]
+    exact = subtract_intervals(*((hits / held, wilson_interval(hits, held)) for hits, held in sums))
+    totals = resample_sums(np.concatenate((ours, theirs), axis=1))
+    totals = totals[(totals[:, 1] > 0) & (totals[:, 3] > 0)]
+    found = totals[:, 0] / totals[:, 1] - totals[:, 2] / totals[:, 3]
+    low, high = np.quantile(found, [TAIL, 1 - TAIL])
+    return widen(exact, (float(low), float(high)))
+
+
 def binomial_interval(hits: int, n: int) -> Interval:
     """Return the exact interval (fractions) of a share; (0, 1) when nothing was counted.
 
@@ -96,9 +119,7 @@ def resample_ratio(counts: Array) -> Interval:
 
     A resample that has nothing in either column says nothing and is left out.
     """
-    stream = sub_stream(0, "ratio")
-    picks = stream.integers(len(counts), size=(BOOTSTRAP_ROUNDS, len(counts)))
-    above, below = counts[picks].sum(axis=1).T
+    above, below = resample_sums(counts).T
     told = (above > 0) | (below > 0)
     if not told.any():
         return math.nan, math.nan
@@ -106,6 +127,12 @@ def resample_ratio(counts: Array) -> Interval:
     # Between a number and infinity lies nothing: no interpolation.
     low, high = np.quantile(ratios, [TAIL, 1 - TAIL], method="nearest")
     return float(low), float(high)
+
+
+def resample_sums(counts: Array) -> Array:
+    """Return the sums of each column, [rounds, C], of counts [pictures, C] when pictures are resampled."""
+    stream = sub_stream(0, "sums")
+    return counts[stream.integers(len(counts), size=(BOOTSTRAP_ROUNDS, len(counts)))].sum(axis=1)
 
 
 def widen(one: Interval, other: Interval) -> Interval:

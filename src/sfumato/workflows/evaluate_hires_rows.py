@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from sfumato.core.cards import Measurement, bootstrap_interval, measure_share
 from sfumato.core.seeds import sub_stream
-from sfumato.workflows.evaluate_hires_intervals import count_interval
+from sfumato.workflows.evaluate_hires_intervals import count_interval, share_interval
 from sfumato.workflows.evaluate_hires_objects import KINDS
 from sfumato.workflows.evaluate_hires_store import Record
 
@@ -27,6 +27,8 @@ CLUSTER_ROUNDS = 400
 FLOOR_ENERGY = 0.01
 # What a doubt at its place keeps, and what it does not: a face that is there but broken is a doubt.
 LOST, UNSURE = "objects of the base lost, not even doubted", "objects of the base no longer sure"
+# What a judge calls them.
+GONE = {"lost": LOST, "unsure": UNSURE}
 # The aims for the cohesive engine, and whether they are the least or the most.
 AIMS: dict[str, tuple[float, str]] = {
     "phantoms": (0.02, "most"),
@@ -83,15 +85,12 @@ def _describe_objects(name: str, shown: Sequence[Shown]) -> list[Measurement]:
     phantoms = [one[0] for each in shown for one in each.judged["phantoms"]]
     kinds = ", ".join(f"{kind} {phantoms.count(kind)}" for kind in KINDS if kind in phantoms)
     hit = sum(bool(each.judged["phantoms"]) for each in shown)
-    held = sum(each.judged["held"] for each in shown)
-    lost, unsure = (sum(len(each.judged[name]) for each in shown) for name in ("lost", "unsure"))
     row = _mean_row(f"{name}: phantoms per picture", shown, count_phantoms, counts=True)
     return [
         replace(row, note=kinds),
         measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
         _mean_row(f"{name}: objects beyond the caption per picture", shown, read_judged("excess"), counts=True),
-        measure_share(f"{name}: {LOST}", lost, held),
-        measure_share(f"{name}: {UNSURE}", unsure, held),
+        *(_share_row(f"{name}: {title}", count_gone(which, shown)) for which, title in GONE.items()),
     ]
 
 
@@ -131,6 +130,13 @@ def _mean_row(
     values = np.array([read(each) for each in shown], dtype=np.float64)
     low, high = count_interval(values) if counts else bootstrap_interval(values)
     return Measurement(name=name, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high)
+
+
+def _share_row(name: str, counts: Array) -> Measurement:
+    """Return the row of a share of objects from [pictures, 2]: hits, and all."""
+    hits, held = (int(total) for total in counts.sum(axis=0))
+    low, high = share_interval(counts)
+    return replace(measure_share(name, hits, held), low=100 * low, high=100 * high)
 
 
 def _pieces_row(name: str, shown: Sequence[Shown], place: int, *, unit: str) -> Measurement:
@@ -209,6 +215,11 @@ def read_judged(name: str) -> Callable[[Shown], float]:
 def count_phantoms(shown: Shown) -> float:
     """Return how many phantoms a picture has."""
     return float(len(shown.judged["phantoms"]))
+
+
+def count_gone(which: str, shown: Sequence[Shown]) -> Array:
+    """Return how many objects of the base are gone ("lost" or "unsure") and how many there were, [pictures, 2]."""
+    return np.array([(len(each.judged[which]), each.judged["held"]) for each in shown], dtype=np.float64)
 
 
 def read_cost(shown: Shown) -> float:

@@ -13,6 +13,8 @@ from sfumato.workflows.evaluate_hires_intervals import (
     count_ratio_interval,
     poisson_interval,
     resample_ratio,
+    share_difference_interval,
+    share_interval,
     subtract_intervals,
     widen,
 )
@@ -73,6 +75,27 @@ def test_a_difference_of_wilson_intervals_is_newcombes():
     wilson = [stats.binomtest(hits, n).proportion_ci(method="wilson") for hits, n in ((56, 70), (48, 80))]
     low, high = subtract_intervals((56 / 70, tuple(wilson[0])), (48 / 80, tuple(wilson[1])))
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
+
+
+def test_a_share_is_as_wide_as_its_pictures_differ():
+    alone, together = (
+        np.array([[1.0, 5.0]] * 6 + [[0.0, 5.0]] * 24),
+        np.array([[5.0, 5.0], [1.0, 5.0]] + [[0.0, 5.0]] * 28),
+    )
+    wilson = stats.binomtest(6, 150).proportion_ci(method="wilson")
+    assert share_interval(alone)[1] == pytest.approx(wilson.high)
+    assert share_interval(alone)[0] <= wilson.low
+    assert share_interval(together)[1] > wilson.high + 0.02
+    assert share_interval(np.zeros((4, 2))) == (0.0, 1.0)
+
+
+def test_a_difference_of_shares_is_newcombes_or_wider():
+    none, broken = np.array([[0.0, 5.0]] * 20), np.array([[5.0, 5.0]] + [[0.0, 5.0]] * 19)
+    low, high = share_difference_interval(none, none)
+    assert low == -high < -0.03
+    low, high = share_difference_interval(broken, none)
+    assert low <= 0
+    assert high >= 0.15
 
 
 def test_resamples_without_anything_are_left_out():

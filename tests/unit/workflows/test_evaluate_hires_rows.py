@@ -36,6 +36,13 @@ def test_what_is_broken_is_told_from_what_is_gone():
     assert [find_row(rows, name).aim for name in (LOST, UNSURE)] == [2.0, 2.0]
 
 
+def test_objects_of_one_picture_are_lost_together():
+    rows = describe_method("a", [make_shown(n, unsure=12 * (n == 0), held=12) for n in range(10)], [], aims=False)
+    assert find_row(rows, UNSURE).value == 10
+    # Wilson's for 12 of 120 ends at 16.6 %.
+    assert find_row(rows, UNSURE).high >= 30
+
+
 def test_detail_is_held_against_the_drawn_scene_of_the_same_prompt():
     drawn = [make_shown(n, energy=200.0) for n in range(4)]
     rows = describe_method("a", [make_shown(n, energy=50.0) for n in range(4)], drawn, aims=False)
