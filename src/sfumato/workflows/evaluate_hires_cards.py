@@ -16,7 +16,7 @@ import numpy as np
 from sfumato.core.cards import Card, Measurement
 from sfumato.core.geometry import PixelSize
 from sfumato.workflows.evaluate_hires_differences import describe_difference
-from sfumato.workflows.evaluate_hires_features import Crops
+from sfumato.workflows.evaluate_hires_features import Crops, Distance, compare_distances, describe_distance
 from sfumato.workflows.evaluate_hires_judge import Case
 from sfumato.workflows.evaluate_hires_methods import COHESIVE, DRAWN
 from sfumato.workflows.evaluate_hires_objects import MAYBE_SHARE
@@ -68,17 +68,18 @@ class Group:
 def make_card(group: Group, store: Store, crops: Crops | None, origin: tuple[int, str]) -> Card:
     """Return the card of one size; `origin` is (seed, command)."""
     drawn = group.show(DRAWN)
+    distances = {} if crops is None else _measure_crops(group, store, crops)
     rows: list[Measurement] = []
     for name in group.names:
         shown = group.show(name)
         rows += describe_method(name, shown, drawn, aims=group.aims and name == COHESIVE)
-        distance = None if crops is None else _measure_crops(name, group, store, crops)
-        rows += [] if distance is None else [distance]
+        rows += [describe_distance(name, distances[name])] if name in distances else []
     rows = sort_by_measure(rows)
-    for name in group.names:
-        if name not in (COHESIVE, DRAWN) and COHESIVE in group.names:
-            found = describe_difference(name, group.show(name), COHESIVE, group.show(COHESIVE))
-            rows += [_aim_ratio(row) if group.aims and name in RIVALS else row for row in found]
+    rivals = [name for name in group.names if name not in (COHESIVE, DRAWN)] if COHESIVE in group.names else []
+    for name in rivals:
+        found = describe_difference(name, group.show(name), COHESIVE, group.show(COHESIVE))
+        rows += [_aim_ratio(row) if group.aims and name in RIVALS else row for row in found]
+        rows += [compare_distances((name, COHESIVE), distances[name], distances[COHESIVE])] if distances else []
     return Card(title=group.title, rows=tuple(rows), seed=origin[0], command=origin[1], notes=_list_notes(group))
 
 
@@ -106,9 +107,15 @@ def _aim_ratio(row: Measurement) -> Measurement:
     return replace(row, aim=FEWER_TIMES) if row.name.endswith(f"over {COHESIVE}: phantoms") else row
 
 
-def _measure_crops(name: str, group: Group, store: Store, crops: Crops) -> Measurement | None:
-    some = [outcome.case for outcome in group.outcomes if name in outcome.judged]
-    return crops.measure(name, ((case.prompt.number, np.asarray(store.load(case.made[name]["key"]))) for case in some))
+def _measure_crops(group: Group, store: Store, crops: Crops) -> dict[str, Distance]:
+    found: dict[str, Distance] = {}
+    for name in group.names:
+        some = [outcome.case for outcome in group.outcomes if name in outcome.judged]
+        pictures = ((case.prompt.number, np.asarray(store.load(case.made[name]["key"]))) for case in some)
+        distance = crops.measure(pictures)
+        if distance is not None:
+            found[name] = distance
+    return found
 
 
 def _list_notes(group: Group) -> tuple[str, ...]:

@@ -19,7 +19,15 @@ from sfumato.workflows.evaluate_hires_intervals import (
     poisson_interval,
     share_difference_interval,
 )
-from sfumato.workflows.evaluate_hires_rows import GONE, Shown, count_gone, count_phantoms, read_cost, read_judged
+from sfumato.workflows.evaluate_hires_rows import (
+    GONE,
+    Shown,
+    count_gone,
+    count_phantoms,
+    mean_ratio,
+    read_cost,
+    read_judged,
+)
 
 Pairs = Sequence[tuple[Shown, Shown]]
 
@@ -39,7 +47,16 @@ def describe_difference(name: str, shown: Sequence[Shown], against: str, others:
         low, high = bootstrap_interval(values)
         title, value = f"{name} less {against}: {what}", float(values.mean())
         rows.append(Measurement(name=title, value=value, unit=unit, n=len(pairs), low=low, high=high))
-    return rows
+    return [*rows, *_compare_detail(f"{name} over {against}", pairs)]
+
+
+def _compare_detail(title: str, pairs: Pairs) -> list[Measurement]:
+    """Return the energy of each octave above the base over that of the other method, as a geometric mean."""
+    octaves = [(one.judged["octaves"], two.judged["octaves"]) for one, two in pairs]
+    return [
+        mean_ratio(f"{title}: detail, octave {place + 1} above the base", [(a[place], b[place]) for a, b in octaves])
+        for place in range(len(octaves[0][0]))
+    ]
 
 
 def _compare_objects(names: tuple[str, str], pairs: Pairs) -> list[Measurement]:

@@ -98,14 +98,17 @@ def _describe_detail(name: str, shown: Sequence[Shown], drawn: Sequence[Shown]) 
     """Return the energy of each octave above the base over that of the drawn scenes, as a geometric mean."""
     truth = {each.prompt: each.judged["octaves"] for each in drawn}
     pairs = [(each.judged["octaves"], truth[each.prompt]) for each in shown if each.prompt in truth]
-    rows: list[Measurement] = []
-    for place in range(min((len(ours) for ours, _ in pairs), default=0)):
-        logs = np.array([math.log((a[place] + FLOOR_ENERGY) / (b[place] + FLOOR_ENERGY)) for a, b in pairs])
-        low, high = (math.exp(side) for side in bootstrap_interval(logs))
-        title = f"{name}: detail, octave {place + 1} above the base, over drawn"
-        value = float(np.exp(logs.mean()))
-        rows.append(Measurement(name=title, value=value, unit="times", n=len(logs), low=low, high=high))
-    return rows
+    octaves = min((len(ours) for ours, _ in pairs), default=0)
+    title = f"{name}: detail, octave {{}} above the base, over drawn"
+    return [mean_ratio(title.format(1 + i), [(ours[i], theirs[i]) for ours, theirs in pairs]) for i in range(octaves)]
+
+
+def mean_ratio(name: str, energies: Sequence[tuple[float, float]]) -> Measurement:
+    """Return the row of a geometric mean of ratios of energies, one pair for each picture."""
+    logs = np.array([math.log((ours + FLOOR_ENERGY) / (theirs + FLOOR_ENERGY)) for ours, theirs in energies])
+    low, high = (math.exp(side) for side in bootstrap_interval(logs))
+    value = math.exp(float(logs.mean()))
+    return Measurement(name=name, value=value, unit="times", n=len(logs), low=low, high=high)
 
 
 def _describe_cost(name: str, shown: Sequence[Shown]) -> list[Measurement]:

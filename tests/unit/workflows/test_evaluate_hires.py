@@ -79,6 +79,8 @@ def test_every_method_has_every_measure(cards):
         ):
             assert f"{method}: {measure}" in names
     assert "gobig less cohesive: base consistency" in names
+    assert "gobig less cohesive: FID of native-size crops" in names
+    assert "demofusion over cohesive: detail, octave 1 above the base" in names
     assert "drawn: seconds" not in names
     assert "lanczos: cost per native area, over one native render" in names
 

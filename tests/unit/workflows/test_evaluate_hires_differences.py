@@ -27,6 +27,15 @@ def test_no_phantoms_on_both_sides_do_not_make_them_equal():
     assert row.high == pytest.approx(0.3689, rel=1e-3)
 
 
+def test_detail_is_compared_as_a_ratio_over_the_common_prompts():
+    ours = [make_shown(n, energy=50.0 * 2**n) for n in range(6)]
+    theirs = [make_shown(n, energy=200.0 * 2**n) for n in range(2, 9)]
+    row = find_row(describe_difference("a", ours, "b", theirs), "a over b: detail, octave 1 above the base")
+    assert (row.n, row.value) == (4, pytest.approx(0.25, rel=1e-3))
+    # Pictures differ by octaves, the methods of a picture always alike.
+    assert row.high - row.low < 1e-3
+
+
 def test_losses_are_compared_over_the_objects_of_all_prompts():
     ours = [make_shown(n, lost=n == 0, unsure=n < 3) for n in range(10)]
     rows = describe_difference("a", ours, "b", [make_shown(n, unsure=n == 0) for n in range(10)])
