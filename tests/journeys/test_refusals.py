@@ -30,6 +30,7 @@ from bundles import tiny_mini
         (("a cat", "--focus", "auto"), "not in this version"),
         (("a cat", "--device", "cuda:x"), "unknown device"),
         (("a cat", "--size", "128x128", "--method", "gobig", "--slice-strength", "0"), "not re-rendered"),
+        (("a cat", "--size", "16392x8192", "--out", "a.webp"), "at most 16383 px"),
         (("a cat", "--guidance", "1", "--negative", "a dog"), "--negative has no effect"),
         (("a cat", "--negative", "<lora:style:0.5>"), "in the negative prompt has no effect"),
     ],

@@ -123,6 +123,7 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
         (("broken.png", "--size", "192x144"), "damaged"),
         (("words.png", "--size", "192x144"), "PNG, JPEG or WebP"),
         (("photo.png", "--size", "192x144", "--level-strength", "0"), "not re-rendered"),
+        (("photo.png", "--size", "16392x12288", "--out", "b.webp"), "at most 16383 px"),
         (("photo.png", "--size", "192x144", "--method", "gobig"), "No such option"),
         (("--size", "192x144"), "IMG"),
     ],
@@ -130,10 +131,13 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
 def test_what_cannot_grow_leaves_with_2(upscale, room, picture, arguments, words):
     (room / "broken.png").write_bytes((room / "photo.png").read_bytes()[:120])
     (room / "words.png").write_text("no picture")
-    done = upscale(*arguments, "--out", "a.png")
-    assert done.code == 2, done.err
-    assert words in done.err
-    assert not (room / "a.png").exists()
+    before = (room / "photo.png").read_bytes()
+    for more in ((), ("--dry-run",)):
+        done = upscale("--out", "a.png", *arguments, *more)
+        assert done.code == 2, done.err
+        assert words in done.err
+    assert (room / "photo.png").read_bytes() == before
+    assert {path.name for path in room.iterdir()} - {"cache"} == {"photo.png", "broken.png", "words.png"}
 
 
 def test_a_picture_that_changed_or_went_is_noticed(upscale, render, room, picture):

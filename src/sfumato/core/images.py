@@ -95,7 +95,7 @@ def save_picture(path: Path | str, picture: Image.Image, metadata: Mapping[str, 
     if kind is None:
         raise RequestError("a picture is saved as .png, .jpg or .webp", got=path.name)
     options = _png_options(metadata) if kind == "PNG" else _exif_options(kind, metadata)
-    if kind == "JPEG":
+    if kind == "JPEG" and picture.mode != "RGB":
         picture = picture.convert("RGB")
     try:
         write_atomic(path, lambda stream: picture.save(stream, format=kind, **options))

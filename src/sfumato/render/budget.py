@@ -86,7 +86,8 @@ class Budget:
     such an autoencoder cannot keep in memory, `spill_shared` where that is the disk of the picture; where
     `maps_beside`, that may lie beside a picture that is grown instead. `packed_bytes` is what a second copy of the denoiser's
     weights takes where the device packs them; `upscaler` is the network that enlarges, where one does. `pyramid` says
-    that the file of the picture holds smaller ones too.
+    that the file of the picture holds smaller ones too; `whole_bytes` is what a pixel takes of the host's memory while it
+    is saved, where its format is not written in bands.
 
     `separate` says that the device has memory of its own; then `host_bytes` limits the host's, and
     `load_bytes` is what loading takes there for a moment. `window_batch` is the most windows denoised in
@@ -106,6 +107,7 @@ class Budget:
     maps_beside: bool = False
     upscaler: UpscalerShape | None = None
     pyramid: bool = False
+    whole_bytes: int = 0
     separate: bool = False
     host_bytes: int | None = None
     load_bytes: int = 0

@@ -75,13 +75,14 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
     first, *later = _list_stages(price)
     stages = (replace(first, seconds=first.seconds + budget.cost.start_s), *later)
     coded = [_code(stage, contract, budget) for stage in stages]
+    saving, host_saving = _count_saving(stages[-1], contract, budget)
     return Plan(
         method=request.method.kind,
         size=request.size,
         batch=request.batch,
         stages=stages,
-        memory_bytes=max(stage.memory_bytes for stage in stages),
-        room_bytes=max(_room(stage, contract, budget) for stage in stages),
+        memory_bytes=max(saving, *(stage.memory_bytes for stage in stages)),
+        room_bytes=max(saving, *(_room(stage, contract, budget) for stage in stages)),
         disk_bytes=picture,
         peak_disk_bytes=before + max(*_list_disk(stages, coded, budget), stages[-1].left_bytes + picture),
         seconds=sum(stage.seconds for stage in stages),
@@ -90,7 +91,7 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
         autoencoder_bytes=min(cost.autoencoder_room(contract, budget, _find_held(stage, contract)) for stage in stages),
         spill_bytes=max(one.spill_bytes for one in coded),
         map_bytes=max(one.map_bytes for one in coded),
-        host_bytes=max(stage.host_bytes for stage in stages),
+        host_bytes=max(host_saving, *(stage.host_bytes for stage in stages)),
         open_s=budget.cost.open_s,
         save_s=request.size.area * budget.cost.save_s,
         work_bytes=max(stage.work_bytes for stage in stages),
@@ -109,6 +110,14 @@ def _list_disk(stages: tuple[Stage, ...], coded: list[CodingCost], budget: Budge
     spilled = [one.spill_bytes if budget.spill_shared and not one.map_bytes else 0 for one in coded]
     works = zip(stages, coded, spilled, strict=True)
     return [stage.work_bytes + one.map_bytes + spill for stage, one, spill in works]
+
+
+def _count_saving(stage: Stage, contract: ModelContract, budget: Budget) -> tuple[int, int]:
+    """Return what saving a picture that is not written in bands takes of memory, on the device and the host."""
+    whole, held = stage.canvas.area * budget.whole_bytes, _find_held(stage, contract)
+    if budget.separate:
+        return 0, cost.host_bytes(budget, held) + whole
+    return cost.standing_bytes(contract, budget, held) + whole, 0
 
 
 def _cut_part(stage: Stage, contract: ModelContract) -> PixelSize:

@@ -94,15 +94,17 @@ class _Need:
 def _list_needs(plan: Plan, budget: Budget) -> tuple[_Need, ...]:
     """List what a plan needs of each resource."""
     spill_room, where = _find_spill_room(plan, budget)
+    drawn, on_host = max(stage.memory_bytes for stage in plan.stages), max(stage.host_bytes for stage in plan.stages)
     spilled = f"{{0}} of disk for the autoencoder's work, {where}, and {{1}} are left"
     return (
-        _need_memory(plan.memory_bytes, budget),
+        _need_memory(drawn, budget),
         _Need(
-            needed=plan.host_bytes,
+            needed=on_host,
             limit=budget.host_bytes,
             words="{0} of {1} of the host's memory",
             cure="free memory of the host",
         ),
+        _need_to_save(plan, budget),
         _Need(needed=plan.room_bytes, limit=budget.free_bytes, words="{0} free, and {1} are", cure="free some memory"),
         _Need(needed=plan.spill_bytes, limit=spill_room, words=spilled, cure="set TMPDIR to a folder with more room"),
         _need_disk(plan.peak_disk_bytes, budget),
@@ -114,6 +116,14 @@ def _need_memory(needed: int, budget: Budget, words: str = "{0} of {1}") -> _Nee
     is_all = budget.free_bytes is not None and budget.memory_bytes >= budget.free_bytes
     cure = "free some memory" if is_all else "raise --budget-gb"
     return _Need(needed=needed, limit=budget.memory_bytes, words=words, cure=cure)
+
+
+def _need_to_save(plan: Plan, budget: Budget) -> _Need:
+    """Return what a plan needs of the memory that a picture is saved from: it is the most where a format takes it whole."""
+    needed, limit = (
+        (plan.host_bytes, budget.host_bytes) if budget.separate else (plan.memory_bytes, budget.memory_bytes)
+    )
+    return _Need(needed=needed, limit=limit, words="{0} of {1} to be saved", cure="save it as .png, .tif or .dzi")
 
 
 def _need_disk(needed: int, budget: Budget) -> _Need:

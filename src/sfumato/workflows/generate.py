@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core.canvas.saving import check_place, save_shown
+from sfumato.core.canvas.saving import save_shown
 from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.images import file_sha256, save_picture
@@ -32,7 +32,7 @@ from sfumato.workflows.digests import digest_weights, find_lora
 from sfumato.workflows.forecast import measure_error
 from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import save_pace
-from sfumato.workflows.places import is_finished, list_paths
+from sfumato.workflows.places import check_places, is_finished, list_paths
 from sfumato.workflows.planning import Wishes, make_plan, plan_from_headers
 from sfumato.workflows.probe import probe_loaded
 from sfumato.workflows.probe_store import name_place
@@ -126,7 +126,7 @@ def generate(
     loaded; a `plan` for it that was made before it took its memory is not made again.
 
     Raises:
-        RequestError: a picture, size, prompt or option is wrong, or something is in the way of tiles or a report.
+        RequestError: a picture, size, prompt or option is wrong, or something is in the way of pictures or a report.
         BudgetError: it does not fit the budget; nothing was started.
         StorageError: the folder cannot be written; found out before anything is rendered.
         InterruptedRender: stopped by the keyboard; finished pictures stay, nothing is half written.
@@ -136,8 +136,8 @@ def generate(
     check_folder(wishes.out.parent)
     if wishes.preview is not None:
         check_folder(wishes.preview.parent, option="--preview")
+    check_places(request, wishes.out)
     for path in paths:
-        check_place(path)
         check_work(path, request, resume=wishes.resume)
         if wishes.report:
             check_report_place(path.with_suffix(".html"))

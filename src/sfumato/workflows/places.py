@@ -1,12 +1,13 @@
 """Where the pictures of a request go, and which of them lie there already.
 
-Knows names and the texts stored in pictures; no networks. Start reading at `list_paths`.
+Knows names and the texts stored in pictures; no networks. Start reading at `list_paths`, then `check_places`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sfumato.core.canvas.saving import check_place
 from sfumato.core.canvas.workspace import find_resumable, name_work
 from sfumato.core.errors import SfumatoError
 from sfumato.core.images import read_texts
@@ -24,6 +25,16 @@ def list_paths(out: Path, batch: int) -> list[Path]:
         return [out]
     digits = max(2, len(str(batch)))
     return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
+
+
+def check_places(request: RenderRequest, out: Path) -> None:
+    """Check, before anything is rendered, that the pictures of a request can lie where they are wanted.
+
+    Raises:
+        RequestError: something is in the way, or a side is longer than the format has.
+    """
+    for path in list_paths(out, request.batch):
+        check_place(path, request.size)
 
 
 def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> bool:

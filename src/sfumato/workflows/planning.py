@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-from sfumato.core.canvas.saving import PYRAMID_SUFFIXES
+from sfumato.core.canvas.saving import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
@@ -35,6 +35,7 @@ from sfumato.render.stages import Plan
 from sfumato.workflows.digests import list_adapters
 from sfumato.workflows.inputs import read_inputs
 from sfumato.workflows.pace import make_cost
+from sfumato.workflows.places import check_places
 from sfumato.workflows.probe_store import load_known, name_place
 
 # The upscaler that is no file.
@@ -65,9 +66,10 @@ def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
     """Plan a request as `plan_from_headers`, after a look at the pictures it starts from.
 
     Raises:
-        RequestError: the request does not fit its model, or a picture or mask does not fit the request.
+        RequestError: the request does not fit its model or its place, or a picture or mask does not fit the request.
         BudgetError: over budget; says the largest size that fits.
     """
+    check_places(request, wishes.out)
     read_inputs(request)
     return plan_from_headers(request, wishes)
 
@@ -119,6 +121,7 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budg
         spill_shared=_is_one_disk(find_spill_folder(), wishes.out.parent),
         maps_beside=policy.device.type == "cpu",
         pyramid=wishes.out.suffix.lower() in PYRAMID_SUFFIXES,
+        whole_bytes=count_whole_bytes(wishes.out),
         separate=apart,
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
         load_bytes=contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0,

@@ -1,7 +1,7 @@
 """Pick the writer of a picture by its suffix: `.png`, `.tif`, `.tiff`, `.dzi`.
 
 The one door to pictures written in bands. Start reading at `open_writer`; `save_canvas` takes a
-picture that is in memory already, in any format.
+picture that is in memory already, in any format. What a format cannot hold says `check_place`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from PIL import Image
 from sfumato.core.canvas.bands import BandSink, BandWriter
 from sfumato.core.canvas.deepzoom_file import DeepZoomSink, check_folder_is_ours
 from sfumato.core.canvas.packing import Packing
-from sfumato.core.canvas.pixels import PixelStore, list_bands
+from sfumato.core.canvas.pixels import PixelStore, cut_bands, list_bands
 from sfumato.core.canvas.png_file import PngSink
 from sfumato.core.canvas.tiff_file import TiffSink
 from sfumato.core.errors import RequestError
@@ -26,6 +26,11 @@ from sfumato.core.images import save_picture
 BAND_SUFFIXES = (".png", ".tif", ".tiff", ".dzi")
 # Formats that hold smaller copies of the picture besides the picture.
 PYRAMID_SUFFIXES = (".tif", ".tiff", ".dzi")
+# The longest side that the encoders of formats without bands take: libjpeg's limit, and 14 bits of WebP.
+_LONGEST_SIDE_PX = {".jpg": 65500, ".jpeg": 65500, ".webp": 16383}
+# Bytes that a pixel of such a picture takes until it is saved, at 2048 and 4096 px a side: the picture itself 4; on top of it
+# the encoder of JPEG 0.2 to 0.8, that of lossless WebP 29 for a smooth picture and 38 for noise (docs/large_pictures.md).
+_WHOLE_BYTES = {".jpg": 5, ".jpeg": 5, ".webp": 43}
 # Rows of a picture in memory handed on at once.
 _BAND_ROWS = 256
 _PAPER = (255, 255, 255, 255)
@@ -41,7 +46,7 @@ def open_writer(
         StorageError: the disk refuses.
     """
     path, packing = Path(path), packing or Packing()
-    check_place(path)
+    check_place(path, size)
     return BandWriter(path, size, _choose_sink(path, size, texts, packing))
 
 
@@ -83,17 +88,28 @@ def save_shown(path: Path | str, shown: Image.Image | PixelStore, texts: Mapping
     elif Path(path).suffix.lower() in BAND_SUFFIXES:
         save_bands(path, shown.size, list_bands(shown), texts)
     else:
-        save_picture(path, Image.fromarray(shown.read(shown.size.box)), texts)
+        save_picture(path, _hold(shown), texts)
 
 
-def check_place(path: Path) -> None:
-    """Check, before anything is rendered, that nothing of somebody else has to go for a picture.
+def check_place(path: Path, size: PixelSize) -> None:
+    """Check, before anything is rendered, that a picture can be written, and that nothing of somebody else has to go for it.
 
     Raises:
-        RequestError: the folder of tiles of a `.dzi` would replace something that is no tile.
+        RequestError: a side is longer than the format has, or the folder of tiles of a `.dzi` would replace something
+            that is no tile.
     """
-    if path.suffix.lower() == ".dzi":
+    suffix = path.suffix.lower()
+    most = _LONGEST_SIDE_PX.get(suffix)
+    if most is not None and max(size.width, size.height) > most:
+        what = f"a {suffix} picture has at most {most} px a side"
+        raise RequestError(what, got=f"{path.name}, {size}", do="Save it as .png, .tif or .dzi.")
+    if suffix == ".dzi":
         check_folder_is_ours(path)
+
+
+def count_whole_bytes(path: Path) -> int:
+    """Return the bytes of memory that a pixel takes while a picture is saved; 0 where it is written in bands."""
+    return _WHOLE_BYTES.get(path.suffix.lower(), 0)
 
 
 def _choose_sink(path: Path, size: PixelSize, texts: Mapping[str, str], packing: Packing) -> BandSink:
@@ -107,6 +123,14 @@ def _choose_sink(path: Path, size: PixelSize, texts: Mapping[str, str], packing:
     if suffix == ".dzi":
         return DeepZoomSink(path, size, texts, packing)
     raise RequestError(f"bands are written to {', '.join(BAND_SUFFIXES)}", got=path.name)
+
+
+def _hold(shown: PixelStore) -> Image.Image:
+    """Return pixels as one picture; read whole they would lie in memory twice."""
+    picture = Image.new("RGB", (shown.size.width, shown.size.height))
+    for box in cut_bands(shown.size):
+        picture.paste(Image.fromarray(shown.read(box)), (box.left, box.top))
+    return picture
 
 
 def _flatten(picture: Image.Image) -> Image.Image:
