@@ -123,6 +123,10 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
         (("broken.png", "--size", "192x144"), "damaged"),
         (("words.png", "--size", "192x144"), "PNG, JPEG or WebP"),
         (("photo.png", "--size", "192x144", "--level-strength", "0"), "not re-rendered"),
+        (
+            ("photo.png", "--size", "192x144", "--out", "photo.png"),
+            "would replace a picture that the request starts from",
+        ),
         (("photo.png", "--size", "16392x12288", "--out", "b.webp"), "at most 16383 px"),
         (("photo.png", "--size", "192x144", "--method", "gobig"), "No such option"),
         (("--size", "192x144"), "IMG"),

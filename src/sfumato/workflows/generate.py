@@ -136,7 +136,7 @@ def generate(
     check_folder(wishes.out.parent)
     if wishes.preview is not None:
         check_folder(wishes.preview.parent, option="--preview")
-    check_places(request, wishes.out)
+    check_places(request, wishes.out, wishes.preview)
     for path in paths:
         check_work(path, request, resume=wishes.resume)
         if wishes.report:

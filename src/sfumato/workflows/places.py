@@ -5,17 +5,18 @@ Knows names and the texts stored in pictures; no networks. Start reading at `lis
 
 from __future__ import annotations
 
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.core.canvas.saving import check_place
 from sfumato.core.canvas.workspace import find_resumable, name_work
-from sfumato.core.errors import SfumatoError
+from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.images import read_texts
 from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.request import InpaintSource, TextSource
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sfumato.core.request import RenderRequest
 
 
@@ -27,14 +28,36 @@ def list_paths(out: Path, batch: int) -> list[Path]:
     return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
 
 
-def check_places(request: RenderRequest, out: Path) -> None:
+def check_places(request: RenderRequest, out: Path, preview: Path | None = None) -> None:
     """Check, before anything is rendered, that the pictures of a request can lie where they are wanted.
 
     Raises:
-        RequestError: something is in the way, or a side is longer than the format has.
+        RequestError: something is in the way, a side is longer than the format has, or a picture that the request
+            starts from would be replaced: then the request stored in the new one could never be repeated.
     """
-    for path in list_paths(out, request.batch):
+    places = [("--out", path) for path in list_paths(out, request.batch)]
+    for _, path in places:
         check_place(path, request.size)
+    for option, path in [*places, *([] if preview is None else [("--preview", preview)])]:
+        for source in _list_sources(request):
+            if _is_one_file(path, source):
+                what = f"{option} would replace a picture that the request starts from"
+                raise RequestError(what, got=str(path), do=f"Give another {option}.")
+
+
+def _list_sources(request: RenderRequest) -> list[Path]:
+    source = request.source
+    if isinstance(source, TextSource):
+        return []
+    return [Path(source.path), *([Path(source.mask)] if isinstance(source, InpaintSource) else [])]
+
+
+def _is_one_file(first: Path, second: Path) -> bool:
+    """Tell whether two paths lead to one file, through links too."""
+    # What is not there is nothing that could be replaced.
+    with suppress(OSError):
+        return first.samefile(second)
+    return False
 
 
 def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> bool:

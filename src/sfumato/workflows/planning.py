@@ -69,7 +69,7 @@ def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
         RequestError: the request does not fit its model or its place, or a picture or mask does not fit the request.
         BudgetError: over budget; says the largest size that fits.
     """
-    check_places(request, wishes.out)
+    check_places(request, wishes.out, wishes.preview)
     read_inputs(request)
     return plan_from_headers(request, wishes)
 

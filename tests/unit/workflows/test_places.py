@@ -1,11 +1,55 @@
-"""Pictures go where they can lie: no format that is too small."""
+"""Pictures go where they can lie and nothing is lost for them: no format that is too small, no source of their own."""
+
+import os
 
 import pytest
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import CohesiveMethod, ImageSource, InpaintSource, PictureSource, RenderRequest
 from sfumato.workflows.places import check_places
+
+DIGEST = "0" * 64
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A file, of which only the name counts."""
+    path = tmp_path / "photo.png"
+    path.write_bytes(b"a picture")
+    return path
+
+
+def list_requests(source):
+    other = str(source.with_name("other.png"))
+    yield ImageSource(path=str(source), sha256=DIGEST)
+    yield InpaintSource(path=other, sha256=DIGEST, mask=str(source), mask_sha256=DIGEST)
+    yield PictureSource(path=str(source), sha256=DIGEST, size=PixelSize(64, 64))
+
+
+@pytest.mark.parametrize("number", range(3))
+@pytest.mark.parametrize("name", ["photo.png", "folder/../photo.png", "link.png", "hard.png"])
+def test_a_picture_never_replaces_what_it_starts_from(source, number, name):
+    (source.parent / "folder").mkdir()
+    (source.parent / "link.png").symlink_to(source)
+    os.link(source, source.parent / "hard.png")
+    kind, out = list(list_requests(source))[number], source.parent / name
+    request = RenderRequest(prompt="", size=PixelSize(128, 128), source=kind, method=CohesiveMethod())
+    for option, where in (("--out", (out,)), ("--preview", (source.parent / "new.png", out))):
+        with pytest.raises(RequestError, match=f"{option} would replace") as caught:
+            check_places(request, *where)
+        assert caught.value.got
+        assert option in caught.value.do
+    check_places(request, source.parent / "new.png")
+
+
+def test_every_picture_of_a_batch_has_its_place(source):
+    first = source.rename(source.with_name("photo-01.png"))
+    request = RenderRequest(
+        prompt="", size=PixelSize(128, 128), batch=2, source=ImageSource(path=str(first), sha256=DIGEST)
+    )
+    with pytest.raises(RequestError, match="would replace"):
+        check_places(request, source)
 
 
 @pytest.mark.parametrize(
