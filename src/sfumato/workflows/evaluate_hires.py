@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -36,7 +36,7 @@ from sfumato.workflows.evaluate_hires_methods import (
 from sfumato.workflows.evaluate_hires_objects import Watcher
 from sfumato.workflows.evaluate_hires_prompts import Prompt, list_prompts
 from sfumato.workflows.evaluate_hires_sheets import save_hires_sheets
-from sfumato.workflows.evaluate_hires_store import Store, digest_folder
+from sfumato.workflows.evaluate_hires_store import Store, digest_folder, make_key
 from sfumato.workflows.evaluate_mini import find_reader
 
 # How many native sides a picture is wide and high.
@@ -48,6 +48,8 @@ PICTURES: Mapping[str, int] = MappingProxyType({"4x": 24, "16x": 60, "64x": 8, "
 # The ablation looks at the size that the aims are set for.
 ABLATED, ABLATION_PICTURES = "16x", 24
 MOST_PICTURES, MOST_SEED = 5_000, 80
+# The packages that a picture depends on, drawn ones included.
+CODE = ("core", "nn", "models", "render", "world")
 TABLE, CARDS, SHEETS = "table.md", "cards.jsonl", "sheets"
 
 OnProgress = Callable[[str, int, int], None]
@@ -90,6 +92,8 @@ class HiresEvaluation:
         words += [f"--methods {','.join(self.methods)}"] if self.methods != METHODS else []
         words += [f"--ablations --pictures-ablation {self.ablation_pictures}"] if self.ablations else []
         words += [f"--model {self.model}"] if self.model != "mini" else []
+        words += [f"--device {self.device}"] if self.device != "auto" else []
+        words += [f"--dtype {self.dtype}"] if self.dtype != "auto" else []
         return " ".join([*words, f"--seed {self.seed}"])
 
 
@@ -140,12 +144,16 @@ def run_evaluate_hires(
 
 def open_studio(wanted: HiresEvaluation, model: LatentModel) -> Studio:
     """Open the folder of results with a model that renders into it."""
-    package = Path(__file__).parents[1]
-    engine = digest_folder(package / "render", "*.py") + digest_folder(package / "nn", "*.py")
-    store = Store(wanted.out)
+    store, engine = Store(wanted.out), digest_code(Path(__file__).parents[1])
     studio = Studio(model=model, store=store, seed=wanted.seed, engine=engine)
     request = studio.ask(list_prompts(1, seed=wanted.seed)[0], model.contract.native, CohesiveMethod())
-    return Studio(model=model, store=store, seed=wanted.seed, engine=engine, weights=digest_weights(request).model)
+    weights = digest_weights(replace(request, model=wanted.model)).model
+    return replace(studio, weights=weights)
+
+
+def digest_code(package: Path) -> str:
+    """Return a digest of all code of a package that a picture depends on."""
+    return make_key({name: digest_folder(package / name, "*.py") for name in CODE})
 
 
 def find_size(area: str, native: PixelSize) -> PixelSize:
@@ -191,7 +199,8 @@ def _write_cards(
         area = size.area / studio.model.contract.native.area
         title = f"{part}: {size}, {area:g} times the native area of {wanted.model}, {len(some)} prompts"
         clock = "cpu_s" if studio.model.device.type == "cpu" else "seconds"
-        group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED, clock=clock)
+        ran = ", ".join(f"{name} {word}" for name, word in studio.run_with.items())
+        group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED, clock=clock, run_with=ran)
         crops = make_crops(reader, size, seed=wanted.seed, scenes=wanted.reference)
         cards.append(make_card(group, studio.store, crops, (wanted.seed, wanted.command)))
         save_hires_sheets(group, studio.store, wanted.out / SHEETS, part)

@@ -40,6 +40,7 @@ class Group:
     """Hold all outcomes of one size; `aims` tells whether the engine has to reach its aims there.
 
     `clock` names what cost is counted in: "seconds", or on a CPU better "cpu_s", which other work does not slow down.
+    `run_with` says what device and number types the pictures were made with.
     """
 
     title: str
@@ -47,6 +48,7 @@ class Group:
     outcomes: Sequence[Outcome]
     aims: bool = False
     clock: Literal["seconds", "cpu_s"] = "seconds"
+    run_with: str = ""
 
     def show(self, name: str) -> list[Shown]:
         """Return what is known of a method's pictures, prompt by prompt."""
@@ -123,8 +125,8 @@ def _list_notes(group: Group) -> tuple[str, ...]:
     for outcome in group.outcomes:
         stratum = outcome.case.prompt.stratum
         strata[stratum] = strata.get(stratum, 0) + 1
-    made = [record for outcome in group.outcomes for record in outcome.case.made.values()]
-    engines = {record["engine"] for record in made if "evaluations" in record}
+    made = [record for each in group.outcomes for record in (each.case.base, *each.case.made.values())]
+    engines = {record["engine"] for record in made}
     objects = any("phantoms" in judged for outcome in group.outcomes for judged in outcome.judged.values())
     strangers = sum(record.get("same_base") is False for record in made)
     found: list[tuple[bool, str]] = [
@@ -133,11 +135,12 @@ def _list_notes(group: Group) -> tuple[str, ...]:
         (objects, f"{LOST}: a doubt of the detector, from {MAYBE_SHARE:g} of its limit on, still keeps an object"),
         (objects, f"{UNSURE}: lost or broken, the detector was sure in the base and is not at that place any more"),
         (True, "multidiffusion has no base of its own: it is held against the common base, and against the caption"),
+        (bool(group.run_with), f"made with {group.run_with}"),
         (
             group.clock == "cpu_s",
             "cost is counted in seconds of CPU, which other work on the machine does not slow down",
         ),
-        (len(engines) > 1, f"pictures come from {len(engines)} versions of the code that renders"),
+        (len(engines) > 1, f"pictures come from {len(engines)} versions of the code that makes them"),
         (strangers > 0, f"{strangers} pictures grew from another base than the common one"),
         (not objects, "no detector: no objects counted"),
     ]

@@ -52,6 +52,9 @@ ABLATIONS: tuple[tuple[str, str, object], ...] = (
     ("no gain of detail", "detail", 1.0),
 )
 
+# What of a model's policy belongs to the name of a picture; the rest follows from it on one machine.
+RUN_WITH = ("device", "unet_dtype", "text_dtype", "vae_dtype")
+
 T = TypeVar("T")
 
 
@@ -59,8 +62,9 @@ T = TypeVar("T")
 class Studio:
     """Make pictures with one model and keep them. A leaf.
 
-    `weights` and `engine` are digests: of what the model is, and of the code that renders. Other weights are
-    another picture; other code is only noted, since most changes of code change no pixel.
+    `weights` and `engine` are digests: of what the model is, and of the code that makes pictures. Other weights,
+    another device or number type are another picture; other code is only noted, since most changes of code
+    change no pixel.
     """
 
     model: LatentModel
@@ -69,6 +73,12 @@ class Studio:
     weights: str = ""
     engine: str = ""
     demofusion: Demofusion = field(default_factory=Demofusion)
+
+    @property
+    def run_with(self) -> dict[str, Json]:
+        """Return the device and number types that the model runs with: others give other last bits and other seconds."""
+        words = self.model.policy.to_json()
+        return {name: words[name] for name in RUN_WITH}
 
     def make_base(self, prompt: Prompt, size: PixelSize) -> Record:
         """Return the line of the native picture that all methods start from, rendered or found."""
@@ -126,7 +136,7 @@ class Studio:
         return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
 
     def _key(self, name: str, request: RenderRequest) -> str:
-        words: dict[str, Json] = {"name": name, "request": request.to_json(), "weights": self.weights}
+        words: dict[str, Json] = {"name": name, "request": request.to_json(), "weights": self.weights, **self.run_with}
         if name == DEMOFUSION:
             words["settings"] = cast("Json", asdict(self.demofusion))
         return make_key(words)

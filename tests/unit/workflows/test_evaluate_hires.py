@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fakes import GaussianModel
@@ -13,7 +14,15 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod
 from sfumato.critic.network import ReaderShape
 from sfumato.critic.reader import make_reader
-from sfumato.workflows.evaluate_hires import CARDS, TABLE, HiresEvaluation, find_size, open_studio, run_evaluate_hires
+from sfumato.workflows.evaluate_hires import (
+    CARDS,
+    TABLE,
+    HiresEvaluation,
+    digest_code,
+    find_size,
+    open_studio,
+    run_evaluate_hires,
+)
 from sfumato.workflows.evaluate_hires_methods import METHODS, list_ablations
 from sfumato.workflows.evaluate_hires_objects import Watcher
 from sfumato.workflows.evaluate_hires_prompts import list_prompts
@@ -118,6 +127,34 @@ def test_a_rerun_makes_nothing_again_and_a_changed_setting_only_itself(cards, wa
     assert other["same_base"] is first["same_base"] is True
 
 
+@pytest.mark.parametrize("other", [{"unet_dtype": torch.bfloat16}, {"device": torch.device("meta")}])
+def test_another_number_type_or_device_is_another_picture(tmp_path, other):
+    model = GaussianModel()
+    wanted, prompt, size = HiresEvaluation(out=tmp_path), list_prompts(1, seed=1)[0], PixelSize(64, 64)
+    made = open_studio(wanted, model).make_base(prompt, size)
+    assert open_studio(wanted, GaussianModel()).find_base(prompt, size) == made
+    assert open_studio(wanted, GaussianModel(policy=replace(model.policy, **other))).find_base(prompt, size) is None
+
+
+def test_other_weights_are_another_picture(tmp_path):
+    folder = tmp_path / "other"
+    (folder / "unet").mkdir(parents=True)
+    (folder / "unet" / "weights.safetensors").write_bytes(b"others")
+    mini, other = (
+        open_studio(HiresEvaluation(out=tmp_path, **ref), GaussianModel()) for ref in ({}, {"model": str(folder)})
+    )
+    assert mini.weights != other.weights != ""
+
+
+def test_code_is_named_by_every_package_that_a_picture_depends_on(tmp_path):
+    found = {digest_code(tmp_path)}
+    for name in ("core", "nn", "models", "render", "world"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "one.py").write_text("1")
+        found.add(digest_code(tmp_path))
+    assert len(found) == 6
+
+
 def test_time_that_is_up_begins_nothing(reader, tmp_path):
     wanted = HiresEvaluation(pictures={"4x": 1}, minutes=0.0, out=tmp_path)
     assert run_evaluate_hires(wanted, model=GaussianModel(), reader=reader, watcher=WATCHER) == ()
@@ -148,3 +185,5 @@ def test_the_command_repeats_the_comparison():
     wanted = HiresEvaluation(pictures={"4x": 2, "16x": 1}, ablations=True, ablation_pictures=3, seed=4)
     expected = "sfumato evaluate hires --pictures-4x 2 --pictures-16x 1 --ablations --pictures-ablation 3 --seed 4"
     assert wanted.command == expected
+    short = HiresEvaluation(pictures={"4x": 2}, device="cpu", dtype="bf16")
+    assert short.command == "sfumato evaluate hires --pictures-4x 2 --device cpu --dtype bf16 --seed 1"

@@ -22,15 +22,15 @@ def make_outcome(store: Store, number: int, phantoms: int) -> Outcome:
     made, judged = {}, {}
     for name, count in (("drawn", 0), ("gobig", phantoms), ("cohesive", 0)):
         picture = Image.new("RGB", (512, 512), (10 * number, 0, 50))
-        record = {"engine": f"code {number}", "seconds": 4.0, "cpu_s": 6.0, "width": 512, "height": 512}
-        made[name] = store.add(f"{name}{number}", picture, record | ({"evaluations": 9} if name != "drawn" else {}))
+        record = {"engine": "code 0", "seconds": 4.0, "cpu_s": 6.0, "width": 512, "height": 512}
+        made[name] = store.add(f"{name}{number}", picture, record)
         judged[name] = {
             "phantoms": [["person", 400, 400, 420, 420, 0.5 + 0.1 * n] for n in range(count)],
             "people": [["person", 0, 0, 100, 100, 0.9]],
             "lost": [], "unsure": [], "held": 1, "excess": 0, "blobs": 0, "lattice": 1.0, "psnr_db": 30.0, "drift": 0.1,
             "octaves": [1.0], "seams": [[1.0, 0.1]], "seams_last": [[1.0, 0.1]], "seams_off": [[1.0, 0.1]],
         }  # fmt: skip
-    base = {"key": "base", "seconds": 0.5, "cpu_s": 0.5, "width": 128, "height": 128}
+    base = {"key": "base", "engine": "code 0", "seconds": 0.5, "cpu_s": 0.5, "width": 128, "height": 128}
     prompt = Prompt(number, "crowd" if number else "people far", "group", number, f"prompt {number}", {"person": 1})
     return Outcome(Case(prompt, SIZE, base, made), judged)
 
@@ -58,10 +58,18 @@ def test_cost_may_be_counted_in_cpu_seconds(group):
     assert replace(group, clock="cpu_s").show("cohesive")[0].cost_per_area == pytest.approx(0.75)
 
 
-def test_a_card_says_when_its_pictures_come_from_different_code(group, store):
-    notes = make_card(group, store, None, (1, "do it")).notes
-    assert any("2 versions of the code" in note for note in notes)
-    assert any(note == "prompts: people far 1, crowd 1" for note in notes)
+@pytest.mark.parametrize("which", ["base", "drawn", "gobig"])
+def test_a_card_says_when_any_picture_comes_from_different_code(group, store, which):
+    case = group.outcomes[1].case
+    assert not any("versions of the code" in note for note in make_card(group, store, None, (1, "do it")).notes)
+    (case.base if which == "base" else case.made[which])["engine"] = "code 1"
+    assert any("2 versions of the code" in note for note in make_card(group, store, None, (1, "do it")).notes)
+
+
+def test_a_card_says_what_was_asked_and_what_it_ran_with(group, store):
+    notes = make_card(replace(group, run_with="device cpu"), store, None, (1, "do it")).notes
+    assert "prompts: people far 1, crowd 1" in notes
+    assert "made with device cpu" in notes
 
 
 def test_a_card_says_what_keeps_an_object(group, store):
