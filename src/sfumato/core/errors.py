@@ -76,6 +76,10 @@ class StorageError(SfumatoError):
     kind = "storage"
 
 
+class LostWorkError(StorageError):
+    """What stopped work needs is gone or damaged: it cannot be gone on with, and nothing may be made in its place."""
+
+
 class InterruptedRender(SfumatoError):  # noqa: N818 - stopping is no mistake of anyone
     """The caller stopped a render between two steps."""
 

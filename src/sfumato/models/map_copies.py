@@ -8,7 +8,7 @@ network. Start reading at `CopiedMaps.note`.
 from __future__ import annotations
 
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -107,14 +107,17 @@ class CopiedMaps:
             return False
         return True
 
-    def _open(self, number: int, extent: Extent, dtype: torch.dtype) -> Shelf:
+    def _open(self, number: int, extent: Extent, dtype: torch.dtype, left: frozenset[int]) -> Shelf:
         """Lay a map out, with what the copy holds that the run goes on from."""
-        one = _Map(self.lay(number, extent, dtype), extent, dtype)
-        self._maps[number] = one
         mark = self.notes.mark
         files = None if mark is None else KeptMaps(self.folder, self.device, _name_tag(mark))
-        if files is not None and files.has(number):
-            with closing(files.open(number, extent, dtype)) as copy:
+        with ExitStack() as opened:
+            copy = None
+            if files is not None and (number in left or files.has(number)):
+                copy = opened.enter_context(closing(files.open(number, extent, dtype, left)))
+            one = _Map(self.lay(number, extent, dtype), extent, dtype)
+            self._maps[number] = one
+            if copy is not None:
                 _move(one, copy, one.shelf)
         return one.shelf
 

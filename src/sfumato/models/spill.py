@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from sfumato.core.errors import StorageError
+from sfumato.core.errors import LostWorkError, StorageError
 from sfumato.nn.streamed import MemoryShelf
 
 if TYPE_CHECKING:
@@ -69,12 +69,18 @@ class KeptMaps:
     device: torch.device
     tag: str = ""
 
-    def open(self, one: int, extent: Extent, dtype: torch.dtype) -> Shelf:
+    def open(self, one: int, extent: Extent, dtype: torch.dtype, left: frozenset[int] = frozenset()) -> Shelf:
         """Open the shelf of a map, as it was left where it is there.
 
         Raises:
             StorageError: the folder has no room for it.
+            LostWorkError: it is among those that were `left`, and is not as it was.
         """
+        if one in left and not self._is_whole(one, extent.count * dtype.itemsize):
+            do = f"Remove the whole folder {self.folder} and start without --resume."
+            raise LostWorkError(
+                "a file that the stopped render needs is lost", got=str(self.folder / self._name(one)), do=do
+            )
         return FileShelf(extent, dtype, self.device, self.folder, name=self._name(one))
 
     def drop(self, one: int) -> None:
@@ -92,6 +98,9 @@ class KeptMaps:
             return shutil.disk_usage(self.folder).free >= needed
         except OSError:
             return False
+
+    def _is_whole(self, one: int, size: int) -> bool:
+        return self.has(one) and (self.folder / self._name(one)).stat().st_size == size
 
     def _name(self, one: int) -> str:
         return f"map-{one}{self.tag}.values"

@@ -60,6 +60,8 @@ def lay_out(given: Given, space: Workspace) -> PixelStore:
         RequestError: the file is damaged.
         StorageError: the disk has no room for it.
     """
+    # What an earlier process laid out may be gone; nobody counts on it.
+    drop_given(space)
     store, top = open_given(given.size, space), 0
     for band in given.walk():
         store.write(PixelBox(0, top, given.size.width, top + len(band)), band)

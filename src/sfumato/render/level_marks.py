@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sfumato.core.tagged import Json
 
 # Counted up whenever entries, or the canvases and parts beside them, change their meaning.
-JOURNAL = 4
+JOURNAL = 5
 _PREFIX = "mark "
 _COUNTS = ("sweep", "tiles", "work_bytes")
 

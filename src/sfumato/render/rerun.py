@@ -9,7 +9,7 @@ told where. Start reading at `run_again`.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -58,6 +58,9 @@ def run_again(scene: Scene, redo: Redo) -> Generator[Progress, None, Redone]:
         StorageError: the disk refuses; what was noted can be resumed.
     """
     entry, before, levels = scene.space.find_entry(), scene.open_finished(redo.over), scene.make_levels(redo)
+    if entry is None or cast("int", entry.words["stage"]) < levels[0][1].index:
+        # One that was forgotten may have left canvases that an entry still speaks of.
+        _clear(scene, redo)
     stages = tuple(level.stage for _, level in levels)
     watch = Stopwatch(replace(scene.plan, stages=stages, seconds=sum(stage.seconds for stage in stages)))
     for part, level in levels:
@@ -80,6 +83,11 @@ def forget_again(scene: Scene, redo: Redo) -> None:
     """
     index = scene.level.index if redo.over is None else scene.make_mending(redo.over).index
     scene.space.note(Entry({"stage": index, "phase": "done"}), durable=True)
+    _clear(scene, redo)
+
+
+def _clear(scene: Scene, redo: Redo) -> None:
+    """Remove the canvases of a re-run."""
     for _, level in scene.make_levels(redo):
         for name in ("anchor", *_PASSING):
             scene.space.drop(f"level{level.index}-{name}")

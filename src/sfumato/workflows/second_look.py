@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from sfumato.core.canvas.workspace import Workspace
-from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageError
+from sfumato.core.errors import BudgetError, LostWorkError, ModelError, SfumatoError, StorageError
 from sfumato.core.geometry import PixelBox
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.core.tagged import Json
@@ -100,6 +100,7 @@ def look_again(
 
     Raises:
         StorageError: the disk has no room for a note either; what was noted can be resumed.
+        LostWorkError: what a stopped re-run left is gone.
     """
     request, plan, model, space = made
     survey = survey_result(result)
@@ -147,6 +148,9 @@ def _try(
 
     try:
         redone = _draw(scene, redo, tell)
+    except LostWorkError:
+        # Left out, it would be another picture.
+        raise
     except _NO_ROOM as error:
         forget_again(scene, redo)
         return replace(looked, reruns=close(before, kept=False, left_out=_say_left_out(error))), survey

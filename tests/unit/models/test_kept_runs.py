@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -210,6 +211,33 @@ def test_maps_of_a_run_whose_marks_are_lost_go(networks, crowded, tmp_path):
     journal.mark = None
     assert torch.equal(coding.run(journal.kept()), wanted)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["kl", "far"])
+@pytest.mark.parametrize("dies_at", [2, 7, 15, 30])
+def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded, tmp_path, request):
+    """Taken away or cut off: refused where the mark counts on it, made anew where it may have gone."""
+    if kind == "far":
+        request.getfixturevalue("far")
+    wanted = Coding(networks[kind], kind, "decode").run()
+    journal, coding, refused = Journal(tmp_path / "work"), Coding(networks[kind], kind, "decode"), 0
+    journal.folder.mkdir()
+    with pytest.raises(Killed):
+        coding.run(journal.kept(dies_at=dies_at, after=True))
+    for path in sorted(journal.folder.iterdir()):
+        for raw in (None, path.read_bytes()[:5000]):
+            lost = Journal(shutil.copytree(journal.folder, tmp_path / "lost"), mark=journal.mark)
+            (lost.folder / path.name).unlink()
+            if raw is not None:
+                (lost.folder / path.name).write_bytes(raw)
+            again = Coding(networks[kind], kind, "decode")
+            again.made[:] = coding.made
+            try:
+                assert torch.equal(again.run(lost.kept()), wanted), path.name
+            except StorageError as error:
+                refused += str(lost.folder / path.name) in error.got and f"folder {lost.folder} and" in error.do
+            shutil.rmtree(lost.folder)
+    assert refused >= 2
 
 
 def test_without_room_for_every_map_it_runs_as_ever_and_notes_nothing(networks, crowded, tmp_path, monkeypatch):

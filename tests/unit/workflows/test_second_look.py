@@ -1,6 +1,7 @@
 """What the base has not is drawn once more; only what helped is kept; a resumed render decides alike."""
 
 import json
+from contextlib import closing
 from dataclasses import replace
 
 import numpy as np
@@ -106,6 +107,21 @@ def test_nor_with_one_that_the_memory_or_the_model_ends(error, is_kept, tmp_path
     assert looked.result is before
     assert looked.reruns[-1].left_out.is_kept == is_kept
     assert ("--resume" in write_checks(looked.judged, looked.reruns)) == is_kept
+
+
+def test_a_re_run_that_lost_a_file_while_it_was_stopped_is_not_left_out(tmp_path):
+    """The picture without it would be another one."""
+    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    render(REQUEST, space)
+    space.close()
+    (tmp_path / "work" / "rerun1-pixels.pixels").unlink()
+    before = sorted(path.name for path in (tmp_path / "work").iterdir())
+    with (
+        pytest.raises(StorageError, match="lost"),
+        closing(DiskSpace(tmp_path / "work", {"request": "one"}, resume=True)) as again,
+    ):
+        render(REQUEST, again)
+    assert sorted(path.name for path in (tmp_path / "work").iterdir()) == before
 
 
 def test_other_methods_are_judged_and_left_alone():

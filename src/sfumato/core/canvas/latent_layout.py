@@ -84,7 +84,7 @@ def read_header(raw: bytes) -> Layout:
     """
     head, check = raw[: _HEADER.size], raw[_HEADER.size : _HEADER.size + 4]
     if len(check) < 4 or not head.startswith(_MAGIC) or struct.unpack("<I", check)[0] != zlib.crc32(head):
-        raise StorageError("the file holds no latents of this version", do="Remove it and start again.")
+        raise StorageError("the file holds no latents of this version")
     _, channels, height, width, rows = _HEADER.unpack(head)
     if not (0 < channels <= _MOST_CHANNELS and rows > 0 and 0 < max(height, width) <= _LONGEST_SIDE):
         raise StorageError("the header of the latents is damaged", got=(channels, height, width, rows))

@@ -64,7 +64,7 @@ class MappedLatents:
             with path.open("r+b") as stream:
                 self._layout = read_header(stream.read(PAGE_BYTES))
                 if os.fstat(stream.fileno()).st_size != self._layout.file_bytes:
-                    raise StorageError("the latents are cut off", got=str(path), do="Remove the file and start again.")
+                    raise StorageError("the latents are cut off", got=str(path))
                 self._map = mmap.mmap(stream.fileno(), self._layout.file_bytes)
         except OSError as error:
             raise StorageError("the latents cannot be opened", got=str(error)) from error
@@ -136,7 +136,7 @@ class MappedLatents:
         tables = [find_table(self._map[at : at + self._layout.table_bytes], self._layout.bands) for at in places]
         valid = [table for table in tables if table is not None and table[1].max() <= 1]
         if not valid:
-            raise StorageError("the latents are damaged", got=str(self.path), do="Remove the file and start again.")
+            raise StorageError("the latents are damaged", got=str(self.path))
         return max(valid, key=lambda table: table[0])
 
     def _split(self, box: LatentBox) -> Generator[tuple[int, slice, slice]]:

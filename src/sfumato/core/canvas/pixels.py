@@ -78,23 +78,20 @@ class FilePixels:
     """Keep a canvas in a file of plain rows; opened again it holds what was written."""
 
     def __init__(self, path: Path, size: PixelSize) -> None:
-        """Open the file, or make it black; it appears whole or not at all.
+        """Open the file.
 
         Raises:
-            StorageError: the disk has no room, or the file has another length.
+            StorageError: there is no such file, or it has another length.
         """
         self.size, self.path = size, path
-        length = size.area * _RGB
         try:
-            if not path.exists():
-                _make_black(path, length)
             self._handle = os.open(path, os.O_RDWR)
             found = os.fstat(self._handle).st_size
         except OSError as error:
-            raise make_storage_error(path, error) from error
-        if found != length:
+            raise StorageError("the pixels cannot be opened", got=str(error)) from error
+        if found != size.area * _RGB:
             self.close()
-            raise StorageError("the pixels are cut off", got=str(path), do="Remove the file and start again.")
+            raise StorageError("the pixels are cut off", got=str(path))
 
     def read(self, box: PixelBox) -> Pixels:
         """Return a copy of a box."""
@@ -146,6 +143,24 @@ class FilePixels:
             yield slice(row, min(row + step, box.height)), (box.top + row) * pitch + box.left * _RGB
 
 
+def create_pixels(path: Path, size: PixelSize) -> None:
+    """Write the file of a black canvas, its room reserved; it appears whole or not at all.
+
+    Raises:
+        StorageError: the disk has no room for it, or refuses; nothing is left behind.
+    """
+    unfinished: UnfinishedFile | None = None
+    try:
+        unfinished = UnfinishedFile(path)
+        reserve_file(unfinished.stream.fileno(), size.area * _RGB)
+        unfinished.publish()
+    except OSError as error:
+        raise make_storage_error(path, error) from error
+    finally:
+        if unfinished is not None:
+            unfinished.discard()
+
+
 def choose_band_rows(width_px: int) -> int:
     """Return how many rows of a canvas are handed on at once."""
     return max(LEAST_BAND_ROWS, min(BAND_ROWS, BAND_PX // width_px))
@@ -177,12 +192,3 @@ def make_small(store: PixelStore, longest_px: int) -> Image.Image:
         band = Image.fromarray(store.read(PixelBox(0, top, size.width, min(top + rows, size.height))))
         parts.append(np.asarray(band if grain == 1 else band.reduce(grain)))
     return Image.fromarray(np.concatenate(parts))
-
-
-def _make_black(path: Path, length: int) -> None:
-    unfinished = UnfinishedFile(path)
-    try:
-        reserve_file(unfinished.stream.fileno(), length)
-        unfinished.publish()
-    finally:
-        unfinished.discard()

@@ -1,7 +1,8 @@
 """Where a large picture is made: canvases by name, small parts, and a journal of how far it is.
 
 `MemorySpace` forgets all with the process. `DiskSpace` is a folder; after a crash it holds what the last
-entry of its journal says, whatever came after. Knows no step or level: an entry is words and arrays.
+entry of its journal says, whatever came after. An entry lists the files that it counts on: of those none is ever
+made anew, what is not listed always is. Knows no step or level: an entry is words and arrays.
 Start reading at `Workspace`, then `DiskSpace`.
 """
 
@@ -11,11 +12,11 @@ import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,16 +24,17 @@ from numpy.typing import NDArray
 from sfumato.core.canvas.folder_lock import lock_folder
 from sfumato.core.canvas.latents import LatentStore, MemoryLatents
 from sfumato.core.canvas.mapped_latents import MappedLatents, create_file
-from sfumato.core.canvas.pixels import FilePixels, MemoryPixels, PixelStore
-from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.canvas.pixels import FilePixels, MemoryPixels, PixelStore, create_pixels
+from sfumato.core.errors import LostWorkError, RequestError, StorageError
 from sfumato.core.files import make_storage_error, sync_folder
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.tagged import Json
 
 Arrays = Mapping[str, NDArray[np.generic]]
+Store = TypeVar("Store", MappedLatents, FilePixels)
 _OWNER, _JOURNAL, _DURABLE, _PART = "sfumato-work.json", "journal.npz", "journal-durable.npz", ".part.npz"
 _NEWBORN = f".{_OWNER}.part"
-_WORDS, _BOOT = "words", "boot"
+_WORDS, _BOOT, _FILES = "words", "boot", "files"
 # Another at every start of the system; what was not flushed before that may be lost. Linux only.
 _BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 
@@ -140,13 +142,15 @@ class DiskSpace:
         Raises:
             RequestError: the folder belongs to somebody else, or to another piece of work that is to be resumed,
                 or holds work of this kind that nobody asked to go on with.
-            StorageError: the disk refuses.
+            StorageError: the disk refuses, or the journal is damaged.
         """
         self.folder = folder
         self._stores: dict[str, LatentStore | PixelStore] = {}
+        # Names of the files that the next entry counts on: those of the last one, and what was made since.
+        self._files = set[str]()
         try:
             if folder.exists():
-                _read_owner(folder)
+                read_identity(folder)
             self._lock = lock_folder(folder)
             try:
                 self._start(dict(identity), resume=resume)
@@ -157,10 +161,12 @@ class DiskSpace:
             raise make_storage_error(folder, error) from error
 
     def _start(self, identity: dict[str, Json], *, resume: bool) -> None:
-        found = _read_owner(self.folder)
+        found = read_identity(self.folder)
         if find_resumable(self.folder):
             check_asked(self.folder, resume=resume)
             _check_identity(self.folder, found, identity)
+            last = self._read_last()
+            self._files = set() if last is None else set(cast("list[str]", last.words[_FILES]))
             return
         _empty(self.folder)
         newborn = self.folder / _NEWBORN
@@ -172,12 +178,13 @@ class DiskSpace:
 
         Raises:
             StorageError: the disk has no room for it.
+            LostWorkError: the journal counts on it, and it is not there as it was left.
         """
         if name not in self._stores:
             path = self.folder / f"{name}.latents"
-            if not path.exists():
-                create_file(path, size, channels)
-            self._stores[name] = MappedLatents(path)
+            self._stores[name] = self._open(
+                path, lambda: create_file(path, size, channels), lambda: _open_latents(path, size, channels)
+            )
         store = self._stores[name]
         assert isinstance(store, MappedLatents), "a name belongs to one kind of canvas"
         return store
@@ -185,14 +192,29 @@ class DiskSpace:
     def open_pixels(self, name: str, size: PixelSize) -> PixelStore:
         """Return pixels by name.
 
-        Raises:
-            StorageError: the disk has no room for them.
+        Raises: as `open_latents`.
         """
         if name not in self._stores:
-            self._stores[name] = FilePixels(self.folder / f"{name}.pixels", size)
+            path = self.folder / f"{name}.pixels"
+            self._stores[name] = self._open(path, lambda: create_pixels(path, size), lambda: FilePixels(path, size))
         store = self._stores[name]
         assert isinstance(store, FilePixels), "a name belongs to one kind of canvas"
         return store
+
+    def _open(self, path: Path, make: Callable[[], None], open_left: Callable[[], Store]) -> Store:
+        """Open a canvas: as it was where the journal counts on it, else made anew, whatever a dead process left there."""
+        if path.name in self._files:
+            try:
+                return open_left()
+            except StorageError as error:
+                raise _say_lost(path, error.what) from error
+        try:
+            path.unlink(missing_ok=True)
+        except OSError as error:
+            raise make_storage_error(path, error) from error
+        make()
+        self._files.add(path.name)
+        return open_left()
 
     def drop(self, name: str) -> None:
         """Close and remove a canvas."""
@@ -200,20 +222,32 @@ class DiskSpace:
         if store is not None:
             store.close()
         for path in (self.folder / f"{name}.latents", self.folder / f"{name}.pixels"):
+            self._files.discard(path.name)
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
     def save_part(self, name: str, arrays: Arrays) -> None:
         """Keep small arrays under a name."""
-        self._write(self.folder / f"{name}{_PART}", arrays, durable=True)
+        path = self.folder / f"{name}{_PART}"
+        self._write(path, arrays, durable=True)
+        self._files.add(path.name)
 
     def load_part(self, name: str) -> dict[str, NDArray[np.generic]] | None:
-        """Return what was kept, or None."""
-        return _read(self.folder / f"{name}{_PART}")
+        """Return what was kept, or None.
+
+        Raises:
+            LostWorkError: it is damaged, or the journal counts on it and it is not there.
+        """
+        path = self.folder / f"{name}{_PART}"
+        found = _read(path)
+        if found is None and path.name in self._files:
+            raise _say_lost(path, "there is no such file")
+        return found
 
     def note(self, entry: Entry, *, durable: bool = False) -> None:
         """Replace the entry of the journal, and where it is `durable` also the one that a power cut leaves."""
-        words = np.frombuffer(json.dumps({**entry.words, _BOOT: find_boot()}).encode(), np.uint8)
+        said = {**entry.words, _BOOT: find_boot(), _FILES: sorted(self._files)}
+        words = np.frombuffer(json.dumps(said).encode(), np.uint8)
         arrays = {**entry.arrays, _WORDS: words}
         if durable:
             self._write(self.folder / _DURABLE, arrays, durable=True)
@@ -227,6 +261,13 @@ class DiskSpace:
         Raises:
             StorageError: what there is is damaged.
         """
+        entry = self._read_last()
+        if entry is not None:
+            for name in (_BOOT, _FILES):
+                entry.words.pop(name, None)
+        return entry
+
+    def _read_last(self) -> Entry | None:
         damage: StorageError | None = None
         for name in (_JOURNAL, _DURABLE):
             try:
@@ -234,7 +275,7 @@ class DiskSpace:
             except StorageError as error:
                 damage = damage or error
                 continue
-            if entry is not None and (entry.words.pop(_BOOT, "") == find_boot() or name == _DURABLE):
+            if entry is not None and (entry.words.get(_BOOT, "") == find_boot() or name == _DURABLE):
                 return entry
         if damage is not None:
             raise damage
@@ -298,22 +339,12 @@ def find_resumable(folder: Path) -> bool:
     return (folder / _OWNER).is_file() and any((folder / name).is_file() for name in (_JOURNAL, _DURABLE))
 
 
-def check_asked(folder: Path, *, resume: bool) -> None:
-    """Check that work which can be gone on with is gone on with.
+def read_identity(folder: Path) -> dict[str, Json]:
+    """Return whose a folder is; nothing where its process was killed at its birth.
 
     Raises:
-        RequestError: nobody asked to.
+        RequestError: it is no folder of ours.
     """
-    if find_resumable(folder) and not resume:
-        raise RequestError(
-            "an earlier render of this picture was stopped and can be resumed",
-            got=str(folder),
-            do=f"Add --resume to go on with it, or remove {folder} to start anew.",
-        )
-
-
-def _read_owner(folder: Path) -> dict[str, Json]:
-    """Return whose a folder is; nothing where its process was killed at its birth."""
     try:
         if {path.name for path in folder.iterdir()} <= {_NEWBORN}:
             return {}
@@ -326,6 +357,20 @@ def _read_owner(folder: Path) -> dict[str, Json]:
     raise RequestError(
         "the place for work in progress is taken", got=str(folder), do="Move it away, or give another --out."
     )
+
+
+def check_asked(folder: Path, *, resume: bool) -> None:
+    """Check that work which can be gone on with is gone on with.
+
+    Raises:
+        RequestError: nobody asked to.
+    """
+    if find_resumable(folder) and not resume:
+        raise RequestError(
+            "an earlier render of this picture was stopped and can be resumed",
+            got=str(folder),
+            do=f"Add --resume to go on with it, or remove {folder} to start anew.",
+        )
 
 
 def _empty(folder: Path) -> None:
@@ -346,15 +391,28 @@ def _check_identity(folder: Path, found: Mapping[str, Json], wanted: Mapping[str
         )
 
 
+def _open_latents(path: Path, size: LatentSize, channels: int) -> MappedLatents:
+    store = MappedLatents(path)
+    if (store.size, store.channels) != (size, channels):
+        store.close()
+        raise StorageError("the latents are those of another canvas", got=str(path))
+    return store
+
+
+def _say_lost(path: Path, why: str) -> LostWorkError:
+    do = f"Remove the whole folder {path.parent} and start without --resume."
+    return LostWorkError("a file that the stopped render needs is lost", got=f"{path}: {why}", do=do)
+
+
 def _read_entry(path: Path) -> Entry | None:
     arrays = _read(path)
     if arrays is None:
         return None
     try:
         words = json.loads(arrays.pop(_WORDS).tobytes())
+        return Entry({_FILES: words.pop(_FILES), **words}, arrays)
     except (KeyError, ValueError) as error:
         raise _say_damaged(path) from error
-    return Entry(words, arrays)
 
 
 def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
@@ -368,5 +426,6 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
         raise _say_damaged(path) from error
 
 
-def _say_damaged(path: Path) -> StorageError:
-    return StorageError("the journal of a render is damaged", got=str(path), do="Remove its folder and start anew.")
+def _say_damaged(path: Path) -> LostWorkError:
+    do = f"Remove the whole folder {path.parent} and start without --resume."
+    return LostWorkError("the journal of a render is damaged", got=str(path), do=do)

@@ -49,24 +49,34 @@ class Desk:
             for one in set(range(1, len(program.maps))) - list(program.live())[self.begin.sweep]:
                 room.keeper.drop_shelf(one)
 
-    def lay_out(self, live: set[int] | frozenset[int]) -> None:
-        """Let go of the maps that nobody reads any more and open those that are about to be written."""
+    def lay_out(self, live: set[int] | frozenset[int], left: frozenset[int] = frozenset()) -> None:
+        """Let go of the maps that nobody reads any more and open those that are about to be written, or were `left`."""
         for one in [one for one in self.shelves if one not in live]:
             self.shelves.pop(one).close()
             if self.room.keeper is not None:
                 self.room.keeper.drop_shelf(one)
         for one in sorted(live - self.shelves.keys()):
-            self.shelves[one] = self._open(one)
+            self.shelves[one] = self._open(one, left)
+
+    def find_left(self, at: int, tiles: int) -> frozenset[int]:
+        """Return the maps that an earlier run has to have left for a sweep of so many tiles.
+
+        Those that go when a sweep is finished may have gone before that was noted.
+        """
+        if at != self.begin.sweep or not self.begin.tiles:
+            return frozenset()
+        now, *after = [frozenset(live) for live in list(self.program.live())[at : at + 2]]
+        return now if self.begin.tiles < tiles else now & (after[0] if after else frozenset())
 
     def _close(self) -> None:
         """Close the shelves; a keeper's maps stay, for a run that goes on."""
         for shelf in self.shelves.values():
             shelf.close()
 
-    def _open(self, one: int) -> Shelf:
+    def _open(self, one: int, left: frozenset[int]) -> Shelf:
         extent = self.program.maps[one]
         if self.room.keeper is not None:
-            return self.room.keeper.open_shelf(one, extent, self.dtype)
+            return self.room.keeper.open_shelf(one, extent, self.dtype, left)
         if one in self.spilled:
             return self.room.open_spill(extent, self.dtype)
         return MemoryShelf.make(extent, self.dtype, self.device, self.device)

@@ -48,9 +48,10 @@ class Notes:
 class Keeper:
     """Hold the notes of a run, and what opens and removes its maps by number; they outlive the run.
 
-    An opened map is as an earlier run left it, where there was one.
+    An opened map is as an earlier run left it, where there was one. Of those in the last argument there has to be
+    one, or the map cannot be opened: the mark counts on it.
     """
 
     notes: Notes
-    open_shelf: Callable[[int, Extent, torch.dtype], Shelf]
+    open_shelf: Callable[[int, Extent, torch.dtype, frozenset[int]], Shelf]
     drop_shelf: Callable[[int], None]

@@ -46,12 +46,12 @@ def run_program(program: Program, ends: Ends, room: Room, window: Region | None 
         for at, (sweep, live) in enumerate(zip(program.sweeps, program.live(), strict=True)):
             if at < desk.begin.sweep:
                 continue
-            desk.lay_out(live)
             if sweep.keep == OUTPUT:
-                tiles = cut_bands(window, _tile_pixels(desk, sweep), room.band)
+                tiles = list(cut_bands(window, _tile_pixels(desk, sweep), room.band))
             else:
-                tiles = cut_region(sweep.value.region, _tile_pixels(desk, sweep))
-            _run_sweep(desk, at, list(tiles))
+                tiles = list(cut_region(sweep.value.region, _tile_pixels(desk, sweep)))
+            desk.lay_out(live, desk.find_left(at, len(tiles)))
+            _run_sweep(desk, at, tiles)
             if room.tidy is not None:
                 room.tidy()
         desk.lay_out(frozenset())

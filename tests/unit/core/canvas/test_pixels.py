@@ -9,7 +9,15 @@ import pytest
 from PIL import Image
 
 import sfumato.core.canvas.pixels as pixels
-from sfumato.core.canvas.pixels import BAND_ROWS, FilePixels, MemoryPixels, choose_band_rows, list_bands, make_small
+from sfumato.core.canvas.pixels import (
+    BAND_ROWS,
+    FilePixels,
+    MemoryPixels,
+    choose_band_rows,
+    create_pixels,
+    list_bands,
+    make_small,
+)
 from sfumato.core.errors import StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -22,6 +30,7 @@ def draw(box, seed=0):
 
 @pytest.fixture
 def store(tmp_path):
+    create_pixels(tmp_path / "a.pixels", SIZE)
     made = FilePixels(tmp_path / "a.pixels", SIZE)
     yield made
     made.close()
@@ -72,12 +81,18 @@ def test_a_file_of_another_length_is_refused_and_untouched(tmp_path, length):
     assert (tmp_path / "a").read_bytes() == b"x" * length
 
 
-def test_a_disk_that_refuses_leaves_nothing(tmp_path, full_disk):
-    with full_disk(100), pytest.raises(StorageError, match="disk is full"):
+def test_a_file_that_is_not_there_is_refused_and_not_made(tmp_path):
+    with pytest.raises(StorageError, match="cannot be opened"):
         FilePixels(tmp_path / "a", SIZE)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_refuses_leaves_nothing(tmp_path, full_disk):
+    with full_disk(100), pytest.raises(StorageError, match="disk is full"):
+        create_pixels(tmp_path / "a", SIZE)
+    assert not list(tmp_path.iterdir())
     with pytest.raises(StorageError):
-        FilePixels(tmp_path / "none" / "a" / ".." / "..", SIZE)
+        create_pixels(tmp_path / "none" / "a" / ".." / "..", SIZE)
 
 
 def test_a_disk_that_takes_a_part_of_a_write_is_asked_again(store, full_disk, monkeypatch):
@@ -92,7 +107,9 @@ def test_a_disk_that_takes_a_part_of_a_write_is_asked_again(store, full_disk, mo
 def test_a_kill_leaves_what_was_written(tmp_path):
     script = (
         "import os, sys\nimport numpy as np\nfrom pathlib import Path\n"
-        "from sfumato.core.canvas.pixels import FilePixels\nfrom sfumato.core.geometry import PixelBox, PixelSize\n"
+        "from sfumato.core.canvas.pixels import FilePixels, create_pixels\n"
+        "from sfumato.core.geometry import PixelBox, PixelSize\n"
+        "create_pixels(Path(sys.argv[1]), PixelSize(37, 53))\n"
         "store = FilePixels(Path(sys.argv[1]), PixelSize(37, 53))\n"
         "store.write(PixelBox(0, 10, 37, 20), np.full((10, 37, 3), 7, np.uint8))\nos._exit(3)\n"
     )

@@ -11,6 +11,8 @@ import pytest
 
 import sfumato.core.canvas.workspace as place
 from sfumato.core.canvas.folder_lock import is_held, lock_folder
+from sfumato.core.canvas.mapped_latents import create_file
+from sfumato.core.canvas.pixels import create_pixels
 from sfumato.core.canvas.workspace import DiskSpace, Entry, MemorySpace, find_resumable, name_work
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import LatentSize, PixelBox, PixelSize
@@ -100,6 +102,82 @@ def test_a_file_in_the_place_is_refused_and_untouched(folder):
     with pytest.raises(RequestError, match="taken"):
         DiskSpace(folder, IDENTITY, resume=False)
     assert folder.read_text() == "mine"
+
+
+def lose(path, how):
+    """Take a file away, cut it off, or leave that of another canvas in its place."""
+    path.unlink()
+    if how == "cut":
+        path.write_bytes(b"x" * 100)
+    elif how == "other" and path.suffix == ".latents":
+        create_file(path, CELLS, 8)
+    elif how == "other":
+        create_pixels(path, PixelSize(31, 20))
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "other"])
+@pytest.mark.parametrize("name", ["a.latents", "b.pixels"])
+def test_a_canvas_that_the_journal_counts_on_is_never_made_anew(space, folder, name, how):
+    space.open_latents("a", CELLS, 4)
+    space.open_pixels("b", PIXELS)
+    note(space, 1)
+    space.close()
+    lose(folder / name, how)
+    before, again = list_files(folder), reopen(folder)
+    for _ in range(2):
+        with pytest.raises(StorageError, match="lost") as caught:
+            again.open_latents("a", CELLS, 4) if name == "a.latents" else again.open_pixels("b", PIXELS)
+        assert str(folder / name) in caught.value.got
+        assert f"the whole folder {folder} and start without --resume" in caught.value.do
+    again.close()
+    assert list_files(folder) == before
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "other"])
+@pytest.mark.parametrize("name", ["a.latents", "b.pixels"])
+def test_what_was_made_after_the_last_entry_is_made_anew(space, folder, name, how):
+    note(space, 1)
+    for store, box in ((space.open_latents("a", CELLS, 4), CELLS.box), (space.open_pixels("b", PIXELS), PIXELS.box)):
+        store.write(box, np.ones(store.read(box).shape, np.uint8))
+    space.close()
+    lose(folder / name, how)
+    again = reopen(folder)
+    assert not again.open_latents("a", CELLS, 4).read(CELLS.box).any()
+    assert not again.open_pixels("b", PIXELS).read(PIXELS.box).any()
+    again.close()
+
+
+def test_what_was_dropped_after_the_last_entry_is_no_loss_until_somebody_opens_it(space, folder):
+    space.open_latents("a", CELLS, 4)
+    note(space, 1)
+    space.drop("a")
+    space.close()
+    again = reopen(folder)
+    with pytest.raises(StorageError, match="lost"):
+        again.open_latents("a", CELLS, 4)
+    again.drop("a")
+    assert not again.open_latents("a", CELLS, 4).read(CELLS.box).any()
+    again.close()
+
+
+def test_what_an_entry_counts_on_stays_so_in_the_entries_after_it(space, folder):
+    """Also where nobody opens it in between."""
+    space.open_latents("a", CELLS, 4)
+    space.save_part("base", {"x": np.ones(3)})
+    note(space, 1)
+    space.close()
+    again = reopen(folder)
+    note(again, 2)
+    again.close()
+    for path in (folder / "a.latents", folder / "base.part.npz"):
+        path.unlink()
+    again = reopen(folder)
+    with pytest.raises(StorageError, match="lost"):
+        again.open_latents("a", CELLS, 4)
+    with pytest.raises(StorageError, match="lost") as caught:
+        again.load_part("base")
+    assert str(folder / "base.part.npz") in caught.value.got
+    again.close()
 
 
 def test_stopped_work_is_kept_until_somebody_asks(space, folder):
