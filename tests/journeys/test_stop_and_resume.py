@@ -20,6 +20,7 @@ from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture
 from sfumato.core.request import RenderRequest
+from sfumato.render.level_marks import JOURNAL
 
 # Two levels above the native 64 px, some rows of windows in each step.
 LARGE = ("--size", "256x192", "--steps", 8, "--no-report")
@@ -65,7 +66,7 @@ def test_killed_twice_and_interrupted_it_gives_the_same_bytes(room, render, one_
     work = room / "a.png.work"
     assert stop_at(room, "journal.npz", signal.SIGKILL)[0] == -signal.SIGKILL
     before = list_files(work)
-    for more, words in (((), "can be resumed"), (("--resume", "--seed", 2), "request differ")):
+    for more, words in (((), "can be resumed"), (("--resume", "--seed", 2), "seed: 1 in the work, 2 asked")):
         refused = render("a cat", *LARGE, "--out", "a.png", *more)
         assert refused.code == 2
         assert words in refused.err
@@ -121,7 +122,7 @@ def test_work_of_an_older_version_is_refused_and_kept(render, room, one_thread):
     before = list_files(room / "a.png.work")
     refused = render("a cat", *LARGE, "--out", "a.png", "--resume")
     assert refused.code == 2
-    assert "journal differ" in refused.err
+    assert f"journal: (nothing) in the work, {JOURNAL} asked" in refused.err
     assert "start anew" in refused.err
     assert list_files(room / "a.png.work") == before
 

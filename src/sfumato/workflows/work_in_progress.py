@@ -59,12 +59,15 @@ def open_work(
     request, digests, plan = run
     if not isinstance(request.method, CohesiveMethod):
         return None, plan
+    # In the order in which differences are told: what follows from another comes after it.
     identity: dict[str, Json] = {
         "journal": JOURNAL,
-        "request": request.request_hash(),
+        **request.to_json(),
         "weights": to_json(digests),
+        "torch": torch.__version__,
+        "device": policy.device.type,
+        "dtype": str(policy.unet_dtype).removeprefix("torch."),
         "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],
-        "machine": f"torch {torch.__version__}, {policy.device.type}, {policy.unet_dtype}",
     }
     space = DiskSpace(name_work(path), identity, resume=resume)
     kept = space.load_part(_CHOICES)

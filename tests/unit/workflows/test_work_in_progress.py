@@ -10,6 +10,7 @@ import torch
 
 from fakes import CONTRACT, CPU
 from sfumato.core.canvas.workspace import Entry
+from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
@@ -52,3 +53,17 @@ def test_it_goes_on_with_the_threads_that_it_began_with(tmp_path, plan):
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(threads)
+
+
+def test_who_resumes_another_render_is_told_what_differs(tmp_path, plan):
+    begin(tmp_path / "a.png", plan)
+    half = replace(CPU, unet_dtype=torch.bfloat16)
+    weaker = replace(REQUEST, steps=5, method=CohesiveMethod(strength=0.25))
+    for request, policy, said in (
+        (weaker, CPU, ("steps: 4 in the work, 5 asked", "method.strength: 0.35 in the work, 0.25 asked")),
+        (REQUEST, half, ("dtype: float32 in the work, bfloat16 asked",)),
+    ):
+        with pytest.raises(RequestError) as caught:
+            open_work(tmp_path / "a.png", (request, WeightDigests(), plan), policy, resume=True)
+        assert caught.value.got == "; ".join(said)
+        assert str(tmp_path / "a.png.work") in caught.value.do

@@ -25,6 +25,7 @@ from sfumato.core.canvas.folder_lock import lock_folder
 from sfumato.core.canvas.latents import LatentStore, MemoryLatents
 from sfumato.core.canvas.mapped_latents import MappedLatents, create_file
 from sfumato.core.canvas.pixels import FilePixels, MemoryPixels, PixelStore, create_pixels
+from sfumato.core.canvas.work_identity import join_differences, list_differences
 from sfumato.core.errors import LostWorkError, RequestError, StorageError
 from sfumato.core.files import make_storage_error, sync_folder
 from sfumato.core.geometry import LatentSize, PixelSize
@@ -382,12 +383,12 @@ def _empty(folder: Path) -> None:
 
 
 def _check_identity(folder: Path, found: Mapping[str, Json], wanted: Mapping[str, Json]) -> None:
-    other = sorted(name for name in {*found, *wanted} if found.get(name) != wanted.get(name))
-    if other:
+    differences = list_differences(found, wanted)
+    if differences:
         raise RequestError(
             "the render that was stopped is not the one that is to be resumed",
-            got=f"{', '.join(other)} differ, {folder}",
-            do=f"Ask for the same picture on the same machine, or remove {folder} to start anew.",
+            got=join_differences(differences),
+            do=f"Ask for what the work was begun with, or remove {folder} to start anew.",
         )
 
 

@@ -197,7 +197,8 @@ def test_work_on_another_picture_is_refused_by_name_and_kept(space, folder):
     before = list_files(folder)
     with pytest.raises(RequestError, match="not the one") as caught:
         reopen(folder, IDENTITY | {"request": "two", "machine": "new"})
-    assert "machine, request differ" in caught.value.got
+    assert caught.value.got == "request: one in the work, two asked; machine: (nothing) in the work, new asked"
+    assert str(folder) in caught.value.do
     assert list_files(folder) == before
 
 
