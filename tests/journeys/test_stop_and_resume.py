@@ -5,7 +5,8 @@ import random
 import signal
 import subprocess
 import time
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,8 @@ from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
 from sfumato.cli.rendering import find_free_path
 from sfumato.core.canvas.folder_lock import lock_folder
-from sfumato.core.canvas.workspace import find_resumable
+from sfumato.core.canvas.workspace import DiskSpace, Entry, find_resumable
+from sfumato.core.errors import RequestError
 from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture
@@ -168,11 +170,45 @@ def test_a_new_name_replaces_nothing_and_finds_what_was_stopped(room, batch):
     first = find_free_path(room, "A cat!", request)
     assert first == room / "a-cat-1.png"
     (room / ("a-cat-1.png" if batch == 1 else "a-cat-1-02.png")).touch()
-    second = find_free_path(room, "A cat!", request)
-    assert second == room / "a-cat-1-2.png"
-    work = room / ("a-cat-1-2.png.work" if batch == 1 else "a-cat-1-2-01.png.work")
-    work.mkdir()
-    for name in ("sfumato-work.json", "journal.npz"):
-        (work / name).touch()
+    assert find_free_path(room, "A cat!", request) == room / "a-cat-1-2.png"
+    assert find_free_path(room, "A cat!", request, resume=True) == room / "a-cat-1-2.png"
+    stop(room, request, "a-cat-1-2.png" if batch == 1 else "a-cat-1-2-01.png")
     assert find_free_path(room, "A cat!", request) == room / "a-cat-1-3.png"
-    assert find_free_path(room, "A cat!", request, resume=True) == second
+    assert find_free_path(room, "A cat!", request, resume=True) == room / "a-cat-1-2.png"
+
+
+def stop(room, request, name, index=0):
+    """Leave the work on a picture of a request, as a process does that is killed."""
+    single = replace(request, seed=request.seed + index, batch=1)
+    with closing(DiskSpace(room / f"{name}.work", {"journal": 1, **single.to_json()}, resume=False)) as space:
+        space.note(Entry({"stage": 0}))
+
+
+def test_of_several_that_were_stopped_the_one_that_is_asked_for_is_found(room):
+    """Whatever was stopped before it, whatever is gone in between, and by any picture of a batch."""
+    request = RenderRequest(prompt="a cat", size=PixelSize(256, 256), seed=1)
+    tall, many = replace(request, size=PixelSize(256, 320)), replace(request, prompt="A cat!", batch=2)
+    stop(room, request, "a-cat-1.png")
+    stop(room, tall, "a-cat-1-4.png")
+    stop(room, many, "a-cat-1-3-02.png", index=1)
+    for wanted, name in ((request, "a-cat-1.png"), (tall, "a-cat-1-4.png"), (many, "a-cat-1-3.png")):
+        assert find_free_path(room, "A cat!", wanted, resume=True) == room / name
+    with pytest.raises(RequestError, match="none is the one") as caught:
+        find_free_path(room, "A cat!", replace(request, steps=7), resume=True)
+    for said in ("a-cat-1.png.work: steps: 20 in the work, 7 asked", "a-cat-1-4.png.work: size: 256x320 in the work"):
+        assert said in caught.value.got
+
+
+def test_the_second_of_two_pictures_that_were_stopped_is_gone_on_with(render, room):
+    large = ("--size", "256x192", "--no-report")
+    tiny_mini()
+    for steps in (3, 4):
+        with full_disk(120_000):
+            assert render("a cat", *large, "--steps", steps).code == 5
+    refused = render("a cat", *large, "--steps", 5, "--resume")
+    assert refused.code == 2
+    for said in ("out/a-cat-1.png.work: steps: 3 in the work, 5 asked", "a-cat-1-2.png.work: steps: 4 in the work"):
+        assert said in refused.err
+    done = render("a cat", *large, "--steps", 4, "--resume")
+    assert done.code == 0, done.err
+    assert {path.name for path in (room / "out").iterdir()} == {"a-cat-1.png.work", "a-cat-1-2.png"}

@@ -110,18 +110,36 @@ def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | 
 
 
 def find_free_path(folder: Path, title: str, request: RenderRequest, *, resume: bool = False) -> Path:
-    """Return a path that tells title and seed, where no picture is that it would replace; with `resume`, that of stopped work."""
+    """Return a path that tells title and seed, where no picture is that it would replace; with `resume`, that of stopped work.
+
+    Raises:
+        RequestError: work was stopped under such names, and none of it is this request.
+    """
     from sfumato.core.canvas.workspace import find_resumable, name_work
-    from sfumato.workflows.places import list_paths
+    from sfumato.workflows.places import find_stopped, list_paths
 
     words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
+    stem = f"{words}-{request.seed}"
+    if resume:
+        stopped = find_stopped([_number(folder, stem, count) for count in _list_counts(folder, stem)], request)
+        if stopped is not None:
+            return stopped
     for count in itertools.count(1):
-        path = folder / f"{words}-{request.seed}{f'-{count}' if count > 1 else ''}.png"
+        path = _number(folder, stem, count)
         places = list_paths(path, request.batch)
-        stopped = any(find_resumable(name_work(place)) for place in places)
-        if (stopped and resume) or not (stopped or any(place.exists() for place in places)):
+        if not any(place.exists() or find_resumable(name_work(place)) for place in places):
             return path
     raise AssertionError("counting has no end")
+
+
+def _number(folder: Path, stem: str, count: int) -> Path:
+    return folder / f"{stem}{f'-{count}' if count > 1 else ''}.png"
+
+
+def _list_counts(folder: Path, stem: str) -> list[int]:
+    """Return every number that the name of a work in a folder may count to; somebody may have removed those before it."""
+    names = [path.name.removeprefix(stem) for path in folder.glob(f"{stem}*.work")]
+    return sorted({1, *(int(digits) for name in names for digits in re.findall("[0-9]+", name))})
 
 
 def _describe(picture: Generated) -> str:

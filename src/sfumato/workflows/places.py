@@ -6,17 +6,21 @@ Knows names and the texts stored in pictures; no networks. Start reading at `lis
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.core.canvas.saving import check_place
-from sfumato.core.canvas.workspace import find_resumable, name_work
+from sfumato.core.canvas.work_identity import join_differences, list_differences
+from sfumato.core.canvas.workspace import find_resumable, name_work, read_identity
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.images import read_texts
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.request import InpaintSource, TextSource
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from sfumato.core.request import RenderRequest
 
 
@@ -69,3 +73,37 @@ def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> b
     except SfumatoError:
         return False
     return all(found.get(name) == text for name, text in write_metadata(request, digests).items())
+
+
+def find_stopped(outs: Iterable[Path], request: RenderRequest) -> Path | None:
+    """Return the first of some places where this very request was stopped, None where nothing was.
+
+    Raises:
+        RequestError: something else was stopped there; says what, and how it differs.
+    """
+    others = list[str]()
+    for out in outs:
+        for index, path in enumerate(list_paths(out, request.batch)):
+            folder = name_work(path)
+            if not find_resumable(folder):
+                continue
+            differences = _list_differences(folder, replace(request, seed=request.seed + index, batch=1))
+            if not differences:
+                return out
+            others.append(f"{folder}: {join_differences(differences)}")
+    if others:
+        do = "Ask for the same as one of them, give the --out of another, or leave --resume out to start anew."
+        raise RequestError(
+            "of the renders that were stopped none is the one to be resumed", got=" | ".join(others), do=do
+        )
+    return None
+
+
+def _list_differences(folder: Path, request: RenderRequest) -> list[str]:
+    """Say where stopped work is not a request; weights and machine are looked at when it is opened."""
+    wanted = request.to_json()
+    try:
+        found = read_identity(folder)
+    except RequestError as error:
+        return [error.what]
+    return list_differences({name: value for name, value in found.items() if name in wanted}, wanted)
