@@ -1,5 +1,7 @@
 """Upscale a picture: larger, the same picture, with its request inside; and what cannot grow is refused."""
 
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -119,7 +121,11 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
         (("photo.png", "--size", "96x72"), "grows to a larger size"),
         (("photo.png", "--size", "64x48"), "grows to a larger size"),
         (("photo.png", "--size", "130x96"), "multiple of 8"),
-        (("none.png", "--size", "192x144"), "cannot be opened"),
+        (("none.png", "--size", "192x144"), "the picture to grow cannot be opened"),
+        (("cache", "--size", "192x144"), "the picture to grow is a folder"),
+        (("photo.png", "--size", "192x144", "--budget-gb", "nan"), "--budget-gb is a number above 0"),
+        (("photo.png", "--size", "192x144", "--keep", "2"), "lies between 0 and 1"),
+        (("photo.png", "--size", "0x0"), "at least 1 pixel"),
         (("broken.png", "--size", "192x144"), "damaged"),
         (("words.png", "--size", "192x144"), "PNG, JPEG or WebP"),
         (("photo.png", "--size", "192x144", "--level-strength", "0"), "not re-rendered"),
@@ -135,11 +141,13 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
 def test_what_cannot_grow_leaves_with_2(upscale, room, picture, arguments, words):
     (room / "broken.png").write_bytes((room / "photo.png").read_bytes()[:120])
     (room / "words.png").write_text("no picture")
+    (room / "cache").mkdir(exist_ok=True)
     before = (room / "photo.png").read_bytes()
     for more in ((), ("--dry-run",)):
         done = upscale("--out", "a.png", *arguments, *more)
         assert done.code == 2, done.err
         assert words in done.err
+        assert re.search(r"^  do:  .+", done.err, re.MULTILINE)
     assert (room / "photo.png").read_bytes() == before
     assert {path.name for path in room.iterdir()} - {"cache"} == {"photo.png", "broken.png", "words.png"}
 

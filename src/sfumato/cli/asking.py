@@ -68,9 +68,10 @@ def check_options(options: RenderOptions) -> None:
     if options.preview is None and options.preview_every is not None:
         raise RequestError("--preview-every has no effect without --preview", do="Add --preview FILE.png.")
     if options.preview_every is not None and options.preview_every < 1:
-        raise RequestError("--preview-every is at least 1", got=options.preview_every)
+        raise RequestError("--preview-every is at least 1", got=options.preview_every, do="Give a number of steps.")
     if options.budget_gb is not None and not 0.0 < options.budget_gb < math.inf:
-        raise RequestError("--budget-gb is a number above 0", got=options.budget_gb)
+        do = "Give gigabytes, --budget-gb 4 say."
+        raise RequestError("--budget-gb is a number above 0", got=options.budget_gb, do=do)
 
 
 def read_stored(options: RenderOptions) -> RenderRequest | None:
@@ -164,10 +165,10 @@ def _make_source(options: RenderOptions, stored: RenderRequest | None) -> Source
         if options.strength is not None:
             raise RequestError("--strength has no effect without --init", do="Add --init IMG, or use --slice-strength.")
         return before
-    path, digest = _full_path(options.init), file_sha256(options.init)
+    path, digest = _full_path(options.init), file_sha256(options.init, what="the picture of --init")
     if options.mask is None:
         return _stronger(ImageSource(path=path, sha256=digest), options.strength)
-    mask, mask_digest = _full_path(options.mask), file_sha256(options.mask)
+    mask, mask_digest = _full_path(options.mask), file_sha256(options.mask, what="the picture of --mask")
     inpaint = InpaintSource(path=path, sha256=digest, mask=mask, mask_sha256=mask_digest)
     return _stronger(inpaint, options.strength)
 

@@ -10,6 +10,8 @@ from typing import ClassVar
 
 # A caller may hand us a megabyte of nonsense; a message has to stay readable in a log line.
 LONGEST_GOT_CHARACTERS = 400
+# What helps with any picture that turns out to be damaged.
+DAMAGED_DO = "Copy it again from where it came, or save it anew with another program."
 
 
 class SfumatoError(Exception):

@@ -96,22 +96,26 @@ def open_regular(path: Path, *, what: str) -> Generator[BufferedReader]:
         RequestError: there is no such plain file, or it may not be read.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise RequestError(f"{what} is not a plain file", got=str(path))
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise RequestError(f"{what} is a folder", got=str(path), do="Name a file in it.")
+        if not stat.S_ISREG(mode):
+            raise RequestError(f"{what} is not a plain file", got=str(path), do="Copy it to a plain file first.")
         stream = path.open("rb")
     except (OSError, ValueError) as error:
-        raise RequestError(f"{what} cannot be opened", got=str(error), do="Check the path.") from error
+        why = error.strerror if isinstance(error, OSError) and error.strerror else error
+        raise RequestError(f"{what} cannot be opened", got=f"{path}: {why}", do="Check the path.") from error
     with stream:
         yield stream
 
 
-def file_sha256(path: Path | str) -> str:
-    """Return the SHA-256 (hex) of a whole file, read in pieces.
+def file_sha256(path: Path | str, *, what: str = "the file") -> str:
+    """Return the SHA-256 (hex) of a whole file, read in pieces; `what` names it where it cannot be.
 
     Raises:
         RequestError: there is no such plain file, or it may not be read.
     """
-    with open_regular(Path(path), what="the file to hash") as stream:
+    with open_regular(Path(path), what=what) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 

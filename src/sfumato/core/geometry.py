@@ -57,7 +57,10 @@ class PixelSize(_Size):
         match = _SIZE_TEXT.fullmatch(text.strip())
         if match is None:
             raise RequestError("a size is written WIDTHxHEIGHT", got=text, do="Write for example 1024x576.")
-        return cls(int(match[1]), int(match[2]))
+        sides = int(match[1]), int(match[2])
+        if not all(sides):
+            raise RequestError("a side has at least 1 pixel", got=text, do="Write for example 1024x576.")
+        return cls(*sides)
 
     def to_latent(self, factor: int) -> LatentSize:
         """Convert to cells of `factor` pixels.

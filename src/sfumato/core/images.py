@@ -19,7 +19,7 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, PngImageP
 from sfumato.core import tagged
 from sfumato.core.canvas.deepzoom_regions import read_description
 from sfumato.core.canvas.tiff_regions import read_tiff_texts
-from sfumato.core.errors import RequestError, SfumatoError, StorageError, UnsafeFileError
+from sfumato.core.errors import DAMAGED_DO, RequestError, SfumatoError, StorageError, UnsafeFileError
 from sfumato.core.files import file_sha256, open_regular, write_atomic
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings
@@ -93,7 +93,8 @@ def save_picture(path: Path | str, picture: Image.Image, metadata: Mapping[str, 
     path = Path(path)
     kind = _FORMATS.get(path.suffix.lower())
     if kind is None:
-        raise RequestError("a picture is saved as .png, .jpg or .webp", got=path.name)
+        do = "Give it one of these suffixes."
+        raise RequestError("a picture is saved as .png, .jpg or .webp", got=path.name, do=do)
     options = _png_options(metadata) if kind == "PNG" else _exif_options(kind, metadata)
     if kind == "JPEG" and picture.mode != "RGB":
         picture = picture.convert("RGB")
@@ -112,12 +113,14 @@ def _open_picture(path: Path) -> Generator[ImageFile.ImageFile]:
         except SfumatoError:
             raise
         except Image.DecompressionBombError as error:
-            raise UnsafeFileError("the picture is too large to open", got=f"{path}: {error}") from error
+            do = "Make it smaller."
+            raise UnsafeFileError("the picture is too large to open", got=f"{path}: {error}", do=do) from error
         except ValueError as error:
             # Pillow's own limits on text chunks and colour profiles speak up as ValueError.
-            raise UnsafeFileError("the picture holds too much text", got=f"{path}: {error}") from error
+            do = "Save it anew without its texts and its colour profile."
+            raise UnsafeFileError("the picture holds too much text", got=f"{path}: {error}", do=do) from error
         except (OSError, SyntaxError, EOFError) as error:
-            raise RequestError("the picture is damaged", got=f"{path}: {error}") from error
+            raise RequestError("the picture is damaged", got=f"{path}: {error}", do=DAMAGED_DO) from error
 
 
 def _open_plugin(stream: BinaryIO, path: Path) -> ImageFile.ImageFile:

@@ -14,17 +14,17 @@ from sfumato.core.errors import RequestError
 def check_int(what: str, value: object, *, low: int, high: int) -> None:
     """Check a whole number between `low` and `high`, both allowed; True is no number."""
     if not isinstance(value, int) or isinstance(value, bool):
-        raise RequestError(f"{what} is a whole number", got=value)
+        raise RequestError(f"{what} is a whole number", got=value, do=f"Give one from {low} to {high}.")
     if not low <= value <= high:
-        raise RequestError(f"{what} lies between {low} and {high}", got=value)
+        raise RequestError(f"{what} lies between {low} and {high}", got=value, do="Give a number in that range.")
 
 
 def check_float(what: str, value: object, *, low: float, high: float) -> None:
     """Check a finite number between `low` and `high`, both allowed; whole numbers will do."""
     if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
-        raise RequestError(f"{what} is a finite number", got=value)
+        raise RequestError(f"{what} is a finite number", got=value, do=f"Give one from {low:g} to {high:g}.")
     if not low <= value <= high:
-        raise RequestError(f"{what} lies between {low:g} and {high:g}", got=value)
+        raise RequestError(f"{what} lies between {low:g} and {high:g}", got=value, do="Give a number in that range.")
 
 
 def check_text(what: str, value: object, *, most: int, empty: bool = True) -> None:

@@ -70,4 +70,4 @@ def _digest(path: Path) -> str:
     if path.is_dir():
         files = sorted((path / "unet").glob(f"*{SUFFIX}")) or sorted(path.glob(f"*{SUFFIX}"))
         return file_sha256(files[0]) if files else ""
-    return file_sha256(path)
+    return file_sha256(path, what="the file of weights")

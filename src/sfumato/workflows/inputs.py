@@ -54,6 +54,6 @@ def _read_same(path: str, sha256: str, option: str) -> Image:
 def _check_same(path: str, sha256: str, *, do: str) -> None:
     if not Path(path).exists():
         raise RequestError("a picture of the request is not there", got=path, do=do)
-    found = file_sha256(path)
+    found = file_sha256(path, what="a picture of the request")
     if found != sha256:
         raise RequestError("the picture is not the one of the request", got=f"{path}: {found}", do=do)

@@ -41,8 +41,9 @@ def make_picture_source(path: Path) -> PictureSource:
         RequestError: no such file, another format, or a damaged file.
         UnsafeFileError: it has more pixels than pictures from outside may have, or a text chunk is a bomb.
     """
+    digest = file_sha256(path, what="the picture to grow")
     # A stored request is repeated in another folder too.
-    return PictureSource(path=str(path.resolve()), sha256=file_sha256(path), size=open_picture(path).size)
+    return PictureSource(path=str(path.resolve()), sha256=digest, size=open_picture(path).size)
 
 
 def open_picture(path: Path) -> Given:

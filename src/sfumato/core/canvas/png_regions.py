@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
 from sfumato.core.canvas.png_file import SIGNATURE, write_chunk, write_header
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import DAMAGED_DO, RequestError
 from sfumato.core.files import open_regular
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -86,7 +86,7 @@ class PngRegions:
                 missing -= min(len(band), missing)
                 if not missing:
                     return
-        raise RequestError("the picture is damaged", got=f"{self._path}: {missing} rows are missing")
+        raise RequestError("the picture is damaged", got=f"{self._path}: {missing} rows are missing", do=DAMAGED_DO)
 
     def _read_bands(self, stream: BinaryIO) -> Generator[NDArray[np.uint8]]:
         row_bytes = 1 + 3 * self._size.width
@@ -100,7 +100,7 @@ class PngRegions:
                     above, rest = b"\0" + band[-1].tobytes(), rest[whole:]
                     yield band
         except (zlib.error, OSError, ValueError, SyntaxError, struct.error) as error:
-            raise RequestError("the picture is damaged", got=f"{self._path}: {error}") from error
+            raise RequestError("the picture is damaged", got=f"{self._path}: {error}", do=DAMAGED_DO) from error
 
     def _unfilter(self, above: bytes, rows: bytes, count: int) -> NDArray[np.uint8]:
         # A small PNG of these rows, the one above them unfiltered in front: Pillow undoes filters fast.

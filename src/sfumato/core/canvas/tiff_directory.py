@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import BinaryIO
 
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import DAMAGED_DO, RequestError
 
 SIGNATURE = b"II\x2b\0"
 # Byte order, version 43, bytes in an offset, a zero, then the place of the first directory.
@@ -118,14 +118,15 @@ def read_directories(stream: BinaryIO) -> tuple[Directory, ...]:
         directory, place = _read_directory(stream, place, length)
         found.append(directory)
     if place or not found:
-        raise RequestError("the TIFF is damaged", got="directories that do not end" if place else "no directory")
+        got = "directories that do not end" if place else "no directory"
+        raise RequestError("the TIFF is damaged", got=got, do=DAMAGED_DO)
     return tuple(found)
 
 
 def _read_directory(stream: BinaryIO, place: int, length: int) -> tuple[Directory, int]:
     (count,) = struct.unpack("<Q", _read(stream, place, 8, length))
     if count > _MOST_TAGS:
-        raise RequestError("the TIFF is damaged", got=f"{count} tags")
+        raise RequestError("the TIFF is damaged", got=f"{count} tags", do=DAMAGED_DO)
     raw = _read(stream, place + 8, 20 * count + 8, length)
     directory: dict[Tag, tuple[int, ...] | bytes] = {}
     for start in range(0, 20 * count, 20):
@@ -140,13 +141,13 @@ def _read_value(stream: BinaryIO, field: bytes, shape: tuple[_Type, int], length
     kind, many = shape
     size = kind.bytes_ * many
     if kind is _ASCII and size > _LONGEST_TEXT_BYTES:
-        raise RequestError("the TIFF holds too much text", got=f"{size} bytes")
+        raise RequestError("the TIFF holds too much text", got=f"{size} bytes", do=DAMAGED_DO)
     raw = field[:size] if size <= 8 else _read(stream, struct.unpack("<Q", field)[0], size, length)
     return raw if kind is _ASCII else struct.unpack(f"<{many}{kind.letter}", raw)
 
 
 def _read(stream: BinaryIO, place: int, count: int, length: int) -> bytes:
     if place + count > length:
-        raise RequestError("the TIFF is damaged", got=f"{count} bytes at {place}, beyond the end")
+        raise RequestError("the TIFF is damaged", got=f"{count} bytes at {place}, beyond the end", do=DAMAGED_DO)
     stream.seek(place)
     return stream.read(count)

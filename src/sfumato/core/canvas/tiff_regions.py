@@ -17,7 +17,7 @@ from sfumato.core.canvas.packing import unpack_deflate, unpack_image
 from sfumato.core.canvas.texts import parse_texts
 from sfumato.core.canvas.tiff_directory import Directory, Tag, read_directories
 from sfumato.core.canvas.tiff_file import DEFLATE, JPEG
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import DAMAGED_DO, RequestError
 from sfumato.core.files import open_regular
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -92,9 +92,11 @@ class TiffRegions:
         try:
             tile = unpack_image(raw, jpeg=True) if level.jpeg else unpack_deflate(raw, level.tile_px)
         except (OSError, ValueError, SyntaxError) as error:
-            raise RequestError("a tile is damaged", got=f"{self._path}: tile {index}: {error}") from error
+            got = f"{self._path}: tile {index}: {error}"
+            raise RequestError("a tile of the picture is damaged", got=got, do=DAMAGED_DO) from error
         if tile.shape != (level.tile_px, level.tile_px, 3):
-            raise RequestError("a tile is damaged", got=f"{self._path}: tile {index}: {tile.shape}")
+            got = f"{self._path}: tile {index}: {tile.shape}"
+            raise RequestError("a tile of the picture is damaged", got=got, do=DAMAGED_DO)
         return tile
 
 
@@ -113,5 +115,5 @@ def _read_level(directory: Directory) -> _Level:
     offsets, counts = (tuple(directory.get(tag, ())) for tag in (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS))
     tiles = -(-size.width // side) * -(-size.height // side)
     if not len(offsets) == len(counts) == tiles or max(counts) > _MOST_GROWTH * side * side * 3:
-        raise RequestError("the TIFF is damaged", got=f"{len(offsets)} places of {tiles} tiles")
+        raise RequestError("the TIFF is damaged", got=f"{len(offsets)} places of {tiles} tiles", do=DAMAGED_DO)
     return _Level(size, side, packed == JPEG, offsets, counts)
