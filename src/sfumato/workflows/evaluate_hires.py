@@ -6,6 +6,7 @@ stopped. Joins studio, judge and cards; prints nothing. Start reading at `run_ev
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,7 @@ from sfumato.core.cards import Card
 from sfumato.core.errors import RequestError
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelSize
+from sfumato.core.ranges import check_int
 from sfumato.core.request import CohesiveMethod, Method
 from sfumato.critic.reader import Reader, load_reader
 from sfumato.models.contract import LatentModel
@@ -47,7 +49,7 @@ AREAS: Mapping[str, tuple[float, float]] = MappingProxyType(
 PICTURES: Mapping[str, int] = MappingProxyType({"4x": 24, "16x": 60, "64x": 8, "wide": 0})
 # The ablation looks at the size that the aims are set for.
 ABLATED, ABLATION_PICTURES = "16x", 24
-MOST_PICTURES, MOST_SEED = 5_000, 80
+MOST_PICTURES, MOST_SEED = 5_000, 79
 # The packages that a picture depends on, drawn ones included.
 CODE = ("core", "nn", "models", "render", "world")
 TABLE, CARDS, SHEETS = "table.md", "cards.jsonl", "sheets"
@@ -60,7 +62,10 @@ class HiresEvaluation:
     """Say what to compare and how thoroughly; `out` keeps pictures and results between runs.
 
     `pictures` counts prompts for each of `AREAS`, `reference` the drawn scenes that crops are held against.
-    With `minutes` no new prompt is begun after that time.
+    With `minutes` no prompt but the first is begun after that time; what was finished before is still counted.
+
+    Raises:
+        RequestError: a size, method, count, seed or time that cannot be compared, or nothing to compare.
     """
 
     model: str = "mini"
@@ -76,25 +81,38 @@ class HiresEvaluation:
     dtype: str = "auto"
 
     def __post_init__(self) -> None:
-        counts = [*self.pictures.values(), self.ablation_pictures]
-        if not all(0 <= count <= MOST_PICTURES for count in counts) or not 0 <= self.seed < MOST_SEED:
-            do = f"Use 0 to {MOST_PICTURES} pictures and a seed from 0 to {MOST_SEED - 1}."
-            raise RequestError("a comparison of this size or seed is not possible", got=(*counts, self.seed), do=do)
-        unknown = [name for name in (*self.pictures, *self.methods) if name not in (*AREAS, *METHODS, DRAWN)]
-        if unknown or not self.methods:
-            do = f"Sizes are {', '.join(AREAS)}; methods are {', '.join(METHODS)}."
-            raise RequestError("no such size or method", got=unknown, do=do)
+        _check_names("size", tuple(self.pictures), tuple(AREAS))
+        _check_names("method", self.methods, METHODS)
+        for name, count in {**self.pictures, "ablation": self.ablation_pictures}.items():
+            check_int(f"--pictures-{name}", count, low=0, high=MOST_PICTURES)
+        check_int("--seed", self.seed, low=0, high=MOST_SEED)
+        check_int("the number of drawn scenes to compare with", self.reference, low=2, high=MOST_PICTURES)
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            do = "Give minutes above 0, or leave --minutes away to go on to the end."
+            raise RequestError("no time to compare in", got=self.minutes, do=do)
+        if not any(self.pictures.values()) and not (self.ablations and self.ablation_pictures):
+            do = "Give a --pictures-... above 0, or --ablations."
+            raise RequestError("there is nothing to compare", got=dict(self.pictures), do=do)
 
     @property
     def command(self) -> str:
         """Write the command line that repeats this comparison."""
-        words = ["sfumato evaluate hires", *(f"--pictures-{name} {count}" for name, count in self.pictures.items())]
+        # A size that is left out has as many as the command line would take.
+        counts = {name: self.pictures.get(name, 0) for name in AREAS}
+        told = [f"--pictures-{name} {count}" for name, count in counts.items() if count or PICTURES[name]]
+        words = ["sfumato evaluate hires", *told]
         words += [f"--methods {','.join(self.methods)}"] if self.methods != METHODS else []
         words += [f"--ablations --pictures-ablation {self.ablation_pictures}"] if self.ablations else []
         words += [f"--model {self.model}"] if self.model != "mini" else []
         words += [f"--device {self.device}"] if self.device != "auto" else []
         words += [f"--dtype {self.dtype}"] if self.dtype != "auto" else []
         return " ".join([*words, f"--seed {self.seed}"])
+
+
+def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown or (what == "method" and not names):
+        raise RequestError(f"no such {what}", got=", ".join(unknown), do=f"Choose from {', '.join(known)}.")
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +135,8 @@ def run_evaluate_hires(
 ) -> tuple[Card, ...]:
     """Make and judge all pictures that are not there yet; return a card for each size and one for the ablation.
 
-    `on_progress` gets (what, done, all). Writes cards, a table for documents and sheets into `wanted.out`.
+    `on_progress` gets (what, done, all). Writes cards, a table for documents and sheets into `wanted.out`. When time
+    is up, what is not made and judged yet is left out.
 
     Raises:
         ModelError: the model or the reader is missing or broken.
@@ -131,14 +150,14 @@ def run_evaluate_hires(
     judge = Judge(studio.store, watcher or load_watcher(str(model.device)))
     jobs = _list_jobs(wanted, studio)
     outcomes: dict[str, list[Outcome]] = {}
-    if jobs:
-        studio.warm_up(jobs[0].prompt, jobs[0].size)
+    studio.warm_up(jobs[0].prompt, jobs[0].size)
     for done, job in enumerate(jobs):
-        if ends is not None and time.monotonic() > ends:
-            break
-        case = _make_case(job, studio)
-        outcomes.setdefault(job.part, []).append(Outcome(case, judge.judge(case)))
-        report(f"{job.part}, {job.prompt.stratum}", done + 1, len(jobs))
+        # The first is made however late: a run that ends with nothing would have been for nothing.
+        late = ends is not None and bool(outcomes) and time.monotonic() > ends
+        outcome = _find_outcome(job, studio, judge) if late else _make_outcome(job, studio, judge)
+        if outcome is not None:
+            outcomes.setdefault(job.part, []).append(outcome)
+            report(f"{job.part}, {job.prompt.stratum}", done + 1, len(jobs))
     return _write_cards(wanted, studio, reader, outcomes)
 
 
@@ -184,10 +203,23 @@ def _list_ablation_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_Job]:
     return [_Job("ablation", size, prompt, methods) for prompt in prompts]
 
 
-def _make_case(job: _Job, studio: Studio) -> Case:
+def _make_outcome(job: _Job, studio: Studio, judge: Judge) -> Outcome:
     base = studio.make_base(job.prompt, job.size)
     made = {name: studio.make(name, method, job.prompt, job.size) for name, method in job.methods.items()}
-    return Case(job.prompt, job.size, base, made)
+    case = Case(job.prompt, job.size, base, made)
+    return Outcome(case, judge.judge(case))
+
+
+def _find_outcome(job: _Job, studio: Studio, judge: Judge) -> Outcome | None:
+    """Return what is made and judged already, None where anything is missing."""
+    base = studio.find_base(job.prompt, job.size)
+    found = {name: studio.find(name, method, job.prompt, job.size) for name, method in job.methods.items()}
+    made = {name: record for name, record in found.items() if record is not None}
+    if base is None or len(made) < len(job.methods):
+        return None
+    case = Case(job.prompt, job.size, base, made)
+    judged = judge.find(case)
+    return Outcome(case, judged) if len(judged) == len(made) else None
 
 
 def _write_cards(
@@ -204,6 +236,7 @@ def _write_cards(
         crops = make_crops(reader, size, seed=wanted.seed, scenes=wanted.reference)
         cards.append(make_card(group, studio.store, crops, (wanted.seed, wanted.command)))
         save_hires_sheets(group, studio.store, wanted.out / SHEETS, part)
+    assert cards, "finished cards are never replaced by none"
     lines = "".join(f"{card.to_line()}\n" for card in cards)
     tables = "\n".join(make_table(card) for card in cards)
     write_atomic(wanted.out / CARDS, lambda stream: stream.write(lines.encode()))

@@ -88,19 +88,18 @@ class Studio:
     def make(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record:
         """Return the line of one method's picture; `method` is None where the engine does not make it."""
         request = self.ask(prompt, size, method or NativeMethod())
-        base = self.make_base(prompt, size)
+        base, key = self.make_base(prompt, size), self._key_of(name, request, prompt)
         if name == DRAWN:
-            key = make_key({"drawn": prompt.world_seed, "shot": prompt.shot, "size": str(size), "v": WORLD_VERSION})
             return self._keep(key, lambda: (Image.fromarray(draw_scene_of(prompt, size)), {}))
         if name == LANCZOS:
-            return self._keep(self._key(name, request), lambda: self._enlarge(base, size))
+            return self._keep(key, lambda: self._enlarge(base, size))
         if name == DEMOFUSION:
-            return self._keep(self._key(name, request), lambda: self._run_demofusion(base, request))
-        return self._keep(self._key(name, request), lambda: self._render(request, base))
+            return self._keep(key, lambda: self._run_demofusion(base, request))
+        return self._keep(key, lambda: self._render(request, base))
 
     def find(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record | None:
-        """Return the line of a picture that grew from a base, None where it was not made yet."""
-        return self.store.find(self._key(name, self.ask(prompt, size, method or NativeMethod())))
+        """Return the line of one method's picture, None where it was not made yet."""
+        return self.store.find(self._key_of(name, self.ask(prompt, size, method or NativeMethod()), prompt))
 
     def find_base(self, prompt: Prompt, size: PixelSize) -> Record | None:
         """Return the line of the base of a prompt, None where it was not made yet."""
@@ -134,6 +133,12 @@ class Studio:
         peak = {} if reset is None else {"peak_bytes": _measure_peak(self.model.device) - reset}
         size = {"width": picture.width, "height": picture.height}
         return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
+
+    def _key_of(self, name: str, request: RenderRequest, prompt: Prompt) -> str:
+        if name != DRAWN:
+            return self._key(name, request)
+        size = str(request.size)
+        return make_key({"drawn": prompt.world_seed, "shot": prompt.shot, "size": size, "v": WORLD_VERSION})
 
     def _key(self, name: str, request: RenderRequest) -> str:
         words: dict[str, Json] = {"name": name, "request": request.to_json(), "weights": self.weights, **self.run_with}

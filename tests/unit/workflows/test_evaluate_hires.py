@@ -1,6 +1,7 @@
 """The comparison end to end at tiny size: a formula for a model, a reader of random weights, a finder of marks."""
 
 import json
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -155,10 +156,14 @@ def test_code_is_named_by_every_package_that_a_picture_depends_on(tmp_path):
     assert len(found) == 6
 
 
-def test_time_that_is_up_begins_nothing(reader, tmp_path):
-    wanted = HiresEvaluation(pictures={"4x": 1}, minutes=0.0, out=tmp_path)
-    assert run_evaluate_hires(wanted, model=GaussianModel(), reader=reader, watcher=WATCHER) == ()
-    assert not list((tmp_path / "pictures").iterdir())
+def test_time_that_is_up_begins_one_prompt_and_keeps_what_is_finished(cards, wanted, reader, tmp_path):
+    short = replace(wanted, minutes=1e-9, out=tmp_path)
+    (one,) = run_evaluate_hires(short, model=GaussianModel(), reader=reader, watcher=WATCHER)
+    assert {row.n for row in one.rows if row.name.endswith("pictures with a phantom")} == {1}
+    (again,) = run_evaluate_hires(short, model=GaussianModel(), reader=reader, watcher=WATCHER)
+    assert again.title == one.title
+    (whole,) = run_evaluate_hires(replace(wanted, minutes=1e-9), model=GaussianModel(), reader=reader, watcher=WATCHER)
+    assert whole.to_json() == cards[0].to_json()
 
 
 def test_the_ablation_switches_off_what_there_is():
@@ -175,15 +180,37 @@ def test_sizes_are_multiples_of_the_native_sides():
     assert find_size("wide", PixelSize(128, 128)) == PixelSize(768, 320)
 
 
-@pytest.mark.parametrize("wrong", [{"seed": -1}, {"pictures": {"5x": 1}}, {"methods": ("magic",)}, {"methods": ()}])
-def test_what_cannot_be_compared_is_refused(wrong):
-    with pytest.raises(RequestError):
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"seed": -1}, "--seed"),
+        ({"seed": 80}, "--seed"),
+        ({"pictures": {"5x": 1}}, "4x, 16x, 64x, wide"),
+        ({"pictures": {"16x": -1}}, "--pictures-16x"),
+        ({"pictures": {"16x": 10**9}}, "--pictures-16x"),
+        ({"ablation_pictures": -1}, "--pictures-ablation"),
+        ({"pictures": {"16x": 0}}, "nothing to compare"),
+        ({"pictures": {}, "ablations": True, "ablation_pictures": 0}, "nothing to compare"),
+        ({"reference": 1}, "drawn scenes"),
+        ({"methods": ("magic",)}, ", ".join(METHODS)),
+        ({"methods": ("16x",)}, ", ".join(METHODS)),
+        ({"methods": ()}, ", ".join(METHODS)),
+        ({"minutes": -1.0}, "--minutes"),
+        ({"minutes": 0.0}, "--minutes"),
+        ({"minutes": math.nan}, "--minutes"),
+        ({"minutes": math.inf}, "--minutes"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(wrong, words):
+    with pytest.raises(RequestError) as refused:
         HiresEvaluation(**wrong)
+    assert words in f"{refused.value.what} {refused.value.do}"
 
 
 def test_the_command_repeats_the_comparison():
     wanted = HiresEvaluation(pictures={"4x": 2, "16x": 1}, ablations=True, ablation_pictures=3, seed=4)
-    expected = "sfumato evaluate hires --pictures-4x 2 --pictures-16x 1 --ablations --pictures-ablation 3 --seed 4"
+    expected = "sfumato evaluate hires --pictures-4x 2 --pictures-16x 1 --pictures-64x 0 --ablations --pictures-ablation 3 --seed 4"
     assert wanted.command == expected
-    short = HiresEvaluation(pictures={"4x": 2}, device="cpu", dtype="bf16")
-    assert short.command == "sfumato evaluate hires --pictures-4x 2 --device cpu --dtype bf16 --seed 1"
+    short = HiresEvaluation(pictures={"wide": 2}, device="cpu", dtype="bf16")
+    counts = "--pictures-4x 0 --pictures-16x 0 --pictures-64x 0 --pictures-wide 2"
+    assert short.command == f"sfumato evaluate hires {counts} --device cpu --dtype bf16 --seed 1"
