@@ -7,6 +7,7 @@ import subprocess
 import time
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from bundles import tiny_mini
 from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
 from sfumato.cli.rendering import find_free_path
-from sfumato.core.canvas.folder_lock import lock_folder
+from sfumato.core.canvas.folder_lock import is_held, lock_folder
 from sfumato.core.canvas.workspace import DiskSpace, Entry, find_resumable
 from sfumato.core.errors import RequestError
 from sfumato.core.files import file_sha256
@@ -150,6 +151,27 @@ def test_a_picture_that_somebody_works_on_is_left_to_them(render, room):
         assert "another process is at work" in refused.err
     lock.release()
     assert render("a cat", *LARGE, "--out", "a.png").code == 0
+
+
+def test_who_comes_when_a_picture_is_done_finds_no_part_of_its_work(render, room, monkeypatch):
+    """Whoever takes the folder as soon as it is let go of begins anew, and nobody removes that."""
+    whole, others, folder = DiskSpace.remove, [], room / "a.png.work"
+
+    def remove(space):
+        lock, space._lock = space._lock, SimpleNamespace(release=lambda: (lock.release(), begin()))
+        assert is_held(folder)
+        whole(space)
+
+    def begin():
+        others.append(DiskSpace(folder, {"request": "another"}, resume=True))
+        others[0].note(Entry({"stage": 0}))
+
+    monkeypatch.setattr(DiskSpace, "remove", remove)
+    done = render("a cat", "--size", "96x80", "--no-report", "--out", "a.png")
+    assert done.code == 0, done.err
+    (other,) = others
+    assert find_resumable(folder)
+    other.close()
 
 
 def test_finished_pictures_of_a_batch_are_not_made_again(render, room):

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.core.canvas.folder_lock import lock_folder
+from sfumato.core.canvas.folder_removal import clear_away, sweep_leftovers
 from sfumato.core.canvas.latents import LatentStore, MemoryLatents
 from sfumato.core.canvas.mapped_latents import MappedLatents, create_file
 from sfumato.core.canvas.pixels import FilePixels, MemoryPixels, PixelStore, create_pixels
@@ -149,9 +150,11 @@ class DiskSpace:
         self._stores: dict[str, LatentStore | PixelStore] = {}
         # Names of the files that the next entry counts on: those of the last one, and what was made since.
         self._files = set[str]()
+        self._is_removed = False
         try:
             if folder.exists():
                 read_identity(folder)
+            sweep_leftovers(folder)
             self._lock = lock_folder(folder)
             try:
                 self._start(dict(identity), resume=resume)
@@ -283,20 +286,20 @@ class DiskSpace:
         return None
 
     def close(self) -> None:
-        """Flush and close every canvas and let go of the folder, which stays where something was noted."""
+        """Flush and close every canvas and let go of the folder, which stays where something was noted; `remove` did all that."""
+        if self._is_removed:
+            return
         self._close_stores()
         if not find_resumable(self.folder):
             shutil.rmtree(self.folder, ignore_errors=True)
         self._lock.release()
 
     def remove(self) -> None:
-        """Close every canvas and remove the folder: the work is done."""
+        """Close every canvas, remove the folder and let go of it: the work is done."""
         self._close_stores()
-        # First what says that there is something to go on with: killed in between, the rest means nothing.
-        for name in (_JOURNAL, _DURABLE):
-            with suppress(OSError):
-                (self.folder / name).unlink(missing_ok=True)
-        shutil.rmtree(self.folder, ignore_errors=True)
+        # A journal that outlives its canvases would have somebody go on with nothing.
+        clear_away(self.folder, first=(_JOURNAL, _DURABLE))
+        self._is_removed = True
         self._lock.release()
 
     def _close_stores(self) -> None:

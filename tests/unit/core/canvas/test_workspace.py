@@ -2,9 +2,12 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -298,13 +301,57 @@ def test_a_folder_that_cannot_be_made_is_an_error_of_the_disk(tmp_path):
         DiskSpace(tmp_path / "file" / "a.work", IDENTITY, resume=False)
 
 
-def test_killed_while_the_folder_is_removed_it_says_nothing_is_left_to_do(space, folder, monkeypatch):
-    """A journal that outlives its canvases would give a black picture."""
+def refuse(*_given, **_named):
+    raise OSError("refused")
+
+
+@pytest.mark.parametrize("can_be_moved", [True, False])
+def test_killed_while_the_folder_is_removed_nothing_is_left_to_do(space, folder, can_be_moved, monkeypatch):
+    """A journal that outlives its canvases would be gone on with; what is left over goes with the next work there."""
     note(space, 9, durable=True)
-    monkeypatch.setattr(place.shutil, "rmtree", lambda *_given, **_named: None)
-    space.remove()
-    assert folder.exists()
+    with monkeypatch.context() as patched:
+        patched.setattr(shutil, "rmtree", lambda *_given, **_named: None)
+        if not can_be_moved:
+            patched.setattr(Path, "rename", refuse)
+        space.remove()
+    (left,) = folder.parent.iterdir()
+    assert (left == folder) is not can_be_moved
     assert not find_resumable(folder)
+    again = DiskSpace(folder, IDENTITY, resume=False)
+    note(again, 1)
+    assert [path.name for path in folder.parent.iterdir()] == [folder.name]
+    again.remove()
+    assert not list(folder.parent.iterdir())
+
+
+def test_names_that_only_look_like_what_is_left_over_stay(folder):
+    names = (".a.png.work.letters.part", ".b.png.work.0123abcd.part", ".a.png.work.0123abcd.part")
+    for name in names:
+        (folder.parent / name).mkdir()
+    lock = lock_folder(folder.parent / names[2])
+    DiskSpace(folder, IDENTITY, resume=False).remove()
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted(names)
+    lock.release()
+    DiskSpace(folder, IDENTITY, resume=False).remove()
+    assert sorted(path.name for path in folder.parent.iterdir()) == sorted(names[:2])
+
+
+def test_who_comes_when_the_folder_was_let_go_of_keeps_theirs(space, folder):
+    note(space, 9)
+    lock, others = space._lock, []
+
+    def release():
+        lock.release()
+        others.append(DiskSpace(folder, IDENTITY, resume=True))
+        note(others[0], 3)
+
+    space._lock = SimpleNamespace(release=release)
+    space.remove()
+    space.close()
+    (other,) = others
+    assert other.find_entry().words == {"step": 3}
+    assert is_held(folder)
+    other.close()
 
 
 def test_two_at_once_are_refused(space, folder):
