@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sfumato.core.canvas.deepzoom_regions import has_all_tiles
 from sfumato.core.canvas.saving import check_place
 from sfumato.core.canvas.work_identity import join_differences, list_differences
 from sfumato.core.canvas.workspace import find_resumable, name_work, read_identity
@@ -65,11 +66,13 @@ def _is_one_file(first: Path, second: Path) -> bool:
 
 
 def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> bool:
-    """Tell whether the picture of a request, by the same weights, lies at a path and nothing is left to be done on it."""
+    """Tell whether the picture of a request, by the same weights, lies whole at a path and nothing is left to be done on it."""
     if find_resumable(name_work(path)) or not path.is_file():
         return False
     try:
         found = read_texts(path)
+        if path.suffix.lower() == ".dzi" and not has_all_tiles(path):
+            return False
     except SfumatoError:
         return False
     return all(found.get(name) == text for name, text in write_metadata(request, digests).items())

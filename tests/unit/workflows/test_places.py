@@ -1,13 +1,18 @@
 """Pictures go where they can lie and nothing is lost for them: no format that is too small, no source of their own."""
 
 import os
+import shutil
+from dataclasses import replace
 
 import pytest
+from PIL import Image
 
+from sfumato.core.canvas.saving import save_canvas
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.request import CohesiveMethod, ImageSource, InpaintSource, PictureSource, RenderRequest
-from sfumato.workflows.places import check_places
+from sfumato.workflows.places import check_places, is_finished
 
 DIGEST = "0" * 64
 
@@ -66,3 +71,18 @@ def test_a_side_that_a_format_cannot_hold_is_refused(tmp_path, name, largest):
         assert str(size) in caught.value.got
         assert ".png, .tif or .dzi" in caught.value.do
     check_places(RenderRequest(prompt="", size=PixelSize(8, largest or 8)), tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "lost", [None, "photo_files", "photo_files/9", "photo_files/9/1_1.png", "photo_files/0/0_0.png"]
+)
+def test_a_pyramid_is_finished_with_all_its_tiles(tmp_path, lost):
+    """What was taken away is told from names alone."""
+    request, digests = RenderRequest(prompt="a cat", size=PixelSize(300, 280)), WeightDigests()
+    path = tmp_path / "photo.dzi"
+    save_canvas(path, Image.new("RGB", (300, 280)), write_metadata(request, digests))
+    if lost is not None:
+        gone = tmp_path / lost
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert is_finished(path, request, digests) is (lost is None)
+    assert not is_finished(path, replace(request, seed=2), digests)

@@ -5,6 +5,7 @@ Start reading at `DeepZoomRegions`.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,6 +30,25 @@ def read_description(path: Path) -> Description:
     """
     with open_regular(path, what="the picture") as stream:
         return parse_description(stream.read(LONGEST_BYTES))
+
+
+def has_all_tiles(path: Path) -> bool:
+    """Tell whether every tile that a .dzi file speaks of is there, by their names; opens none.
+
+    Raises: as `read_description`.
+    """
+    found, folder = read_description(path), find_tiles_folder(path)
+    sizes = list_halved_sizes(found.size, until_px=1)
+    for number, size in enumerate(reversed(sizes)):
+        columns, rows = (-(-side // found.tile_px) for side in (size.width, size.height))
+        try:
+            there = {entry.name for entry in os.scandir(folder / str(number))}
+        except OSError:
+            return False
+        wanted = (f"{column}_{row}.{found.suffix}" for row in range(rows) for column in range(columns))
+        if not all(name in there for name in wanted):
+            return False
+    return True
 
 
 class DeepZoomRegions:
