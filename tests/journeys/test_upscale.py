@@ -117,10 +117,13 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("photo.png",), "no size to grow to"),
+        (("photo.png", "--scale", "1.1"), "whole number of quarters"),
+        (("photo.png", "--scale", "nan"), "whole number of quarters"),
+        (("photo.png", "--scale", "1"), "above 1"),
+        (("photo.png", "--scale", "2", "--size", "192x144"), "say the same"),
         (("photo.png", "--size", "96x72"), "grows to a larger size"),
         (("photo.png", "--size", "64x48"), "grows to a larger size"),
-        (("photo.png", "--size", "130x96"), "multiple of 8"),
+        (("photo.png", "--size", "130x96"), "Ask for 128x96, 136x96 or 120x90."),
         (("none.png", "--size", "192x144"), "the picture to grow cannot be opened"),
         (("cache", "--size", "192x144"), "the picture to grow is a folder"),
         (("photo.png", "--size", "192x144", "--budget-gb", "nan"), "--budget-gb is a number above 0"),
@@ -167,10 +170,11 @@ def test_a_picture_that_changed_or_went_is_noticed(upscale, render, room, pictur
     assert "no effect without --init" in idle.err
 
 
-def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, monkeypatch):
+@pytest.mark.parametrize("size", ["192x144", "240x180", "144x108"])
+def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, monkeypatch, size):
     from sfumato.models.contract import LatentModel
 
-    asked = ("photo.png", "--size", "192x144", "--no-report")
+    asked = ("photo.png", "--size", size, "--no-report")
     assert upscale(*asked, "--out", "whole.png").code == 0
     denoise, calls = LatentModel.denoise_guided, []
 
@@ -187,6 +191,39 @@ def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, 
     assert upscale(*asked, "--out", "a.png").code == 2
     assert upscale(*asked, "--out", "a.png", "--resume").code == 0
     assert load_picture(room / "a.png").tobytes() == load_picture(room / "whole.png").tobytes()
+
+
+@pytest.fixture
+def odd(room):
+    """Two colours side by side, 75x62; its double is no multiple of 8."""
+    made = Image.new("RGB", (75, 62), (210, 60, 40))
+    made.paste((40, 60, 210), (38, 0, 75, 62))
+    made.save(room / "odd.png")
+    return made
+
+
+def test_any_picture_is_doubled_exactly(upscale, render, room, odd):
+    done = upscale("odd.png", "--out", "big.png", "--json")
+    assert done.code == 0, done.err
+    assert (done.json["size"], done.json["canvas"]) == ("150x124", "152x128")
+    assert done.json["stages"][-1]["name"] == "level 1 of 1"
+    made, request = load_picture(room / "big.png"), read_request(room / "big.png")
+    assert (made.size, request.size, request.source.size) == ((150, 124), PixelSize(150, 124), PixelSize(75, 62))
+    assert np.abs(halves(made) - halves(odd)).max() < 40
+    page = (room / "big.html").read_text()
+    assert "150 × 124" in page
+    assert "152 × 128" in page
+    plan = upscale("odd.png", "--scale", "2", "--dry-run", "--out", "c.png")
+    assert "150x124, cut from 152x128" in plan.out
+    assert render("--from", "big.png", "--out", "again.png", "--no-report").code == 0
+    assert (room / "again.png").read_bytes() == (room / "big.png").read_bytes()
+
+
+@pytest.mark.parametrize(("scale", "size"), [("1.5", (113, 93)), ("2.25", (169, 140)), ("3", (225, 186))])
+def test_scales_in_quarters_give_that_size(upscale, room, odd, scale, size):
+    done = upscale("odd.png", "--scale", scale, "--out", "a.jpg", "--no-report")
+    assert done.code == 0, done.err
+    assert load_picture(room / "a.jpg").size == size
 
 
 def test_mini_grows_a_picture_of_its_own_native_size(sfumato, room):

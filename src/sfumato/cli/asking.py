@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ from sfumato.core.request import (
     TextSource,
 )
 from sfumato.nn.samplers import choose_schedule, make_sampler
+from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.methods import choose_method, make_method
 from sfumato.workflows.upscale import make_picture_source
 
@@ -49,6 +51,8 @@ _METHOD_OPTIONS = {
     "lock": ("lock", ("cohesive",)),
     "detail": ("detail", ("cohesive",)),
 }
+# What upscale does to a picture unless told otherwise.
+_USUAL_SCALE = Fraction(2)
 _PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _OUT_SUFFIXES = (*_PREVIEW_SUFFIXES, *PYRAMID_SUFFIXES)
 _PLAIN = ("prompt", "negative", "seed", "steps", "guidance", "guidance_rescale", "clip_skip", "batch", "model", "vae")
@@ -112,16 +116,26 @@ def make_upscale(options: UpscaleOptions, contract: ModelContract) -> RenderRequ
     """Build the request that grows a picture: the cohesive method on the picture's own pixels.
 
     Raises:
-        RequestError: no size, a picture that cannot be read, or as `make_request`.
+        RequestError: a scale that is none, a picture that cannot be read, or as `make_request`.
     """
-    if options.size is None:
-        raise RequestError("no size to grow to", do="Add --size WxH, larger than the picture.")
+    if options.size is not None and options.scale is not None:
+        raise RequestError("--size and --scale say the same thing", do="Leave one of them out.")
     source = make_picture_source(options.picture)
-    asked = replace(options, prompt=options.prompt or "", method=CohesiveMethod.kind)
+    size = options.size or str(scale_size(source.size, _read_scale(options.scale)))
+    asked = replace(options, size=size, prompt=options.prompt or "", method=CohesiveMethod.kind)
     request = make_request(asked, None, contract)
     assert isinstance(request.method, CohesiveMethod), "it was asked for"
     keep = request.method.keep if options.keep is None else options.keep
     return replace(request, source=source, method=replace(request.method, keep=keep))
+
+
+def _read_scale(scale: float | None) -> Fraction:
+    if scale is None:
+        return _USUAL_SCALE
+    if not 1.0 < scale < math.inf or Fraction(scale).denominator not in SCALE_PARTS:
+        do = "Give --scale 2, or say the size with --size WxH."
+        raise RequestError("--scale is above 1, a whole number of quarters", got=scale, do=do)
+    return Fraction(scale)
 
 
 def _choose_method(source: Source, size: PixelSize, contract: ModelContract) -> Method:

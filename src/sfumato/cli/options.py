@@ -283,9 +283,18 @@ class UpscaleOptions(RenderOptions):
         str | None,
         _option(
             "--size",
-            words="Width x height in pixels; the middle of another aspect is taken.",
+            words="Width x height in pixels, in place of --scale; the middle of another aspect is taken.",
             panel=_PICTURE,
             meta="WxH",
+        ),
+    ] = None
+    scale: Annotated[
+        float | None,
+        _option(
+            "--scale",
+            words="How many times larger, in quarters (default 2); of any picture exactly that.",
+            panel=_PICTURE,
+            meta="X",
         ),
     ] = None
     keep: Annotated[

@@ -53,7 +53,7 @@ def _totals(plan: Plan) -> list[str]:
     opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""
     busy = f"; other work kept {plan.busy_frac:.0%} of it busy" if plan.busy_frac > _QUIET_FRAC else ""
     return [
-        f"method       {plan.method}, {plan.size}",
+        f"method       {plan.method}, {plan.size}{f', cut from {plan.canvas}' if plan.canvas != plan.size else ''}",
         *_memory(plan),
         _disk(plan),
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]}{busy})",

@@ -110,6 +110,11 @@ class Plan:
     cut_for_memory: bool = False
 
     @property
+    def canvas(self) -> PixelSize:
+        """Return the size of what is drawn; `size`, which is saved, may be less at its right and lower edge."""
+        return self.stages[-1].canvas
+
+    @property
     def window_batch(self) -> int:
         """Return the most windows that are denoised in one call."""
         return max(stage.window_batch for stage in self.stages)
@@ -124,6 +129,7 @@ class Plan:
         return {
             "method": self.method,
             "size": str(self.size),
+            "canvas": str(self.canvas),
             "batch": self.batch,
             "stages": [stage.to_json() for stage in self.stages],
             "evaluations": self.evaluations,

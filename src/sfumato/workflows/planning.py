@@ -30,6 +30,7 @@ from sfumato.models.gate import check_weights_file
 from sfumato.models.spill import find_spill_folder, measure_spill_bytes
 from sfumato.models.upscaler_shape import UpscalerShape, describe_upscaler
 from sfumato.render.budget import GUESSES, Budget
+from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan import plan_render
 from sfumato.render.stages import Plan
 from sfumato.workflows.digests import list_adapters
@@ -103,7 +104,8 @@ def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: 
     """
     contract, _ = on
     budget = replace(make_budget(*on, wishes), upscaler=read_upscaler(request))
-    return plan_render(request, contract, budget)
+    plan = plan_render(widen_request(request, contract.factor), contract, budget)
+    return replace(plan, size=request.size)
 
 
 def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budget:

@@ -111,7 +111,9 @@ def _facts(report: Report) -> str:
         ("evaluations", f"{report.plan.evaluations:,}"),
         ("peak memory", write_bytes(report.peak_bytes)),
     ]
-    source = report.request.source
+    source, canvas = report.request.source, report.plan.canvas
+    if canvas != report.picture.size:
+        facts.insert(1, ("cut from", f"{canvas.width} × {canvas.height}"))
     if isinstance(source, PictureSource):
         facts.insert(1, ("pixels of the picture", f"× {report.picture.size.area / source.size.area:.1f}"))
     elif report.base is not None:
@@ -125,7 +127,7 @@ def _pair(report: Report) -> str:
     if report.base is None:
         return ""
     box = _detail_box(report.picture.size)
-    enlarged = _enlarge_part(report.base, report.picture.size, box)
+    enlarged = _enlarge_part(report.base, report.plan.canvas, box)
     detail = Image.fromarray(report.picture.read(box))
     size = f"{report.base.width} × {report.base.height}"
     given = isinstance(report.request.source, PictureSource)
