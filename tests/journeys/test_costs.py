@@ -43,3 +43,17 @@ def test_a_second_plan_goes_by_the_first_render(render):
 def test_a_probe_is_used_by_the_plan_that_asks_for_it_and_by_later_ones(render):
     assert render(*LARGE, "--probe", "--json", command="plan").json["basis"] == "probe"
     assert render(*LARGE, "--json", command="plan").json["basis"] == "probe"
+
+
+def test_a_large_render_says_beforehand_what_it_will_cost(render):
+    large = ("a cat", "--size", "192x128", "--no-report", "--out", "a.png")
+    done = render(*large)
+    first, second, *_ = done.err.splitlines()
+    assert first == "opening the model"
+    assert second.startswith("192x128 in 2 levels, ")
+    assert second.endswith(" of disk in a.png.work")
+    assert "of disk" not in done.out
+    assert "of disk" not in render(*large, "--json").err
+    assert "of disk" not in render("a cat", "--size", "64x64", "--out", "b.png").err
+    grown = render("a.png", "--size", "384x256", "--no-report", "--out", "c.png", command="upscale")
+    assert grown.err.splitlines()[1].startswith("384x256 in 1 level, ")

@@ -16,6 +16,7 @@ from sfumato.cli.options import PlanOptions, RenderOptions, takes_options
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
+    from sfumato.render.stages import Plan
     from sfumato.workflows.generate import Generated
     from sfumato.workflows.planning import Wishes
 
@@ -35,14 +36,20 @@ def render(options: RenderOptions) -> None:
 
 def run_request(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
     """Render a request, and print what became of it."""
+    from sfumato.cli.cost_line import write_cost
     from sfumato.cli.outcome import print_json
     from sfumato.cli.progress import show_progress
+
+    def announce(plan: Plan) -> None:
+        line = None if as_json else write_cost(plan, wishes)
+        if line is not None:
+            sys.stderr.write(f"{line}\n")
 
     with show_progress(request.batch) as on_progress:
         # The libraries of networks take seconds; by now something says that work has begun.
         from sfumato.workflows.generate import generate
 
-        done = generate(request, wishes, on_progress=on_progress)
+        done = generate(request, wishes, on_progress=on_progress, on_plan=announce)
     for picture in done:
         sys.stderr.writelines(f"warning: {picture.path}: {said}\n" for said in picture.warnings)
     if as_json:
