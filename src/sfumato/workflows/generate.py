@@ -13,7 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from PIL import Image
 
+from sfumato.core.canvas.cut import cut_pixels
 from sfumato.core.canvas.saving import save_shown
 from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
@@ -26,6 +28,7 @@ from sfumato.critic.checks import Judged
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
+from sfumato.render.exact_scale import widen_inputs, widen_request
 from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress, RenderResult, StageTrace
 from sfumato.workflows.digests import digest_weights, find_lora
@@ -79,6 +82,7 @@ class Generated:
             "report": str(self.report_path) if self.report_path else None,
             "seed": self.seed,
             "size": str(self.plan.size),
+            "canvas": str(self.plan.canvas),
             "method": self.plan.method,
             "seconds": round(self.seconds, 3),
             "planned_seconds": round(self.plan.seconds + self.plan.save_s, 3),
@@ -248,13 +252,14 @@ def _finish_one(
 ) -> Generated:
     began, space, on_progress = going
     model.autoencoder_bytes = run.plan.autoencoder_bytes
-    result = _drive(run, model, wishes, (space, on_progress))
+    grown = widen_request(run.request, model.contract.factor)
+    result = _drive(replace(run, request=grown), model, wishes, (space, on_progress))
     if not wishes.resume:
         # What was done before a stop took no time here, and would teach that it never does.
         save_pace(model.contract, name_place(model.policy), result.trace, open_s=run.loaded_s)
     rendered_s = time.monotonic()
-    looked = look_again(result, (run.request, run.plan, model, space), on_progress)
-    result, judged = looked.result, looked.judged
+    looked = look_again(result, (grown, run.plan, model, space), on_progress)
+    result, judged = _cut(looked.result, run.request), looked.judged
     judged_s = time.monotonic()
     save_shown(run.path, result.shown, write_metadata(run.request, run.digests))
     spent = {} if run.loaded_s is None else {"open the model": run.loaded_s}
@@ -302,7 +307,7 @@ def _drive(
     going: tuple[DiskSpace | None, Callable[[Progress], None]],
 ) -> RenderResult:
     space, on_progress = going
-    steps = run_plan(run.plan, run.request, model, run.inputs, space)
+    steps = run_plan(run.plan, run.request, model, widen_inputs(run.inputs, run.request), space)
     count = 0
     while True:
         try:
@@ -313,6 +318,12 @@ def _drive(
         if wishes.preview and progress.preview and count % wishes.preview_every == 0:
             save_picture(wishes.preview, progress.preview(), {})
         on_progress(progress)
+
+
+def _cut(result: RenderResult, request: RenderRequest) -> RenderResult:
+    """Return what was asked for of a canvas that had to be larger."""
+    shown = result.shown
+    return result if isinstance(shown, Image.Image) else replace(result, shown=cut_pixels(shown, request.size))
 
 
 def measure_peak_bytes(device: torch.device) -> int | None:
