@@ -33,7 +33,7 @@ def test_ctrl_c_stops_a_render_and_leaves_nothing(room):
         assert "native" in run.stderr.readline()
         run.send_signal(signal.SIGINT)
         rest = run.stderr.read()
-        assert run.wait(timeout=60) == 130
+        assert run.wait(timeout=600) == 130
     assert "stopped" in rest
     assert "Traceback" not in rest
     assert [path.name for path in room.iterdir() if path.name != "cache"] == []
