@@ -18,8 +18,9 @@ demo: $(STAMP) ## Render one picture several times larger than the model's nativ
 	@mkdir -p out
 	@$(BIN)/sfumato render "a photograph of a red house in a green meadow" --size 1024x576 --seed 2 --out out/demo.png
 
+# Two processes of one thread each: small networks gain little from a second thread.
 test: $(STAMP) ## Run the tests that fit a coffee break
-	@$(BIN)/python -m pytest
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 test-slow: $(STAMP) ## Run the full-size tests
 	@$(BIN)/python -m pytest -m slow
