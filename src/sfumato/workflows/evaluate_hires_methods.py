@@ -130,7 +130,7 @@ class Studio:
             "seconds": round(time.monotonic() - began + before.get("seconds", 0.0), 4),
             "cpu_s": round(time.process_time() - worked + before.get("cpu_s", 0.0), 4),
         }
-        peak = {} if reset is None else {"peak_bytes": _measure_peak(self.model.device) - reset}
+        peak = {} if reset is None else {"peak_bytes": max(0, _measure_peak(self.model.device) - reset)}
         size = {"width": picture.width, "height": picture.height}
         return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
 
