@@ -13,13 +13,14 @@ import os
 import shutil
 from collections.abc import Generator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.core.canvas.latent_layout import PAGE_BYTES, Layout, find_table, read_header, write_header, write_table
 from sfumato.core.errors import StorageError
-from sfumato.core.files import UnfinishedFile, make_storage_error, reserve_file
+from sfumato.core.files import make_storage_error, reserve_file, write_atomic
 from sfumato.core.geometry import LatentBox, LatentSize
 
 Values = NDArray[np.float32]
@@ -34,20 +35,15 @@ def create_file(path: Path, size: LatentSize, channels: int) -> None:
         StorageError: the disk has no room for it, or refuses; nothing is left behind.
     """
     layout = Layout(size, channels)
-    unfinished: UnfinishedFile | None = None
-    try:
-        unfinished = UnfinishedFile(path)
+
+    def write(stream: BinaryIO) -> None:
         _check_free(path, layout.file_bytes)
-        reserve_file(unfinished.stream.fileno(), layout.file_bytes)
-        unfinished.stream.write(write_header(layout))
-        unfinished.stream.seek(layout.place_table(0))
-        unfinished.stream.write(write_table(1, np.zeros(layout.bands, np.uint8)))
-        unfinished.publish()
-    except OSError as error:
-        raise make_storage_error(path, error) from error
-    finally:
-        if unfinished is not None:
-            unfinished.discard()
+        reserve_file(stream.fileno(), layout.file_bytes)
+        stream.write(write_header(layout))
+        stream.seek(layout.place_table(0))
+        stream.write(write_table(1, np.zeros(layout.bands, np.uint8)))
+
+    write_atomic(path, write)
 
 
 class MappedLatents:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.core.errors import StorageError
-from sfumato.core.files import UnfinishedFile, make_storage_error, reserve_file
+from sfumato.core.files import make_storage_error, reserve_file, write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
 
 Pixels = NDArray[np.uint8]
@@ -149,16 +149,7 @@ def create_pixels(path: Path, size: PixelSize) -> None:
     Raises:
         StorageError: the disk has no room for it, or refuses; nothing is left behind.
     """
-    unfinished: UnfinishedFile | None = None
-    try:
-        unfinished = UnfinishedFile(path)
-        reserve_file(unfinished.stream.fileno(), size.area * _RGB)
-        unfinished.publish()
-    except OSError as error:
-        raise make_storage_error(path, error) from error
-    finally:
-        if unfinished is not None:
-            unfinished.discard()
+    write_atomic(path, lambda stream: reserve_file(stream.fileno(), size.area * _RGB))
 
 
 def choose_band_rows(width_px: int) -> int:
