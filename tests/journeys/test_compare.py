@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from sfumato.core.canvas.workspace import find_resumable
+from sfumato.core.canvas.disk_space import find_resumable
 from sfumato.core.images import read_request
 from sfumato.models.contract import LatentModel
 from sfumato.workflows import compare as compare_module

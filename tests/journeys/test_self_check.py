@@ -2,8 +2,8 @@
 
 from dataclasses import replace
 
+from sfumato.core.canvas.disk_space import DiskSpace, find_resumable
 from sfumato.core.canvas.patched import PatchedPixels
-from sfumato.core.canvas.workspace import DiskSpace, find_resumable
 from sfumato.core.errors import StorageError
 from sfumato.core.images import load_picture
 from sfumato.critic.phantoms import Blob

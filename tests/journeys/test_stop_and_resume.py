@@ -16,8 +16,9 @@ from bundles import tiny_mini
 from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
 from sfumato.cli.rendering import find_free_path
+from sfumato.core.canvas.disk_space import DiskSpace, find_resumable
 from sfumato.core.canvas.folder_lock import is_held, lock_folder
-from sfumato.core.canvas.workspace import DiskSpace, Entry, find_resumable
+from sfumato.core.canvas.workspace import Entry
 from sfumato.core.errors import RequestError
 from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize

@@ -49,7 +49,7 @@ def compare(options: CompareOptions) -> None:
 
 def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
     """Return a folder that tells prompt and seed, and that nobody has written to; with `resume`, that of stopped work."""
-    from sfumato.core.canvas.workspace import find_resumable
+    from sfumato.core.canvas.disk_space import find_resumable
     from sfumato.workflows.compare import find_work
 
     first = find_free_path(OUT_FOLDER, f"compare {request.prompt}", request).with_suffix("")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sfumato.cli.plan_table import write_bytes, write_seconds
-from sfumato.core.canvas.workspace import name_work
+from sfumato.core.canvas.disk_space import name_work
 
 if TYPE_CHECKING:
     from sfumato.render.stages import Plan

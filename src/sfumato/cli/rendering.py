@@ -122,7 +122,7 @@ def find_free_path(folder: Path, title: str, request: RenderRequest, *, resume: 
     Raises:
         RequestError: work was stopped under such names, and none of it is this request.
     """
-    from sfumato.core.canvas.workspace import find_resumable, name_work
+    from sfumato.core.canvas.disk_space import find_resumable, name_work
     from sfumato.workflows.places import find_stopped, list_paths
 
     words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:_NAME_CHARACTERS].strip("-") or "picture"

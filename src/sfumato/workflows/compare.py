@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfumato.core.canvas.workspace import name_work
+from sfumato.core.canvas.disk_space import name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture, save_picture

@@ -16,8 +16,8 @@ import torch
 from PIL import Image
 
 from sfumato.core.canvas.cut import cut_pixels
+from sfumato.core.canvas.disk_space import DiskSpace
 from sfumato.core.canvas.saving import save_shown
-from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.images import file_sha256, save_picture
 from sfumato.core.memory import measure_peak_memory

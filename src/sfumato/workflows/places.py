@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.core.canvas.deepzoom_regions import has_all_tiles
+from sfumato.core.canvas.disk_space import find_resumable, name_work, read_identity
 from sfumato.core.canvas.saving import check_place
 from sfumato.core.canvas.work_identity import join_differences, list_differences
-from sfumato.core.canvas.workspace import find_resumable, name_work, read_identity
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.images import read_texts
 from sfumato.core.metadata import WeightDigests, write_metadata

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sfumato.core.canvas.workspace import name_work
+from sfumato.core.canvas.disk_space import name_work
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelSize
 from sfumato.models.contract import ModelContract

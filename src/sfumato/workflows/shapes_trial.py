@@ -20,7 +20,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from sfumato.core.canvas.workspace import DiskSpace, Entry, Workspace, name_work
+from sfumato.core.canvas.disk_space import DiskSpace, name_work
+from sfumato.core.canvas.workspace import Entry, Workspace
 from sfumato.core.errors import SfumatoError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.lifeline import end_with_starter

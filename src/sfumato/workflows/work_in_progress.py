@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sfumato.core.canvas.disk_space import DiskSpace, check_asked, name_work
 from sfumato.core.canvas.folder_lock import is_held
-from sfumato.core.canvas.workspace import DiskSpace, check_asked, name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest

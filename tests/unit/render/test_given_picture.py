@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.core.canvas.workspace import DiskSpace, MemorySpace
+from sfumato.core.canvas.disk_space import DiskSpace
+from sfumato.core.canvas.workspace import MemorySpace
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest

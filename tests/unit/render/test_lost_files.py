@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
+from sfumato.core.canvas.disk_space import DiskSpace
 from sfumato.core.canvas.mapped_latents import MappedLatents
-from sfumato.core.canvas.workspace import DiskSpace, MemorySpace
+from sfumato.core.canvas.workspace import MemorySpace
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest

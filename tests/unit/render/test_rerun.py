@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from bundles import tiny_mini
 from fakes import CONTRACT, GaussianModel
 from sfumato.core.canvas import squares
+from sfumato.core.canvas.disk_space import DiskSpace
 from sfumato.core.canvas.pixels import MemoryPixels
-from sfumato.core.canvas.workspace import DiskSpace, MemorySpace
+from sfumato.core.canvas.workspace import MemorySpace
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.models import autoencoder

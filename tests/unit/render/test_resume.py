@@ -8,8 +8,8 @@ import pytest
 
 from fakes import CONTRACT, GaussianModel
 from sfumato.core.canvas import squares
+from sfumato.core.canvas.disk_space import DiskSpace
 from sfumato.core.canvas.pixels import FilePixels
-from sfumato.core.canvas.workspace import DiskSpace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.core.canvas.workspace import DiskSpace
+from sfumato.core.canvas.disk_space import DiskSpace
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest

@@ -12,11 +12,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-import sfumato.core.canvas.workspace as place
+import sfumato.core.canvas.disk_space as place
+from sfumato.core.canvas.disk_space import DiskSpace, find_resumable, name_work
 from sfumato.core.canvas.folder_lock import is_held, lock_folder
 from sfumato.core.canvas.mapped_latents import create_file
 from sfumato.core.canvas.pixels import create_pixels
-from sfumato.core.canvas.workspace import DiskSpace, Entry, MemorySpace, find_resumable, name_work
+from sfumato.core.canvas.workspace import Entry, MemorySpace
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import LatentSize, PixelBox, PixelSize
 
@@ -371,7 +372,8 @@ def test_two_at_once_are_refused(space, folder):
 def test_a_killed_process_holds_nothing(folder):
     script = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from sfumato.core.canvas.workspace import DiskSpace, Entry\n"
+        "from sfumato.core.canvas.disk_space import DiskSpace\n"
+        "from sfumato.core.canvas.workspace import Entry\n"
         "space = DiskSpace(Path(sys.argv[1]), {'request': 'one'}, resume=False)\n"
         "space.note(Entry({'step': 1}))\n"
         "print(flush=True)\nsys.stdin.read(1)\nos.kill(os.getpid(), signal.SIGKILL)\n"
