@@ -88,7 +88,10 @@ class _Need:
         return self.limit is not None and self.needed > self.limit
 
     def say(self) -> str:
-        return self.words.format(_gib(self.needed), _gib(self.limit or 0))
+        limit = self.limit or 0
+        # As many digits as tell the two apart.
+        digits = next((count for count in range(2, 9) if _gib(self.needed, count) != _gib(limit, count)), 9)
+        return self.words.format(_gib(self.needed, digits), _gib(limit, digits))
 
 
 def _list_needs(plan: Plan, budget: Budget) -> tuple[_Need, ...]:
@@ -188,8 +191,8 @@ def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budge
     return (memory, _need_disk(_count_pictures(request, budget), budget))
 
 
-def _gib(count: int) -> str:
-    return f"{count / cost.GIB:.2f} GiB"
+def _gib(count: int, digits: int) -> str:
+    return f"{count / cost.GIB:.{digits}f} GiB"
 
 
 def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:

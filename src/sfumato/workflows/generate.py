@@ -43,6 +43,7 @@ from sfumato.workflows.report import Report, write_report
 from sfumato.workflows.report_checks import say_left_out
 from sfumato.workflows.report_place import check_report_place
 from sfumato.workflows.second_look import Rerun, look_again
+from sfumato.workflows.self_check import say_unjudged
 from sfumato.workflows.work_in_progress import check_work, open_work
 
 OnProgress = Callable[[Progress, int], None]
@@ -61,6 +62,7 @@ class Generated:
     peak_bytes: int | None
     sha256: str
     judged: Judged | None = None
+    unjudged: str = ""
     reruns: tuple[Rerun, ...] = ()
     host_peak_bytes: int | None = None
     opened_s: float | None = None
@@ -102,6 +104,7 @@ class Generated:
             "evaluations": self.plan.evaluations,
             "sha256": self.sha256,
             "checks": self.judged.to_json() if self.judged else None,
+            "checks_left_out": self.unjudged or None,
             "reruns": [rerun.to_json() for rerun in self.reruns],
             "stages": [
                 {
@@ -260,6 +263,7 @@ def _finish_one(
     rendered_s = time.monotonic()
     looked = look_again(result, (grown, run.plan, model, space), on_progress)
     result, judged = _cut(looked.result, run.request), looked.judged
+    unjudged = "" if judged else say_unjudged(looked.result)
     judged_s = time.monotonic()
     save_shown(run.path, result.shown, write_metadata(run.request, run.digests))
     spent = {} if run.loaded_s is None else {"open the model": run.loaded_s}
@@ -279,6 +283,7 @@ def _finish_one(
         peak_bytes=peak,
         machine=_describe_machine(model),
         judged=judged,
+        unjudged=unjudged,
         reruns=looked.reruns,
     )
     page = run.path.with_suffix(".html") if wishes.report else None
@@ -294,6 +299,7 @@ def _finish_one(
         peak_bytes=peak,
         sha256=file_sha256(run.path),
         judged=judged,
+        unjudged=unjudged,
         reruns=looked.reruns,
         host_peak_bytes=measure_host_peak(model.device),
         opened_s=run.loaded_s,

@@ -29,6 +29,7 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.critic.checks import Judged
+from sfumato.render.layout import fit_box
 from sfumato.render.stages import Plan
 from sfumato.render.trace import StageTrace
 from sfumato.workflows.forecast import measure_error
@@ -39,6 +40,8 @@ from sfumato.workflows.second_look import Rerun
 
 # A page is to be mailed: pictures in it are at most this wide, and lossy.
 WIDEST_PICTURE_PX = 1600
+# A result that shows less than this share of its base says so.
+LEAST_SHOWN_FRAC = 0.8
 PICTURE_QUALITY = 88
 # The detail that is shown pixel by pixel, base beside result.
 DETAIL_SIDE_PX = 320
@@ -59,6 +62,7 @@ class Report:
     machine: str
     judged: Judged | None = None
     reruns: tuple[Rerun, ...] = ()
+    unjudged: str = ""
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -72,7 +76,7 @@ def write_report(path: Path, report: Report) -> None:
 
 
 def _page(report: Report) -> str:
-    parts = [_hero(report), _facts(report), _pair(report), write_checks(report.judged, report.reruns)]
+    parts = [_hero(report), _facts(report), _pair(report), _checks(report)]
     parts += [_stages(report), _settings(report), _again(report)]
     return write_frame(report.request.prompt or "untitled", parts, report.machine)
 
@@ -99,6 +103,10 @@ def _hero(report: Report) -> str:
         f"<figure class=hero>{_image(make_small(report.picture, WIDEST_PICTURE_PX), 'the result')}"
         f"<figcaption>{escape(report.picture_path.name)}, {request.size} px</figcaption></figure>"
     )
+
+
+def _checks(report: Report) -> str:
+    return write_checks(report.judged, report.reruns, unjudged=report.unjudged)
 
 
 def _facts(report: Report) -> str:
@@ -134,7 +142,7 @@ def _pair(report: Report) -> str:
     words = (
         f"The given picture, at {size}"
         if given
-        else f"The base, {size}: rendered at about the native size of the model"
+        else f"The base, {size}: rendered at about the native size of the model{_say_part(report)}"
     )
     return (
         "<section><h2>From the base to the result</h2><div class=pair>"
@@ -144,6 +152,16 @@ def _pair(report: Report) -> str:
         f"{write_figure(enlarged, 'The same, only enlarged (Lanczos)' if given else 'The base, only enlarged (Lanczos)')}"
         f"{write_figure(detail, 'The result')}</div></section>"
     )
+
+
+def _say_part(report: Report) -> str:
+    """Say what the result shows of its base where that is much less than all of it: of a strip."""
+    assert report.base is not None, "only a base is shown in part"
+    base = PixelSize(*report.base.size)
+    left, top, right, bottom = fit_box(base, report.plan.canvas)
+    if (right - left) * (bottom - top) >= LEAST_SHOWN_FRAC * base.area:
+        return ""
+    return f"; the result shows the middle {right - left:.0f} × {bottom - top:.0f} of it"
 
 
 def _stages(report: Report) -> str:
@@ -275,9 +293,11 @@ def _detail_box(size: PixelSize) -> PixelBox:
 
 
 def _enlarge_part(base: Image.Image, size: PixelSize, box: PixelBox) -> Image.Image:
-    """Return a box of the base as it would be enlarged to a size."""
-    across, down = base.width / size.width, base.height / size.height
-    part = (box.left * across, box.top * down, box.right * across, box.bottom * down)
+    """Return a box of the base as it would be enlarged to a size that shows its middle."""
+    shown = fit_box(PixelSize(*base.size), size)
+    across, down = (shown[2] - shown[0]) / size.width, (shown[3] - shown[1]) / size.height
+    first = (shown[0] + box.left * across, shown[1] + box.top * down)
+    part = (*first, min(shown[2], first[0] + box.width * across), min(shown[3], first[1] + box.height * down))
     return base.resize((box.width, box.height), Image.Resampling.LANCZOS, box=part)
 
 

@@ -29,8 +29,10 @@ WORDS = {
 MOST_BOXES = 8
 
 
-def write_checks(judged: Judged | None, reruns: tuple[Rerun, ...] = ()) -> str:
-    """Write the section of the self-check, or nothing where there was nothing to judge."""
+def write_checks(judged: Judged | None, reruns: tuple[Rerun, ...] = (), *, unjudged: str = "") -> str:
+    """Write the section of the self-check, or why there is none; nothing where there was nothing to judge."""
+    if judged is None and unjudged:
+        return f"<section><h2>Self-check</h2><p class=note>Nothing was measured: {escape(unjudged)}.</p></section>"
     if judged is None or not judged.verdicts:
         return ""
     rows = "".join(_row(verdict) for verdict in judged.verdicts)

@@ -50,17 +50,25 @@ def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[
     return survey
 
 
+def say_unjudged(result: RenderResult) -> str:
+    """Say why a result that has a base cannot be held against it; empty where it can, and where it has none."""
+    if result.base is None or _find_base(result) is not None:
+        return ""
+    side = _find_least_side(result.base, result.pixels.size)
+    return f"the result shows {side:.3g} px of the short side of its base, and fewer than {SMALLEST_BASE_PX} say too little"
+
+
 def _find_base(result: RenderResult) -> Image.Image | None:
     """Return what a result is held against, None where there is nothing, or too little of it."""
     base = result.base
-    if base is None or _find_least_side(PixelSize(*base.size), result.pixels.size) < SMALLEST_BASE_PX:
+    if base is None or _find_least_side(base, result.pixels.size) < SMALLEST_BASE_PX:
         return None
     return base
 
 
-def _find_least_side(base: PixelSize, canvas: PixelSize) -> float:
+def _find_least_side(base: Image.Image, canvas: PixelSize) -> float:
     """Return the shorter side, in px, of the part of the base that a canvas shows: of a long strip it is little."""
-    left, top, right, bottom = fit_box(base, canvas)
+    left, top, right, bottom = fit_box(PixelSize(*base.size), canvas)
     return round(min(right - left, bottom - top), 6)
 
 

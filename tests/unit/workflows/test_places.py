@@ -57,6 +57,12 @@ def test_every_picture_of_a_batch_has_its_place(source):
         check_places(request, source)
 
 
+def test_a_folder_of_that_name_is_found_out_before(tmp_path):
+    (tmp_path / "a.png").mkdir()
+    with pytest.raises(RequestError, match="a folder has the name"):
+        check_places(RenderRequest(prompt="", size=PixelSize(64, 64)), tmp_path / "a.png")
+
+
 @pytest.mark.parametrize(
     ("name", "largest"), [("a.webp", 16383), ("a.JPG", 65500), ("a.jpeg", 65500), ("a.png", None), ("a.dzi", None)]
 )

@@ -75,6 +75,13 @@ def test_a_page_shows_pictures_and_stands_alone(tmp_path, base):
     assert all(value.startswith("data:image/") for name, value in tags.attributes if name == "src")
 
 
+def test_a_strip_says_what_it_shows_of_its_base(tmp_path):
+    report = make_report(base=True)
+    for side, said in ((48, False), (96, True)):
+        seen = Report(**{**vars(report), "base": Image.new("RGB", (96, side))})
+        assert ("the result shows the middle 96 × 48 of it" in read_page(tmp_path, seen)[0]) is said
+
+
 def test_every_text_is_escaped(tmp_path):
     _, tags = read_page(tmp_path, make_report(HOSTILE))
     assert "script" not in tags.tags

@@ -15,7 +15,7 @@ from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.plan import plan_render
 from sfumato.render.trace import RenderResult
 from sfumato.workflows.report_checks import WORDS, write_checks
-from sfumato.workflows.self_check import find_lines, judge_result
+from sfumato.workflows.self_check import find_lines, judge_result, say_unjudged
 
 
 def make_plan(method):
@@ -44,6 +44,7 @@ def test_without_a_base_there_is_nothing_to_judge():
         assert judge_result(RenderResult(shown=picture, base=base, trace=()), plan, CONTRACT.factor) is None
     result = RenderResult(shown=picture, base=picture.resize((64, 32)), trace=())
     judged = judge_result(result, plan, CONTRACT.factor)
+    assert say_unjudged(result) == ""
     assert all(verdict.fine is not False for verdict in judged.verdicts)
 
 
@@ -51,6 +52,9 @@ def test_a_strip_shows_too_little_of_its_base_to_judge():
     plan, strip = make_plan(GobigMethod()), Image.new("RGB", (512, 32), (90, 20, 30))
     result = RenderResult(shown=strip, base=Image.new("RGB", (144, 64), (90, 20, 30)), trace=())
     assert judge_result(result, plan, CONTRACT.factor) is None
+    assert "shows 9 px of the short side" in say_unjudged(result)
+    assert "shows 9 px of the short side" in write_checks(None, unjudged=say_unjudged(result))
+    assert write_checks(None) == ""
 
 
 class Striped:

@@ -95,9 +95,11 @@ def check_place(path: Path, size: PixelSize) -> None:
     """Check, before anything is rendered, that a picture can be written, and that nothing of somebody else has to go for it.
 
     Raises:
-        RequestError: a side is longer than the format has, or the folder of tiles of a `.dzi` would replace something
-            that is no tile.
+        RequestError: a folder has that name, a side is longer than the format has, or the folder of tiles of a `.dzi`
+            would replace something that is no tile.
     """
+    if path.is_dir():
+        raise RequestError("a folder has the name of the picture", got=str(path), do="Give another --out.")
     suffix = path.suffix.lower()
     most = _LONGEST_SIDE_PX.get(suffix)
     if most is not None and max(size.width, size.height) > most:
