@@ -28,7 +28,7 @@ from sfumato.render.base_notes import BaseNotes
 from sfumato.render.freedom import Freedom
 from sfumato.render.given_picture import choose_shown_size, drop_given, find_words, lay_out, open_given, shrink_given
 from sfumato.render.kept_detail import Known, measure_sharpness
-from sfumato.render.layout import fit_box
+from sfumato.render.layout import show_whole
 from sfumato.render.level import Level, name_pixels
 from sfumato.render.level_reference import Below
 from sfumato.render.level_update import find_margin
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
     from sfumato.core.canvas.pixels import PixelStore
     from sfumato.core.canvas.workspace import Workspace
+    from sfumato.core.resampling import FloatBox
     from sfumato.models.upscaler import Upscaler
     from sfumato.render.native import Inputs
     from sfumato.render.sampling import Work
@@ -99,12 +100,13 @@ def run_cohesive(
     else:
         watch.go_on(plan.stages[0], plan.stages[0].ticks)
     watch.close(plan.stages[0])
-    work = replace(work, phrases=base.phrases)
     open_below = partial(_open_base, work, base, space)
     for index, stage in enumerate(plan.stages[1:], start=1):
-        freedom = _make_freedom(work, plan.stages[0], stage, base.freedom)
+        part = find_part(plan.stages[0].canvas, stage)
+        told = replace(work, phrases=replace(base.phrases, part=part) if base.phrases else None)
+        freedom = _make_freedom(work, stage, part, base.freedom)
         known = find_known(work, base, plan.stages, index, space)
-        level = Level(work=work, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
+        level = Level(work=told, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
         if entry is None or not level.is_done(entry):
             yield from level.run((open_below, upscaler), watch, entry)
             if known is not None and index + 1 < len(plan.stages):
@@ -139,10 +141,11 @@ def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, sp
     """Return what a level keeps the detail of: what it grows from, if that began as a given picture that is sharp."""
     if base.sharp == 0.0:
         return None
+    box = stages[index].taken
     if index == 1:
-        return Known(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels)
+        return Known(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels, box=box)
     name, size = name_pixels(index - 1), stages[index - 1].canvas
-    return Known(share=base.sharp, open_below=lambda: space.open_pixels(name, size))
+    return Known(share=base.sharp, open_below=lambda: space.open_pixels(name, size), box=box)
 
 
 def _run_base(
@@ -164,7 +167,7 @@ def _run_base(
         def read(word: str) -> Tensor:
             return maps.read(work.model.text.find_words(text.segments, word))
 
-        phrases = make_phrase_maps(text.segments[0], read, _find_part(work, base, stages[-1]))
+        phrases = make_phrase_maps(text.segments[0], read, find_part(base.canvas, stages[-1]))
     if _method_of(work).predict:
         freedom = measure_predictability(work, (clean, pixels), phrases, notes.recall)
     return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
@@ -191,19 +194,13 @@ def _run_given(
     return Base(picture=picture, phrases=phrases, freedom=freedom, sharp=sharp)
 
 
-def _find_part(work: Work, base: Stage, stage: Stage) -> tuple[float, float, float, float]:
-    """Return the share of the base that a stage shows; a given picture was cut to that before."""
-    whole = isinstance(work.request.source, PictureSource)
-    return (0.0, 0.0, 1.0, 1.0) if whole else find_part(base.canvas, stage.canvas)
-
-
-def find_part(base: PixelSize, canvas: PixelSize) -> tuple[float, float, float, float]:
-    """Return the share of the base that a canvas shows: left, top, right, bottom from 0 to 1."""
-    left, top, right, bottom = fit_box(base, canvas)
+def find_part(base: PixelSize, stage: Stage) -> FloatBox:
+    """Return the share of the base that a stage shows: left, top, right, bottom from 0 to 1."""
+    left, top, right, bottom = stage.shown or show_whole(base).shown
     return (left / base.width, top / base.height, right / base.width, bottom / base.height)
 
 
-def _make_freedom(work: Work, base: Stage, stage: Stage, share: Tensor | None) -> Freedom | None:
+def _make_freedom(work: Work, stage: Stage, part: FloatBox, share: Tensor | None) -> Freedom | None:
     if share is None:
         return None
     cells = stage.canvas.to_latent(work.model.contract.factor)
@@ -211,7 +208,7 @@ def _make_freedom(work: Work, base: Stage, stage: Stage, share: Tensor | None) -
     return Freedom(
         first_steps=stage.steps - (stage.steps * strength).floor().clamp_min(1.0),
         share=share,
-        part=_find_part(work, base, stage),
+        part=part,
         canvas=cells,
         margin_cells=find_margin(stage.overlap_cells),
     )
@@ -240,7 +237,7 @@ def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base |
         return None
     phrases = None
     if "masks" in arrays and text is not None:
-        part = _find_part(work, stages[0], stages[-1])
+        part = find_part(stages[0].canvas, stages[-1])
         phrases = PhraseMaps(split_phrases(text.segments[0]), torch.from_numpy(arrays["masks"]), part)
     freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
     sharp = float(arrays["sharp"])

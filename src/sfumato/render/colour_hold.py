@@ -21,13 +21,13 @@ from sfumato.core.canvas.squares import list_squares
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.memory import give_back_memory
 from sfumato.nn.resample import Shrinking, enlarge_part, find_touched
-from sfumato.render.layout import fit_box
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Float
     from torch import Tensor
 
     from sfumato.core.canvas.pixels import PixelStore
+    from sfumato.core.resampling import FloatBox
 
 # Half the side of the square that a drift is averaged over, in px of the base, taken twice.
 REACH_PX = 1
@@ -47,13 +47,17 @@ class Held:
     squares: tuple[PixelBox, ...]
 
 
-def hold_colours(pixels: PixelStore, base: Image.Image, held: Held | None = None) -> Float[Tensor, "3 h w"]:
+def hold_colours(
+    pixels: PixelStore, against: tuple[Image.Image, FloatBox | None], held: Held | None = None
+) -> Float[Tensor, "3 h w"]:
     """Add the smoothed difference between the base and the shrunk picture, square by square; return it shrunk before.
 
-    Where all but some squares are `held`, those come out as if the whole had been held.
+    It is held `against` a base and the part of that (left, top, right, bottom in px) which the picture shows; None is all
+    of it. Where all but some squares are `held`, those come out as if the whole had been held.
     """
+    base, part = against
     size, small = pixels.size, PixelSize(*base.size)
-    shown = base.resize(base.size, Image.Resampling.BICUBIC, box=fit_box(small, size))
+    shown = base.resize(base.size, Image.Resampling.BICUBIC, box=part)
     wanted = torch.from_numpy(np.array(shown, dtype=np.float32)).permute(2, 0, 1)
     squares = tuple(list_squares(size)) if held is None else held.squares
     # In float64: what a sum was added up in order of must not be seen.

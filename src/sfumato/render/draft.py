@@ -32,7 +32,7 @@ from sfumato.render.canvas_cost import (
     hold_whole,
 )
 from sfumato.render.coding_cost import CodingCost
-from sfumato.render.layout import Cover, choose_base_size, cut_down, list_round_sizes
+from sfumato.render.layout import Cover, Round, choose_base_size, cut_down, list_rounds, show_whole
 from sfumato.render.methods import find_canvas
 from sfumato.render.pricing import StagePrice, cut_part, find_coding, find_held, find_room, keeps_maps
 from sfumato.render.stages import Plan, Stage
@@ -143,52 +143,56 @@ def _list_stages(price: StagePrice) -> tuple[Stage, ...]:
 def _cohesive_stages(price: StagePrice, method: CohesiveMethod) -> tuple[Stage, ...]:
     contract, target, source = price.contract, price.request.size, price.request.source
     base = choose_base_size(target, contract)
-    trials = TRIALS if method.predict else 0
+    trials, is_given = TRIALS if method.predict else 0, isinstance(source, PictureSource)
     if isinstance(source, PictureSource):
-        below, first = source.size, _read_stage(price, source, base, trials)
-        levels = list_levels_above(below, target, contract)
+        below, first = show_whole(source.size), _read_stage(price, source, base, trials)
+        levels = list_levels_above(source.size, target, contract)
     else:
-        below, first = base, _sample_stage(price, "base", base, trials=trials)
-        levels = list_round_sizes(base, target, LEVEL_ENLARGEMENT, contract.factor)
+        below, first = show_whole(base), _sample_stage(price, "base", base, trials=trials)
+        levels = list_rounds(base, target, LEVEL_ENLARGEMENT, contract.factor)
     span = (first_step(price.request.steps, method.strength), price.request.steps)
     stages = [replace(first, work_bytes=first.work_bytes + count_base_notes(contract, base))]
     # What there is on disk of what the next level grows from.
-    given = below.area * PIXEL_BYTES if isinstance(source, PictureSource) else 0
-    for index, canvas in enumerate(levels, start=1):
+    given = below.size.area * PIXEL_BYTES if is_given else 0
+    for index, level in enumerate(levels, start=1):
+        canvas = level.size
         cells = canvas.to_latent(contract.factor)
         # The overlap is a share of what a window really is, or a thin strip would have hundreds.
         window = cut_down(contract.native.to_latent(contract.factor), cells)
         cover = Cover(canvas=cells, window=window, overlap_frac=method.overlap)
         stage = price.stage(f"level {index} of {len(levels)}", "grow", canvas, cover, span)
         # Where the detail of a given picture is kept, every level needs the pixels that it grew from to the end.
-        stays = below.area * PIXEL_BYTES if isinstance(source, PictureSource) and method.keep > 0.0 else 0
+        stays = below.size.area * PIXEL_BYTES if is_given and method.keep > 0.0 else 0
         notes = count_level_notes(contract, base, canvas, window, index)
         stage = price.lay_out(stage, (given, stays, notes))
-        memory = price.count_enlarging(stage, below)
+        # What a given picture is held against shows what the target shows.
+        stage = replace(stage, taken=level.find_taken(below), shown=None if is_given else level.shown)
+        memory = price.count_enlarging(stage, below.size)
         stages.append(replace(stage, noise_stage=index, moving=method.shift, memory_bytes=memory))
         given = stage.left_bytes - stays - notes
-        below = canvas
+        below = level
     return tuple(stages)
 
 
-def list_levels_above(picture: PixelSize, target: PixelSize, contract: ModelContract) -> tuple[PixelSize, ...]:
+def list_levels_above(picture: PixelSize, target: PixelSize, contract: ModelContract) -> tuple[Round, ...]:
     """Return the canvases that a given picture grows through: at most twice as large each time, none far below native."""
-    levels = list_round_sizes(picture, target, LEVEL_ENLARGEMENT, contract.factor)
+    levels = list_rounds(picture, target, LEVEL_ENLARGEMENT, contract.factor, spare=False)
     least = LEAST_LEVEL_SHARE * choose_base_size(target, contract).area
-    return tuple(level for level in levels if level.area >= least or level == target)
+    return tuple(level for level in levels if level.size.area >= least or level.size == target)
 
 
 def _gobig_stages(price: StagePrice, method: GobigMethod) -> tuple[Stage, ...]:
     contract, target = price.contract, price.request.size
     base = choose_base_size(target, contract)
-    rounds = list_round_sizes(base, target, method.upscale, contract.factor)
+    rounds = list_rounds(base, target, method.upscale, contract.factor)
     window = contract.native.to_latent(contract.factor)
     steps = method.steps or price.request.steps
-    stages = [_sample_stage(price, "base", base)]
-    for index, canvas in enumerate(rounds, start=1):
-        cover = Cover(canvas=canvas.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
+    stages, below = [_sample_stage(price, "base", base)], show_whole(base)
+    for index, each in enumerate(rounds, start=1):
+        cover = Cover(canvas=each.size.to_latent(contract.factor), window=window, overlap_frac=method.overlap)
         span = (first_step(steps, method.strength), steps)
-        stage = price.stage(f"round {index} of {len(rounds)}", "refine", canvas, cover, span)
+        stage = price.stage(f"round {index} of {len(rounds)}", "refine", each.size, cover, span)
+        stage, below = replace(stage, taken=each.find_taken(below), shown=each.shown), each
         memory = price.count_enlarging(stage, stages[-1].canvas)
         stages.append(replace(stage, noise_stage=index, memory_bytes=memory))
     return tuple(stages)

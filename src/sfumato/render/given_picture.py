@@ -39,6 +39,11 @@ if TYPE_CHECKING:
 _NAME = "given"
 # So many times finer than a small copy is what it is resampled from; beyond that nothing is seen of the squares.
 _FINER = 4
+# How much smaller a small copy may be to have whole pixels on both sides, and what is whole enough: what lies so far
+# apart moves by a sixth of a pixel in a result sixteen times as large.
+LEAST_SHOWN_FRAC, MISFIT_PX = 0.8, 0.01
+# Above what a side comes out shorter by that was whole.
+_ROUNDING = 1e-9
 # The noise of the looks must not repeat that of any level, look or trial.
 LOOK_STAGES = 1 << 14
 # A strength is a share of so many steps, however few the request has.
@@ -92,10 +97,24 @@ def shrink_given(pixels: PixelStore, target: PixelSize, size: PixelSize) -> Imag
 
 
 def choose_shown_size(picture: PixelSize, target: PixelSize, native: PixelSize) -> PixelSize:
-    """Return a size of the target's aspect with the area of the native, or that of the picture's part where it is less."""
+    """Return a size of the target's aspect with about the area of the native, or that of the picture's part where it is less.
+
+    Sides are whole pixels, so the aspect can be off; a little smaller there is nearly always a size where it is not.
+    """
     left, _, right, _ = fit_box(picture, target)
     scale = min(math.sqrt(native.area / target.area), (right - left) / target.width)
-    return PixelSize(*(max(1, round(side * scale)) for side in (target.width, target.height)))
+    short, long = sorted((target.width, target.height))
+    most = short * scale + _ROUNDING
+    heights = range(max(1, math.ceil(LEAST_SHOWN_FRAC * most)), int(most) + 1)
+    # Of sizes that are good enough, the largest.
+    found = min(heights, key=lambda side: (max(_find_misfit(side * long / short), MISFIT_PX), -side), default=None)
+    shown = scale if found is None else found / short
+    return PixelSize(*(max(1, round(side * shown)) for side in (target.width, target.height)))
+
+
+def _find_misfit(side: float) -> float:
+    """Return how far a side is from whole pixels."""
+    return abs(side - round(side))
 
 
 def find_words(work: Work, clean: Float[Tensor, "1 c h w"], canvas: PixelSize, text: Part) -> PhraseMaps:

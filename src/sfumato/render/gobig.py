@@ -17,7 +17,7 @@ from PIL import Image
 
 from sfumato.core.geometry import PixelSize
 from sfumato.nn.windows import make_ramp
-from sfumato.render.layout import fit_box
+from sfumato.render.layout import show_whole
 from sfumato.render.pixels import to_picture, to_tensor
 from sfumato.render.sampling import Work, make_noise, predict, run_steps, split_batches, stage_sigmas
 
@@ -39,8 +39,8 @@ def run_refine(
     work: Work, stage: Stage, picture: Image.Image, watch: Stopwatch, upscaler: Upscaler
 ) -> Generator[Progress, None, Image.Image]:
     """Enlarge a picture to the stage's canvas and re-render its slices; return the blended picture."""
-    source = PixelSize(*picture.size)
-    enlarged = upscaler.enlarge(picture, stage.canvas, fit_box(source, stage.canvas))
+    box = stage.taken or show_whole(PixelSize(*picture.size)).shown
+    enlarged = upscaler.enlarge(picture, stage.canvas, box)
     blend = Blend(stage.canvas, stage.overlap_cells * work.model.contract.factor)
     ticks = 0
     for boxes in split_batches(stage.windows, stage.window_batch):

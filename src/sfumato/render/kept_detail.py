@@ -25,7 +25,7 @@ from sfumato.core.geometry import PixelBox
 from sfumato.core.resampling import Resampling
 from sfumato.nn.box_means import average_boxes
 from sfumato.nn.octaves import measure_reach, take_lows
-from sfumato.render.layout import fit_box
+from sfumato.render.layout import show_whole
 from sfumato.render.planes import grow_rows
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from sfumato.core.canvas.pixels import PixelStore
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.resampling import ReadPixels
+    from sfumato.core.resampling import FloatBox, ReadPixels
 
 # Octaves of the level below that may be blurred; what is coarser is always kept.
 OCTAVES = 3
@@ -53,10 +53,11 @@ SOFT_PICTURE, SHARP_PICTURE = 0.76, 0.9
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Known:
-    """Hold what a level grew from, and how much of its sharp detail is kept, 0 to 1. A leaf."""
+    """Hold what a level grew from, how much of its sharp detail is kept, 0 to 1, and the part of it (px) that is shown. A leaf."""
 
     share: float
     open_below: Callable[[], PixelStore]
+    box: FloatBox | None = None
 
     def keep(self, made: PixelStore, target: PixelStore, squares: Sequence[PixelBox] | None = None) -> None:
         """Write `made` to `target`, all squares or some, with what the level below knows; the two are not one store.
@@ -64,8 +65,8 @@ class Known:
         It reads `measure_margin` around a square.
         """
         below, size = self.open_below(), made.size
-        box = fit_box(below.size, size)
-        enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), size.width / (box[2] - box[0])
+        box = self.box or show_whole(below.size).shown
+        enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), _find_scale(box, size)
         margin = _find_margin(scale)
         for square in list_squares(size) if squares is None else squares:
             high, down = grow_rows(square.slices_hw[0], margin, size.height)
@@ -78,8 +79,7 @@ class Known:
 
     def measure_margin(self, size: PixelSize) -> int:
         """Return how far around a pixel of a level of some size is read, in px."""
-        left, _, right, _ = fit_box(self.open_below().size, size)
-        return _find_margin(size.width / (right - left))
+        return _find_margin(_find_scale(self.box or show_whole(self.open_below().size).shown, size))
 
 
 def mix_octaves(
@@ -132,6 +132,11 @@ def _walk_energies(pixels: PixelStore) -> Iterator[tuple[float, float]]:
 def _list_energies(known: Tensor, scale: float) -> list[Tensor]:
     lows = take_lows(known.mean(dim=1, keepdim=True), scale, OCTAVES + 1)
     return [(fine - coarse).square() for fine, coarse in pairwise(lows)]
+
+
+def _find_scale(box: FloatBox, size: PixelSize) -> float:
+    """Return how many times larger a part of a picture becomes at a size; a canvas on the way is stretched a little."""
+    return max(size.width / (box[2] - box[0]), size.height / (box[3] - box[1]))
 
 
 def _find_margin(scale: float) -> int:

@@ -1,7 +1,7 @@
-"""Where stages lie on the canvas: the base size, the sizes of the rounds, the windows.
+"""Where stages lie on the canvas: the base size, the rounds on the way to the target, the windows.
 
 Pure geometry; knows the native size of a model and nothing of steps or costs.
-Start reading at `choose_base_size`, then `list_round_sizes` and `cover_canvas`.
+Start reading at `choose_base_size`, then `list_rounds` and `cover_canvas`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
+from sfumato.core.resampling import FloatBox
 from sfumato.nn.windows import count_cover, cover
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def choose_base_size(target: PixelSize, contract: ModelContract) -> PixelSize:
     return min(sizes, key=lambda size: (_misfit(size, aspect, native), size))
 
 
-def fit_box(size: PixelSize, target: PixelSize) -> tuple[float, float, float, float]:
+def fit_box(size: PixelSize, target: PixelSize) -> FloatBox:
     """Return the largest centred part of `size` with exactly the target's aspect: left, top, right, bottom in px."""
     scale = min(size.width / target.width, size.height / target.height)
     width, height = target.width * scale, target.height * scale
@@ -56,18 +57,46 @@ def fit_box(size: PixelSize, target: PixelSize) -> tuple[float, float, float, fl
     return (left, top, left + width, top + height)
 
 
-def list_round_sizes(base: PixelSize, target: PixelSize, upscale: float, factor: int) -> tuple[PixelSize, ...]:
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """Hold a canvas on the way to a target, and what it shows of the picture where the way began, in px of that."""
+
+    size: PixelSize
+    shown: FloatBox
+
+    def find_taken(self, before: Round) -> FloatBox:
+        """Return what this canvas shows of the one before, in px of that."""
+        width, height = before.size.width, before.size.height
+        if self.shown == before.shown:
+            return (0.0, 0.0, float(width), float(height))
+        left, right = _place_span((self.shown[0], self.shown[2]), (before.shown[0], before.shown[2]), width)
+        top, bottom = _place_span((self.shown[1], self.shown[3]), (before.shown[1], before.shown[3]), height)
+        return (left, top, right, bottom)
+
+
+def show_whole(size: PixelSize) -> Round:
+    """Return where a way begins: a canvas that shows all of itself."""
+    return Round(size=size, shown=(0.0, 0.0, float(size.width), float(size.height)))
+
+
+def list_rounds(
+    base: PixelSize, target: PixelSize, upscale: float, factor: int, *, spare: bool = True
+) -> tuple[Round, ...]:
     """Return the canvas after each round: equal enlargements of at most `upscale`, ending at the target.
 
-    On the way no side has fewer than 8 cells, or the target's; what is too much is cropped by the next round.
+    All show the same part of the base, the one with the target's aspect: a canvas on the way is whole cells, so it is
+    stretched a little, and nothing is cut off twice. On the way no side has fewer than 8 cells, or the target's; a
+    canvas that is so made higher or wider shows more of the base, where there is more and it may be shown (`spare`).
     """
-    ratio = target.width / (fit_box(base, target)[2] - fit_box(base, target)[0])
+    fitted = fit_box(base, target)
+    ratio = target.width / (fitted[2] - fitted[0])
     if ratio <= 1.0:
         return ()
     rounds = max(1, math.ceil(math.log(ratio) / math.log(upscale) - 1e-9))
     scales = [ratio ** ((done + 1 - rounds) / rounds) for done in range(rounds - 1)]
-    between = [PixelSize(*(_level_side(side, s, factor) for side in (target.width, target.height))) for s in scales]
-    return (*between, target)
+    limit = show_whole(base).shown if spare else fitted
+    between = [_make_round(target, scale, factor, (fitted, limit)) for scale in scales]
+    return (*between, Round(size=target, shown=fitted))
 
 
 def cover_canvas(canvas: LatentSize, window: LatentSize, overlap_frac: float) -> tuple[LatentBox, ...]:
@@ -123,5 +152,29 @@ def _misfit(size: PixelSize, aspect: float, native: int) -> float:
     return shape + AREA_WEIGHT * area
 
 
-def _level_side(target: int, scale: float, factor: int) -> int:
-    return max(round(target * scale / factor) * factor, min(LEAST_CELLS * factor, target))
+def _make_round(target: PixelSize, scale: float, factor: int, parts: tuple[FloatBox, FloatBox]) -> Round:
+    """Return the canvas of a round at a scale of the target; `parts` are what that shows, and the most to be shown."""
+    fitted, limit = parts
+    width, left, right = _lay_side((target.width, scale), factor, (fitted[0], fitted[2]), (limit[0], limit[2]))
+    height, top, bottom = _lay_side((target.height, scale), factor, (fitted[1], fitted[3]), (limit[1], limit[3]))
+    return Round(size=PixelSize(width, height), shown=(left, top, right, bottom))
+
+
+def _lay_side(
+    wanted: tuple[int, float], factor: int, fitted: tuple[float, float], limit: tuple[float, float]
+) -> tuple[int, float, float]:
+    """Return the length of a side in px and the span it shows; `wanted` is that of the target, and the scale."""
+    target, scale = wanted
+    rounded, least = round(target * scale / factor) * factor, min(LEAST_CELLS * factor, target)
+    if rounded >= least:
+        return (rounded, *fitted)
+    begin, end = fitted
+    more = (end - begin) * (least / (target * scale) - 1.0) / 2
+    return (least, max(limit[0], begin - more), min(limit[1], end + more))
+
+
+def _place_span(span: tuple[float, float], shown: tuple[float, float], length: int) -> tuple[float, float]:
+    """Return where a span lies on a side of some length that shows another."""
+    scale = length / (shown[1] - shown[0])
+    begin, end = ((at - shown[0]) * scale for at in span)
+    return max(0.0, begin), min(float(length), end)

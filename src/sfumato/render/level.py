@@ -178,7 +178,7 @@ class Level:
         else:
             self.known.keep(self._decoded, self._pixels)
         if self.method.hold:
-            shrunk = hold_colours(self._pixels, self.base)
+            shrunk = hold_colours(self._pixels, (self.base, self.stage.shown))
             self.space.save_part(self._name("shrunk"), {"shrunk": shrunk.numpy()})
         self._pixels.flush()
 
@@ -218,7 +218,7 @@ class Level:
     def _prepare(self, below: Below, upscaler: Upscaler, place: Place, entry: Entry | None) -> None:
         """Write the reference, on from where an entry says, and the first state: the reference with noise on top."""
         kept = self._keep(place, entry, lambda: self._anchor.store.flush(durable=False))
-        write_reference(self.work.model, (below.pixels, upscaler), self.stage.canvas, self._anchor, kept)
+        write_reference(self.work.model, (below.pixels, upscaler), self.stage, self._anchor, kept)
         first = float(self._sigmas[0])
         for rows in cut_bands(self._cells):
             noise = make_noise(self.work, self.stage, (self._box(rows),)).initial()[0]

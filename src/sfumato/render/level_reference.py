@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfumato.render.layout import fit_box
+from sfumato.render.layout import show_whole
 from sfumato.render.pixels import from_bytes
 
 if TYPE_CHECKING:
@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.core.canvas.pixels import PixelStore
-    from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
+    from sfumato.core.geometry import LatentBox, PixelBox
     from sfumato.models.contract import LatentModel
     from sfumato.models.kl_tiles import Kept
     from sfumato.models.upscaler import Upscaler
     from sfumato.render.planes import Planes
+    from sfumato.render.stages import Stage
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -36,13 +37,14 @@ class Below:
 def write_reference(
     model: LatentModel,
     given: tuple[PixelStore, Upscaler],
-    canvas: PixelSize,
+    stage: Stage,
     target: Planes,
     kept: Kept | None = None,
 ) -> None:
-    """Encode the pixels of the level below, enlarged to a canvas, on from where it is kept."""
-    below, upscaler = given
-    enlarged = upscaler.enlarge_into(below.read, below.size, canvas, fit_box(below.size, canvas))
+    """Encode what a stage takes of the pixels of the level below, enlarged to its canvas, on from where it is kept."""
+    (below, upscaler), canvas = given, stage.canvas
+    box = stage.taken or show_whole(below.size).shown
+    enlarged = upscaler.enlarge_into(below.read, below.size, canvas, box)
 
     def read(part: PixelBox) -> Tensor:
         return from_bytes(enlarged(part)).to(model.device)

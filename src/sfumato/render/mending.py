@@ -17,6 +17,7 @@ from sfumato.core.canvas.patched import PatchedPixels, measure_own
 from sfumato.core.canvas.squares import find_squares
 from sfumato.core.canvas.workspace import Entry
 from sfumato.core.geometry import PixelSize
+from sfumato.core.memory import give_back_memory
 from sfumato.models.kl_tiles import Kept
 from sfumato.nn.streamed import Notes
 from sfumato.render.colour_hold import Held, find_drifting, hold_colours
@@ -132,7 +133,9 @@ class Mending:
                 pixels.write(square, decoded.read(square))
         if self.level.method.hold:
             assert before.shrunk is not None, "who holds colours keeps what they were held by"
-            shrunk = hold_colours(pixels, self.level.base, Held(shrunk=before.shrunk, squares=squares))
+            shrunk = hold_colours(
+                pixels, (self.level.base, self.level.stage.shown), Held(shrunk=before.shrunk, squares=squares)
+            )
             self.level.space.save_part(f"{self.name}-shrunk", {"shrunk": shrunk.numpy()})
 
     def _keep(self, entry: Entry | None) -> Kept | None:
@@ -142,6 +145,7 @@ class Mending:
 
         def note(mark: Mark) -> None:
             words, arrays = say_mark(mark)
+            give_back_memory()
             self.level.space.note(Entry({"stage": self.index, "phase": "decode", **words}, arrays))
 
         notes = Notes(mark=find_mark(entry, self.index, "decode"), note=note)
@@ -151,6 +155,8 @@ class Mending:
         return entry is not None and (entry.words["stage"], entry.words["phase"]) == (self.index, phase)
 
     def _note(self, phase: str) -> None:
+        # Squares fit nothing that the whole left in the heap, nor the other way round.
+        give_back_memory()
         self.level.space.note(Entry({"stage": self.index, "phase": phase}), durable=True)
 
 

@@ -18,8 +18,7 @@ from sfumato.render import budget as cost
 from sfumato.render.canvas_cost import Held, hold_bands, hold_whole, measure_files
 from sfumato.render.coding_cost import CodingCost, Rooms, find_coding_cost
 from sfumato.render.lattice import count_windows
-from sfumato.render.layout import Cover
-from sfumato.render.methods import find_enlargement
+from sfumato.render.layout import Cover, show_whole
 from sfumato.render.stages import Stage, StageKind
 
 if TYPE_CHECKING:
@@ -104,7 +103,8 @@ class StagePrice:
 
     def count_enlarging(self, stage: Stage, below: PixelSize) -> int:
         """Return the memory of a stage that starts with a picture of size `below` enlarged."""
-        wanted = find_enlargement(below, stage.canvas)
+        left, _, right, _ = stage.taken or show_whole(below).shown
+        wanted = stage.canvas.width / (right - left)
         peak = cost.enlarge_bytes(self.budget.upscaler, below, wanted, streamed=stage.kind == "grow")
         held = find_held(stage, self.contract)
         return max(stage.memory_bytes, cost.standing_bytes(self.contract, self.budget, held) + peak)

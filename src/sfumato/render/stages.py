@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox, PixelSize
+    from sfumato.core.resampling import FloatBox
 
 StageKind = Literal["sample", "read", "refine", "fuse", "grow"]
 
@@ -25,6 +26,8 @@ class Stage:
     `window_batch` the windows in one call. `memory_bytes` is the peak on the device, `host_bytes` on the
     host where that is another memory, else 0. `work_bytes` is what lies on disk while it runs, beside the
     autoencoder's maps, with `history` predictions of the sampler in it; `left_bytes` what is left of that when it is done.
+    What is enlarged is the part `taken` of the picture before (left, top, right, bottom in px), and shows the part `shown` of
+    the base; None is all of it.
     """
 
     name: str
@@ -45,6 +48,8 @@ class Stage:
     work_bytes: int = 0
     left_bytes: int = 0
     history: int = 0
+    taken: FloatBox | None = None
+    shown: FloatBox | None = None
 
     def to_json(self) -> dict[str, object]:
         """Return the stage as JSON values; windows as their number and size."""

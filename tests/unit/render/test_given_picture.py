@@ -5,6 +5,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from fakes import CONTRACT, GaussianModel
@@ -119,7 +121,7 @@ def test_the_result_is_the_picture_again(prompt):
     result, _, _ = run(request, make_given())
     small = np.asarray(result.picture.resize((2, 1), Image.Resampling.BOX), dtype=int)
     assert np.abs(small[0] - [(200, 60, 30), (30, 60, 200)]).max() < 25
-    assert result.base.size == (76, 51)
+    assert result.base.size == (75, 50)
 
 
 def test_an_empty_prompt_draws_a_base_and_grows_it():
@@ -173,6 +175,18 @@ def test_a_picture_much_larger_is_shrunk_to_what_it_would_be_at_once():
 )
 def test_what_is_shown_has_the_aspect_of_the_target_and_is_no_larger_than_the_picture(picture, target, shown):
     assert choose_shown_size(picture, target, PixelSize(64, 64)) == shown
+
+
+@settings(deadline=None, max_examples=100)
+@given(st.integers(10, 200), st.integers(10, 200), st.integers(2, 16))
+def test_a_small_copy_has_whole_pixels_on_both_sides(width, height, scale):
+    picture, target = PixelSize(8 * width, 8 * height), PixelSize(8 * width * scale, 8 * height * scale)
+    shown = choose_shown_size(picture, target, PixelSize(128, 128))
+    across, down = target.width / shown.width, target.height / shown.height
+    assert shown.area <= 1.02 * 128**2
+    # Its last row or column lies so many px of the small copy away from where one scale for both sides would lay it.
+    off = abs(across - down) / min(across, down) * max(shown.width, shown.height)
+    assert off < 0.3 if max(width / height, height / width) < 2 else off < 1.0
 
 
 class Killed(BaseException):

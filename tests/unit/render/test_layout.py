@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from fakes import CONTRACT
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.render.layout import choose_base_size, cover_canvas, fit_box, list_round_sizes
+from sfumato.render.layout import choose_base_size, cover_canvas, fit_box, list_rounds, show_whole
 
 SIDES = st.integers(8, 120).map(lambda cells: cells * 8)
 SIZES = st.builds(PixelSize, SIDES, SIDES)
@@ -36,9 +36,9 @@ def test_a_base_is_about_native_and_keeps_the_shape(target):
 @given(SIZES, st.floats(1.1, 4.0))
 def test_rounds_grow_evenly_to_the_target(target, upscale):
     base = choose_base_size(target, CONTRACT)
-    sizes = list_round_sizes(base, target, upscale, 8)
+    sizes = [each.size for each in list_rounds(base, target, upscale, 8)]
     if base == target:
-        assert sizes == ()
+        assert sizes == []
         return
     left, _, right, _ = fit_box(base, target)
     ratio = target.width / (right - left)
@@ -64,7 +64,7 @@ def test_the_base_and_levels_of_a_strip_keep_eight_cells(size):
     base = choose_base_size(size, contract)
     assert min(base.width, base.height) >= 64
     assert base.area <= 1.2 * contract.native.area
-    levels = list_round_sizes(base, size, 2.0, 8)
+    levels = [each.size for each in list_rounds(base, size, 2.0, 8)]
     assert levels[-1] == size
     for below, level in pairwise((base, *levels)):
         assert min(level.width, level.height) >= min(64, size.width, size.height)
@@ -77,3 +77,53 @@ def test_a_wide_target_crops_only_a_little_of_its_base():
     assert base == PixelSize(80, 48)
     left, top, right, bottom = fit_box(base, PixelSize(1024, 576))
     assert (right - left) / (bottom - top) == 1024 / 576
+
+
+def follow(began, rounds):
+    """Return what the last round shows of the picture where they began, taken from one to the next."""
+    left, top, right, bottom = began.shown
+    before = began
+    for each in rounds:
+        across, down = (right - left) / before.size.width, (bottom - top) / before.size.height
+        taken = each.find_taken(before)
+        assert 0 <= taken[0] < taken[2] <= before.size.width
+        assert 0 <= taken[1] < taken[3] <= before.size.height
+        left, right = left + taken[0] * across, left + taken[2] * across
+        top, bottom = top + taken[1] * down, top + taken[3] * down
+        before = each
+    return (left, top, right, bottom)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(17, 300), st.integers(17, 300), st.sampled_from((PixelSize(64, 64), PixelSize(128, 128))))
+def test_what_is_left_of_a_base_after_all_rounds_is_what_the_target_shows(width, height, native):
+    target = PixelSize(8 * width, 8 * height)
+    base = choose_base_size(target, replace(CONTRACT, native=native))
+    rounds = list_rounds(base, target, 2.0, 8)
+    if rounds:
+        assert follow(show_whole(base), rounds) == pytest.approx(fit_box(base, target), abs=1e-6)
+        # Between, whole cells stretch a little; eight cells at least, half a cell at most.
+        for each in rounds:
+            left, top, right, bottom = each.shown
+            across, down = each.size.width / (right - left), each.size.height / (bottom - top)
+            assert abs(across / down - 1) <= 0.15 or min(each.size.width, each.size.height) <= 64
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(30, 900), st.integers(30, 900), st.sampled_from((2, 3, 5, 8, 12)))
+def test_nothing_is_cut_off_a_picture_that_grows_by_a_whole_scale(width, height, scale):
+    picture, target = PixelSize(8 * width, 8 * height), PixelSize(8 * width * scale, 8 * height * scale)
+    rounds = list_rounds(picture, target, 2.0, 8, spare=False)
+    began = show_whole(picture)
+    assert {each.shown for each in rounds} == {began.shown}
+    assert follow(began, rounds) == pytest.approx(began.shown)
+
+
+def test_a_strip_shows_more_of_its_base_on_the_way_and_a_given_picture_does_not():
+    base, target = PixelSize(272, 64), PixelSize(2048, 128)
+    first, *_, last = list_rounds(base, target, 2.0, 8)
+    assert first.size.height == 64
+    assert first.shown[3] - first.shown[1] == pytest.approx(17 * 64 / first.size.width * 2048 / 128, rel=0.02)
+    assert last.shown == fit_box(base, target)
+    kept, *_ = list_rounds(base, target, 2.0, 8, spare=False)
+    assert kept.shown == last.shown

@@ -25,7 +25,7 @@ from sfumato.nn.schedules import first_step
 from sfumato.render import draft as draft_module
 from sfumato.render import layout as layout_module
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
-from sfumato.render.layout import choose_base_size
+from sfumato.render.layout import choose_base_size, fit_box
 from sfumato.render.methods import choose_method
 from sfumato.render.plan import find_largest_size, plan_render
 
@@ -96,6 +96,20 @@ def test_cohesive_doubles_up_to_the_target():
     assert all(stage.evaluations >= 2 * 4 * len(stage.windows) for stage in levels)
 
 
+@pytest.mark.parametrize("method", [CohesiveMethod(), GobigMethod()])
+@pytest.mark.parametrize(
+    "size", [PixelSize(1024, 576), PixelSize(304, 1216), PixelSize(768, 512), PixelSize(1024, 128)]
+)
+def test_what_a_stage_takes_and_shows_ends_with_the_part_of_the_base_that_has_the_aspect_asked_for(method, size):
+    base, *stages = plan(replace(NATIVE, size=size, method=method)).stages
+    assert stages[-1].shown == fit_box(base.canvas, size)
+    assert stages[0].taken == stages[0].shown
+    for before, after in pairwise(stages):
+        same = before.shown == after.shown
+        assert (after.taken == (0, 0, before.canvas.width, before.canvas.height)) is same
+        assert same or min(before.canvas.width, before.canvas.height) == 64
+
+
 def test_multidiffusion_covers_the_canvas_with_windows_of_the_asked_size():
     method = MultidiffusionMethod(window=PixelSize(64, 64), overlap=0.5)
     (stage,) = plan(replace(NATIVE, size=PixelSize(160, 96), method=method)).stages
@@ -143,6 +157,14 @@ def test_native_is_refused_when_memory_is_too_small_and_the_answer_fits():
     bigger = PixelSize(largest.width + 16, largest.height + 16)
     with pytest.raises(BudgetError):
         plan(replace(huge, size=bigger), budget)
+
+
+def test_what_is_needed_and_what_there_is_are_told_apart():
+    needed = plan(NATIVE).memory_bytes
+    with pytest.raises(BudgetError) as caught:
+        plan_render(NATIVE, CONTRACT, replace(BUDGET, memory_bytes=needed - 2000))
+    found = re.search(r"needs ([\d.]+) GiB of ([\d.]+) GiB", caught.value.got)
+    assert float(found[1]) > float(found[2])
 
 
 def test_a_packed_copy_of_the_weights_counts_in_every_stage():

@@ -118,7 +118,7 @@ def finish_whole(scene, redo):
     else:
         level.known.keep(decoded, finished)
     if scene.request.method.hold:
-        hold_colours(finished, level.base)
+        hold_colours(finished, (level.base, level.stage.shown))
     return whole(finished)
 
 
