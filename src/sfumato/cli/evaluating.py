@@ -18,7 +18,7 @@ def evaluate_hires(
     ] = 24,
     pictures_16x: Annotated[int, typer.Option("--pictures-16x", help="At 16 times.", metavar="N")] = 60,
     pictures_64x: Annotated[int, typer.Option("--pictures-64x", help="At 64 times.", metavar="N")] = 8,
-    pictures_wide: Annotated[int, typer.Option("--pictures-wide", help="At 15 times, 12:5.", metavar="N")] = 0,
+    pictures_wide: Annotated[int, typer.Option("--pictures-wide", help="At 36 times, 16:9.", metavar="N")] = 0,
     methods: Annotated[
         str, typer.Option("--methods", help="Which methods, with commas between.", metavar="NAMES")
     ] = "lanczos,gobig,txt2imghd,multidiffusion,demofusion,cohesive",

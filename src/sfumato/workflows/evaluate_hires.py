@@ -43,7 +43,7 @@ from sfumato.workflows.evaluate_mini import find_reader
 
 # How many native sides a picture is wide and high.
 AREAS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {"4x": (2, 2), "16x": (4, 4), "64x": (8, 8), "wide": (6, 2.5)}
+    {"4x": (2, 2), "16x": (4, 4), "64x": (8, 8), "wide": (8, 4.5)}
 )
 # What the issue asks for at least at 16 and 64 times the native area.
 PICTURES: Mapping[str, int] = MappingProxyType({"4x": 24, "16x": 60, "64x": 8, "wide": 0})
