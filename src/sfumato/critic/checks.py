@@ -105,7 +105,7 @@ MEASURES: dict[str, Measure] = {
     "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
     "phantom mass": Measure("Delta E px", "high", lambda seen: seen.phantoms.heaviest),
     "colour drift": Measure("Delta E", "high", lambda seen: seen.drift.p95),
-    "tile shift": Measure("px", "high", lambda seen: seen.shifts.p95_px),
+    "tile shift": Measure("px of the base", "high", lambda seen: seen.shifts.p95_px),
     "grain": Measure("levels", "high", lambda seen: seen.grain.floor_levels),
     "whiteness": Measure("share", "high", lambda seen: seen.grain.whiteness),
 }

@@ -27,7 +27,7 @@ MOST_LEVELS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Shifts:
-    """Hold how far parts moved, in px of the result: the 95th percentile, the most, and how many could be judged."""
+    """Hold how far parts moved, in px of the base: the 95th percentile, the most, and how many could be judged."""
 
     parts: int
     p95_px: float
@@ -35,15 +35,15 @@ class Shifts:
 
 
 def measure_shifts(pair: Pair, lines: Lines | None = None) -> Shifts:
-    """Measure the shift of every part between the lines (px of the result), or of squares without lines.
+    """Measure the shift of every part between the lines (px of the base), or of squares without lines.
 
-    One step of least squares on the slopes of lightness: good to about a pixel of the base.
+    One step of least squares on the slopes of lightness: good for shifts of up to about a pixel.
     Source: Lucas and Kanade 1981, "An iterative image registration technique", eq. 10.
     """
     shown, base = pair.shown.mean(axis=2), pair.base.mean(axis=2)
     slopes = np.gradient((shown + base) / 2)
     moved = [_solve(shown[part] - base[part], slopes[0][part], slopes[1][part]) for part in _list_parts(pair, lines)]
-    known = [float(shift) * pair.scale for shift in moved if shift is not None]
+    known = [float(shift) for shift in moved if shift is not None]
     if not known:
         return Shifts(0, float("nan"), float("nan"))
     return Shifts(len(known), float(np.percentile(known, 95)), max(known))
