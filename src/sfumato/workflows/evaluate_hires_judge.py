@@ -84,7 +84,9 @@ class Judge:
     def _look(self, case: Case) -> _Bench:
         """Look at the base once for all methods; of the drawn scene the base is drawn too."""
         base = self.store.load(case.base["key"])
-        drawn = Image.fromarray(draw_scene_of(case.prompt, PixelSize(*base.size)))
+        # Drawn at another aspect a scene is composed otherwise.
+        shown = crop_base(base, (case.size.width, case.size.height))
+        drawn = Image.fromarray(draw_scene_of(case.prompt, PixelSize(*shown.size)))
         return _Bench(self._see(base, case.size), self._see(drawn, case.size))
 
     def _see(self, base: Image.Image, size: PixelSize) -> _Seen:
