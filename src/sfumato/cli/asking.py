@@ -53,6 +53,7 @@ _METHOD_OPTIONS = {
 }
 # What upscale does to a picture unless told otherwise.
 _USUAL_SCALE = Fraction(2)
+_MOST_SCALE = 1000
 _PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 _OUT_SUFFIXES = (*_PREVIEW_SUFFIXES, *PYRAMID_SUFFIXES)
 _PLAIN = ("prompt", "negative", "seed", "steps", "guidance", "guidance_rescale", "clip_skip", "batch", "model", "vae")
@@ -132,9 +133,10 @@ def make_upscale(options: UpscaleOptions, contract: ModelContract) -> RenderRequ
 def _read_scale(scale: float | None) -> Fraction:
     if scale is None:
         return _USUAL_SCALE
-    if not 1.0 < scale < math.inf or Fraction(scale).denominator not in SCALE_PARTS:
+    if not 1.0 < scale <= _MOST_SCALE or Fraction(scale).denominator not in SCALE_PARTS:
         do = "Give --scale 2, or say the size with --size WxH."
-        raise RequestError("--scale is above 1, a whole number of quarters", got=scale, do=do)
+        what = f"--scale is above 1 and at most {_MOST_SCALE}, a whole number of quarters"
+        raise RequestError(what, got=scale, do=do)
     return Fraction(scale)
 
 

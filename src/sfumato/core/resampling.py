@@ -30,6 +30,15 @@ _SUM_ROWS = 16
 STRIP_ROWS = 256
 
 
+def fit_box(size: PixelSize, target: PixelSize) -> FloatBox:
+    """Return the largest centred part of `size` with the target's aspect: left, top, right, bottom in px, never beyond it."""
+    scale = min(size.width / target.width, size.height / target.height)
+    # Rounding would leave a side by 1e-14 px, which resampling refuses.
+    width, height = min(float(size.width), target.width * scale), min(float(size.height), target.height * scale)
+    left, top = (size.width - width) / 2, (size.height - height) / 2
+    return (left, top, min(float(size.width), left + width), min(float(size.height), top + height))
+
+
 @dataclass(frozen=True, slots=True)
 class Resampling:
     """Lay `size` pixels evenly over the part `box` (left, top, right, bottom, fractions allowed) of a picture."""

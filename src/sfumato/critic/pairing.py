@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.core.errors import RequestError
-from sfumato.core.geometry import PixelBox
+from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.resampling import fit_box
 from sfumato.critic.colour import delta_e, to_lab
 from sfumato.critic.shown import Shown
 
@@ -98,7 +99,30 @@ def _reduce_parts(
             read = result.crop((part.left, part.top, part.right, part.bottom)).convert("RGB")
             inner = (before - part.left, above - part.top, behind - part.left, below - part.top)
             size = (columns.stop - columns.start, rows.stop - rows.start)
-            shown[rows, columns] = np.asarray(read.resize(size, Image.Resampling.BOX, box=inner), np.float32)
+            shown[rows, columns] = _average(read, size, inner)
+
+
+def _average(picture: Image.Image, size: tuple[int, int], box: tuple[float, float, float, float]) -> Array:
+    """Return the mean of each of width x height equal cells of a part of an RGB picture, float32 [height, width, 3].
+
+    Pillow's box filter takes or leaves whole pixels by their centres, so it is right only where cells are whole pixels.
+    """
+    paces = ((box[2] - box[0]) / size[0], (box[3] - box[1]) / size[1])
+    if all(side == round(side) for side in (*box, *paces)):
+        return np.asarray(picture.resize(size, Image.Resampling.BOX, box=box), np.float32)
+    down = _weigh_cells(size[1], (box[1], box[3]), picture.height)
+    across = _weigh_cells(size[0], (box[0], box[2]), picture.width)
+    values = np.asarray(picture, np.float32)
+    rows = (down @ values.reshape(picture.height, -1)).reshape(size[1], picture.width, 3)
+    return np.ascontiguousarray(np.einsum("ij,kjc->kic", across, rows, optimize=True), np.float32)
+
+
+def _weigh_cells(cells: int, ends: tuple[float, float], side: int) -> Array:
+    """Return the share that each pixel of a side has in each of some equal cells between two ends, [cells, side]."""
+    marks = np.linspace(*ends, cells + 1)
+    places = np.arange(side)
+    shared = np.minimum(marks[1:, None], places + 1) - np.maximum(marks[:-1, None], places)
+    return (np.maximum(shared, 0.0) / (marks[1:] - marks[:-1])[:, None]).astype(np.float32)
 
 
 def _list_spans(cells: int, ends: tuple[float, float], side: int) -> list[tuple[slice, float, float]]:
@@ -113,13 +137,9 @@ def _list_spans(cells: int, ends: tuple[float, float], side: int) -> list[tuple[
 
 def crop_base(base: Image.Image, size: tuple[int, int]) -> Image.Image:
     """Return what a result of a size (width, height) shows of its base, to the nearest pixel of the base."""
-    scale = max(size[0] / base.width, size[1] / base.height)
-    wide, high = size[0] / scale, size[1] / scale
-    left, top = (base.width - wide) / 2, (base.height - high) / 2
-    fitted = (max(1, round(wide)), max(1, round(high)))
-    return base.convert("RGB").resize(
-        fitted, Image.Resampling.BICUBIC, box=(left, top, min(base.width, left + wide), min(base.height, top + high))
-    )
+    box = fit_box(PixelSize(*base.size), PixelSize(*size))
+    fitted = (max(1, round(box[2] - box[0])), max(1, round(box[3] - box[1])))
+    return base.convert("RGB").resize(fitted, Image.Resampling.BICUBIC, box=box)
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,13 +20,14 @@ import torch.nn.functional as F
 from PIL import Image
 
 from sfumato.core.geometry import LatentSize, PixelSize
+from sfumato.core.resampling import fit_box
 from sfumato.core.seeds import sub_stream
 from sfumato.nn.bands import enlarge
 from sfumato.nn.noise import START_STEP, make_step_noise
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import make_sigmas
 from sfumato.nn.windows import Fusion, shifted_cover
-from sfumato.render.layout import cut_down, fit_box, stride_cells
+from sfumato.render.layout import cut_down, stride_cells
 from sfumato.render.pixels import to_picture, to_tensor
 from sfumato.render.sampling import predict, split_batches
 

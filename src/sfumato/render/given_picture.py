@@ -14,9 +14,9 @@ from PIL import Image
 
 from sfumato.core.canvas.pixels import count_grain, make_small
 from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
+from sfumato.core.resampling import fit_box
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.schedules import first_step, make_sigmas
-from sfumato.render.layout import fit_box
 from sfumato.render.phrase_maps import make_phrase_maps
 from sfumato.render.sampling import predict
 from sfumato.render.trials import LOOK_STRENGTHS

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
-from sfumato.core.resampling import FloatBox
+from sfumato.core.resampling import FloatBox, fit_box
 from sfumato.nn.windows import count_cover, cover
 
 if TYPE_CHECKING:
@@ -47,14 +47,6 @@ def choose_base_size(target: PixelSize, contract: ModelContract) -> PixelSize:
         # A strip at its least height: as wide as native area allows, and cropped when it grows.
         sizes += [PixelSize(width, least) for width in _near(native / least, grid)]
     return min(sizes, key=lambda size: (_misfit(size, aspect, native), size))
-
-
-def fit_box(size: PixelSize, target: PixelSize) -> FloatBox:
-    """Return the largest centred part of `size` with exactly the target's aspect: left, top, right, bottom in px."""
-    scale = min(size.width / target.width, size.height / target.height)
-    width, height = target.width * scale, target.height * scale
-    left, top = (size.width - width) / 2, (size.height - height) / 2
-    return (left, top, left + width, top + height)
 
 
 @dataclass(frozen=True, kw_only=True)

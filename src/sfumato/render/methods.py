@@ -22,9 +22,10 @@ from sfumato.core.request import (
     RenderRequest,
     Source,
 )
+from sfumato.core.resampling import fit_box
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import make_sigmas
-from sfumato.render.layout import choose_base_size, fit_box
+from sfumato.render.layout import choose_base_size
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract

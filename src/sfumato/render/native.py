@@ -14,10 +14,10 @@ import torch
 
 from sfumato.core.request import TextSource
 from sfumato.render.pixels import (
-    fit_picture,
     flatten,
     mask_cells,
     pad_picture,
+    place_picture,
     put_inside,
     read_mask,
     to_picture,
@@ -121,8 +121,8 @@ def make_start(work: Work, stage: Stage, inputs: Inputs) -> Start:
     if isinstance(work.request.source, TextSource):
         return Start(x=first * noise)
     assert inputs.picture is not None, "the workflow reads the starting picture"
-    fit = fit_picture if inputs.mask is None else pad_picture
-    fitted = fit(flatten(inputs.picture), stage.canvas)
+    given, canvas = flatten(inputs.picture), stage.canvas
+    fitted = place_picture(given, canvas, work.request.size) if inputs.mask is None else pad_picture(given, canvas)
     kept = work.model.encode_image(to_tensor(fitted)).to(noise.device)
     if inputs.mask is None:
         return Start(x=kept + first * noise)

@@ -6,6 +6,7 @@ Start reading at `to_tensor`; `put_inside` is the promise of inpainting.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,13 +14,13 @@ import torch
 from PIL import Image, ImageFilter
 
 from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.resampling import fit_box
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import NDArray
     from torch import Tensor
-
-    from sfumato.core.geometry import PixelSize
 
 # What is not drawn over in a picture with transparency shows paper.
 PAPER = (255, 255, 255)
@@ -29,6 +30,8 @@ MASK_ON = 128
 BAND_ROWS = 256
 # The rim of an inpainted part fades in over one latent cell: below that the decoder mixes both sides.
 FEATHER_PX = 8
+# What lies beyond an edge by no more than this lies on it, in px.
+_TOUCHING = 1e-6
 
 
 def flatten(picture: Image.Image) -> Image.Image:
@@ -67,15 +70,26 @@ def to_picture(pixels: Float[Tensor, "1 3 height width"]) -> Image.Image:
     return Image.fromarray(to_bytes(pixels))
 
 
-def fit_picture(picture: Image.Image, size: PixelSize) -> Image.Image:
-    """Cut the centred part with the aspect of `size` and resample it to `size` (Lanczos)."""
-    if picture.size == (size.width, size.height):
+def place_picture(picture: Image.Image, canvas: PixelSize, target: PixelSize) -> Image.Image:
+    """Lay an RGB picture on a canvas (Lanczos) so that the target, which shows the middle of that, shows the middle of the picture.
+
+    Nothing is cut off but what has not the target's aspect. Where the canvas is larger than what the target shows of it,
+    there is more of the picture, and beyond that its edges repeat.
+    """
+    if picture.size == (canvas.width, canvas.height) and canvas == target:
         return picture
-    scale = min(picture.width / size.width, picture.height / size.height)
-    width, height = size.width * scale, size.height * scale
-    left, top = (picture.width - width) / 2, (picture.height - height) / 2
-    box = (left, top, left + width, top + height)
-    return picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
+    given, shown = fit_box(PixelSize(*picture.size), target), fit_box(canvas, target)
+    scale = (given[2] - given[0]) / (shown[2] - shown[0])
+    left, top = given[0] - shown[0] * scale, given[1] - shown[1] * scale
+    right, bottom = given[2] + (canvas.width - shown[2]) * scale, given[3] + (canvas.height - shown[3]) * scale
+    before = [max(0, math.ceil(-side - _TOUCHING)) for side in (top, left)]
+    behind = [max(0, math.ceil(side - _TOUCHING)) for side in (bottom - picture.height, right - picture.width)]
+    if any((*before, *behind)):
+        ways = (*zip(before, behind, strict=True), (0, 0))
+        picture = Image.fromarray(np.pad(np.asarray(picture), ways, mode="edge"))
+    box = (max(0.0, left + before[1]), max(0.0, top + before[0]), right + before[1], bottom + before[0])
+    box = (*box[:2], min(float(picture.width), box[2]), min(float(picture.height), box[3]))
+    return picture.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS, box=box)
 
 
 def pad_picture(picture: Image.Image, size: PixelSize) -> Image.Image:

@@ -17,11 +17,12 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.images import load_picture, save_picture
 from sfumato.core.request import CohesiveMethod, GobigMethod, MultidiffusionMethod, NativeMethod, RenderRequest
+from sfumato.core.resampling import fit_box
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.models.upscaler import Lanczos
-from sfumato.render.layout import choose_base_size, fit_box
+from sfumato.render.layout import choose_base_size
 from sfumato.render.methods import make_method
 from sfumato.render.stages import Plan
 from sfumato.render.trace import Progress

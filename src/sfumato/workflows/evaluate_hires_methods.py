@@ -17,13 +17,14 @@ from PIL import Image
 from sfumato.core.geometry import LatentBox, PixelSize
 from sfumato.core.memory import read_memory, restart_peak_memory
 from sfumato.core.request import CohesiveMethod, GobigMethod, Method, NativeMethod, RenderRequest
+from sfumato.core.resampling import fit_box
 from sfumato.core.tagged import Json
 from sfumato.critic.seams import Lines
 from sfumato.models.contract import LatentModel
 from sfumato.render.demofusion import Demofusion, list_jittered, list_phases, run_demofusion
 from sfumato.render.engine import run_plan
 from sfumato.render.lattice import list_windows
-from sfumato.render.layout import choose_base_size, fit_box
+from sfumato.render.layout import choose_base_size
 from sfumato.render.methods import make_method
 from sfumato.render.preview import Preview
 from sfumato.render.sampling import Work

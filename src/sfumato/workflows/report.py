@@ -28,8 +28,8 @@ from sfumato.core.request import (
     PictureSource,
     RenderRequest,
 )
+from sfumato.core.resampling import fit_box
 from sfumato.critic.checks import Judged
-from sfumato.render.layout import fit_box
 from sfumato.render.stages import Plan
 from sfumato.render.trace import StageTrace
 from sfumato.workflows.forecast import measure_error
@@ -116,7 +116,7 @@ def _facts(report: Report) -> str:
         ("seed", str(report.request.seed)),
         ("method", report.request.method.kind),
         ("render time", write_time(rendered)),
-        ("evaluations", f"{report.plan.evaluations:,}"),
+        ("evaluations, at most", f"{report.plan.evaluations:,}"),
         ("peak memory", write_bytes(report.peak_bytes)),
     ]
     source, canvas = report.request.source, report.plan.canvas
@@ -175,7 +175,7 @@ def _stages(report: Report) -> str:
     note = f"Planned times come from {planned[report.plan.basis]}. {_compare(report)}"
     return (
         "<section><h2>Plan and actual</h2><div class=scroll><table><thead><tr><th>stage<th>canvas<th>steps"
-        "<th>evaluations<th>planned<th>took<th></tr></thead>"
+        "<th>evaluations, at most<th>planned<th>took<th></tr></thead>"
         f"<tbody>{rows}{other}</tbody></table></div>"
         f"<p class=note>{escape(note)}</p></section>"
     )

@@ -11,11 +11,11 @@ from PIL import Image
 
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.memory import give_back_memory
+from sfumato.core.resampling import fit_box
 from sfumato.critic.checks import Judged, judge_picture
 from sfumato.critic.seams import Lines
 from sfumato.critic.shown import StoredPicture
 from sfumato.critic.survey import Survey, survey_again, survey_picture
-from sfumato.render.layout import fit_box
 from sfumato.render.stages import Plan
 from sfumato.render.trace import RenderResult
 

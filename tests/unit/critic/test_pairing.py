@@ -108,6 +108,20 @@ def test_blobs_are_those_of_an_independent_search():
     assert find_blobs(np.zeros((4, 4), np.bool_)) == []
 
 
+@pytest.mark.parametrize("halves", [3, 5, 7, 9])
+def test_cells_that_are_no_whole_pixels_are_averaged_by_area(halves):
+    base = np.random.default_rng(3).integers(0, 256, (40, 60, 3), np.uint8)
+    # Cells of 1.5 px and so on: each pixel of the result is the mean of its share of the cells below it.
+    fine = np.repeat(np.repeat(base, halves, axis=0), halves, axis=1).astype(float)
+    rows, columns = fine.shape[0] // 2, fine.shape[1] // 2
+    result = fine[: 2 * rows, : 2 * columns].reshape(rows, 2, columns, 2, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    doubled = np.repeat(np.repeat(result, 2, axis=0), 2, axis=1).astype(float)
+    wanted = doubled.reshape(40, halves, 60, halves, 3).mean(axis=(1, 3))
+    pair = make_pair(to_image(result), to_image(base))
+    assert np.abs(pair.shown - wanted).max() < 1e-2
+    assert measure_shifts(pair).p95_px < 0.05
+
+
 def test_a_moved_tile_is_measured_in_pixels_of_the_base():
     scene = make_scene(300, 300)
     moved = scene[20:276, 20:276].copy()

@@ -10,10 +10,9 @@ from PIL import Image
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, ImageSource, PictureSource, RenderRequest
-from sfumato.core.resampling import Resampling
+from sfumato.core.resampling import Resampling, fit_box
 from sfumato.render.exact_scale import scale_size, widen_inputs, widen_request
 from sfumato.render.given_picture import Given
-from sfumato.render.layout import fit_box
 from sfumato.render.native import Inputs
 
 PHOTO = PictureSource(path="photo.jpg", sha256="0" * 64, size=PixelSize(333, 500))

@@ -186,7 +186,7 @@ def test_a_small_copy_has_whole_pixels_on_both_sides(width, height, scale):
     assert shown.area <= 1.02 * 128**2
     # Its last row or column lies so many px of the small copy away from where one scale for both sides would lay it.
     off = abs(across - down) / min(across, down) * max(shown.width, shown.height)
-    assert off < 0.3 if max(width / height, height / width) < 2 else off < 1.0
+    assert off < 0.6 if max(width / height, height / width) < 2 else off < 1.0
 
 
 class Killed(BaseException):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from fakes import CONTRACT
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.render.layout import choose_base_size, cover_canvas, fit_box, list_rounds, show_whole
+from sfumato.core.resampling import fit_box
+from sfumato.render.layout import choose_base_size, cover_canvas, list_rounds, show_whole
 
 SIDES = st.integers(8, 120).map(lambda cells: cells * 8)
 SIZES = st.builds(PixelSize, SIDES, SIDES)
@@ -70,6 +71,25 @@ def test_the_base_and_levels_of_a_strip_keep_eight_cells(size):
         assert min(level.width, level.height) >= min(64, size.width, size.height)
         left, _, right, _ = fit_box(below, level)
         assert level.width / (right - left) <= 2.0 * (1 + 8 / min(below.width, below.height))
+
+
+@pytest.mark.parametrize(
+    "size", [(112, 144, 344, 432), (64, 256, 304, 1216), (389, 432, 584, 648), (112, 160, 200, 272)]
+)
+def test_the_part_that_is_shown_is_never_beyond_the_picture(size):
+    width, height, *target = size
+    left, top, right, bottom = fit_box(PixelSize(width, height), PixelSize(*target))
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+
+
+@settings(deadline=None, max_examples=300)
+@given(*[st.integers(1, 4000)] * 4)
+def test_no_part_is_beyond_its_picture(width, height, wide, high):
+    left, top, right, bottom = fit_box(PixelSize(width, height), PixelSize(wide, high))
+    assert 0 <= left < right <= width
+    assert 0 <= top < bottom <= height
+    assert (right - left) * high == pytest.approx((bottom - top) * wide)
 
 
 def test_a_wide_target_crops_only_a_little_of_its_base():

@@ -10,10 +10,10 @@ from PIL import Image
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.render.pixels import (
-    fit_picture,
     flatten,
     mask_cells,
     pad_picture,
+    place_picture,
     put_inside,
     read_mask,
     to_picture,
@@ -113,4 +113,24 @@ def test_transparency_shows_paper():
 def test_fitting_cuts_the_middle():
     picture = Image.new("RGB", (30, 10))
     picture.paste((255, 0, 0), (10, 0, 20, 10))
-    assert set(fit_picture(picture, PixelSize(10, 10)).getcolors()) == {(100, (255, 0, 0))}
+    assert set(place_picture(picture, PixelSize(10, 10), PixelSize(10, 10)).getcolors()) == {(100, (255, 0, 0))}
+
+
+@settings(deadline=None, max_examples=200)
+@given(*[st.integers(9, 300)] * 4, st.sampled_from((1, 2, 5)))
+def test_the_target_shows_the_middle_of_the_picture_wherever_the_canvas_ends(width, height, wide, high, larger):
+    picture = Image.new("RGB", (width, height), (0, 200, 0))
+    canvas, target = PixelSize(wide + 40, high + 40), PixelSize(larger * wide, larger * high)
+    placed = place_picture(picture, canvas, target)
+    assert placed.size == (canvas.width, canvas.height)
+    assert placed.getcolors() == [(canvas.area, (0, 200, 0))]
+
+
+def test_a_strip_is_laid_where_the_target_shows_it_and_its_edges_repeat():
+    strip = np.random.default_rng(1).integers(0, 256, (64, 1024, 3), np.uint8)
+    placed = np.asarray(place_picture(Image.fromarray(strip), PixelSize(256, 64), PixelSize(2048, 128)))
+    wanted = np.asarray(Image.fromarray(strip).resize((256, 16), Image.Resampling.LANCZOS))
+    # The rims see the repeated edges.
+    assert np.array_equal(placed[24 + 3 : 40 - 3], wanted[3:-3])
+    assert np.abs(placed[:20].astype(int) - placed[0]).max() <= 1
+    assert np.abs(placed[-20:].astype(int) - placed[-1]).max() <= 1

@@ -20,12 +20,13 @@ from sfumato.core.request import (
     NativeMethod,
     RenderRequest,
 )
+from sfumato.core.resampling import fit_box
 from sfumato.models.upscaler_shape import UpscalerShape
 from sfumato.nn.schedules import first_step
 from sfumato.render import draft as draft_module
 from sfumato.render import layout as layout_module
 from sfumato.render.budget import GIB, GUESSES, RUNTIME_BYTES, Budget
-from sfumato.render.layout import choose_base_size, fit_box
+from sfumato.render.layout import choose_base_size
 from sfumato.render.methods import choose_method
 from sfumato.render.plan import find_largest_size, plan_render
 

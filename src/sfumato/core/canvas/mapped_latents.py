@@ -178,6 +178,6 @@ def _check_free(path: Path, needed: int) -> None:
     if free < needed:
         raise StorageError(
             "the disk has no room for the latents of this canvas",
-            got=f"{free / 1e9:.2f} GB free, {needed / 1e9:.2f} GB needed at {path.parent}",
+            got=f"{free / 1e6:,.1f} MB free, {needed / 1e6:,.1f} MB needed at {path.parent}",
             do="Free some disk space, use another disk, or ask for a smaller picture.",
         )
