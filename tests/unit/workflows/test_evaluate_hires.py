@@ -177,7 +177,7 @@ def test_the_ablation_switches_off_what_there_is():
 
 def test_sizes_are_multiples_of_the_native_sides():
     assert find_size("16x", PixelSize(128, 128)) == PixelSize(512, 512)
-    assert find_size("wide", PixelSize(128, 128)) == PixelSize(768, 320)
+    assert find_size("wide", PixelSize(128, 128)) == PixelSize(1024, 576)
 
 
 @pytest.mark.parametrize(
