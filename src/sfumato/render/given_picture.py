@@ -41,7 +41,7 @@ _NAME = "given"
 _FINER = 4
 # How much smaller a small copy may be to have whole pixels on both sides, and what is whole enough: what lies so far
 # apart moves by a sixth of a pixel in a result sixteen times as large.
-LEAST_SHOWN_FRAC, MISFIT_PX = 0.8, 0.01
+LEAST_COPY_FRAC, MISFIT_PX = 0.8, 0.01
 # Above what a side comes out shorter by that was whole.
 _ROUNDING = 1e-9
 # The noise of the looks must not repeat that of any level, look or trial.
@@ -105,7 +105,7 @@ def choose_shown_size(picture: PixelSize, target: PixelSize, native: PixelSize) 
     scale = min(math.sqrt(native.area / target.area), (right - left) / target.width)
     short, long = sorted((target.width, target.height))
     most = short * scale + _ROUNDING
-    heights = range(max(1, math.ceil(LEAST_SHOWN_FRAC * most)), int(most) + 1)
+    heights = range(max(1, math.ceil(LEAST_COPY_FRAC * most)), int(most) + 1)
     # Of sizes that are good enough, the largest.
     found = min(heights, key=lambda side: (max(_find_misfit(side * long / short), MISFIT_PX), -side), default=None)
     shown = scale if found is None else found / short
