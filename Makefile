@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-slow check format bench docs lock sums
+.PHONY: help setup demo test test-lab test-slow check format bench docs lock sums
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -20,7 +20,10 @@ demo: $(STAMP) ## Render one picture several times larger than the model's nativ
 
 # Two processes of one thread each: small networks gain little from a second thread.
 test: $(STAMP) ## Run the tests that fit a coffee break
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/lab
+
+test-lab: $(STAMP) ## Run the tests of the laboratory: benches, proofs, the training of mini
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/lab
 
 test-slow: $(STAMP) ## Run the full-size tests
 	@$(BIN)/python -m pytest -m slow

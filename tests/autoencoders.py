@@ -9,8 +9,8 @@ from __future__ import annotations
 import torch
 from diffusers import AutoencoderKL
 
-from sfumato.nn.streamed import Ends, Extent, make_program, run_program
-from sfumato.nn.streamed.regions import Region, Span
+from sfumato.nn.tiled import Ends, Extent, make_program, run_program
+from sfumato.nn.tiled.regions import Region, Span
 
 SD_CHANNELS = (128, 256, 512, 512)
 

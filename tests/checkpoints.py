@@ -20,9 +20,9 @@ from diffusers import AutoencoderKL, AutoencoderTiny, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from sfumato.models import layouts
-from sfumato.models.layouts_keys import UnetShape, find_name, invert, name_open_clip, name_unet, name_vae
-from sfumato.models.tokenizers import load_clip_tokenizer
+from sfumato.models.files import detect_layout
+from sfumato.models.files.rename_keys import UnetShape, find_name, invert, name_open_clip, name_unet, name_vae
+from sfumato.models.text.tokenizers import load_clip_tokenizer
 
 FAMILIES = ("sd15", "sd21-base", "sd21", "sdxl")
 DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
@@ -63,7 +63,7 @@ _TINY_VAE = {"block_out_channels": [32, 32, 64, 64], "layers_per_block": 1}
 
 def make_configs(family: str, *, tiny: bool) -> Configs:
     """Return the configurations of a family, at true or tiny size."""
-    configs = layouts.load_family_configs(family)
+    configs = detect_layout.load_family_configs(family)
     if tiny:
         for part, changes in (_TINY[family] | {"vae": _TINY_VAE}).items():
             configs[part] = configs[part] | changes
@@ -148,15 +148,17 @@ def list_original(configs: Configs, family: str) -> list[tuple[str, tuple[int, .
     shape = UnetShape(configs["unet"]["layers_per_block"], depths, family == "sdxl")
     vae = configs["vae"]
     rows = [
-        *_rename("unet", configs["unet"], layouts.UNET, invert(name_unet(shape))),
-        *_rename("vae", vae, layouts.VAE, invert(name_vae(len(vae["block_out_channels"]), vae["layers_per_block"]))),
+        *_rename("unet", configs["unet"], detect_layout.UNET, invert(name_unet(shape))),
+        *_rename(
+            "vae", vae, detect_layout.VAE, invert(name_vae(len(vae["block_out_channels"]), vae["layers_per_block"]))
+        ),
     ]
     if family == "sd15":
-        return rows + _list_clip(configs["text_encoder"], layouts.SD1_TEXT)
+        return rows + _list_clip(configs["text_encoder"], detect_layout.SD1_TEXT)
     if family == "sdxl":
-        first = _list_clip(configs["text_encoder"], layouts.SDXL_TEXT)
-        return rows + first + _list_open_clip("text_encoder_2", configs["text_encoder_2"], layouts.SDXL_TEXT_2)
-    return rows + _list_open_clip("text_encoder", configs["text_encoder"], layouts.SD2_TEXT, unread_layers=1)
+        first = _list_clip(configs["text_encoder"], detect_layout.SDXL_TEXT)
+        return rows + first + _list_open_clip("text_encoder_2", configs["text_encoder_2"], detect_layout.SDXL_TEXT_2)
+    return rows + _list_open_clip("text_encoder", configs["text_encoder"], detect_layout.SD2_TEXT, unread_layers=1)
 
 
 def _list_new(part: str, config: dict[str, Any]) -> list[tuple[str, tuple[int, ...], Value]]:

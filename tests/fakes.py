@@ -13,11 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
-from sfumato.models.conditioning import Conditioning, ConditioningPart
 from sfumato.models.contract import ModelContract
-from sfumato.models.device import Policy
+from sfumato.models.hardware.policy import Policy
+from sfumato.models.text.conditioning import Conditioning, ConditioningPart
 from sfumato.nn.schedules import NoiseSchedule
-from sfumato.nn.streamed import Mark
+from sfumato.nn.tiled import Mark
 
 CONTRACT = ModelContract(
     family="mini",

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sfumato.core.cards import Measurement
-from sfumato.workflows.evaluate_hires_rows import Shown
+from sfumato.lab.hires.rows import Shown
 
 OBJECT = ("person", 0, 0, 1, 1, 0.9)
 

@@ -16,7 +16,7 @@ from diffusers import EulerDiscreteScheduler, StableDiffusionPipeline, StableDif
 from torch import Tensor
 
 from sfumato.core.geometry import PixelSize
-from sfumato.core.prompt import parse_prompt
+from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.nn.schedules import make_sigmas
 
 STEPS = 3

@@ -33,10 +33,10 @@ def find_reach(start):
     return seen
 
 
-@pytest.mark.parametrize("module", ["sfumato.workflows.planning", "sfumato.cli.asking"])
+@pytest.mark.parametrize("module", ["sfumato.workflows.forecast.plan_request", "sfumato.cli.read_options"])
 def test_planning_waits_for_no_library_of_networks(module):
     reach = find_reach(module)
-    assert "sfumato.models.contract" in reach or "sfumato.render.methods" in reach
+    assert "sfumato.models.contract" in reach or "sfumato.render.plan.choose_method" in reach
     assert not {"diffusers", "transformers", "spandrel"} & {name.split(".")[0] for name in reach}
 
 

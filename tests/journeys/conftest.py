@@ -15,7 +15,7 @@ import pytest
 
 from bundles import tiny_mini
 from sfumato.cli.app import make_app
-from sfumato.cli.outcome import run_command
+from sfumato.cli.exit_codes import run_command
 
 
 @dataclass(frozen=True)

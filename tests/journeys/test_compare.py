@@ -2,12 +2,12 @@
 
 from PIL import Image
 
-from sfumato.core.canvas.disk_space import find_resumable
-from sfumato.core.images import read_request
+from sfumato.canvas.formats.images import read_request
+from sfumato.canvas.workspace.disk_workspace import find_resumable
 from sfumato.models.contract import LatentModel
-from sfumato.workflows import compare as compare_module
-from sfumato.workflows import planning
-from sfumato.workflows.compare import find_work
+from sfumato.workflows.compare import compare as compare_module
+from sfumato.workflows.compare.compare import find_work
+from sfumato.workflows.forecast import plan_request
 
 
 def test_methods_side_by_side(render, room):
@@ -41,7 +41,7 @@ def test_what_was_planned_is_not_refused_once_the_model_has_taken_its_memory(ren
     load = compare_module.load_model
 
     def load_and_fill(*given, **more):
-        monkeypatch.setattr(planning, "measure_free_bytes", lambda _: 1)
+        monkeypatch.setattr(plan_request, "measure_free_bytes", lambda _: 1)
         return load(*given, **more)
 
     monkeypatch.setattr(compare_module, "load_model", load_and_fill)

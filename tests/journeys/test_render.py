@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.core.canvas.regions import open_region
+from sfumato.canvas.formats.images import load_picture, read_request, read_texts
+from sfumato.canvas.formats.read import open_region
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.images import load_picture, read_request, read_texts
 
 
 def test_a_prompt_becomes_a_picture_with_a_report(render, room):

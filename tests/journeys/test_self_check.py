@@ -2,13 +2,13 @@
 
 from dataclasses import replace
 
-from sfumato.core.canvas.disk_space import DiskSpace, find_resumable
-from sfumato.core.canvas.patched import PatchedPixels
+from sfumato.canvas.formats.images import load_picture
+from sfumato.canvas.overlay import PatchedPixels
+from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable
 from sfumato.core.errors import StorageError
-from sfumato.core.images import load_picture
-from sfumato.critic.phantoms import Blob
-from sfumato.workflows import second_look
-from sfumato.workflows.self_check import judge_result
+from sfumato.critic.picture.added_objects import Blob
+from sfumato.workflows.self_check import redraw_faults
+from sfumato.workflows.self_check.judge import judge_result
 
 
 def test_json_holds_the_checks_of_a_large_picture(render, room):
@@ -38,7 +38,7 @@ def judge_badly(result, *more):
 
 
 def test_a_picture_is_saved_without_a_re_run_that_the_disk_has_no_room_for(render, room, monkeypatch):
-    monkeypatch.setattr(second_look, "judge_result", judge_badly)
+    monkeypatch.setattr(redraw_faults, "judge_result", judge_badly)
     whole = render("a cat", *LARGE, "--out", "whole.png", "--json")
     assert [rerun["kept"] for rerun in whole.json["reruns"]] == [True, False]
     open_pixels = DiskSpace.open_pixels

@@ -15,16 +15,16 @@ import torch
 from bundles import tiny_mini
 from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
+from sfumato.canvas.formats.images import load_picture
+from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable
+from sfumato.canvas.workspace.folder_lock import is_held, lock_folder
+from sfumato.canvas.workspace.workspace import Entry
 from sfumato.cli.rendering import find_free_path
-from sfumato.core.canvas.disk_space import DiskSpace, find_resumable
-from sfumato.core.canvas.folder_lock import is_held, lock_folder
-from sfumato.core.canvas.workspace import Entry
 from sfumato.core.errors import RequestError
 from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize
-from sfumato.core.images import load_picture
 from sfumato.core.request import RenderRequest
-from sfumato.render.level_marks import JOURNAL
+from sfumato.render.cohesive.journal import JOURNAL
 
 # Two levels above the native 64 px, some rows of windows in each step.
 LARGE = ("--size", "256x192", "--steps", 8, "--no-report")

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from bundles import tiny_mini
+from sfumato.canvas.formats.images import load_picture, read_request
 from sfumato.core.geometry import PixelSize
-from sfumato.core.images import load_picture, read_request
 from sfumato.core.request import PictureSource
 from sfumato.render.trials import TRIALS
 

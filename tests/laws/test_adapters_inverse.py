@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sfumato.models.adapters.layer_delta import LayerDelta
-from sfumato.models.adapters.ledger import Place, WeightLedger
+from sfumato.models.adapters.weight_backup import Place, WeightLedger
 
 PLACES = [Place("unet", "0"), Place("unet", "1"), Place("unet", "1", "bias"), Place("unet", "2")]
 

@@ -4,12 +4,12 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfumato.core.canvas.latents import make_latents
-from sfumato.core.canvas.mapped_latents import MappedLatents
-from sfumato.core.canvas.packing import Packing
-from sfumato.core.canvas.pyramid import halve, list_halved_sizes
-from sfumato.core.canvas.regions import open_region, open_regions
-from sfumato.core.canvas.saving import open_writer
+from sfumato.canvas.formats.pyramid import halve, list_halved_sizes
+from sfumato.canvas.formats.read import open_region, open_regions
+from sfumato.canvas.formats.save import open_writer
+from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.latents import make_latents
+from sfumato.canvas.mapped_latents import MappedLatents
 from sfumato.core.geometry import LatentBox, LatentSize, PixelBox, PixelSize
 
 SIDES = st.integers(1, 70)

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sfumato.workflows.evaluate_hires_intervals import binomial_interval, count_interval, poisson_interval
+from sfumato.lab.hires.intervals import binomial_interval, count_interval, poisson_interval
 
 COUNTS = st.lists(st.integers(0, 30), min_size=1, max_size=12)
 

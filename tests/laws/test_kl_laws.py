@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
-from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.spill import Spill
-from sfumato.nn.streamed import Room
+from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
+from sfumato.models.autoencoder.offload import Spill
+from sfumato.nn.tiled import Room
 
 TOLERANCE = 1e-4
 LEVELS = 3

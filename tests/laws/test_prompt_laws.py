@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sfumato.core.errors import RequestError
-from sfumato.core.prompt import parse_prompt
+from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import LONGEST_PROMPT_CHARACTERS
 
 STEPS = 12

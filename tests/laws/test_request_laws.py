@@ -18,7 +18,7 @@ from sfumato.core.request import (
     RenderRequest,
     TextSource,
 )
-from sfumato.core.tagged import canonical_text, parse_json
+from sfumato.core.serialize import canonical_text, parse_json
 
 words = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=60)
 names = words.filter(bool)

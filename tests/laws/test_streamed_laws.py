@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
-from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.nn.streamed import MemoryShelf, Room
-from sfumato.nn.streamed.regions import Region, Span, cut_grid, cut_region, cut_strips
-from sfumato.nn.streamed.statistics import measure_moments
+from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
+from sfumato.nn.tiled import MemoryShelf, Room
+from sfumato.nn.tiled.regions import Region, Span, cut_grid, cut_region, cut_strips
+from sfumato.nn.tiled.statistics import measure_moments
 
 # Sixteen float32 digits' worth of sums in another order; one 8-bit step of [-1, 1] is 8e-3.
 TOLERANCE = 1e-4

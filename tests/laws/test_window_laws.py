@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.windows import Fusion, count_cover, count_shifted, cover, fuse, make_weights, shifted_cover
-from sfumato.render.freedom import Freedom
-from sfumato.render.lattice import list_windows
-from sfumato.render.level_update import MARGIN_CELLS, find_margin
+from sfumato.render.cohesive.change_map import Freedom
+from sfumato.render.cohesive.update import MARGIN_CELLS, find_margin
+from sfumato.render.sampling.window_grid import list_windows
 
 sides = st.integers(1, 70)
 sizes = st.builds(LatentSize, sides, sides)

@@ -20,9 +20,9 @@ import torch
 from safetensors.torch import load_file
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
-from sfumato.models import convert_child
-from sfumato.models.convert import convert_pickle
-from sfumato.models.header import read_header
+from sfumato.models.files import convert_child
+from sfumato.models.files.convert import convert_pickle
+from sfumato.models.files.header import read_header
 
 
 class Call:

@@ -20,9 +20,9 @@ import torch
 
 from checkpoints import make_configs
 from sfumato.core.errors import ModelError, UnsafeFileError
-from sfumato.models.gate import check_checkpoint, check_weights_file
-from sfumato.models.gate_configs import check_component, check_index
-from sfumato.models.header import read_header
+from sfumato.models.files.gate import check_checkpoint, check_weights_file
+from sfumato.models.files.gate_configs import check_component, check_index
+from sfumato.models.files.header import read_header
 
 MOST_SECONDS, MOST_BYTES = 1.0, 200 * 2**20
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}

@@ -14,10 +14,10 @@ __all__ = ["main"]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and leave with its exit code (see `sfumato.cli.outcome`)."""
+    """Run the command line and leave with its exit code (see `sfumato.cli.exit_codes`)."""
     try:
         from sfumato.cli.app import make_app
-        from sfumato.cli.outcome import run_command
+        from sfumato.cli.exit_codes import run_command
     except KeyboardInterrupt:
         # Nothing has begun, so there is nothing to tell but the code.
         sys.exit(130)

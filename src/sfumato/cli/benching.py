@@ -24,7 +24,7 @@ def bench_probe(
     dtype: Annotated[str, _DTYPE] = "auto",
 ) -> None:
     """Measure what a model costs here, for later plans: seconds and memory of its calls; last line JSON."""
-    from sfumato.workflows.probe import run_probe
+    from sfumato.workflows.forecast.calibrate import run_probe
 
     words = ["sfumato bench probe", f"--model {model}", *([f"--vae {vae}"] if vae else [])]
     found = run_probe(model, vae=vae, device=device, dtype=dtype, command=" ".join(words))
@@ -43,7 +43,7 @@ def bench_forecast(
     dtype: Annotated[str, _DTYPE] = "auto",
 ) -> None:
     """Measure how far plans are off: probe, render a small set, compare; prints a card, last line JSON."""
-    from sfumato.workflows.bench_forecast import Forecasts, run_bench_forecast
+    from sfumato.lab.bench.forecast import Forecasts, run_bench_forecast
 
     wanted = Forecasts(models=tuple(model or ["mini"]), steps=steps, methods=_split(methods), dtype=dtype)
     card = run_bench_forecast(wanted, on_render=_count)
@@ -64,7 +64,7 @@ def bench_growth(
 ) -> None:
     """Measure that cost per pixel and memory do not follow the size; prints a table, last line JSON."""
     from sfumato.core.errors import RequestError
-    from sfumato.workflows.bench_growth import run_bench_growth
+    from sfumato.lab.bench.scaling import run_bench_growth
 
     if not all(side.strip().isdecimal() for side in sides.split(",")):
         raise RequestError("--sides are whole numbers with commas between them", got=sides, do="Say 1024,2048.")
@@ -85,7 +85,7 @@ def bench_coding(
 ) -> None:
     """Measure memory and time of decoding and encoding pictures that pass by; prints a table, last line JSON."""
     from sfumato.core.geometry import PixelSize
-    from sfumato.workflows.bench_coding import run_bench_coding
+    from sfumato.lab.bench.autoencoder import run_bench_coding
 
     def on_trial(done: int, trials: int) -> None:
         _count("trial", done, trials)
@@ -130,7 +130,7 @@ def bench_shapes(
     ] = None,
 ) -> None:
     """Measure memory, time and resuming on true shapes beside diffusers at full size; prints tables, last line JSON."""
-    from sfumato.workflows.bench_shapes import ShapesAsked, run_bench_shapes
+    from sfumato.lab.true_shapes.run import ShapesAsked, run_bench_shapes
 
     asked = ShapesAsked(
         shapes=() if shapes is None else _split(shapes),

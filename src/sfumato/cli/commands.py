@@ -75,7 +75,7 @@ def world_sample(
     json: Json = False,
 ) -> None:
     """Draw samples of the procedural world with their truth."""
-    from sfumato.workflows.sample_world import sample_world
+    from sfumato.lab.train_mini.sample_world import sample_world
     from sfumato.world.stream import Wish
 
     wish = Wish(mix=mix, shot=shot, style=style, fault=fault, amount=amount)
@@ -95,7 +95,7 @@ def evaluate_mini(
     dtype: Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.", metavar="NAME")] = "auto",
 ) -> None:
     """Judge the embedded model against the truth of held-out scenes; prints a card, last line JSON."""
-    from sfumato.workflows.evaluate_mini import Evaluation, run_evaluate_mini
+    from sfumato.lab.mini.run import Evaluation, run_evaluate_mini
 
     wanted = Evaluation(model=model, prompts=n, seed=seed, sheets=sheets, device=device, dtype=dtype)
     card = run_evaluate_mini(wanted, on_progress=_count)
@@ -115,7 +115,7 @@ def evaluate_checks(
     ] = None,
 ) -> None:
     """Calibrate the self-check of large pictures on planted defects, and on judged renders; prints a card, last line JSON."""
-    from sfumato.workflows.evaluate_checks import Calibration, run_evaluate_checks
+    from sfumato.lab.self_check.run import Calibration, run_evaluate_checks
 
     wanted = Calibration(pictures=n, seed=seed, judged=tuple(judged or ()))
     card = run_evaluate_checks(wanted, on_progress=_count)
@@ -131,7 +131,7 @@ def evaluate_detector(
     ] = None,
 ) -> None:
     """Judge the detector of people, faces, hands and houses on held-out pictures; prints a card, last line JSON."""
-    from sfumato.workflows.evaluate_detector import DetectorEvaluation, run_evaluate_detector
+    from sfumato.lab.detector.evaluate import DetectorEvaluation, run_evaluate_detector
 
     card = run_evaluate_detector(DetectorEvaluation(pictures=n, seed=seed, folder=detector), on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
@@ -143,7 +143,7 @@ def bench_native(
     quick: Annotated[bool, typer.Option("--quick", help="One round at 256 px.", show_default=False)] = False,
 ) -> None:
     """Measure a step of an SD 1.5-shaped denoiser, diffusers beside ours; prints a table, last line JSON."""
-    from sfumato.workflows.bench_native import run_bench_native
+    from sfumato.lab.bench.native import run_bench_native
 
     def on_round(done: int, rounds: int) -> None:
         _count("round", done, rounds)
@@ -159,7 +159,7 @@ def bench_canvas(
 ) -> None:
     """Measure that memory does not follow the canvas, for every format; prints a table, last line JSON."""
     from sfumato.core.errors import RequestError
-    from sfumato.workflows.bench_canvas import run_bench_canvas
+    from sfumato.lab.bench.canvas import run_bench_canvas
 
     if not all(side.strip().isdecimal() for side in sides.split(",")):
         raise RequestError("--sides are whole numbers with commas between them", got=sides, do="Say 2048,4096.")
@@ -173,7 +173,7 @@ def bench_canvas(
 
 def doctor(json: Json = False) -> None:
     """Look at this machine and installation: what would be used, and what is off."""
-    from sfumato.workflows.doctor import run_doctor
+    from sfumato.workflows.doctor.doctor import run_doctor
 
     found = run_doctor()
     sys.stdout.write(f"{found.to_line() if json else found.to_text()}\n")
@@ -184,7 +184,7 @@ def _count(what: str, done: int, count: int) -> None:
 
 
 def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
-    from sfumato.cli.outcome import print_json
+    from sfumato.cli.exit_codes import print_json
 
     if as_json:
         print_json(dict(value))

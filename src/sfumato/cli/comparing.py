@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sfumato.core.request import RenderRequest
-    from sfumato.workflows.compare import Compared
+    from sfumato.workflows.compare.compare import Compared
 
 
 @takes_options(CompareOptions, without=COMPARE_LACKS)
 def compare(options: CompareOptions) -> None:
     """Render one prompt by several methods, same seed, steps and base: pictures, one sheet, one page, and a table."""
-    from sfumato.cli.asking import check_options, make_request, model_of
-    from sfumato.cli.outcome import print_json
+    from sfumato.cli.exit_codes import print_json
     from sfumato.cli.progress import show_progress
+    from sfumato.cli.read_options import check_options, make_request, model_of
     from sfumato.models.describe import load_contract
-    from sfumato.workflows.compare import check_resume, list_requests, read_methods
-    from sfumato.workflows.compare import compare as run_compare
+    from sfumato.workflows.compare.compare import check_resume, list_requests, read_methods
+    from sfumato.workflows.compare.compare import compare as run_compare
 
     names = read_methods(options.methods)
     check_resume(names, resume=options.resume)
@@ -49,8 +49,8 @@ def compare(options: CompareOptions) -> None:
 
 def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
     """Return a folder that tells prompt and seed, and that nobody has written to; with `resume`, that of stopped work."""
-    from sfumato.core.canvas.disk_space import find_resumable
-    from sfumato.workflows.compare import find_work
+    from sfumato.canvas.workspace.disk_workspace import find_resumable
+    from sfumato.workflows.compare.compare import find_work
 
     first = find_free_path(OUT_FOLDER, f"compare {request.prompt}", request).with_suffix("")
     for count in itertools.count(1):
@@ -61,8 +61,8 @@ def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
 
 
 def _describe(done: Compared) -> str:
-    from sfumato.workflows.compare_page import list_rows
-    from sfumato.workflows.table import align
+    from sfumato.core.table import align
+    from sfumato.workflows.compare.page import list_rows
 
     lines = [*align(list_rows(done.made)), "", f"sheet  {done.sheet}", f"page   {done.page}"]
     return "\n".join(lines) + "\n"

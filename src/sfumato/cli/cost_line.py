@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sfumato.canvas.workspace.disk_workspace import name_work
 from sfumato.cli.plan_table import write_bytes, write_seconds
-from sfumato.core.canvas.disk_space import name_work
 
 if TYPE_CHECKING:
     from sfumato.render.stages import Plan
-    from sfumato.workflows.planning import Wishes
+    from sfumato.workflows.forecast.plan_request import Wishes
 
 # Stages of native size, which need no announcement.
 _SMALL = ("sample", "read")

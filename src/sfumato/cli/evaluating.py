@@ -46,8 +46,8 @@ def evaluate_hires(
     dtype: Annotated[str, typer.Option("--dtype", help="auto, fp32, bf16, fp16.", metavar="NAME")] = "auto",
 ) -> None:
     """Compare the ways to a large picture on the same prompts, seeds and bases; prints a card for each size, last line JSON."""
-    from sfumato.cli.outcome import print_json
-    from sfumato.workflows.evaluate_hires import HiresEvaluation, run_evaluate_hires
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.lab.hires.run import HiresEvaluation, run_evaluate_hires
 
     counts = {"4x": pictures_4x, "16x": pictures_16x, "64x": pictures_64x, "wide": pictures_wide}
     wanted = HiresEvaluation(

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfumato.render.trace import Progress
+    from sfumato.render.progress import Progress
 
 # In a log a line every so often says that it is alive without flooding it.
 LOG_EVERY_S = 5.0

@@ -17,8 +17,8 @@ from sfumato.cli.options import PlanOptions, RenderOptions, takes_options
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.render.stages import Plan
+    from sfumato.workflows.forecast.plan_request import Wishes
     from sfumato.workflows.generate import Generated
-    from sfumato.workflows.planning import Wishes
 
 OUT_FOLDER = Path("out")
 # Characters of the prompt that the name of a file may carry.
@@ -37,7 +37,7 @@ def render(options: RenderOptions) -> None:
 def run_request(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
     """Render a request, and print what became of it."""
     from sfumato.cli.cost_line import write_cost
-    from sfumato.cli.outcome import print_json
+    from sfumato.cli.exit_codes import print_json
     from sfumato.cli.progress import show_progress
 
     def announce(plan: Plan) -> None:
@@ -65,7 +65,7 @@ def plan(options: PlanOptions) -> None:
     """Say what render would do with the same options: stages, memory, disk, time. Exit 3 if over budget."""
     request, wishes = _ask(options)
     if options.probe:
-        from sfumato.workflows.probe import run_probe
+        from sfumato.workflows.forecast.calibrate import run_probe
 
         run_probe(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
     show_plan(request, wishes, as_json=options.json)
@@ -73,9 +73,9 @@ def plan(options: PlanOptions) -> None:
 
 def show_plan(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
     """Plan a request, and print the plan."""
-    from sfumato.cli.outcome import print_json
+    from sfumato.cli.exit_codes import print_json
     from sfumato.cli.plan_table import write_plan
-    from sfumato.workflows.planning import plan_request
+    from sfumato.workflows.forecast.plan_request import plan_request
 
     made = plan_request(request, wishes)
     if as_json:
@@ -85,7 +85,7 @@ def show_plan(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
 
 
 def _ask(options: RenderOptions) -> tuple[RenderRequest, Wishes]:
-    from sfumato.cli.asking import check_options, make_request, model_of, read_stored
+    from sfumato.cli.read_options import check_options, make_request, model_of, read_stored
     from sfumato.models.describe import load_contract
 
     check_options(options)
@@ -98,7 +98,7 @@ def _ask(options: RenderOptions) -> tuple[RenderRequest, Wishes]:
 def make_wishes(options: RenderOptions, request: RenderRequest, *, words: str | None = None) -> Wishes:
     """Return how to render; a picture without --out is named by its prompt, or by other words."""
     from sfumato.core.settings import load_settings
-    from sfumato.workflows.planning import Wishes
+    from sfumato.workflows.forecast.plan_request import Wishes
 
     settings, title = load_settings(), request.prompt if words is None else words
     budget_gb = settings.budget_gb if options.budget_gb is None else options.budget_gb
@@ -122,8 +122,8 @@ def find_free_path(folder: Path, title: str, request: RenderRequest, *, resume: 
     Raises:
         RequestError: work was stopped under such names, and none of it is this request.
     """
-    from sfumato.core.canvas.disk_space import find_resumable, name_work
-    from sfumato.workflows.places import find_stopped, list_paths
+    from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work
+    from sfumato.workflows.files.output_paths import find_stopped, list_paths
 
     words = re.sub(r"[^a-z0-9]+", "-", title.lower())[:_NAME_CHARACTERS].strip("-") or "picture"
     stem = f"{words}-{request.seed}"

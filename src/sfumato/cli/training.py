@@ -36,9 +36,9 @@ def train_mini(
     pictures: Annotated[int, typer.Option("--pictures", help="How many pictures to draw.", metavar="N")] = 60_000,
 ) -> None:
     """Train mini, the embedded model, from the drawn world; stop and resume at will."""
-    from sfumato.cli.outcome import print_json
-    from sfumato.workflows.train_mini import run_train_mini
-    from sfumato.workflows.train_mini_stages import MiniTraining
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.lab.train_mini.run import run_train_mini
+    from sfumato.lab.train_mini.stages import MiniTraining
 
     def report(row: dict[str, float | str]) -> None:
         sys.stderr.write("  ".join(f"{name} {value}" for name, value in row.items()) + "\n")

@@ -12,7 +12,7 @@ from sfumato.cli.rendering import make_wishes, run_request, show_plan
 @takes_options(UpscaleOptions, without=UPSCALE_LACKS)
 def upscale(options: UpscaleOptions) -> None:
     """Grow a picture to a larger size, with new detail and a report beside it; --dry-run only says what it would cost."""
-    from sfumato.cli.asking import check_options, make_upscale
+    from sfumato.cli.read_options import check_options, make_upscale
     from sfumato.models.describe import load_contract
 
     check_options(options)

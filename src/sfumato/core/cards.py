@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.core.seeds import sub_stream
-from sfumato.core.tagged import Json
+from sfumato.core.serialize import Json
 
 # Two in a thousand is the width of a line in a report; more rounds only cost time.
 BOOTSTRAP_ROUNDS = 2000

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato import __version__
-from sfumato.core import tagged
+from sfumato.core import serialize
 from sfumato.core.request import (
     CohesiveMethod,
     GobigMethod,
@@ -76,7 +76,7 @@ def write_metadata(request: RenderRequest, digests: WeightDigests | None = None)
     """Return the texts to store in a picture of `request`: `parameters` and `sfumato`."""
     return {
         "parameters": write_infotext(request, digests or WeightDigests()),
-        "sfumato": tagged.canonical_text(request.to_json()),
+        "sfumato": serialize.canonical_text(request.to_json()),
     }
 
 

@@ -13,10 +13,10 @@ import re
 from dataclasses import dataclass
 from typing import ClassVar, TypeAlias, cast
 
-from sfumato.core import tagged
+from sfumato.core import serialize
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.ranges import check_float, check_int, check_text
+from sfumato.core.validate import check_float, check_int, check_text
 
 # 32 bits is what most tools roll, 64 what some do; a request imported from them has to fit.
 LARGEST_SEED = 2**64 - 1
@@ -230,9 +230,9 @@ class RenderRequest:
         for path in files:
             check_text("a model, vae or embedding", path, most=LONGEST_PATH_CHARACTERS, empty=False)
 
-    def to_json(self) -> dict[str, tagged.Json]:
+    def to_json(self) -> dict[str, serialize.Json]:
         """Return the request as JSON values, tagged with its kind."""
-        return cast("dict[str, tagged.Json]", tagged.to_json(self))
+        return cast("dict[str, serialize.Json]", serialize.to_json(self))
 
     @classmethod
     def from_json(cls, value: object) -> RenderRequest:
@@ -241,11 +241,11 @@ class RenderRequest:
         Raises:
             RequestError: a key is unknown or missing, or a value is out of range.
         """
-        return tagged.from_json(cls, value, where="the request")
+        return serialize.from_json(cls, value, where="the request")
 
     def request_hash(self) -> str:
         """Return the SHA-256 (hex) of the canonical JSON of the request."""
-        return hashlib.sha256(tagged.canonical_text(self.to_json()).encode()).hexdigest()
+        return hashlib.sha256(serialize.canonical_text(self.to_json()).encode()).hexdigest()
 
 
 def _check_file(what: str, path: str, sha256: str) -> None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from sfumato.core.errors import RequestError
-from sfumato.core.ranges import check_float, check_int, check_text
+from sfumato.core.validate import check_float, check_int, check_text
 
 PREFIX = "SFUMATO_"
 # 16384 x 16384 decodes to 1 GB of RGBA: the most that one picture may cost unless the owner of the machine says otherwise.

@@ -16,13 +16,13 @@ import torch
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
-from sfumato.models.adapters.rack import AdapterRack
-from sfumato.models.attention_maps import watch_words
-from sfumato.models.autoencoder import Autoencoder, decode_box, decode_latents, encode_pixels
-from sfumato.models.conditioning import Conditioning, ConditioningPart
-from sfumato.models.decoder_reach import measure_decoder_reach
+from sfumato.models.adapters.attach import AdapterRack
+from sfumato.models.autoencoder.coder import Autoencoder, decode_box, decode_latents, encode_pixels
+from sfumato.models.autoencoder.receptive_field import measure_decoder_reach
 from sfumato.models.denoiser import predict_clean
-from sfumato.models.text import size_condition
+from sfumato.models.text.attention_maps import watch_words
+from sfumato.models.text.conditioning import Conditioning, ConditioningPart
+from sfumato.models.text.encoder import size_condition
 from sfumato.nn.guidance import compose, guide
 
 if TYPE_CHECKING:
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
-    from sfumato.core.prompt import Part
-    from sfumato.models.adapters.rack import Attachment
-    from sfumato.models.attention_maps import WordMaps
-    from sfumato.models.device import Policy
-    from sfumato.models.kl_tiles import Kept
-    from sfumato.models.text import PromptEncoder
+    from sfumato.core.prompt.grammar import Part
+    from sfumato.models.adapters.attach import Attachment
+    from sfumato.models.autoencoder.kl_tiles import Kept
+    from sfumato.models.hardware.policy import Policy
+    from sfumato.models.text.attention_maps import WordMaps
+    from sfumato.models.text.encoder import PromptEncoder
     from sfumato.nn.schedules import NoiseSchedule
 
 Family = Literal["mini", "sd1", "sd2", "sdxl"]

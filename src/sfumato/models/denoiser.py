@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sfumato.models.conditioning import ConditioningPart
     from sfumato.models.contract import LatentModel, Prediction
+    from sfumato.models.text.conditioning import ConditioningPart
 
 
 def predict_clean(

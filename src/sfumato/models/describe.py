@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.models.contract import ModelContract
-from sfumato.models.gate import check_checkpoint
-from sfumato.models.gate_configs import check_component
-from sfumato.models.layouts import Layout, find_layout, load_configs, load_family_configs, packaged_name
-from sfumato.models.vae_file import VaeSource, open_vae
-from sfumato.models.vocabularies import count_folder_words
+from sfumato.models.files.detect_layout import Layout, find_layout, load_configs, load_family_configs, packaged_name
+from sfumato.models.files.gate import check_checkpoint
+from sfumato.models.files.gate_configs import check_component
+from sfumato.models.files.vae_file import VaeSource, open_vae
+from sfumato.models.files.vocabularies import count_folder_words
 from sfumato.nn.schedules import NoiseSchedule
 
 if TYPE_CHECKING:
     from sfumato.models.contract import Family, Prediction
-    from sfumato.models.gate import CheckedCheckpoint
-    from sfumato.models.header import Header
+    from sfumato.models.files.gate import CheckedCheckpoint
+    from sfumato.models.files.header import Header
 
 MINI = "mini"
 TEXT_PARTS = ("text_encoder", "text_encoder_2")

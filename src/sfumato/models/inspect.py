@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfumato.models.describe import describe_checkpoint, find_checkpoint
-from sfumato.models.gate import check_weights_file
-from sfumato.models.upscaler_shape import find_upscaler
+from sfumato.models.files.gate import check_weights_file
+from sfumato.models.upscaler.detect_shape import find_upscaler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from sfumato.models.header import Header
+    from sfumato.models.files.header import Header
 
 # What the notes of a file may say that a person wants to read: the standard ones and kohya's.
 SHOWN_NOTES = ("modelspec.title", "modelspec.architecture", "ss_base_model_version", "ss_network_dim", "ss_output_name")

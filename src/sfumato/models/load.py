@@ -12,20 +12,20 @@ import torch
 from sfumato.core.errors import ModelError
 from sfumato.models.contract import LatentModel
 from sfumato.models.describe import describe_checked, describe_checkpoint, find_checkpoint, load_contract
-from sfumato.models.device import choose_policy
+from sfumato.models.files.read_weights import read_component, read_part
+from sfumato.models.hardware.policy import choose_policy
 from sfumato.models.inspect import inspect_model
 from sfumato.models.networks import build_text, build_unet, build_vae
-from sfumato.models.text import DEPTHS, PromptEncoder
-from sfumato.models.text_tower import TextTower
-from sfumato.models.tokenizers import load_clip_tokenizer, load_folder_tokenizer
-from sfumato.models.weights import read_component, read_part
+from sfumato.models.text.clip import TextTower
+from sfumato.models.text.encoder import DEPTHS, PromptEncoder
+from sfumato.models.text.tokenizers import load_clip_tokenizer, load_folder_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from sfumato.models.contract import Prediction
     from sfumato.models.describe import Description
-    from sfumato.models.device import Policy
+    from sfumato.models.hardware.policy import Policy
 
 __all__ = ["find_checkpoint", "inspect_model", "load_contract", "load_model", "probe_prediction"]
 

@@ -17,15 +17,15 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
 from sfumato.core.errors import ModelError
-from sfumato.models.device import fit_policy
-from sfumato.models.fast_unet import speed_up
+from sfumato.models.hardware.fast_unet import speed_up
+from sfumato.models.hardware.policy import fit_policy
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import Tensor, nn
 
-    from sfumato.models.device import Policy
+    from sfumato.models.hardware.policy import Policy
 
     State = dict[str, Tensor]
 

@@ -8,27 +8,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.core.canvas.workspace import MemorySpace
+from sfumato.canvas.workspace.workspace import MemorySpace
 from sfumato.core.request import CohesiveMethod, GobigMethod
-from sfumato.models.upscaler import LANCZOS, load_upscaler
-from sfumato.render.cohesive import run_cohesive
-from sfumato.render.gobig import run_refine
-from sfumato.render.multidiffusion import run_fuse
-from sfumato.render.native import Inputs, run_sample
-from sfumato.render.preview import Preview
-from sfumato.render.sampling import Work
-from sfumato.render.trace import Progress, RenderResult, Stopwatch
-from sfumato.render.words import Words
+from sfumato.models.upscaler.upscaler import LANCZOS, load_upscaler
+from sfumato.render.cohesive.run import run_cohesive
+from sfumato.render.methods.gobig import run_refine
+from sfumato.render.methods.multidiffusion import run_fuse
+from sfumato.render.methods.native import Inputs, run_sample
+from sfumato.render.progress import Progress, RenderResult, Stopwatch
+from sfumato.render.sampling.preview import Preview
+from sfumato.render.sampling.prompt_schedule import Words
+from sfumato.render.sampling.run_steps import Work
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from PIL.Image import Image
 
-    from sfumato.core.canvas.workspace import Workspace
+    from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import LatentModel
-    from sfumato.models.upscaler import Upscaler
+    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.stages import Plan, Stage
 
 __all__ = ["Inputs", "run_plan"]

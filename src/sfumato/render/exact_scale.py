@@ -18,8 +18,8 @@ import numpy as np
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import PictureSource
-from sfumato.render.given_picture import Given
-from sfumato.render.methods import is_growing
+from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.plan.choose_method import is_growing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sfumato.core.request import RenderRequest
-    from sfumato.render.native import Inputs
+    from sfumato.render.methods.native import Inputs
 
 # Parts of one that a scale may have. More of them need more pixels beside the picture: one of four at most 31.
 SCALE_PARTS = (1, 2, 4)

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core.errors import ModelError, SfumatoError
-from sfumato.models.convert import convert_pickle
 from sfumato.models.describe import MINI
-from sfumato.models.gate import PICKLES
+from sfumato.models.files.convert import convert_pickle
+from sfumato.models.files.gate import PICKLES
 from sfumato.models.inspect import inspect_model
 
 WEIGHT_SUFFIXES = frozenset({".safetensors"}) | PICKLES
@@ -39,7 +39,7 @@ def list_models(folder: Path | str | None = None) -> list[dict[str, Any]]:
 def convert_checkpoint(source: Path | str, out: Path | str | None = None) -> dict[str, Any]:
     """Convert a pickle checkpoint and say what was made, as a JSON object.
 
-    Raises: as `sfumato.models.convert.convert_pickle`.
+    Raises: as `sfumato.models.files.convert.convert_pickle`.
     """
     made = convert_pickle(source, out)
     return {

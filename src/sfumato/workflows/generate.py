@@ -15,36 +15,36 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from sfumato.core.canvas.cut import cut_pixels
-from sfumato.core.canvas.disk_space import DiskSpace
-from sfumato.core.canvas.saving import save_shown
+from sfumato.canvas.crop_view import cut_pixels
+from sfumato.canvas.formats.images import file_sha256, save_picture
+from sfumato.canvas.formats.save import save_shown
+from sfumato.canvas.workspace.disk_workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
-from sfumato.core.images import file_sha256, save_picture
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
-from sfumato.core.prompt import parse_prompt
+from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.critic.checks import Judged
+from sfumato.critic.picture.checks import Judged
 from sfumato.models.contract import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
+from sfumato.render.progress import Progress, RenderResult, StageTrace
 from sfumato.render.stages import Plan
-from sfumato.render.trace import Progress, RenderResult, StageTrace
-from sfumato.workflows.digests import digest_weights, find_lora
-from sfumato.workflows.forecast import measure_error
-from sfumato.workflows.inputs import read_inputs
-from sfumato.workflows.pace import save_pace
-from sfumato.workflows.places import check_places, is_finished, list_paths
-from sfumato.workflows.planning import Wishes, make_plan, plan_from_headers
-from sfumato.workflows.probe import probe_loaded
-from sfumato.workflows.probe_store import name_place
-from sfumato.workflows.report import Report, write_report
-from sfumato.workflows.report_checks import say_left_out
-from sfumato.workflows.report_place import check_report_place
-from sfumato.workflows.second_look import Rerun, look_again
-from sfumato.workflows.self_check import say_unjudged
-from sfumato.workflows.work_in_progress import check_work, open_work
+from sfumato.workflows.files.digests import digest_weights, find_lora
+from sfumato.workflows.files.inputs import read_inputs
+from sfumato.workflows.files.output_paths import check_places, is_finished, list_paths
+from sfumato.workflows.files.report_path import check_report_place
+from sfumato.workflows.files.resume import check_work, open_work
+from sfumato.workflows.forecast.calibrate import probe_loaded
+from sfumato.workflows.forecast.calibration_store import name_place
+from sfumato.workflows.forecast.errors import measure_error
+from sfumato.workflows.forecast.learned_speed import save_pace
+from sfumato.workflows.forecast.plan_request import Wishes, make_plan, plan_from_headers
+from sfumato.workflows.report.check_table import say_left_out
+from sfumato.workflows.report.page import Report, write_report
+from sfumato.workflows.self_check.judge import say_unjudged
+from sfumato.workflows.self_check.redraw_faults import Rerun, look_again
 
 OnProgress = Callable[[Progress, int], None]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from sfumato.world.person import Garment, HandView, Person
+from sfumato.world.people.person import Garment, HandView, Person
 from sfumato.world.scene import Scene
 from sfumato.world.things import Thing
 

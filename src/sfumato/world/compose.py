@@ -8,9 +8,9 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 
-from sfumato.world.hand import HandSpec, digit_names
 from sfumato.world.palette import CLOTHES, GLOVE_WORDS, SKIN
-from sfumato.world.person import HELD, Difference, Garment, HandView, Person, Placement
+from sfumato.world.people.hand import HandSpec, digit_names
+from sfumato.world.people.person import HELD, Difference, Garment, HandView, Person, Placement
 from sfumato.world.places import PLACES, PLAIN, TEXTURES, Place
 from sfumato.world.scene import STYLES, Scene, placement_for_head
 from sfumato.world.things import THINGS, Thing

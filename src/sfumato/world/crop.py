@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.world.caption import name_colour, name_garment, name_person, name_thing
-from sfumato.world.person import Person
+from sfumato.world.people.person import Person
 from sfumato.world.scene import Scene
 from sfumato.world.stream import Wish, make_sample
 from sfumato.world.truth import Truth

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sfumato.world.body import HEAD, NECK
-from sfumato.world.person import HandView, Person, Placement
+from sfumato.world.people.body import HEAD, NECK
+from sfumato.world.people.person import HandView, Person, Placement
 from sfumato.world.places import Place
 from sfumato.world.things import Thing
 

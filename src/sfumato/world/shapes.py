@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from sfumato.world.body import BodyShape, make_body
-from sfumato.world.hand import HandShape, make_hand
-from sfumato.world.person import HandView
+from sfumato.world.people.body import BodyShape, make_body
+from sfumato.world.people.hand import HandShape, make_hand
+from sfumato.world.people.person import HandView
 from sfumato.world.scene import Scene
 
 

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.world.body import BodyShape
 from sfumato.world.caption import make_captions
 from sfumato.world.compose import make_scene
-from sfumato.world.draw_hand import draw_hand
-from sfumato.world.draw_person import draw_person
-from sfumato.world.goofs import plant_fault
-from sfumato.world.hand import HandShape
 from sfumato.world.ink import Ink, tube_path
 from sfumato.world.labels import Labels, make_labels
 from sfumato.world.palette import CLOTHES, SKIN
-from sfumato.world.person import HandView
+from sfumato.world.people.body import BodyShape
+from sfumato.world.people.draw_hand import draw_hand
+from sfumato.world.people.draw_person import draw_person
+from sfumato.world.people.goofs import plant_fault
+from sfumato.world.people.hand import HandShape
+from sfumato.world.people.person import HandView
 from sfumato.world.places import draw_place
 from sfumato.world.scene import Scene
 from sfumato.world.settle import settle_states

@@ -10,9 +10,9 @@ from sfumato.cli.cost_line import write_cost
 from sfumato.cli.plan_table import write_bytes, write_seconds
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, NativeMethod, PictureSource, RenderRequest
-from sfumato.render.budget import GIB, GUESSES, Budget
-from sfumato.render.plan import plan_render
-from sfumato.workflows.planning import Wishes
+from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.make_plan import plan_render
+from sfumato.workflows.forecast.plan_request import Wishes
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 256), steps=10, method=CohesiveMethod())
 PLAN = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))

@@ -12,10 +12,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
-from sfumato.core.prompt import Span
-from sfumato.models.adapters.rack import AdapterRack
-from sfumato.models.text import DEPTHS, PromptEncoder
-from sfumato.models.text_tower import TextTower
+from sfumato.core.prompt.grammar import Span
+from sfumato.models.adapters.attach import AdapterRack
+from sfumato.models.text.clip import TextTower
+from sfumato.models.text.encoder import DEPTHS, PromptEncoder
 
 
 class Model:

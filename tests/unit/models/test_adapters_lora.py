@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
-from sfumato.models.adapters.rack import AdapterRack
+from sfumato.models.adapters.attach import AdapterRack
 from sfumato.models.adapters.unet_names import find_old_names
-from sfumato.models.text import DEPTHS, PromptEncoder
-from sfumato.models.text_tower import TextTower
+from sfumato.models.text.clip import TextTower
+from sfumato.models.text.encoder import DEPTHS, PromptEncoder
 
 Tensors = dict[str, Tensor]
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from checkpoints import build_empty, make_configs, write_single_file
 from sfumato.core.geometry import PixelSize
-from sfumato.core.prompt import parse_prompt
+from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.models.adapters.layer_names import LayerNames
 from sfumato.models.adapters.unet_names import find_old_names
-from sfumato.models.fast_unet import speed_up
+from sfumato.models.hardware.fast_unet import speed_up
 from sfumato.models.load import load_model
 
 PROMPT = "a (grumpy:1.2) cat BREAK in the rain"

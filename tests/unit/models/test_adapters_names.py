@@ -8,8 +8,8 @@ import pytest
 from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
 from sfumato.models.adapters.layer_names import LayerNames
-from sfumato.models.adapters.ledger import Place
 from sfumato.models.adapters.unet_names import find_old_names
+from sfumato.models.adapters.weight_backup import Place
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])

@@ -15,14 +15,15 @@ from diffusers import AutoencoderTiny
 from autoencoders import make_kl, make_latents, make_pixels
 from sfumato.core.errors import StorageError
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.models import autoencoder, kl_tiles, map_copies
-from sfumato.models.autoencoder import Autoencoder
-from sfumato.models.device import Policy
-from sfumato.models.kl_layers import list_decoder_layers
-from sfumato.models.kl_tiles import LEAST_BYTES, Kept
-from sfumato.models.map_copies import CopiedMaps
-from sfumato.models.spill import FileShelf
-from sfumato.nn.streamed import Extent, Mark, Notes, make_program
+from sfumato.models.autoencoder import coder as autoencoder
+from sfumato.models.autoencoder import kl_tiles, offload_checkpoint
+from sfumato.models.autoencoder.coder import Autoencoder
+from sfumato.models.autoencoder.kl_layers import list_decoder_layers
+from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, Kept
+from sfumato.models.autoencoder.offload import FileShelf
+from sfumato.models.autoencoder.offload_checkpoint import CopiedMaps
+from sfumato.models.hardware.policy import Policy
+from sfumato.nn.tiled import Extent, Mark, Notes, make_program
 
 FP32 = torch.float32
 KINDS = {"kl": SimpleNamespace(scaling=0.18215, shift=0.1, autoencoder="kl", factor=2)}
@@ -95,7 +96,7 @@ def far(monkeypatch):
     """
     monkeypatch.setattr(kl_tiles, "_NEAR_FILES", ())
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
-    monkeypatch.setattr(map_copies, "PATIENCE", 0.0)
+    monkeypatch.setattr(offload_checkpoint, "PATIENCE", 0.0)
 
 
 @dataclass
@@ -140,8 +141,8 @@ def tiles(monkeypatch):
     """Count the tiles that are computed, those of the keys of an attention included."""
     counted = []
     for module in ("run", "local"):
-        path = f"sfumato.nn.streamed.{module}.run_chain"
-        inner = __import__("sfumato.nn.streamed.local", fromlist=["run_chain"]).run_chain
+        path = f"sfumato.nn.tiled.{module}.run_chain"
+        inner = __import__("sfumato.nn.tiled.halo", fromlist=["run_chain"]).run_chain
         monkeypatch.setattr(path, lambda *given, inner=inner: (counted.append(given[-1]), inner(*given))[1])
     return counted
 
@@ -285,7 +286,7 @@ def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far
         # A copy takes a second, and so does what lies between two marks.
         seconds = map(float, range(10**6))
         monkeypatch.setattr(kl_tiles, "CopiedMaps", partial(CopiedMaps, clock=seconds.__next__))
-        monkeypatch.setattr(map_copies, "PATIENCE", patience)
+        monkeypatch.setattr(offload_checkpoint, "PATIENCE", patience)
         assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
         assert not list(journal.folder.iterdir())
     assert 2 < seldom.notes < often.notes / 4

@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
-from sfumato.models.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.spill import Spill
-from sfumato.nn.streamed import Room
+from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
+from sfumato.models.autoencoder.offload import Spill
+from sfumato.nn.tiled import Room
 
 WIDTH, HEIGHT = 14, 11
 # In [-1, 1]; a network of larger numbers is held against its own span.

@@ -13,7 +13,7 @@ from checkpoints import FAMILIES, make_configs, make_value, write_folder, write_
 from pictures import render_ours, render_theirs
 from sfumato.core.errors import ModelError, UnsafeFileError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.prompt import parse_prompt
+from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model, probe_prediction
 

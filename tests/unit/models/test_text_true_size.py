@@ -9,10 +9,10 @@ import pytest
 import torch
 
 from checkpoints import build_empty, make_configs
-from sfumato.core.prompt import parse_prompt
-from sfumato.models.text import DEPTHS, PromptEncoder
-from sfumato.models.text_tower import TextTower
-from sfumato.models.tokenizers import load_clip_tokenizer
+from sfumato.core.prompt.grammar import parse_prompt
+from sfumato.models.text.clip import TextTower
+from sfumato.models.text.encoder import DEPTHS, PromptEncoder
+from sfumato.models.text.tokenizers import load_clip_tokenizer
 
 PROMPT = "A portrait of an élderly woman, 35mm film; it's 1997 & she's smiling <3"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sfumato.nn.streamed import Conv, Ends, Extent, Fork, Join, Local, Mark, Notes, Pace, Upsample, run_rows
-from sfumato.nn.streamed.regions import Region, Span, cut_grid
+from sfumato.nn.tiled import Conv, Ends, Extent, Fork, Join, Local, Mark, Notes, Pace, Upsample, run_rows
+from sfumato.nn.tiled.regions import Region, Span, cut_grid
 
 CPU = torch.device("cpu")
 TOLERANCE = 1e-5

@@ -20,9 +20,9 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.nn.samplers import list_samplers
-from sfumato.render.budget import GIB, GUESSES, Budget
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan import plan_render
+from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.make_plan import plan_render
 
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=6, sampler="Euler", seed=3)
@@ -99,7 +99,7 @@ def test_moving_windows_give_the_same_picture_as_one_that_holds_the_canvas(sampl
     request = replace(request, method=CohesiveMethod(strength=1.0))
     many, _, few_calls = run(request)
     one = lambda _stage, canvas, _step: [(canvas.box,)]  # noqa: E731
-    monkeypatch.setattr("sfumato.render.level.list_window_rows", one)
+    monkeypatch.setattr("sfumato.render.cohesive.level.list_window_rows", one)
     whole, _, calls = run(request)
     assert len(calls.calls) < len(few_calls.calls)
     assert np.abs(pixels(many.picture) - pixels(whole.picture)).max() < 0.02
@@ -216,7 +216,7 @@ def test_closing_the_generator_stops_at_once():
 
 
 def test_a_linear_preview_has_the_colours_of_the_picture():
-    from sfumato.render.preview import Preview
+    from sfumato.render.sampling.preview import Preview
 
     model = GaussianModel(contract=replace(CONTRACT, autoencoder="kl"))
     picture = Image.new("RGB", (64, 64), (220, 60, 20))

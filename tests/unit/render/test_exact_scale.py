@@ -11,9 +11,9 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, ImageSource, PictureSource, RenderRequest
 from sfumato.core.resampling import Resampling, fit_box
+from sfumato.render.cohesive.input_picture import Given
 from sfumato.render.exact_scale import scale_size, widen_inputs, widen_request
-from sfumato.render.given_picture import Given
-from sfumato.render.native import Inputs
+from sfumato.render.methods.native import Inputs
 
 PHOTO = PictureSource(path="photo.jpg", sha256="0" * 64, size=PixelSize(333, 500))
 TWICE = RenderRequest(prompt="", size=PixelSize(666, 1000), source=PHOTO, method=CohesiveMethod())

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.core.canvas.disk_space import DiskSpace
-from sfumato.core.canvas.mapped_latents import MappedLatents
-from sfumato.core.canvas.workspace import MemorySpace
+from sfumato.canvas.mapped_latents import MappedLatents
+from sfumato.canvas.workspace.disk_workspace import DiskSpace
+from sfumato.canvas.workspace.workspace import MemorySpace
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
-from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.cohesive.input_picture import Given
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.given_picture import Given
-from sfumato.render.plan import plan_render
-from sfumato.render.rerun import run_again
-from sfumato.render.rerun_scene import Redo, Scene
+from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.make_plan import plan_render
+from sfumato.render.redraw.run import run_again
+from sfumato.render.redraw.workspace import Redo, Scene
 
 BUDGET = Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
 # Two levels, and a sampler that asks twice in a step: it has a canvas for its trials.

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.core.canvas import squares
-from sfumato.core.canvas.disk_space import DiskSpace
-from sfumato.core.canvas.pixels import FilePixels
+from sfumato.canvas import grid
+from sfumato.canvas.pixels import FilePixels
+from sfumato.canvas.workspace.disk_workspace import DiskSpace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
-from sfumato.render.budget import GIB, GUESSES, Budget
+from sfumato.render.cohesive.input_picture import Given
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.given_picture import Given
-from sfumato.render.plan import plan_render
+from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.trials import SEEDS
 from sfumato.render.trials import STEPS as TRIAL_STEPS
 
@@ -197,7 +197,7 @@ def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path):
 @pytest.mark.parametrize("writes", range(1, 5))
 def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypatch):
     # Of which the first level, 96 px wide and 128 high, has several.
-    monkeypatch.setattr(squares, "SIDE_PX", 64)
+    monkeypatch.setattr(grid, "SIDE_PX", 64)
     wanted = np.asarray(run(REQUEST, GaussianModel()))
     inner = FilePixels.write
 

@@ -7,9 +7,9 @@ import pytest
 from fakes import CONTRACT
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.render.budget import GIB, GUESSES, Budget
-from sfumato.render.plan import plan_render
-from sfumato.render.trace import StageTrace
+from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.make_plan import plan_render
+from sfumato.render.progress import StageTrace
 from sfumato.workflows.generate import Generated
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, method=CohesiveMethod())

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 
 from torch import nn
 
-from sfumato.models.adapters.ledger import Place
 from sfumato.models.adapters.unet_names import find_old_names
+from sfumato.models.adapters.weight_backup import Place
 
 # kohya names the first encoder "te" where there is one and "te1" where there are two; some tools mix them.
 _TEXT_PREFIXES = {"text_encoder": ("lora_te_", "lora_te1_"), "text_encoder_2": ("lora_te2_",)}

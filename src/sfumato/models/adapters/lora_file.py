@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from sfumato.core.errors import ModelError
+from sfumato.models.adapters.alpha import FileScales
 from sfumato.models.adapters.layer_delta import LayerDelta, find_rank
 from sfumato.models.adapters.layer_names import LayerNames
-from sfumato.models.adapters.ledger import Place, WeightLedger
-from sfumato.models.adapters.scales import FileScales
+from sfumato.models.adapters.weight_backup import Place, WeightLedger
 
 # How many keys an error names; the count says how many there are.
 SHOWN_KEYS = 10

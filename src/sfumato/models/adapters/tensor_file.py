@@ -15,9 +15,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sfumato.core.errors import ModelError
-from sfumato.models.adapters.scales import FileScales, parse_scales
-from sfumato.models.gate import check_weights_file
-from sfumato.models.gate_json import read_json
+from sfumato.models.adapters.alpha import FileScales, parse_scales
+from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.gate_json import read_json
 
 # Where diffusers (0.34 and later) keeps peft's settings in the header of a LoRA file.
 DIFFUSERS_SETTINGS = "lora_adapter_metadata"

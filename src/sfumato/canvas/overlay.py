@@ -1,0 +1,62 @@
+"""Pixels of a canvas with some of its squares replaced, beside what was there: what changes costs room, nothing is copied.
+
+The squares lie one below the other in a canvas of their own. Knows no file. Start reading at `PatchedPixels`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sfumato.canvas import grid
+from sfumato.canvas.pixels import PixelStore
+from sfumato.core.geometry import PixelBox, PixelSize
+
+Pixels = NDArray[np.uint8]
+
+
+class PatchedPixels:
+    """Show `own` squares where there are some, and elsewhere the canvas below, which is never written to. A leaf."""
+
+    def __init__(self, below: PixelStore, places: Sequence[PixelBox], own: PixelStore) -> None:
+        """Take the squares that `own` holds, in its order; its size is what `measure_own` says."""
+        assert own.size == measure_own(places), "every square has its place"
+        self.size = below.size
+        self._below, self._own = below, own
+        self._numbers = {(place.left, place.top): number for number, place in enumerate(places)}
+
+    def read(self, box: PixelBox) -> Pixels:
+        """Return a copy of a box."""
+        parts = list(self._find(box))
+        is_covered = sum(part.area for part, _ in parts) == box.area
+        found = np.empty((box.height, box.width, 3), np.uint8) if is_covered else self._below.read(box)
+        for part, place in parts:
+            found[part.shift(-box.left, -box.top).slices_hw] = self._own.read(place)
+        return found
+
+    def write(self, box: PixelBox, values: Pixels) -> None:
+        """Replace what lies in the squares; the rest of the box is let go."""
+        for part, place in self._find(box):
+            self._own.write(place, values[part.shift(-box.left, -box.top).slices_hw])
+
+    def flush(self) -> None:
+        """Make everything written so far survive a power cut."""
+        self._own.flush()
+
+    def close(self) -> None:
+        """Let go of the squares; the canvas below belongs to somebody else."""
+        self._own.close()
+
+    def _find(self, box: PixelBox) -> Iterator[tuple[PixelBox, PixelBox]]:
+        """Yield the parts of a box that lie in squares, and where they are held."""
+        for square in grid.find_squares(self.size, (box,)):
+            number, part = self._numbers.get((square.left, square.top)), square.find_overlap(box)
+            if number is not None and part is not None:
+                yield part, part.shift(-square.left, number * grid.SIDE_PX - square.top)
+
+
+def measure_own(places: Sequence[PixelBox]) -> PixelSize:
+    """Return the size of the canvas that holds some squares."""
+    return PixelSize(grid.SIDE_PX, grid.SIDE_PX * len(places))

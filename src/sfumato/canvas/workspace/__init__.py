@@ -1,0 +1,4 @@
+"""The folder of a render in progress: journal, lock, resumable stores.
+
+Start reading at `workspace`.
+"""

@@ -1,0 +1,186 @@
+"""The self-check of a large picture: every measure by name, and which values are called a fault.
+
+A measure without a limit in `LIMITS` is not usable and is never shown to a person as a verdict.
+Start reading at `Evidence`, then `MEASURES` and `judge_picture`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from PIL import Image
+
+from sfumato.core.serialize import Json
+from sfumato.critic.picture.added_objects import Blob, Phantoms, find_phantoms
+from sfumato.critic.picture.base_comparison import (
+    Consistency,
+    Drift,
+    Pair,
+    crop_base,
+    make_pair,
+    measure_consistency,
+    measure_drift,
+)
+from sfumato.critic.picture.feature_cache import Survey
+from sfumato.critic.picture.grain import Grain, measure_grain
+from sfumato.critic.picture.limits import LIMITS
+from sfumato.critic.picture.periodic_seams import Lattice, measure_lattice
+from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.seams import Lines, Seams, measure_seams
+from sfumato.critic.picture.tile_shifts import Shifts, measure_shifts
+
+
+@dataclass(frozen=True, eq=False)
+class Evidence:
+    """Hold a large picture, the base it grew from, and the lines of its windows; measures are made when asked for.
+
+    Without lines (windows that moved) seams are looked for only as a lattice. What a `survey` of the picture has read
+    is not read again.
+    """
+
+    picture: Shown
+    base: Image.Image
+    lines: Lines = field(default_factory=Lines)
+    survey: Survey | None = None
+
+    @cached_property
+    def pair(self) -> Pair:
+        """Return both at the size of the base."""
+        return self.survey.pair if self.survey else make_pair(self.picture, self.base)
+
+    @cached_property
+    def seams(self) -> Seams:
+        """Return the seams on the named lines."""
+        return measure_seams(self.picture, self.lines, crop_base(self.base, self.picture.size))
+
+    @cached_property
+    def lattice(self) -> Lattice:
+        """Return the seams on lines that nobody named."""
+        return measure_lattice(self.picture, self.survey.gradients if self.survey else None)
+
+    @cached_property
+    def consistency(self) -> Consistency:
+        """Return how much of the base is there."""
+        return measure_consistency(self.pair)
+
+    @cached_property
+    def drift(self) -> Drift:
+        """Return how colours of wide areas moved."""
+        return measure_drift(self.pair)
+
+    @cached_property
+    def phantoms(self) -> Phantoms:
+        """Return what the base has not."""
+        return find_phantoms(self.pair)
+
+    @cached_property
+    def shifts(self) -> Shifts:
+        """Return how far parts moved; between the lines, or in squares."""
+        return measure_shifts(self.pair, self.lines if self.lines.xs or self.lines.ys else None)
+
+    @cached_property
+    def grain(self) -> Grain:
+        """Return the noise on calm ground."""
+        return measure_grain(self.picture)
+
+
+@dataclass(frozen=True, eq=False)
+class Measure:
+    """Say in which unit a measure counts, which end is bad, and how it is read from the evidence."""
+
+    unit: str
+    bad: Literal["high", "low"]
+    read: Callable[[Evidence], float]
+
+
+MEASURES: dict[str, Measure] = {
+    "seam ratio": Measure("times", "high", lambda seen: seen.seams.ratio_p95),
+    "colour step": Measure("Delta E", "high", lambda seen: seen.seams.step_p95),
+    "median colour step": Measure("Delta E", "high", lambda seen: seen.seams.step_p50),
+    "lattice": Measure("deviations", "high", lambda seen: seen.lattice.deviations),
+    "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
+    "phantom mass": Measure("Delta E px", "high", lambda seen: seen.phantoms.heaviest),
+    "colour drift": Measure("Delta E", "high", lambda seen: seen.drift.p95),
+    "tile shift": Measure("px of the base", "high", lambda seen: seen.shifts.p95_px),
+    "grain": Measure("levels", "high", lambda seen: seen.grain.floor_levels),
+    "whiteness": Measure("share", "high", lambda seen: seen.grain.whiteness),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Hold one measure of a picture; `fine` is None where the picture gave nothing to judge, or where it has no limit."""
+
+    name: str
+    value: float
+    unit: str
+    limit: float | None
+    bad: Literal["high", "low"]
+
+    @property
+    def fine(self) -> bool | None:
+        """Tell whether the value is on the right side of its limit."""
+        if math.isnan(self.value) or self.limit is None:
+            return None
+        return self.value <= self.limit if self.bad == "high" else self.value >= self.limit
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the verdict as JSON values."""
+        value = None if math.isnan(self.value) else round(self.value, 4)
+        return {"value": value, "unit": self.unit, "limit": self.limit, "bad": self.bad, "fine": self.fine}
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """Hold the verdicts of a picture, where it shows what its base has not, and what was not measured and why."""
+
+    verdicts: tuple[Verdict, ...]
+    phantoms: tuple[Blob, ...]
+    left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the verdicts by name and the boxes of phantoms in px, the heaviest first."""
+        boxes: list[Json] = [list(blob.box) for blob in self.phantoms]
+        return {
+            "measures": {verdict.name: verdict.to_json() for verdict in self.verdicts},
+            "phantoms": boxes,
+            "left_out": dict(self.left_out),
+        }
+
+
+# What cannot be told without knowing lines.
+NEEDS_LINES: tuple[str, ...] = ("seam ratio", "colour step", "median colour step")
+
+
+def judge_picture(
+    picture: Shown, base: Image.Image, lines: Lines | None = None, survey: Survey | None = None
+) -> Judged:
+    """Judge a large picture by every calibrated measure; verdicts only by those with a limit.
+
+    Blobs are in px of the picture; those lighter than the limit are left out. With a `survey` of the picture
+    only the lines and a bounded number of squares are read.
+
+    Raises:
+        RequestError: the picture is smaller than its base.
+    """
+    seen = Evidence(picture, base, lines or Lines(), survey)
+    left_out: dict[str, str] = {}
+    if lines is None:
+        left_out.update(dict.fromkeys(NEEDS_LINES, "windows moved from step to step"))
+    verdicts = [
+        Verdict(name, measure.read(seen), measure.unit, find_limit(name), measure.bad)
+        for name, measure in MEASURES.items()
+        if name in LIMITS and name not in left_out
+    ]
+    least = find_limit("phantom mass")
+    heavy = () if least is None else tuple(blob for blob in seen.phantoms.blobs if blob.mass > least)
+    return Judged(tuple(verdicts), heavy, left_out)
+
+
+def find_limit(name: str) -> float | None:
+    """Return the limit of a measure, None where it is only a number."""
+    return LIMITS[name].value if name in LIMITS and LIMITS[name].finds else None

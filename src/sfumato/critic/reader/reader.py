@@ -1,0 +1,161 @@
+"""A trained reader: pictures in, words and confidences out.
+
+Kept as a folder: `reader.safetensors` (fp16 weights) and `reader.json` (shape, vocabulary,
+temperatures). Knows neither world nor training. Start reading at `Reader.read`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.files import open_regular, write_atomic
+from sfumato.critic.reader.calibration import fit_temperature
+from sfumato.critic.reader.network import ReaderNetwork, ReaderShape
+from sfumato.critic.reader.questions import Vocabulary, Word
+from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.read_weights import read_tensors
+from sfumato.models.files.write_weights import write_weights
+
+WEIGHTS_NAME, CONFIG_NAME = "reader.safetensors", "reader.json"
+FORMAT = 1
+# Forward only: larger batches gain nothing on a CPU and cost memory.
+BATCH = 32
+# The configuration is a page of words; anything longer is no configuration.
+LONGEST_CONFIG_BYTES = 1 << 20
+_TRAIN = "Train it with sfumato train mini --stage reader"
+
+
+@dataclass(frozen=True, eq=False)
+class Readings:
+    """Hold what a reader says of N pictures: `chosen` class indices and `confidence`, both [N, heads]."""
+
+    vocabulary: Vocabulary
+    chosen: NDArray[np.int64]
+    confidence: NDArray[np.float32]
+    features: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Count the pictures."""
+        return len(self.chosen)
+
+    def word(self, picture: int, head: str) -> Word:
+        """Return the answer of a head about one picture."""
+        return self.vocabulary.classes(head)[self.chosen[picture, self.vocabulary.names.index(head)]]
+
+    def sureness(self, picture: int, head: str) -> float:
+        """Return the calibrated probability of that answer."""
+        return float(self.confidence[picture, self.vocabulary.names.index(head)])
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """Read pictures with one network. A leaf."""
+
+    network: ReaderNetwork
+    shape: ReaderShape
+    vocabulary: Vocabulary
+    temperatures: tuple[float, ...]
+
+    def read(self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> Readings:
+        """Answer every question about uint8 pictures [N, H, W, 3] of the reader's size.
+
+        Raises:
+            RequestError: pictures of another size or type.
+        """
+        chosen, confidence, features = [], [], []
+        for logits, described in self._run(pictures):
+            shares = [(head.float() / t).softmax(1) for head, t in zip(logits, self.temperatures, strict=True)]
+            best = [share.max(dim=1) for share in shares]
+            chosen.append(torch.stack([b.indices for b in best], 1).numpy())
+            confidence.append(torch.stack([b.values for b in best], 1).numpy())
+            features.append(described.numpy())
+        return Readings(self.vocabulary, np.concatenate(chosen), np.concatenate(confidence), np.concatenate(features))
+
+    def calibrate(self, pictures: NDArray[np.uint8], answers: NDArray[np.int64]) -> Reader:
+        """Return this reader with temperatures fitted on pictures whose answers [N, heads] are known."""
+        runs = [logits for logits, _ in self._run(pictures)]
+        known = torch.from_numpy(answers)
+        joined = [torch.cat([run[i] for run in runs]) for i in range(len(self.temperatures))]
+        return replace(self, temperatures=tuple(fit_temperature(head, known[:, i]) for i, head in enumerate(joined)))
+
+    def _run(self, pictures: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> Iterator[tuple[list[Tensor], Tensor]]:
+        px = self.shape.picture_px
+        if len(pictures) == 0 or any(p.shape != (px, px, 3) or p.dtype != np.uint8 for p in pictures):
+            got = (pictures[0].shape, str(pictures[0].dtype)) if len(pictures) else "none"
+            raise RequestError(f"the reader reads uint8 RGB pictures of {px}x{px}", got=got)
+        device = next(self.network.parameters()).device
+        for start in range(0, len(pictures), BATCH):
+            rows = np.stack([np.ascontiguousarray(p) for p in pictures[start : start + BATCH]])
+            pixels = torch.from_numpy(rows).to(device).permute(0, 3, 1, 2).float().div_(127.5).sub_(1)
+            with torch.inference_mode():
+                logits, features = self.network.answer(pixels)
+            yield [head.cpu() for head in logits], features.cpu()
+
+
+def make_reader(vocabulary: Vocabulary, shape: ReaderShape | None = None, *, seed: int = 0) -> Reader:
+    """Make an untrained reader of a vocabulary."""
+    shape = shape or ReaderShape()
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = ReaderNetwork(vocabulary.sizes, shape)
+    return Reader(network.eval(), shape, vocabulary, (1.0,) * len(vocabulary.names))
+
+
+def save_reader(reader: Reader, folder: Path) -> None:
+    """Write a reader as fp16 weights and a JSON configuration.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    config = {
+        "format": FORMAT,
+        "shape": asdict(reader.shape),
+        "vocabulary": reader.vocabulary.to_json(),
+        "temperatures": [round(t, 4) for t in reader.temperatures],
+    }
+    write_weights(folder / WEIGHTS_NAME, reader.network.state_dict())
+    text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(folder / CONFIG_NAME, lambda stream: stream.write(text.encode()))
+
+
+def load_reader(folder: Path, *, device: str = "cpu") -> Reader:
+    """Load a reader's folder.
+
+    Raises:
+        ModelError: a file is missing, or the parts do not fit together.
+        UnsafeFileError: the weights file breaks the rules of the gate.
+    """
+    config = _read_config(folder / CONFIG_NAME)
+    try:
+        shape = ReaderShape(
+            tuple(config["shape"]["widths"]), tuple(config["shape"]["blocks"]), config["shape"]["picture_px"]
+        )
+        vocabulary = Vocabulary.from_json(config["vocabulary"])
+        temperatures = tuple(float(t) for t in config["temperatures"])
+        reader = replace(make_reader(vocabulary, shape), temperatures=temperatures)
+        reader.network.load_state_dict(dict(read_tensors(check_weights_file(folder / WEIGHTS_NAME), torch.float32)))
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise ModelError("the reader's files do not fit together", got=str(error), do=f"{_TRAIN} again.") from error
+    reader.network.to(device)
+    return reader
+
+
+def _read_config(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular(path, what="the reader's configuration") as stream:
+            config = json.loads(stream.read(LONGEST_CONFIG_BYTES))
+    except (RequestError, ValueError) as error:
+        raise ModelError("there is no reader here", got=str(path), do=f"{_TRAIN}.") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise ModelError("the reader was written by another version", got=str(path), do=f"{_TRAIN} again.")
+    return config

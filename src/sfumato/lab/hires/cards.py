@@ -1,0 +1,164 @@
+"""From judged pictures to cards: one for each size and one for the ablation, measures side by side.
+
+Start reading at `make_card`; `make_table` writes a card as a table with a column for each method.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Literal
+
+import numpy as np
+
+from sfumato.core.cards import Card, Measurement
+from sfumato.core.geometry import PixelSize
+from sfumato.lab.hires.differences import describe_difference
+from sfumato.lab.hires.features import Crops, Distance, compare_distances, describe_distance
+from sfumato.lab.hires.judge import Case
+from sfumato.lab.hires.methods import COHESIVE, DRAWN
+from sfumato.lab.hires.objects import MAYBE_SHARE
+from sfumato.lab.hires.rows import LOST, UNSURE, Shown, describe_method
+from sfumato.lab.hires.store import Record, Store
+
+# The engine should make ten times fewer phantoms than these.
+RIVALS, FEWER_TIMES = ("gobig", "multidiffusion"), 10.0
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Hold a case and what its pictures were judged at."""
+
+    case: Case
+    judged: Mapping[str, Record]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Group:
+    """Hold all outcomes of one size; `aims` tells whether the engine has to reach its aims there.
+
+    `clock` names what cost is counted in: "seconds", or on a CPU better "cpu_s", which other work does not slow down.
+    `run_with` says what device and number types the pictures were made with.
+    """
+
+    title: str
+    size: PixelSize
+    outcomes: Sequence[Outcome]
+    aims: bool = False
+    clock: Literal["seconds", "cpu_s"] = "seconds"
+    run_with: str = ""
+
+    def show(self, name: str) -> list[Shown]:
+        """Return what is known of a method's pictures, prompt by prompt."""
+        usual = median(outcome.case.base[self.clock] for outcome in self.outcomes)
+        return [self._show(name, outcome, usual) for outcome in self.outcomes if name in outcome.judged]
+
+    def _show(self, name: str, outcome: Outcome, usual: float) -> Shown:
+        case = outcome.case
+        made, area = case.made[name], case.size.area / (case.base["width"] * case.base["height"])
+        cost = math.nan if name == DRAWN else made[self.clock] / max(usual, 1e-9) / area
+        return Shown(case.prompt.number, case.prompt.stratum, made, outcome.judged[name], case.base, cost)
+
+    @property
+    def names(self) -> list[str]:
+        """Return the methods that have pictures, in the order of the run."""
+        return list(dict.fromkeys(name for outcome in self.outcomes for name in outcome.judged))
+
+
+def make_card(group: Group, store: Store, crops: Crops | None, origin: tuple[int, str]) -> Card:
+    """Return the card of one size; `origin` is (seed, command)."""
+    drawn = group.show(DRAWN)
+    distances = {} if crops is None else _measure_crops(group, store, crops)
+    rows: list[Measurement] = []
+    for name in group.names:
+        shown = group.show(name)
+        rows += describe_method(name, shown, drawn, aims=group.aims and name == COHESIVE)
+        rows += [describe_distance(name, distances[name])] if name in distances else []
+    rows = sort_by_measure(rows)
+    rivals = [name for name in group.names if name not in (COHESIVE, DRAWN)] if COHESIVE in group.names else []
+    for name in rivals:
+        found = describe_difference(name, group.show(name), COHESIVE, group.show(COHESIVE))
+        rows += [_aim_ratio(row) if group.aims and name in RIVALS else row for row in found]
+        rows += [compare_distances((name, COHESIVE), distances[name], distances[COHESIVE])] if distances else []
+    return Card(title=group.title, rows=tuple(rows), seed=origin[0], command=origin[1], notes=_list_notes(group))
+
+
+def sort_by_measure(rows: Sequence[Measurement]) -> list[Measurement]:
+    """Return rows named "method: measure" with the methods of one measure next to each other."""
+    order = {measure: place for place, measure in enumerate(dict.fromkeys(_split(row)[1] for row in rows))}
+    return sorted(rows, key=lambda row: order[_split(row)[1]])
+
+
+def make_table(card: Card) -> str:
+    """Write a card as a Markdown table: a row for each measure, a column for each method, intervals in brackets."""
+    plain = [row for row in card.rows if not _is_difference(row)]
+    names = list(dict.fromkeys(_split(row)[0] for row in plain))
+    cells: dict[str, dict[str, Measurement]] = {}
+    for row in plain:
+        cells.setdefault(_split(row)[1], {})[_split(row)[0]] = row
+    head = f"| {card.title} | {' | '.join(names)} |\n| --- |{' ---: |' * len(names)}\n"
+    lines = (
+        f"| {measure} | {' | '.join(_write(found.get(name)) for name in names)} |" for measure, found in cells.items()
+    )
+    return head + "\n".join(lines) + "\n"
+
+
+def _aim_ratio(row: Measurement) -> Measurement:
+    return replace(row, aim=FEWER_TIMES) if row.name.endswith(f"over {COHESIVE}: phantoms") else row
+
+
+def _measure_crops(group: Group, store: Store, crops: Crops) -> dict[str, Distance]:
+    found: dict[str, Distance] = {}
+    for name in group.names:
+        some = [outcome.case for outcome in group.outcomes if name in outcome.judged]
+        pictures = ((case.prompt.number, np.asarray(store.load(case.made[name]["key"]))) for case in some)
+        distance = crops.measure(pictures)
+        if distance is not None:
+            found[name] = distance
+    return found
+
+
+def _list_notes(group: Group) -> tuple[str, ...]:
+    strata: dict[str, int] = {}
+    for outcome in group.outcomes:
+        stratum = outcome.case.prompt.stratum
+        strata[stratum] = strata.get(stratum, 0) + 1
+    made = [record for each in group.outcomes for record in (each.case.base, *each.case.made.values())]
+    engines = {record["engine"] for record in made}
+    objects = any("phantoms" in judged for outcome in group.outcomes for judged in outcome.judged.values())
+    strangers = sum(record.get("same_base") is False for record in made)
+    found: list[tuple[bool, str]] = [
+        (True, "prompts: " + ", ".join(f"{name} {count}" for name, count in strata.items())),
+        (True, "drawn: the scene of the prompt drawn at this size, held against itself drawn at the size of the base"),
+        (objects, f"{LOST}: a doubt of the detector, from {MAYBE_SHARE:g} of its limit on, still keeps an object"),
+        (objects, f"{UNSURE}: lost or broken, the detector was sure in the base and is not at that place any more"),
+        (True, "multidiffusion has no base of its own: it is held against the common base, and against the caption"),
+        (bool(group.run_with), f"made with {group.run_with}"),
+        (
+            group.clock == "cpu_s",
+            "cost is counted in seconds of CPU, which other work on the machine does not slow down",
+        ),
+        (len(engines) > 1, f"pictures come from {len(engines)} versions of the code that makes them"),
+        (strangers > 0, f"{strangers} pictures grew from another base than the common one"),
+        (not objects, "no detector: no objects counted"),
+    ]
+    return tuple(words for there, words in found if there)
+
+
+def _split(row: Measurement) -> tuple[str, str]:
+    name, _, measure = row.name.partition(": ")
+    return name, measure
+
+
+def _is_difference(row: Measurement) -> bool:
+    return any(f" {word} {COHESIVE}" in _split(row)[0] for word in ("less", "over"))
+
+
+def _write(row: Measurement | None) -> str:
+    if row is None or not math.isfinite(row.value):
+        return "–"
+    if row.low is None or row.high is None:
+        return f"{row.value:.3g}"
+    return f"{row.value:.3g} [{row.low:.3g}, {row.high:.3g}]"

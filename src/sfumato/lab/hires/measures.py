@@ -1,0 +1,151 @@
+"""What is measured of one large picture without counting objects: base, colour, seams and detail.
+
+Everything is plain numbers that go into one line of JSON. Start reading at `measure_picture`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfumato.critic.picture.base_comparison import crop_base
+from sfumato.critic.picture.checks import Evidence
+from sfumato.critic.picture.seams import FARTHEST_PX, Lines, measure_seams
+from sfumato.lab.hires.store import Record
+
+# Pieces of lines are as long as a native window of mini, whatever the lattice, so methods are judged alike.
+PIECE_PX = 128
+# Lines without windows lie on the grid of cells too: decoders leave traces of it. A seam smears over about a cell.
+CELL_PX, CLEAR_PX = 8, 16
+# Octaves above what a base can hold, the coarsest first; 64 times the area brings three.
+MOST_OCTAVES = 3
+# Blobs are counted from here on: the limit of planted people on drawn scenes, the same in all records there are.
+LEAST_BLOB_MASS = 78.74
+
+
+@dataclass(frozen=True, slots=True)
+class StepLines:
+    """Hold the lines where windows ended: in any step, and in the last, which nothing can have smoothed."""
+
+    every: Lines
+    last: Lines
+
+    def to_json(self) -> list[list[int]]:
+        """Return columns and rows of every step, then of the last."""
+        return [list(each) for lines in (self.every, self.last) for each in (lines.xs, lines.ys)]
+
+
+def join_lines(records: Sequence[Sequence[Sequence[int]]]) -> StepLines:
+    """Return the lines of several `StepLines.to_json` together."""
+    xs, ys, last_xs, last_ys = (tuple(sorted({one for each in records for one in each[i]})) for i in range(4))
+    return StepLines(Lines(xs, ys), Lines(last_xs, last_ys))
+
+
+def measure_picture(picture: Image.Image, base: Image.Image, lines: StepLines) -> Record:
+    """Measure a large picture beside its base, with the lines where its windows ended.
+
+    `blobs` counts what the free map of phantoms finds heavier than `LEAST_BLOB_MASS`. `seams` holds
+    [gradient ratio, colour step] of every piece of a line of any step (None where nothing is flat),
+    `seams_last` those of the last step, `seams_off` of as many lines that are far from those.
+    """
+    seen = Evidence(picture, base)
+    return {
+        "psnr_db": round(seen.consistency.psnr_db, 3),
+        "drift": round(seen.drift.p95, 3),
+        "blobs": sum(blob.mass > LEAST_BLOB_MASS for blob in seen.phantoms.blobs),
+        "blob_boxes": [list(blob.box) for blob in seen.phantoms.blobs if blob.mass > LEAST_BLOB_MASS][:8],
+        "lattice": round(seen.lattice.deviations, 3),
+        "seams": measure_pieces(picture, base, lines.every),
+        "seams_last": measure_pieces(picture, base, lines.last),
+        "seams_off": measure_pieces(picture, base, choose_control(lines.last, picture.size)),
+        "octaves": [round(value, 4) for value in measure_octaves(picture, picture.width / base.width)],
+    }
+
+
+def measure_pieces(picture: Image.Image, base: Image.Image, lines: Lines) -> list[list[float | None]]:
+    """Return [gradient ratio, colour step] of every piece of every line."""
+    under = crop_base(base, picture.size).resize(picture.size, Image.Resampling.BICUBIC)
+    reach = FARTHEST_PX + 1
+    pieces: list[list[float | None]] = []
+    for axis, places in ((0, lines.xs), (1, lines.ys)):
+        across, along = picture.size if axis == 0 else picture.size[::-1]
+        inside = [place for place in places if reach <= place <= across - reach]
+        for place in inside:
+            for start in range(0, along - PIECE_PX + 1, PIECE_PX):
+                box = (place - reach, start, place + reach, start + PIECE_PX)
+                pieces.append(_measure_piece((picture, under), box, axis))
+    return pieces
+
+
+def choose_control(lines: Lines, size: tuple[int, int]) -> Lines:
+    """Return as many lines on the grid of cells, evenly spread, that lie away from the given ones where there is room."""
+    xs, ys = (_choose_away(places, side) for places, side in zip((lines.xs, lines.ys), size, strict=True))
+    return Lines(xs, ys)
+
+
+def _choose_away(places: tuple[int, ...], side: int) -> tuple[int, ...]:
+    grid = range(CELL_PX, side, CELL_PX)
+    free = [place for place in grid if all(abs(place - line) >= CLEAR_PX for line in places)]
+    count = min(len(free), len(places))
+    return tuple(free[(2 * number + 1) * len(free) // (2 * count)] for number in range(count))
+
+
+def _measure_piece(
+    both: tuple[Image.Image, Image.Image], box: tuple[int, int, int, int], axis: int
+) -> list[float | None]:
+    box = box if axis == 0 else (box[1], box[0], box[3], box[2])
+    line = Lines(xs=(FARTHEST_PX + 1,)) if axis == 0 else Lines(ys=(FARTHEST_PX + 1,))
+    seams = measure_seams(both[0].crop(box), line, both[1].crop(box))
+    return [_finite(seams.ratio_p95), _finite(seams.step_p95)]
+
+
+def measure_octaves(picture: Image.Image, scale: float) -> list[float]:
+    """Return the energy of lightness in each octave that a base `scale` times smaller cannot hold, coarsest first.
+
+    Energy is the variance in levels squared, of the picture under a Hann window; the octaves end at the
+    picture's own Nyquist frequency.
+    """
+    levels = np.asarray(picture.convert("L"), np.float64)
+    window = np.hanning(levels.shape[0])[:, None] * np.hanning(levels.shape[1])[None, :]
+    centred = (levels - (levels * window).sum() / window.sum()) * window
+    power = np.abs(np.fft.rfft2(centred)) ** 2 / (levels.size * np.square(window).sum())
+    # Every column of a real transform but the first (and an even last) stands for two.
+    power[:, 1 : -1 if levels.shape[1] % 2 == 0 else None] *= 2
+    down, across = np.fft.fftfreq(levels.shape[0])[:, None], np.fft.rfftfreq(levels.shape[1])[None, :]
+    radius = np.maximum(np.abs(down), across)
+    edges = _list_edges(scale)
+    return [_sum_band(power, radius, (low, high)) for low, high in pairwise(edges)]
+
+
+def cut_crops(picture: NDArray[np.uint8], side: int, starts: Sequence[tuple[int, int]]) -> list[NDArray[np.uint8]]:
+    """Cut squares at places (left, top)."""
+    return [picture[top : top + side, left : left + side] for left, top in starts]
+
+
+def choose_places(
+    size: tuple[int, int], side: int, count: int, stream: np.random.Generator
+) -> tuple[tuple[int, int], ...]:
+    """Choose random places (left, top) of `count` squares in a picture of (width, height)."""
+    assert min(size) >= side, "a square fits into its picture"
+    return tuple(
+        (int(stream.integers(0, size[0] - side + 1)), int(stream.integers(0, size[1] - side + 1))) for _ in range(count)
+    )
+
+
+def _list_edges(scale: float) -> list[float]:
+    octaves = max(1, min(MOST_OCTAVES, round(math.log2(max(scale, 1.0)))))
+    return [0.5 / 2.0**place for place in range(octaves, -1, -1)]
+
+
+def _sum_band(power: NDArray[np.float64], radius: NDArray[np.float64], band: tuple[float, float]) -> float:
+    return float(power[(radius > band[0]) & (radius <= band[1])].sum())
+
+
+def _finite(value: float) -> float | None:
+    return round(value, 3) if math.isfinite(value) else None

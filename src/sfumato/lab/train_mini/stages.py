@@ -1,0 +1,235 @@
+"""The stages of training `mini`: vocabulary, autoencoder, latents, denoiser, decoder.
+
+Each reads what the stage before left in the state folder and can be run again. It knows no
+packing and no command line. Start reading at `train_denoiser`.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sfumato.core.errors import RequestError
+from sfumato.lab.train_mini.pictures import (
+    CROPS,
+    HELD_OUT,
+    SQUARES,
+    TABLES,
+    Table,
+    draw_pictures,
+    open_pictures,
+)
+from sfumato.models.mini import (
+    LATENT_CHANNELS,
+    load_mini_autoencoder,
+    load_mini_tokenizer,
+    make_mini_autoencoder,
+    make_mini_text_encoder,
+    make_mini_unet,
+    open_mini_part,
+    special_ids,
+)
+from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask
+from sfumato.train.denoiser import DenoiserLoss, DenoiserTask, Examples
+from sfumato.train.lanes import count_lanes
+from sfumato.train.loop import run_training
+from sfumato.train.pictures import load_pixels
+from sfumato.train.store import ExampleStore
+from sfumato.train.task import Budget, Recipe
+from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import Tensor
+
+    from sfumato.train.loop import TrainingResult
+
+AUTOENCODER = Recipe(batch=32, learning_rate=2.5e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998)
+DECODER = Recipe(batch=32, learning_rate=1e-3, warmup_steps=50, decay_from_frac=0.3, ema_decay=0.998)
+DENOISER = Recipe(
+    batch=64, learning_rate=1.2e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998, weight_decay=0.02
+)
+# A GPU takes the same pictures in bigger bites; the rate stays, as Muon's step does not grow with the batch.
+GPU_BATCH_FACTOR = 8
+ENCODE_BATCH = 64
+CELL_PX = 8
+
+GRID_PROMPTS = (
+    "a close-up of a woman with long red hair and glasses, smiling, photograph",
+    "photo of a bald man with a beard in a white coat in a street",
+    "a photograph of a man in a blue coat waving on a beach",
+    "two people on the grass, photograph",
+    "photo of an open hand, fingers spread, red sleeve",
+    "cartoon of an open hand on a beach",
+    "a photograph of a red house in a green meadow",
+    "a cartoon of three people in a street",
+    "a hand making a fist, photograph",
+    "a cartoon of a young woman with black hair wearing a yellow dress, full body",
+    "a black dog on a beach, photograph",
+    "photo of an orange tree in a meadow",
+    "a blue car in a street, cartoon style",
+    "a woman in a green sweater with both arms up in a room, photograph",
+    "a photograph of a man left of a yellow house",
+    "a photo of clouds in a blue sky",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MiniTraining:
+    """Say where the state lives, how much to do, and who hears of it."""
+
+    state: Path
+    minutes: float | None = None
+    steps: int | None = None
+    resume: bool = True
+    init: Path | None = None
+    pictures: int = 50_000
+    report: Callable[[dict[str, float | str]], None] | None = field(default=None, compare=False)
+
+    def make_budget(self) -> Budget:
+        """Return the loop's budget.
+
+        Raises:
+            RequestError: neither minutes nor steps are given.
+
+        """
+        if self.minutes is None and self.steps is None:
+            raise RequestError("A training stage needs an end", do="Pass --minutes.")
+        return Budget(minutes=self.minutes, steps=self.steps)
+
+
+def train_vocabulary(wanted: MiniTraining) -> int:
+    """Learn the byte-pair vocabulary from the drawn captions; return its size."""
+    draw_pictures(wanted.state, min(wanted.pictures, 20_000))
+    notes = open_pictures(wanted.state).read_notes()
+    words = count_words(caption for note in notes for caption in note["captions"])
+    return save_vocabulary(wanted.state / "tokenizer", learn_merges(words))
+
+
+def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> TrainingResult:
+    """Train the autoencoder, or only its decoder against the frozen encoder; save it as `vae/`."""
+    tables = (SQUARES, CROPS) if decoder_only else (SQUARES,)
+    for table in (HELD_OUT, *tables):
+        draw_pictures(wanted.state, wanted.pictures, table)
+    torch.manual_seed(0)
+    known = wanted.state / "vae" if decoder_only else wanted.init and wanted.init / "vae"
+    vae = load_mini_autoencoder(known) if known else make_mini_autoencoder()
+    networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder}).to(memory_format=torch.channels_last)
+    pictures = [open_pictures(wanted.state, table).open_rows() for table in tables]
+    held_out = open_pictures(wanted.state, HELD_OUT).open_rows()
+    # The denoiser's errors are larger than the encoder's: a decoder trained for it forgives more.
+    loss = AutoencoderLoss(jitter=0.06, limit=DenoiserLoss().limit) if decoder_only else AutoencoderLoss()
+    task = AutoencoderTask(networks, pictures, held_out, loss, freeze_encoder=decoder_only)
+    name = "decoder" if decoder_only else "autoencoder"
+    recipe = fit_recipe(DECODER if decoder_only else AUTOENCODER)
+    result = run_training(
+        task, recipe, wanted.make_budget(), wanted.state / name, resume=wanted.resume, report=wanted.report
+    )
+    vae.cpu().save_pretrained(wanted.state / "vae")
+    return result
+
+
+def encode_pictures(wanted: MiniTraining) -> int:
+    """Fill the tables of latents and token ids for all drawn pictures; return the number of rows."""
+    vae = load_mini_autoencoder(wanted.state / "vae")
+    tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
+    for table in (HELD_OUT, *TABLES):
+        draw_pictures(wanted.state, wanted.pictures, table)
+        pictures = open_pictures(wanted.state, table)
+        latents, tokens = open_latents(wanted.state, table)
+        _encode_rows(vae.encoder, pictures, latents)
+        notes = pictures.read_notes()[len(tokens) :]
+        if notes:
+            captions = [_four(note["captions"]) for note in notes]
+            tokens.append(
+                spell(tokenizer, [c for four in captions for c in four]).reshape(-1, 4, 77), [None] * len(notes)
+            )
+    return sum(len(open_latents(wanted.state, table)[0]) for table in TABLES)
+
+
+def open_latents(state: Path, table: Table = SQUARES) -> tuple[ExampleStore, ExampleStore]:
+    """Open a table's latents (float16) and token ids (uint16, four paraphrases)."""
+    place = state / table.name.replace("pictures", "latents").replace("held_out", "latents_held_out")
+    shape = (LATENT_CHANNELS, table.height // CELL_PX, table.width // CELL_PX)
+    return ExampleStore(place, shape, "float16"), ExampleStore(place / "tokens", (4, 77), "uint16")
+
+
+def train_denoiser(wanted: MiniTraining) -> TrainingResult:
+    """Train the text encoder and the UNet on the cached latents; save them as `text_encoder/` and `unet/`."""
+    tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
+    torch.manual_seed(0)
+    text = open_mini_part(wanted.init, "text_encoder") or make_mini_text_encoder(
+        len(tokenizer), **special_ids(tokenizer)
+    )
+    unet: Any = open_mini_part(wanted.init, "unet") or make_mini_unet()
+    decoder: Any = load_mini_autoencoder(wanted.state / "vae").decoder
+    networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
+    task = DenoiserTask(
+        networks,
+        [_open_examples(wanted.state, table) for table in TABLES],
+        spell(tokenizer, [""])[0],
+        _open_examples(wanted.state, HELD_OUT),
+        DenoiserLoss(),
+        lambda z: decoder.to(z.device)(z),
+        spell(tokenizer, GRID_PROMPTS),
+    )
+    result = run_training(
+        task,
+        fit_recipe(DENOISER),
+        wanted.make_budget(),
+        wanted.state / "denoiser",
+        resume=wanted.resume,
+        report=wanted.report,
+    )
+    for name, part in (("unet", unet), ("text_encoder", text)):
+        part.cpu().save_pretrained(wanted.state / name)
+    return result
+
+
+def fit_recipe(recipe: Recipe) -> Recipe:
+    """Enlarge the batch where there is a GPU."""
+    if not torch.cuda.is_available():
+        return recipe
+    return replace(recipe, batch=recipe.batch * GPU_BATCH_FACTOR)
+
+
+def spell(tokenizer: Any, captions: list[str] | tuple[str, ...]) -> np.ndarray[Any, np.dtype[np.uint16]]:
+    """Return the token ids of captions, padded to 77: uint16 [N, 77]."""
+    found = tokenizer(list(captions), padding="max_length", truncation=True, max_length=77)
+    return np.asarray(found.input_ids, dtype=np.uint16)
+
+
+def _open_examples(state: Path, table: Table) -> Examples:
+    latents, tokens = open_latents(state, table)
+    return Examples(latents.open_rows(), tokens.open_rows())
+
+
+def _four(captions: list[str]) -> list[str]:
+    return (captions * 4)[:4]
+
+
+@torch.no_grad()
+def _encode_rows(encoder: nn.Module, pictures: ExampleStore, latents: ExampleStore) -> None:
+    """Encode the rows that have no latents yet, one batch per lane at a time."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    encoder = encoder.to(device, torch.bfloat16).to(memory_format=torch.channels_last).eval()
+    latents.trim()
+    rows = pictures.open_rows()
+    starts = range(len(latents), len(rows), ENCODE_BATCH)
+
+    def encode(start: int) -> Tensor:
+        torch.set_num_threads(1)
+        with torch.no_grad():
+            pixels = load_pixels(rows, range(start, min(start + ENCODE_BATCH, len(rows))))
+            return encoder(pixels.to(device, torch.bfloat16)).float().cpu()
+
+    with ThreadPoolExecutor(count_lanes()) as pool:
+        for code in pool.map(encode, starts):
+            latents.append(code.numpy().astype(np.float16), [None] * len(code))

@@ -1,0 +1,162 @@
+"""Attach adapters to one model and detach them, in any order, down to the original bits.
+
+Knows a model's networks and its prompt encoder. Which adapters a picture wants is the request's
+business. Start reading at `AdapterRack.attach_lora` and `AdapterRack.attach_embedding`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+
+from torch import nn
+
+from sfumato.core.errors import RequestError
+from sfumato.models.adapters.concept_file import read_vectors
+from sfumato.models.adapters.lora_file import read_changes
+from sfumato.models.adapters.tensor_file import open_tensors, read_scales
+from sfumato.models.adapters.weight_backup import WeightLedger
+from sfumato.models.text.clip import Concept
+from sfumato.models.text.concepts import fold_name
+from sfumato.models.text.encoder import PromptEncoder
+
+
+class Attachment:
+    """An adapter in force; leaving its `with` block, or `detach`, takes it out again.
+
+    `touched` counts changed weights of a LoRA, or vectors of an embedding; `names` are the words an
+    embedding answers to in prompts.
+    """
+
+    def __init__(self, path: Path, kind: str, *, names: tuple[str, ...], touched: int) -> None:
+        self.path = path
+        self.kind = kind
+        self.names = names
+        self.touched = touched
+        self._undo: list[Callable[[], None]] = []
+
+    @property
+    def attached(self) -> bool:
+        """Tell whether it is still in force."""
+        return bool(self._undo)
+
+    def on_detach(self, undo: Callable[[], None]) -> None:
+        """Put it in force: `undo` is what detaching has to do."""
+        self._undo.append(undo)
+
+    def detach(self) -> None:
+        """Restore what was there before; once done, doing it again changes nothing."""
+        while self._undo:
+            self._undo.pop()()
+
+    def __enter__(self) -> Attachment:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.detach()
+
+
+class AdapterRack:
+    """All adapters of one model."""
+
+    def __init__(
+        self,
+        components: Mapping[str, nn.Module],
+        prompts: PromptEncoder,
+        *,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Serve the networks named unet, text_encoder and text_encoder_2.
+
+        `on_change` is called after each attach and detach, for what was computed from old weights.
+        """
+        self._ledger = WeightLedger(components)
+        self._prompts = prompts
+        self._on_change = on_change
+        self._owners = count()
+        self._attached: list[Attachment] = []
+
+    @property
+    def attached(self) -> tuple[Attachment, ...]:
+        """Adapters in force, in the order they came."""
+        return tuple(self._attached)
+
+    def attach_lora(self, path: Path, weight: float = 1.0, *, text_weight: float | None = None) -> Attachment:
+        """Merge a LoRA-like file into the weights, times `weight` (text encoders: `text_weight`).
+
+        Guarantees that nothing has changed when it raises. Cost: host memory for a copy of each
+        touched weight.
+        Raises: UnsafeFileError, ModelError (keys, shapes, numbers), RequestError (weights).
+        """
+        text_weight = weight if text_weight is None else text_weight
+        _check_weights(weight, text_weight)
+        file = open_tensors(path)
+        deltas = read_changes(file.tensors, self._ledger, scales=read_scales(file))
+        changes = {
+            place: (weight if place.component == "unet" else text_weight, delta) for place, delta in deltas.items()
+        }
+        changes = {place: change for place, change in changes.items() if change[0]}
+        owner = next(self._owners)
+        self._ledger.add(owner, changes)
+        made = Attachment(path, "lora", names=(path.stem,), touched=len(changes))
+        return self._keep(made, lambda: self._ledger.remove(owner))
+
+    def attach_embedding(self, path: Path, token: str | None = None) -> Attachment:
+        """Make a textual-inversion file usable in prompts by its file name and the token it names.
+
+        `token` is used instead of both where given.
+        Raises: UnsafeFileError, ModelError (layout, widths, numbers), RequestError (a name in use).
+        """
+        file = open_tensors(path)
+        towers = self._prompts.towers
+        limit = min(tower.length for tower in towers)
+        found = read_vectors(file.tensors, widths=[tower.width for tower in towers], vectors_limit=limit)
+        names = (token,) if token is not None else (path.stem, *((found.token,) if found.token else ()))
+        self._check_names(names)
+        concepts = [Concept(names, rows) for rows in found.vectors]
+        try:
+            for tower, concept in zip(towers, concepts, strict=True):
+                tower.replace_concepts([*tower.concepts, concept])
+        except BaseException:
+            self._drop(concepts)
+            raise
+        made = Attachment(path, "embedding", names=names, touched=len(concepts[0].vectors))
+        return self._keep(made, lambda: self._drop(concepts))
+
+    def detach_all(self) -> None:
+        """Detach everything."""
+        for attachment in reversed(self._attached.copy()):
+            attachment.detach()
+
+    def _keep(self, attachment: Attachment, undo: Callable[[], None]) -> Attachment:
+        def leave() -> None:
+            undo()
+            self._attached = [each for each in self._attached if each is not attachment]
+            self._on_change()
+
+        attachment.on_detach(leave)
+        self._attached.append(attachment)
+        self._on_change()
+        return attachment
+
+    def _drop(self, concepts: list[Concept]) -> None:
+        for tower, concept in zip(self._prompts.towers, concepts, strict=True):
+            tower.replace_concepts([each for each in tower.concepts if each is not concept])
+
+    def _check_names(self, names: tuple[str, ...]) -> None:
+        for name in names:
+            if not fold_name(name):
+                raise RequestError("an embedding needs a name", got=name, do="Pass a token")
+            if self._prompts.towers[0].find_concept(name) is not None:
+                raise RequestError("an embedding of this name is attached", got=name, do="Detach it or pass a token")
+
+
+def _check_weights(*weights: float) -> None:
+    for weight in weights:
+        if not math.isfinite(weight):
+            raise RequestError("an adapter's weight has to be a number", got=weight, do="Use about 0.5 to 1")

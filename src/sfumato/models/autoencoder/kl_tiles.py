@@ -1,0 +1,226 @@
+"""Run a KL autoencoder in tiles that equal the whole, in an amount of memory that the caller sets.
+
+Knows bytes, devices and where maps go that do not fit; the arithmetic is in `nn.streamed`. Start
+reading at `run_in_tiles`; `runs_whole` says what is not cut.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from sfumato.core.errors import BudgetError
+from sfumato.core.memory import give_back_memory
+from sfumato.models.autoencoder.offload import KeptMaps, Spill, drop_maps, find_spill_folder, measure_spill_bytes
+from sfumato.models.autoencoder.offload_checkpoint import CopiedMaps
+from sfumato.models.hardware.policy import FREE_SHARE_CPU, measure_free_bytes
+from sfumato.nn.tiled import Band, Keeper, MemoryShelf, Room, make_program, run_program
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from sfumato.core.geometry import LatentSize
+    from sfumato.nn.tiled import Ends, Extent, Layer, Notes, Program, Shelf
+    from sfumato.nn.tiled.regions import Region
+
+# What the library of convolutions takes whatever the size.
+WORKSPACE_BYTES = 128 * 2**20
+# One tile and all that is computed from it: with less the margins cost too much, twice as much wins next to nothing. The
+# same however much memory there is: tiles of other sizes add up in another order, and the last bits would follow from that.
+WORK_BYTES = 64 * 2**20
+# Tiles of several sizes in turn leave gaps in the heap: with 64 MiB of them at most, it grew by 219.
+HEAP = 2
+# The least that a KL autoencoder can be run in, whatever the picture.
+LEAST_BYTES = WORKSPACE_BYTES + HEAP * WORK_BYTES
+# What takes so much in one go, or less, is not cut: the native size of SD 1.x. More would save no time on a CPU, and
+# whatever was cut goes on after a stop.
+WHOLE_BYTES = 2**30
+# On a device with memory of its own, where a small tile keeps few of its cores busy: the native size of SDXL, twice over.
+FAR_WHOLE_BYTES = 2**33
+# Statistics of every normalisation in a mark, with the headers of their archive.
+_STATISTICS_BYTES = 128 * 2**10
+# What follows on the same disk for each pixel: three bytes as decoded, and three as finished.
+_AFTER_PIXEL_BYTES = 6
+# Devices whose maps may lie in files all the time. To others files are far; they copy their maps now and then.
+_NEAR_FILES = ("cpu",)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Kept:
+    """Hold the notes of a run that is to be gone on with after a stop, and the folder of its own for its maps."""
+
+    notes: Notes
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TiledCost:
+    """State the most bytes that a tiled run takes: of memory above the weights, and of disk."""
+
+    memory_bytes: int
+    disk_bytes: int
+
+
+def run_in_tiles(
+    layers: Sequence[Layer],
+    start: Extent,
+    ends: Ends,
+    memory_bytes: int,
+    *,
+    window: Region | None = None,
+    band: Band | None = None,
+    kept: Kept | None = None,
+) -> None:
+    """Run layers over an input of an extent; write the output, or a window of it, in float32 tiles.
+
+    Equal to the whole up to the order of additions, and the same bits whatever `memory_bytes` is: that decides
+    only where the maps between two layers stay, in memory where it holds them, else in the host's memory
+    or in nameless files. Neither input nor output is ever held whole. The tiles of the output come in the bands that are
+    asked for. Where it is `kept`, the run goes on from its mark: on a CPU all maps are files of its folder, where the
+    disk holds them and the pixels after them; on other devices they are copied there from time to time.
+
+    Raises:
+        BudgetError: less memory than one tile takes, or less disk than the maps take.
+        StorageError: the disk filled up meanwhile.
+    """
+    program = make_program(layers, start)
+    store = measure_store(memory_bytes)
+    spill = Spill(ends.device, _host_bytes(ends.device))
+    keeper, copies = _find_keeper(kept, ends, program), None
+    if keeper is None:
+        storage = program.store(store, ends.dtype.itemsize)
+        _check_disk(storage.spill_bytes - spill.host_bytes)
+        copies = _find_copies(kept, ends, program, lambda one: one in storage.spilled, spill)
+        keeper = copies.keeper if copies else None
+    mark = keeper.notes.mark if keeper else None
+    room = Room(
+        work_bytes=mark.work_bytes if mark else WORK_BYTES,
+        store_bytes=store,
+        open_spill=spill.open,
+        # The next sweep has tiles of other sizes, which do not fit into the gaps of these: several hundred MiB otherwise.
+        tidy=give_back_memory,
+        band=band or Band(),
+        keeper=keeper,
+    )
+    run_program(program, ends, room, window)
+    if copies is not None:
+        copies.finish()
+
+
+def runs_whole(needed_bytes: int, most_bytes: int | None, *, separate: bool = False) -> bool:
+    """Tell whether what takes so much in one go is run so, where it was given `most_bytes`; `separate` is a GPU's memory.
+
+    What is free at the moment has no say, or it would decide over the last bits of a picture.
+    """
+    limit = FAR_WHOLE_BYTES if separate else WHOLE_BYTES
+    return needed_bytes <= limit and (most_bytes is None or needed_bytes <= most_bytes)
+
+
+def check_free(needed_bytes: int, device: torch.device) -> None:
+    """Check that what is to run in one go does not take more than there is.
+
+    Raises:
+        BudgetError: it does.
+    """
+    free = measure_free_bytes(device)
+    if needed_bytes > free:
+        raise BudgetError(
+            f"the autoencoder needs {needed_bytes / 2**20:.0f} MiB for this size",
+            got=f"{free / 2**20:.0f} MiB free",
+            do="Free memory and try again; with a smaller --budget-gb it is begun in tiles.",
+        )
+
+
+def _find_keeper(kept: Kept | None, ends: Ends, program: Program) -> Keeper | None:
+    """Return who keeps all maps of a run in files, None where they would not outlive it or files are far."""
+    if kept is None or kept.folder is None or ends.device.type not in _NEAR_FILES:
+        return None
+    maps = KeptMaps(kept.folder, ends.device)
+    if kept.notes.mark is None:
+        # What a run left whose marks are lost takes the room of this one.
+        drop_maps(kept.folder)
+        if not maps.has_room(program.store(0, ends.dtype.itemsize).spill_bytes + _count_after(program)):
+            return None
+    return Keeper(notes=kept.notes, open_shelf=maps.open, drop_shelf=maps.drop)
+
+
+def _find_copies(
+    kept: Kept | None, ends: Ends, program: Program, is_spilled: Callable[[int], bool], spill: Spill
+) -> CopiedMaps | None:
+    """Return who copies the maps of a run to files, where those are far."""
+    if kept is None or kept.folder is None or ends.device.type in _NEAR_FILES:
+        return None
+
+    def lay(one: int, extent: Extent, dtype: torch.dtype) -> Shelf:
+        if is_spilled(one):
+            return spill.open(extent, dtype)
+        return MemoryShelf.make(extent, dtype, ends.device, ends.device)
+
+    return CopiedMaps(kept.folder, kept.notes, lay, device=ends.device, spare_bytes=_count_after(program))
+
+
+def _count_after(program: Program) -> int:
+    """Count the bytes of pixels that follow on the same disk."""
+    return _AFTER_PIXEL_BYTES * max(extent.height * extent.width for extent in program.maps)
+
+
+def measure_store(memory_bytes: int) -> int:
+    """Return what an amount of memory leaves for the maps kept between layers.
+
+    Raises:
+        BudgetError: it is less than one tile takes.
+    """
+    if memory_bytes < LEAST_BYTES:
+        raise BudgetError(
+            f"the autoencoder needs at least {LEAST_BYTES / 2**20:.0f} MiB, in tiles",
+            got=f"{max(0, memory_bytes) / 2**20:.0f} MiB to use",
+            do="Free memory and try again, or use a tiny autoencoder with --vae.",
+        )
+    return memory_bytes - LEAST_BYTES
+
+
+def estimate_tiled(
+    channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, memory_bytes: int, *, factor: int = 8
+) -> TiledCost:
+    """Estimate what a decode or encode in tiles takes when it may use `memory_bytes`; for a plan.
+
+    At full resolution a residual block holds its input and what it has computed so far, and the
+    first one also the map before its upsampling.
+
+    Raises: as `measure_store`.
+    """
+    store = measure_store(memory_bytes)
+    wide = channels[min(1, len(channels) - 1)]
+    maps = size.area * factor**2 * dtype.itemsize * (8 * channels[0] + wide) // 4
+    if maps <= store:
+        return TiledCost(LEAST_BYTES + maps, 0)
+    return TiledCost(memory_bytes, maps)
+
+
+def estimate_marks(channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, *, factor: int = 8) -> int:
+    """Estimate what the marks of a run that is kept take of disk: the last one, and the one before until it is replaced.
+
+    A sweep that writes over what it reads notes its last tile, of which its convolution holds four times as much while it
+    works. Where two tiles are more than a whole map, there is one.
+    """
+    whole = size.area * factor**2 * channels[0] * dtype.itemsize
+    return min(2 * WORK_BYTES // 4, whole) + 2 * _STATISTICS_BYTES
+
+
+def _host_bytes(device: torch.device) -> int:
+    if device.type == "cpu":
+        return 0
+    return int(measure_free_bytes(torch.device("cpu")) * FREE_SHARE_CPU)
+
+
+def _check_disk(needed: int) -> None:
+    free = measure_spill_bytes()
+    if needed > free:
+        raise BudgetError(
+            f"the autoencoder needs {needed / 2**30:.1f} GiB of disk in {find_spill_folder()} for this size",
+            got=f"{free / 2**30:.1f} GiB free",
+            do="Set TMPDIR to a folder with more room, free memory, or use a tiny autoencoder with --vae.",
+        )

@@ -1,0 +1,4 @@
+"""The gate for model files: headers, configurations, layouts, the sandboxed converter.
+
+Start reading at `gate`.
+"""

@@ -1,0 +1,150 @@
+"""How fast this machine multiplies and attends: the numbers that a policy is decided from.
+
+Measures for a fraction of a second and remembers the answer per machine, so that every process
+decides alike. Knows no model and decides nothing. Start reading at `find_rates`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from sfumato.core.errors import StorageError
+from sfumato.core.files import write_atomic
+from sfumato.models.hardware.detect import TELLING, detect_hardware
+from sfumato.models.hardware.prepacked import can_pack, multiply_packed, pack_matrix
+from sfumato.nn.attention import attend_blocked
+
+_ROUNDS = 5
+# A product of 512 x 512 is 0.27 GFLOP: 0.3 ms where bf16 has instructions, a quarter second where it is emulated.
+_SMALL, _LARGE = 512, 1024
+# Tokens and head width of SD 1.5 one level below the finest: the fused kernel takes 8 ms of it on two cores.
+_ATTENTION_SHAPE = (1, 4, 1024, 80)
+_CACHE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """Rates in TFLOP/s and times in milliseconds, each the best of a few interleaved tries.
+
+    The best, not the middle: another process can only make a try slower.
+    """
+
+    bf16_tflops: float
+    fp32_tflops: float
+    packed_tflops: float
+    fused_attention_ms: float
+    blocked_attention_ms: float
+    threads: int
+
+
+@lru_cache(maxsize=4)
+def find_rates(folder: Path | None = None) -> Rates:
+    """Return the rates of this machine: remembered, or measured now and remembered.
+
+    The memory is a file in `folder` (default: the user's cache folder) for each combination of
+    instruction sets, threads and torch; it is an optimisation, and no failure to write it is an error.
+    """
+    path = (folder or find_cache_folder()) / f"rates-{_machine_key()}.json"
+    known = _read_rates(path)
+    if known is not None:
+        return known
+    rates = measure_rates()
+    _write_rates(path, rates)
+    return rates
+
+
+def find_cache_folder() -> Path:
+    """Return the folder for what can be measured again."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "sfumato"
+
+
+@torch.inference_mode()
+def measure_rates(rounds: int = _ROUNDS) -> Rates:
+    """Measure the CPU of this machine; about 0.3 s on two cores."""
+    exact, short = (_time_matmul(_SMALL, dtype, rounds) for dtype in (torch.float32, torch.bfloat16))
+    worthwhile = short > exact / 2
+    fused, blocked = _time_attention(rounds) if worthwhile else (0.0, 0.0)
+    return Rates(
+        fp32_tflops=max(exact, _time_matmul(_LARGE, torch.float32, rounds)),
+        bf16_tflops=max(short, _time_matmul(_LARGE, torch.bfloat16, rounds)) if worthwhile else short,
+        packed_tflops=_time_packed(rounds, torch.bfloat16 if worthwhile else torch.float32),
+        fused_attention_ms=fused,
+        blocked_attention_ms=blocked,
+        threads=torch.get_num_threads(),
+    )
+
+
+def time_best(calls: list[Callable[[], Any]], rounds: int) -> list[float]:
+    """Time calls in turns and return the best seconds of each; the first turn is not counted."""
+    best = [float("inf")] * len(calls)
+    for turn in range(rounds + 1):
+        for index, call in enumerate(calls):
+            start = time.perf_counter()
+            call()
+            if turn:
+                best[index] = min(best[index], time.perf_counter() - start)
+    return best
+
+
+def _time_matmul(side: int, dtype: torch.dtype, rounds: int) -> float:
+    a = torch.ones(side, side, dtype=dtype)
+    return 2 * side**3 / time_best([lambda: a @ a], rounds)[0] / 1e12
+
+
+def _time_packed(rounds: int, dtype: torch.dtype) -> float:
+    """Measure the linear layer with packed weights, or 0 where packing fails or gives other results."""
+    if not can_pack():
+        return 0.0
+    x, weight = torch.ones(_LARGE, _LARGE, dtype=dtype), torch.ones(_LARGE, _LARGE, dtype=dtype)
+    try:
+        packed = pack_matrix(weight)
+        if not torch.equal(multiply_packed(x, packed, None), functional.linear(x, weight)):
+            return 0.0
+    except (RuntimeError, TypeError):
+        # The operators are torch's own and carry no promise: another version may call them otherwise.
+        return 0.0
+    return 2 * _LARGE**3 / time_best([lambda: multiply_packed(x, packed, None)], rounds)[0] / 1e12
+
+
+def _time_attention(rounds: int) -> tuple[float, float]:
+    q = torch.ones(_ATTENTION_SHAPE, dtype=torch.bfloat16)
+    scale = _ATTENTION_SHAPE[-1] ** -0.5
+    calls = [
+        lambda: functional.scaled_dot_product_attention(q, q, q),
+        lambda: attend_blocked(q, q, q, scale=scale),
+    ]
+    fused, blocked = time_best(calls, rounds)
+    return 1e3 * fused, 1e3 * blocked
+
+
+def _machine_key() -> str:
+    machine = detect_hardware()
+    facts = [_CACHE_VERSION, torch.__version__, machine.chip, machine.instructions, machine.usable_cores]
+    return hashlib.sha256(repr([*facts, torch.get_num_threads(), TELLING]).encode()).hexdigest()[:16]
+
+
+def _read_rates(path: Path) -> Rates | None:
+    try:
+        return Rates(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def _write_rates(path: Path, rates: Rates) -> None:
+    text = json.dumps(asdict(rates)).encode()
+    try:
+        write_atomic(path, lambda stream: stream.write(text))
+    except StorageError:
+        return

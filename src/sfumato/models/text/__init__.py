@@ -1,0 +1,4 @@
+"""From prompts to conditioning: tokenizers, CLIP towers, embeddings of concepts.
+
+Start reading at `encoder`.
+"""

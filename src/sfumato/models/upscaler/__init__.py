@@ -1,0 +1,4 @@
+"""Networks of the ESRGAN family, run tile by tile.
+
+Start reading at `upscaler`.
+"""

@@ -1,0 +1,47 @@
+"""One canvas, many windows: the predictions of overlapping windows are fused at every step.
+
+The paper averages what each window's step gives; here the clean predictions are averaged and the
+sampler takes one step on the whole canvas, so its history and its noise are those of the canvas
+and every sampler works. Knows no pixels. Start reading at `predict_fused`.
+
+Source: Bar-Tal et al. 2023, MultiDiffusion, eq. 5; averaging predictions, weighted: Barbero Jimenez
+2023, Mixture of Diffusers, section 3.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from sfumato.nn.windows import Fusion, make_weights
+from sfumato.render.methods.native import run_canvas
+from sfumato.render.sampling.run_steps import Work, predict, split_batches
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from sfumato.render.methods.native import Inputs
+    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.stages import Stage
+
+
+def run_fuse(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Image]:
+    """Denoise a canvas through its windows; return the picture."""
+    return (yield from run_canvas(work, stage, inputs, watch, partial(predict_fused, work, stage)))
+
+
+def predict_fused(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
+    """Predict x0 of the whole canvas [1, C, h, w] from its windows, a few of them at a time."""
+    canvas = stage.canvas.to_latent(work.model.contract.factor)
+    fusion = Fusion(canvas, x)
+    for boxes in split_batches(stage.windows, stage.window_batch):
+        cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
+        clean = predict(work, cuts, sigma, (step, stage.steps))
+        for box, values in zip(boxes, clean.split(1), strict=True):
+            fusion.add(box, values, make_weights(box, canvas, stage.overlap_cells))
+    return fusion.finish()

@@ -1,0 +1,137 @@
+"""The loop of every stage: one sampler, its noise from the counter, a check of every step.
+
+Knows neither windows nor pixels; the denoiser is a function of the canvas. Start reading at
+`run_steps`.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Protocol
+
+import torch
+
+from sfumato.core.errors import ModelError
+from sfumato.core.geometry import LatentSize
+from sfumato.nn.noise import START_STEP, normal_noise
+from sfumato.nn.samplers import SamplerState, make_sampler
+from sfumato.nn.schedules import make_sigmas
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from torch import Tensor
+
+    from sfumato.core.geometry import LatentBox
+    from sfumato.core.request import RenderRequest
+    from sfumato.models.contract import LatentModel
+    from sfumato.render.sampling.phrase_maps import PhraseMaps
+    from sfumato.render.sampling.preview import Preview
+    from sfumato.render.sampling.prompt_schedule import Words
+    from sfumato.render.stages import Stage
+
+
+class StepDenoise(Protocol):
+    """What a stage denoises with."""
+
+    def __call__(self, step: int, x: Tensor, sigma: float, /) -> Tensor:
+        """Predict the guided x0 of a canvas or a batch of windows, at a step of the schedule."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Work:
+    """Hold what all stages of one picture share."""
+
+    model: LatentModel
+    request: RenderRequest
+    words: Words
+    preview: Preview
+    phrases: PhraseMaps | None = None
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class CanvasNoise:
+    """Draw unit normal noise for windows of a canvas from the counter; neighbours agree where they overlap."""
+
+    seed: int
+    stage: int
+    boxes: tuple[LatentBox, ...]
+    channels: int
+    device: torch.device
+
+    def initial(self) -> Tensor:
+        """Return the noise that a stage starts from, [windows, C, h, w]."""
+        return self._draw(START_STEP, 0)
+
+    def at(self, step: int, substep: int, /) -> Tensor:
+        """Return the noise a stochastic sampler adds in a step, [windows, C, h, w]."""
+        return self._draw(step, substep)
+
+    def _draw(self, step: int, substep: int) -> Tensor:
+        place = (self.channels, self.device)
+        drawn = [normal_noise(self.seed, self.stage, step, box, *place, substep=substep) for box in self.boxes]
+        return torch.stack(drawn)
+
+
+def make_noise(work: Work, stage: Stage, boxes: tuple[LatentBox, ...]) -> CanvasNoise:
+    """Return the noise of a stage for some windows of its canvas."""
+    channels = work.model.contract.latent_channels
+    seed = work.request.seed
+    return CanvasNoise(seed=seed, stage=stage.noise_stage, boxes=boxes, channels=channels, device=work.model.device)
+
+
+def predict(work: Work, x: Tensor, sigma: float, step: tuple[int, int]) -> Tensor:
+    """Predict x0 of a batch of equal windows with guidance; `step` is (step, steps)."""
+    contract, request = work.model.contract, work.request
+    size = LatentSize(x.shape[-1], x.shape[-2]).to_pixels(contract.factor)
+    wanted, unwanted = work.words.at_step(*step, size)
+    return work.model.denoise_guided(x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale)
+
+
+def split_batches(boxes: tuple[LatentBox, ...], batch: int) -> list[tuple[LatentBox, ...]]:
+    """Cut a list of windows into the batches that are denoised together; the last may be smaller."""
+    return [boxes[begin : begin + batch] for begin in range(0, len(boxes), batch)]
+
+
+def stage_sigmas(work: Work, stage: Stage) -> Tensor:
+    """Return the sigmas a stage walks along, float32, from its first step to 0."""
+    sigmas = make_sigmas(work.request.schedule, work.model.contract.schedule, stage.steps)
+    return sigmas[stage.first_step :]
+
+
+def run_steps(
+    work: Work, stage: Stage, start: Tensor | SamplerState, denoise: StepDenoise, noise: CanvasNoise
+) -> Generator[SamplerState, None, Tensor]:
+    """Walk from `start` (x at the first sigma, or a state on the way) to a clean x; yield the state after every step.
+
+    Raises:
+        ModelError: a step gave NaN or infinity; names the stage and the step.
+    """
+    sampler = make_sampler(work.request.sampler)
+    state = start if isinstance(start, SamplerState) else sampler.start(start, stage_sigmas(work, stage))
+    while not state.done:
+        step = stage.first_step + state.index
+        with _naming(stage, step):
+            state = sampler.step(state, partial(denoise, step), noise.at)
+            _check_finite(state.x)
+        yield state
+    return state.x
+
+
+@contextmanager
+def _naming(stage: Stage, step: int) -> Generator[None]:
+    """Say at which stage and step the model failed."""
+    try:
+        yield
+    except ModelError as error:
+        where = f"{stage.name}, step {step + 1} of {stage.steps}"
+        raise ModelError(error.what, got=where, do=error.do) from error
+
+
+def _check_finite(x: Tensor) -> None:
+    if not bool(torch.isfinite(x.sum())):
+        do = "Use --dtype fp32, another sampler, or a lower --guidance."
+        raise ModelError("the sampler gave numbers that are no picture", do=do)

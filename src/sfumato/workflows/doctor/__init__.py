@@ -1,0 +1,4 @@
+"""What this machine is, and what would be used on it.
+
+Start reading at `doctor`.
+"""

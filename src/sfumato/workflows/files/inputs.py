@@ -1,0 +1,59 @@
+"""Read the pictures that a request starts from, and check them before anything is loaded.
+
+Knows files and sizes; no model and no plan. Start reading at `read_inputs`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.core.errors import RequestError
+from sfumato.core.request import ImageSource, PictureSource, RenderRequest, TextSource
+from sfumato.render.methods.native import Inputs
+from sfumato.render.sampling.pixels import read_mask
+from sfumato.workflows.files.source_picture import open_picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+def read_inputs(request: RenderRequest) -> Inputs:
+    """Read the pictures a request names.
+
+    Raises:
+        RequestError: a file is not there, is no picture, is not the one the request was made with, or
+            a mask has another size than its picture or selects nothing.
+    """
+    source = request.source
+    if isinstance(source, TextSource):
+        return Inputs()
+    if isinstance(source, PictureSource):
+        _check_same(source.path, source.sha256, do="Put it back there, or start again with sfumato upscale.")
+        return Inputs(given=open_picture(Path(source.path)))
+    picture = _read_same(source.path, source.sha256, "--init")
+    if isinstance(source, ImageSource):
+        return Inputs(picture=picture)
+    if picture.size != (request.size.width, request.size.height):
+        got = f"size {request.size}, picture {picture.width}x{picture.height}"
+        raise RequestError("inpainting keeps the size of the picture", got=got, do="Leave --size out.")
+    mask = _read_same(source.mask, source.mask_sha256, "--mask")
+    # Read again where it is used; here only so that what is wrong with it is found first.
+    read_mask(mask, request.size)
+    return Inputs(picture=picture, mask=mask)
+
+
+def _read_same(path: str, sha256: str, option: str) -> Image:
+    if not Path(path).exists():
+        raise RequestError("a picture of the request is not there", got=path, do="Give it again, as --init or --mask.")
+    _check_same(path, sha256, do=f"Give it as {option}.")
+    return load_picture(path)
+
+
+def _check_same(path: str, sha256: str, *, do: str) -> None:
+    if not Path(path).exists():
+        raise RequestError("a picture of the request is not there", got=path, do=do)
+    found = file_sha256(path, what="a picture of the request")
+    if found != sha256:
+        raise RequestError("the picture is not the one of the request", got=f"{path}: {found}", do=do)

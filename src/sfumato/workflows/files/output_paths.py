@@ -1,0 +1,112 @@
+"""Where the pictures of a request go, and which of them lie there already.
+
+Knows names and the texts stored in pictures; no networks. Start reading at `list_paths`, then `check_places`.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfumato.canvas.formats.deepzoom_read import has_all_tiles
+from sfumato.canvas.formats.images import read_texts
+from sfumato.canvas.formats.save import check_place
+from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
+from sfumato.canvas.workspace.fingerprint import join_differences, list_differences
+from sfumato.core.errors import RequestError, SfumatoError
+from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.request import InpaintSource, TextSource
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from sfumato.core.request import RenderRequest
+
+
+def list_paths(out: Path, batch: int) -> list[Path]:
+    """Return where the pictures of a batch go: `out` for one, else `out` with a number before the suffix."""
+    if batch == 1:
+        return [out]
+    digits = max(2, len(str(batch)))
+    return [out.with_name(f"{out.stem}-{index + 1:0{digits}d}{out.suffix}") for index in range(batch)]
+
+
+def check_places(request: RenderRequest, out: Path, preview: Path | None = None) -> None:
+    """Check, before anything is rendered, that the pictures of a request can lie where they are wanted.
+
+    Raises:
+        RequestError: something is in the way, a side is longer than the format has, or a picture that the request
+            starts from would be replaced: then the request stored in the new one could never be repeated.
+    """
+    places = [("--out", path) for path in list_paths(out, request.batch)]
+    for _, path in places:
+        check_place(path, request.size)
+    for option, path in [*places, *([] if preview is None else [("--preview", preview)])]:
+        for source in _list_sources(request):
+            if _is_one_file(path, source):
+                what = f"{option} would replace a picture that the request starts from"
+                raise RequestError(what, got=str(path), do=f"Give another {option}.")
+
+
+def _list_sources(request: RenderRequest) -> list[Path]:
+    source = request.source
+    if isinstance(source, TextSource):
+        return []
+    return [Path(source.path), *([Path(source.mask)] if isinstance(source, InpaintSource) else [])]
+
+
+def _is_one_file(first: Path, second: Path) -> bool:
+    """Tell whether two paths lead to one file, through links too."""
+    # What is not there is nothing that could be replaced.
+    with suppress(OSError):
+        return first.samefile(second)
+    return False
+
+
+def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> bool:
+    """Tell whether the picture of a request, by the same weights, lies whole at a path and nothing is left to be done on it."""
+    if find_resumable(name_work(path)) or not path.is_file():
+        return False
+    try:
+        found = read_texts(path)
+        if path.suffix.lower() == ".dzi" and not has_all_tiles(path):
+            return False
+    except SfumatoError:
+        return False
+    return all(found.get(name) == text for name, text in write_metadata(request, digests).items())
+
+
+def find_stopped(outs: Iterable[Path], request: RenderRequest) -> Path | None:
+    """Return the first of some places where this very request was stopped, None where nothing was.
+
+    Raises:
+        RequestError: something else was stopped there; says what, and how it differs.
+    """
+    others = list[str]()
+    for out in outs:
+        for index, path in enumerate(list_paths(out, request.batch)):
+            folder = name_work(path)
+            if not find_resumable(folder):
+                continue
+            differences = _list_differences(folder, replace(request, seed=request.seed + index, batch=1))
+            if not differences:
+                return out
+            others.append(f"{folder}: {join_differences(differences)}")
+    if others:
+        do = "Ask for the same as one of them, give the --out of another, or leave --resume out to start anew."
+        raise RequestError(
+            "of the renders that were stopped none is the one to be resumed", got=" | ".join(others), do=do
+        )
+    return None
+
+
+def _list_differences(folder: Path, request: RenderRequest) -> list[str]:
+    """Say where stopped work is not a request; weights and machine are looked at when it is opened."""
+    wanted = request.to_json()
+    try:
+        found = read_identity(folder)
+    except RequestError as error:
+        return [error.what]
+    return list_differences({name: value for name, value in found.items() if name in wanted}, wanted)

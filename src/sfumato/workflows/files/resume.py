@@ -1,0 +1,83 @@
+"""The folder beside a picture where a large render keeps its canvases and its journal until it is done.
+
+Knows requests, plans and folders; no step. Start reading at `open_work`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sfumato.canvas.workspace.disk_workspace import DiskSpace, check_asked, name_work
+from sfumato.canvas.workspace.folder_lock import is_held
+from sfumato.core.errors import RequestError
+from sfumato.core.metadata import WeightDigests
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.serialize import Json, to_json
+from sfumato.models.hardware.policy import Policy
+from sfumato.models.hardware.torch_settings import share_among
+from sfumato.render.cohesive.journal import JOURNAL
+from sfumato.render.stages import Plan
+
+_CHOICES = "choices"
+
+
+def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
+    """Check, before anything is loaded, that nothing is lost and that resuming means something.
+
+    Raises:
+        RequestError: the method keeps no journal, stopped work lies there and nobody asked to go on with it, or
+            another process is at work there.
+    """
+    if not isinstance(request.method, CohesiveMethod):
+        if resume:
+            got = f"--method {request.method.kind}"
+            raise RequestError("only the cohesive method can be resumed", got=got, do="Leave --resume out.")
+        return
+    if is_held(name_work(path)):
+        raise RequestError(
+            "another process is at work on this picture", got=str(path), do="Wait for it, or give another --out."
+        )
+    check_asked(name_work(path), resume=resume)
+
+
+def open_work(
+    path: Path, run: tuple[RenderRequest, WeightDigests, Plan], policy: Policy, *, resume: bool
+) -> tuple[DiskSpace | None, Plan]:
+    """Open the folder of a picture that is grown, and return the plan that it was begun with; None for other methods.
+
+    What the machine decided (how many windows at once, the room of the autoencoder, how many threads share a sum)
+    stays as it was when the work began: it changes the last bits.
+
+    Raises:
+        RequestError: other work lies there, or somebody else's files.
+        StorageError: the disk refuses.
+    """
+    request, digests, plan = run
+    if not isinstance(request.method, CohesiveMethod):
+        return None, plan
+    # In the order in which differences are told: what follows from another comes after it.
+    identity: dict[str, Json] = {
+        "journal": JOURNAL,
+        **request.to_json(),
+        "weights": to_json(digests),
+        "torch": torch.__version__,
+        "device": policy.device.type,
+        "dtype": str(policy.unet_dtype).removeprefix("torch."),
+        "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],
+    }
+    space = DiskSpace(name_work(path), identity, resume=resume)
+    kept = space.load_part(_CHOICES)
+    if kept is None:
+        room = -1 if plan.autoencoder_bytes is None else plan.autoencoder_bytes
+        batches, threads = np.array([stage.window_batch for stage in plan.stages]), np.array(torch.get_num_threads())
+        space.save_part(_CHOICES, {"batches": batches, "room": np.array(room), "threads": threads})
+        return space, plan
+    if policy.device.type == "cpu":
+        share_among(int(kept["threads"]))
+    batches, room = kept["batches"].tolist(), int(kept["room"])
+    stages = tuple(replace(stage, window_batch=batch) for stage, batch in zip(plan.stages, batches, strict=True))
+    return space, replace(plan, stages=stages, autoencoder_bytes=None if room < 0 else room)

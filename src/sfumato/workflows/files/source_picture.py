@@ -1,0 +1,78 @@
+"""The picture that is to grow: described for a request, and opened for the engine, whole or in bands.
+
+Pictures up to the largest that is taken from outside are decoded at once; our own .tif files, and 8-bit
+colour PNG beyond that, are read in bands. Everything else about `sfumato upscale` is `generate`.
+Start reading at `make_picture_source`.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.canvas.formats.png_read import PngRegions
+from sfumato.canvas.formats.read import open_regions
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import PictureSource
+from sfumato.core.settings import load_settings
+from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.sampling.latent_rows import cut_rows
+from sfumato.render.sampling.pixels import BAND_ROWS, flatten
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from sfumato.canvas.formats.read import Regions
+
+_TIFF_SUFFIXES = (".tif", ".tiff")
+
+
+def make_picture_source(path: Path) -> PictureSource:
+    """Describe a picture that is to grow: where it is, what it is, and its size upright.
+
+    Raises:
+        RequestError: no such file, another format, or a damaged file.
+        UnsafeFileError: it has more pixels than pictures from outside may have, or a text chunk is a bomb.
+    """
+    digest = file_sha256(path, what="the picture to grow")
+    # A stored request is repeated in another folder too.
+    return PictureSource(path=str(path.resolve()), sha256=digest, size=open_picture(path).size)
+
+
+def open_picture(path: Path) -> Given:
+    """Open a picture for reading in bands; one that is decoded whole is decoded once now, to see that it can be.
+
+    Raises: as `make_picture_source`.
+    """
+    if path.suffix.lower() == ".dzi":
+        got, do = str(path), "Give the .tif or .png of the same picture."
+        raise RequestError("the digest of a .dzi says nothing of its tiles, so no request can name it", got=got, do=do)
+    regions = open_regions(path) if path.suffix.lower() in _TIFF_SUFFIXES else _find_large_png(path)
+    if regions is not None:
+        return Given(regions.sizes[0], regions.walk)
+    return Given(PixelSize(*load_picture(path).size), partial(_walk_whole, path))
+
+
+def _find_large_png(path: Path) -> Regions | None:
+    """Return a reader of a PNG that is too large to be decoded at once, None where it is not or cannot be read so."""
+    if path.suffix.lower() != ".png":
+        return None
+    try:
+        regions = PngRegions(path)
+    except RequestError:
+        # Another kind of PNG, or none at all; who decodes it whole says what is wrong.
+        return None
+    return regions if regions.sizes[0].area > load_settings().max_picture_pixels else None
+
+
+def _walk_whole(path: Path) -> Iterator[NDArray[np.uint8]]:
+    picture = flatten(load_picture(path))
+    for rows in cut_rows(picture.height, BAND_ROWS):
+        yield np.asarray(picture.crop((0, rows.start, picture.width, rows.stop)))

@@ -1,0 +1,4 @@
+"""The plan of a request, with seconds from one calibration of this machine.
+
+Start reading at `plan_request`.
+"""

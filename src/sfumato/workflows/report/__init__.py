@@ -1,0 +1,4 @@
+"""The HTML page that lies beside a finished picture.
+
+Start reading at `page`.
+"""

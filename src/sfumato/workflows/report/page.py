@@ -1,0 +1,317 @@
+"""One page that shows a render: the picture, the base it grew from, settings, plan against actual.
+
+A single HTML file without links, scripts or fonts from elsewhere; every text in it is escaped.
+Knows no model; it is given values. Start reading at `write_report`, then `_page`; the look is
+in `report_style`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from sfumato import __version__
+from sfumato.canvas.pixels import PixelStore, make_small
+from sfumato.core.files import write_atomic
+from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.request import (
+    CohesiveMethod,
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    MultidiffusionMethod,
+    PictureSource,
+    RenderRequest,
+)
+from sfumato.core.resampling import fit_box
+from sfumato.critic.picture.checks import Judged
+from sfumato.render.progress import StageTrace
+from sfumato.render.stages import Plan
+from sfumato.workflows.files.report_path import MARK
+from sfumato.workflows.forecast.errors import measure_error
+from sfumato.workflows.report.check_table import write_checks
+from sfumato.workflows.report.style import STYLE
+from sfumato.workflows.self_check.redraw_faults import Rerun
+
+# A page is to be mailed: pictures in it are at most this wide, and lossy.
+WIDEST_PICTURE_PX = 1600
+# A result that shows less than this share of its base says so.
+LEAST_SHOWN_FRAC = 0.8
+PICTURE_QUALITY = 88
+# The detail that is shown pixel by pixel, base beside result.
+DETAIL_SIDE_PX = 320
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Report:
+    """Hold what a page shows. `seconds` names what was spent outside the stages (load, save)."""
+
+    request: RenderRequest
+    plan: Plan
+    trace: tuple[StageTrace, ...]
+    picture: PixelStore
+    base: Image.Image | None
+    picture_path: Path
+    seconds: dict[str, float]
+    peak_bytes: int | None
+    machine: str
+    judged: Judged | None = None
+    reruns: tuple[Rerun, ...] = ()
+    unjudged: str = ""
+
+
+def write_report(path: Path, report: Report) -> None:
+    """Write the page of a render; it appears whole or not at all.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    page = _page(report).encode()
+    write_atomic(path, lambda stream: stream.write(page))
+
+
+def _page(report: Report) -> str:
+    parts = [_hero(report), _facts(report), _pair(report), _checks(report)]
+    parts += [_stages(report), _settings(report), _again(report)]
+    return write_frame(report.request.prompt or "untitled", parts, report.machine)
+
+
+def write_frame(title: str, parts: list[str], foot: str) -> str:
+    """Return a whole page of parts in HTML; empty ones are left out, title and foot are escaped."""
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f"{MARK}\n"
+        '<meta http-equiv="Content-Security-Policy" content="default-src \'none\'; img-src data:; '
+        "style-src 'unsafe-inline'\">\n"
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)} · Sfumato</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
+        + "\n".join(part for part in parts if part)
+        + f"\n<footer>Sfumato {escape(__version__)} · {escape(foot)}</footer>\n</main>\n</body>\n</html>\n"
+    )
+
+
+def _hero(report: Report) -> str:
+    request = report.request
+    negative = f'<p class="negative">without: {escape(request.negative)}</p>' if request.negative else ""
+    return (
+        f"<header><h1>{escape(request.prompt) or '<em>no prompt</em>'}</h1>{negative}</header>\n"
+        f"<figure class=hero>{_image(make_small(report.picture, WIDEST_PICTURE_PX), 'the result')}"
+        f"<figcaption>{escape(report.picture_path.name)}, {request.size} px</figcaption></figure>"
+    )
+
+
+def _checks(report: Report) -> str:
+    return write_checks(report.judged, report.reruns, unjudged=report.unjudged)
+
+
+def _facts(report: Report) -> str:
+    rendered = sum(stage.seconds for stage in report.trace)
+    facts = [
+        ("size", f"{report.picture.size.width} × {report.picture.size.height}"),
+        ("seed", str(report.request.seed)),
+        ("method", report.request.method.kind),
+        ("render time", write_time(rendered)),
+        ("evaluations, at most", f"{report.plan.evaluations:,}"),
+        ("peak memory", write_bytes(report.peak_bytes)),
+    ]
+    source, canvas = report.request.source, report.plan.canvas
+    if canvas != report.picture.size:
+        facts.insert(1, ("cut from", f"{canvas.width} × {canvas.height}"))
+    if isinstance(source, PictureSource):
+        facts.insert(1, ("pixels of the picture", f"× {report.picture.size.area / source.size.area:.1f}"))
+    elif report.base is not None:
+        times = report.picture.size.area / (report.base.width * report.base.height)
+        facts.insert(1, ("pixels of the base", f"× {times:.1f}"))
+    cells = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in facts)
+    return f"<dl class=facts>{cells}</dl>"
+
+
+def _pair(report: Report) -> str:
+    if report.base is None:
+        return ""
+    box = _detail_box(report.picture.size)
+    enlarged = _enlarge_part(report.base, report.plan.canvas, box)
+    detail = Image.fromarray(report.picture.read(box))
+    size = f"{report.base.width} × {report.base.height}"
+    given = isinstance(report.request.source, PictureSource)
+    words = (
+        f"The given picture, at {size}"
+        if given
+        else f"The base, {size}: rendered at about the native size of the model{_say_part(report)}"
+    )
+    return (
+        "<section><h2>From the base to the result</h2><div class=pair>"
+        f"{write_figure(report.base, words)}"
+        f"{write_figure(make_small(report.picture, WIDEST_PICTURE_PX), 'The result, at the same width')}</div>"
+        "<h3>The middle, pixel by pixel</h3><div class=pair>"
+        f"{write_figure(enlarged, 'The same, only enlarged (Lanczos)' if given else 'The base, only enlarged (Lanczos)')}"
+        f"{write_figure(detail, 'The result')}</div></section>"
+    )
+
+
+def _say_part(report: Report) -> str:
+    """Say what the result shows of its base where that is much less than all of it: of a strip."""
+    assert report.base is not None, "only a base is shown in part"
+    base = PixelSize(*report.base.size)
+    left, top, right, bottom = fit_box(base, report.plan.canvas)
+    if (right - left) * (bottom - top) >= LEAST_SHOWN_FRAC * base.area:
+        return ""
+    return f"; the result shows the middle {right - left:.0f} × {bottom - top:.0f} of it"
+
+
+def _stages(report: Report) -> str:
+    longest = max([stage.seconds for stage in report.trace] + [1e-9])
+    rows = "".join(_stage_row(stage, longest) for stage in report.trace)
+    other = "".join(
+        f"<tr><td>{escape(name)}</td><td></td><td></td><td></td><td></td><td>{write_time(took)}</td><td></td></tr>"
+        for name, took in report.seconds.items()
+    )
+    planned = {"probe": "a probe of this machine", "measured": "the pace of earlier renders", "guess": "a guess"}
+    note = f"Planned times come from {planned[report.plan.basis]}. {_compare(report)}"
+    return (
+        "<section><h2>Plan and actual</h2><div class=scroll><table><thead><tr><th>stage<th>canvas<th>steps"
+        "<th>evaluations, at most<th>planned<th>took<th></tr></thead>"
+        f"<tbody>{rows}{other}</tbody></table></div>"
+        f"<p class=note>{escape(note)}</p></section>"
+    )
+
+
+def _compare(report: Report) -> str:
+    """Say how far the plan was off, and what memory decided that may change the last bits."""
+    took = sum(stage.seconds for stage in report.trace)
+    plan, peak = report.plan, report.peak_bytes
+    memory = f"planned {write_bytes(plan.memory_bytes)}, peak {write_bytes(peak)}{_off(plan.memory_bytes, peak)}"
+    # What an earlier run did took no time here.
+    off = "" if any(stage.is_resumed for stage in report.trace) else _off(plan.seconds, took)
+    stages = f"planned {write_time(plan.seconds)}, took {write_time(took)}{off}"
+    cut = " The autoencoder worked in tiles for want of memory." if plan.cut_for_memory else ""
+    return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call.{cut}"
+
+
+def _off(planned: float, actual: float | None) -> str:
+    error = measure_error(planned, actual)
+    return "" if error is None else f" ({error:+.0%})"
+
+
+def _stage_row(stage: StageTrace, longest: float) -> str:
+    share = 100.0 * stage.seconds / longest
+    return (
+        f"<tr><td>{escape(stage.name)}</td><td>{escape(stage.size)}</td><td>{stage.steps}</td>"
+        f"<td>{stage.evaluations:,}</td><td>{write_time(stage.planned_s)}</td><td>{write_time(stage.seconds)}</td>"
+        f'<td class=bar><i style="width:{share:.1f}%"></i></td></tr>'
+    )
+
+
+def _settings(report: Report) -> str:
+    rows = "".join(
+        f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>" for name, value in list_settings(report.request)
+    )
+    return f"<section><h2>Settings</h2><table class=settings>{rows}</table></section>"
+
+
+def list_settings(request: RenderRequest) -> list[tuple[str, str]]:
+    """List the settings of a request that a reader of a page wants to see, as (name, value)."""
+    rows = [
+        ("model", request.model),
+        ("vae", request.vae or ""),
+        ("sampler", f"{request.sampler}, {request.schedule}, {request.steps} steps"),
+        ("guidance", f"{request.guidance:g}" + _also(" rescaled by ", request.guidance_rescale)),
+        ("clip skip", str(request.clip_skip) if request.clip_skip > 1 else ""),
+        ("LoRA", ", ".join(f"{lora.path} : {lora.weight:g}" for lora in request.loras)),
+        ("embeddings", ", ".join(request.embeddings)),
+        ("source", _source(request)),
+        ("method", _method(request)),
+        ("request", request.request_hash()),
+    ]
+    return [(name, value) for name, value in rows if value]
+
+
+def _source(request: RenderRequest) -> str:
+    source = request.source
+    if isinstance(source, ImageSource):
+        return f"{source.path} at strength {source.strength:g}"
+    if isinstance(source, InpaintSource):
+        return f"{source.path} inside {source.mask} at strength {source.strength:g}"
+    if isinstance(source, PictureSource):
+        return f"{source.path}, {source.size} px, grown as it is"
+    return ""
+
+
+def _method(request: RenderRequest) -> str:
+    method = request.method
+    if isinstance(method, GobigMethod):
+        return (
+            f"gobig: {method.upscaler} up to × {method.upscale:g} a round, slices overlap {method.overlap:.0%}, "
+            f"strength {method.strength:g}"
+        )
+    if isinstance(method, MultidiffusionMethod):
+        return f"multidiffusion: windows {method.window or 'of native size'}, overlap {method.overlap:.0%}"
+    if isinstance(method, CohesiveMethod):
+        return (
+            f"cohesive: {method.upscaler}, levels of strength {method.strength:g}, windows overlap {method.overlap:.0%}, "
+            f"lock {method.lock:g}, detail {method.detail:g}"
+        )
+    return "native"
+
+
+def _again(report: Report) -> str:
+    # The same format: bytes are promised within one.
+    command = f"sfumato render --from {report.picture_path.name} --out again{report.picture_path.suffix}"
+    return (
+        f"<section><h2>Render it again</h2><pre>{escape(command)}</pre>"
+        "<p class=note>The picture carries its whole request; with the same weights this gives the same bytes.</p>"
+        "</section>"
+    )
+
+
+def write_figure(picture: Image.Image, caption: str) -> str:
+    """Return a picture with a caption, as HTML."""
+    return f"<figure>{_image(picture, caption)}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+def _image(picture: Image.Image, words: str) -> str:
+    shown = picture
+    if picture.width > WIDEST_PICTURE_PX:
+        height = max(1, round(picture.height * WIDEST_PICTURE_PX / picture.width))
+        shown = picture.resize((WIDEST_PICTURE_PX, height), Image.Resampling.LANCZOS)
+    stream = io.BytesIO()
+    shown.save(stream, format="WEBP", quality=PICTURE_QUALITY)
+    text = base64.b64encode(stream.getvalue()).decode()
+    size = f'width="{shown.width}" height="{shown.height}"'
+    return f'<img src="data:image/webp;base64,{text}" alt="{escape(words)}" {size}>'
+
+
+def _detail_box(size: PixelSize) -> PixelBox:
+    width, height = (min(side, DETAIL_SIDE_PX) for side in (size.width, size.height))
+    left, top = (size.width - width) // 2, (size.height - height) // 2
+    return PixelBox(left, top, left + width, top + height)
+
+
+def _enlarge_part(base: Image.Image, size: PixelSize, box: PixelBox) -> Image.Image:
+    """Return a box of the base as it would be enlarged to a size that shows its middle."""
+    shown = fit_box(PixelSize(*base.size), size)
+    across, down = (shown[2] - shown[0]) / size.width, (shown[3] - shown[1]) / size.height
+    first = (shown[0] + box.left * across, shown[1] + box.top * down)
+    part = (*first, min(shown[2], first[0] + box.width * across), min(shown[3], first[1] + box.height * down))
+    return base.resize((box.width, box.height), Image.Resampling.LANCZOS, box=part)
+
+
+def _also(words: str, value: float) -> str:
+    return f"{words}{value:g}" if value else ""
+
+
+def write_time(seconds: float) -> str:
+    """Write a duration the way people read it."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    return f"{int(seconds // 60)} min {seconds % 60:.0f} s"
+
+
+def write_bytes(count: int | None) -> str:
+    """Write memory in GiB, or that it was not measured."""
+    return "not measured" if count is None else f"{count / 1024**3:.2f} GiB"

@@ -1,0 +1,83 @@
+"""The self-check of a render: where its windows met, and what the critic says of the result beside its base.
+
+Joins plan and critic; neither knows the other. Start reading at `judge_result`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image
+
+from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.memory import give_back_memory
+from sfumato.core.resampling import fit_box
+from sfumato.critic.picture.checks import Judged, judge_picture
+from sfumato.critic.picture.feature_cache import Survey, survey_again, survey_picture
+from sfumato.critic.picture.picture_reader import StoredPicture
+from sfumato.critic.picture.seams import Lines
+from sfumato.render.progress import RenderResult
+from sfumato.render.stages import Plan
+
+# A base of fewer pixels a side says too little of what it shows.
+SMALLEST_BASE_PX = 32
+
+
+def judge_result(result: RenderResult, plan: Plan, factor: int, survey: Survey | None = None) -> Judged | None:
+    """Judge a result by the calibrated checks; None where there is no base to hold it against.
+
+    `factor` is the pixels of a latent cell. A verdict changes nothing in the picture. The result is read in
+    parts: memory does not grow with it; what a `survey` has read is not read again.
+    """
+    base = _find_base(result)
+    if base is None:
+        return None
+    return judge_picture(StoredPicture(result.pixels), base, find_lines(plan, factor), survey)
+
+
+def survey_result(result: RenderResult) -> Survey | None:
+    """Read the whole of a result that can be judged; None where it cannot."""
+    base = _find_base(result)
+    survey = None if base is None else survey_picture(StoredPicture(result.pixels), base)
+    give_back_memory()
+    return survey
+
+
+def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[PixelBox]) -> Survey:
+    """Read a result anew that has changed in some squares."""
+    survey = survey_again(before, StoredPicture(result.pixels), squares)
+    give_back_memory()
+    return survey
+
+
+def say_unjudged(result: RenderResult) -> str:
+    """Say why a result that has a base cannot be held against it; empty where it can, and where it has none."""
+    if result.base is None or _find_base(result) is not None:
+        return ""
+    side = _find_least_side(result.base, result.pixels.size)
+    return f"the result shows {side:.3g} px of the short side of its base, and fewer than {SMALLEST_BASE_PX} say too little"
+
+
+def _find_base(result: RenderResult) -> Image.Image | None:
+    """Return what a result is held against, None where there is nothing, or too little of it."""
+    base = result.base
+    if base is None or _find_least_side(base, result.pixels.size) < SMALLEST_BASE_PX:
+        return None
+    return base
+
+
+def _find_least_side(base: Image.Image, canvas: PixelSize) -> float:
+    """Return the shorter side, in px, of the part of the base that a canvas shows: of a long strip it is little."""
+    left, top, right, bottom = fit_box(PixelSize(*base.size), canvas)
+    return round(min(right - left, bottom - top), 6)
+
+
+def find_lines(plan: Plan, factor: int) -> Lines | None:
+    """Return where windows of the last stage end, in px; None where they moved from step to step."""
+    last = plan.stages[-1]
+    if last.kind == "grow":
+        return None
+    boxes = [box.to_pixels(factor) for box in last.windows]
+    xs = {edge for box in boxes for edge in (box.left, box.right)} - {0, last.canvas.width}
+    ys = {edge for box in boxes for edge in (box.top, box.bottom)} - {0, last.canvas.height}
+    return Lines(tuple(sorted(xs)), tuple(sorted(ys)))

@@ -1,0 +1,185 @@
+"""What is typed becomes a request, and an option without effect is an error."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from fakes import CONTRACT
+from sfumato.canvas.formats.images import file_sha256
+from sfumato.cli.options import RenderOptions
+from sfumato.cli.read_options import check_options, make_request, read_lora
+from sfumato.cli.rendering import make_wishes
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import (
+    CohesiveMethod,
+    GobigMethod,
+    ImageSource,
+    InpaintSource,
+    LoraRef,
+    MultidiffusionMethod,
+    NativeMethod,
+)
+
+
+def ask(stored=None, contract=CONTRACT, **options):
+    options = RenderOptions(**({} if stored else {"prompt": "a house"}) | options)
+    check_options(options)
+    return make_request(options, stored, contract)
+
+
+@pytest.fixture
+def picture(tmp_path):
+    path = tmp_path / "start.png"
+    Image.new("RGB", (70, 90), (1, 2, 3)).save(path)
+    return path
+
+
+def test_defaults_are_a_native_picture():
+    request = ask()
+    assert (request.size, request.method, request.model) == (CONTRACT.native, NativeMethod(), "mini")
+
+
+def test_a_large_size_takes_cohesive_and_its_options():
+    assert ask(size="256x256").method == CohesiveMethod()
+    asked = ask(size="256x256", level_strength=0.5, overlap=0.4, lock=0.2, detail=1.1).method
+    assert asked == CohesiveMethod(strength=0.5, overlap=0.4, lock=0.2, detail=1.1)
+
+
+def test_gobig_takes_its_options():
+    assert ask(size="256x256", method="gobig").method == GobigMethod()
+    asked = ask(size="256x256", method="gobig", slice_strength=0.5, overlap=0.4).method
+    assert asked == GobigMethod(strength=0.5, overlap=0.4)
+
+
+def test_every_plain_option_reaches_the_request():
+    given = {
+        "negative": "fog",
+        "seed": 9,
+        "steps": 3,
+        "guidance": 2.5,
+        "guidance_rescale": 0.5,
+        "clip_skip": 2,
+        "batch": 4,
+    }
+    request = ask(**given)
+    assert {name: getattr(request, name) for name in given} == given
+
+
+def test_what_suits_the_model_holds_until_something_is_asked_for():
+    gentle = replace(CONTRACT, guidance=3.0, slice_strength=0.1)
+    request = ask(contract=gentle, size="256x256", method="gobig")
+    assert (request.guidance, request.method) == (3.0, GobigMethod(strength=0.1))
+    asked = ask(contract=gentle, size="256x256", method="gobig", guidance=5.0, slice_strength=0.4)
+    assert (asked.guidance, asked.method) == (5.0, GobigMethod(strength=0.4))
+    # A stored request means the same picture whatever suits the model today.
+    assert ask(stored=asked, contract=gentle, seed=9) == replace(asked, seed=9)
+
+
+@pytest.mark.parametrize(
+    ("options", "sampler", "schedule"),
+    [
+        ({"sampler": "DPM++ 2M Karras"}, "DPM++ 2M", "karras"),
+        ({"sampler": "euler_a"}, "Euler a", "model"),
+        ({"sampler": "Euler", "schedule": "trailing"}, "Euler", "trailing"),
+        ({"schedule": "sgm uniform"}, "DPM++ 2M", "sgm_uniform"),
+        ({}, "DPM++ 2M", "karras"),
+    ],
+)
+def test_samplers_bring_their_schedule(options, sampler, schedule):
+    request = ask(**options)
+    assert (request.sampler, request.schedule) == (sampler, schedule)
+
+
+def test_a_start_picture_gives_its_size_in_whole_cells(picture):
+    request = ask(init=picture, strength=0.4)
+    assert request.size == PixelSize(64, 88)
+    assert request.source == ImageSource(path=str(picture), sha256=file_sha256(picture), strength=0.4)
+
+
+def test_a_large_start_picture_takes_multidiffusion(tmp_path):
+    Image.new("RGB", (200, 200)).save(tmp_path / "a.png")
+    assert ask(init=tmp_path / "a.png").method == MultidiffusionMethod()
+
+
+def test_a_mask_makes_it_inpainting(picture):
+    Image.new("RGB", (72, 88)).save(picture)
+    assert isinstance(ask(init=picture, mask=picture).source, InpaintSource)
+
+
+def test_a_stored_request_is_repeated_and_changed():
+    stored = ask(size="256x256", seed=5, sampler="Heun", method="gobig", slice_strength=0.5)
+    assert ask(stored) == stored
+    assert ask(stored, seed=6) == replace(stored, seed=6)
+    assert ask(stored, prompt="a tree").prompt == "a tree"
+    assert ask(stored, overlap=0.3).method == GobigMethod(strength=0.5, overlap=0.3)
+    assert ask(stored, size="64x64").method == NativeMethod()
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"mask": Path("m.png")}, "--mask has no effect"),
+        ({"strength": 0.5}, "--strength has no effect"),
+        ({"window": "64x64"}, "--window has no effect with native"),
+        ({"slice_strength": 0.5}, "--slice-strength has no effect with native"),
+        ({"overlap": 0.5, "method": "native"}, "--overlap has no effect with native"),
+        ({"upscaler": "x.safetensors", "method": "multidiffusion"}, "--upscaler has no effect"),
+        ({"preview_every": 2}, "--preview-every has no effect"),
+        ({"method": "demofusion"}, "unknown method"),
+        ({"focus": "auto"}, "not in this version"),
+        ({"anatomy": "repair"}, "not in this version"),
+        ({"preview": Path("a.tif")}, "--preview names no picture format"),
+        ({"out": Path("a.gif")}, "names no picture format"),
+        ({"size": "banana"}, "WIDTHxHEIGHT"),
+        ({"size": "0x64"}, "at least 1"),
+        ({"size": "-64x64"}, "WIDTHxHEIGHT"),
+        ({"size": "99999999x64"}, "side of the picture"),
+        ({"steps": 0}, "number of steps"),
+        ({"seed": -1}, "seed"),
+        ({"guidance": float("nan")}, "guidance"),
+        ({"budget_gb": -1.0}, "--budget-gb"),
+        ({"prompt": None}, "nothing to draw"),
+        ({"init": Path("none.png")}, "cannot be opened"),
+        ({"sampler": "DPM++ 2M Karras", "schedule": "trailing"}, "asks for karras"),
+    ],
+)
+def test_wrong_or_idle_options_are_refused(options, words):
+    with pytest.raises(RequestError) as caught:
+        ask(**options)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.JPG", "a.webp", "a.tif", "a.TIFF", "a.dzi"])
+def test_every_format_may_be_asked_for(name):
+    assert ask(out=Path(name)) == ask()
+
+
+def test_the_smallest_budget_is_a_budget(monkeypatch):
+    monkeypatch.delenv("SFUMATO_BUDGET_GB", raising=False)
+    options = RenderOptions(prompt="a house", out=Path("a.png"))
+    for given, limit in ((1e-12, 1), (2.0, 2 * 1024**3), (None, None)):
+        assert make_wishes(replace(options, budget_gb=given), ask()).budget_bytes == limit
+
+
+def test_off_is_accepted():
+    assert ask(focus="off", anatomy="off") == ask()
+
+
+@pytest.mark.parametrize(
+    ("text", "lora"),
+    [
+        ("a.safetensors", LoraRef(path="a.safetensors")),
+        ("a.safetensors:0.5", LoraRef(path="a.safetensors", weight=0.5)),
+        ("C:/a.safetensors", LoraRef(path="C:/a.safetensors")),
+        ("a.safetensors:-1", LoraRef(path="a.safetensors", weight=-1.0)),
+    ],
+)
+def test_a_weight_may_follow_a_lora(text, lora):
+    assert read_lora(text) == lora
+
+
+def test_an_empty_prompt_may_be_asked_for():
+    assert ask(prompt="").prompt == ""
