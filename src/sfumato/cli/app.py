@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-from sfumato import __version__
 from sfumato.cli import commands, comparing, rendering
+from sfumato.core.version import __version__
 
 WORDS = "Pictures beyond a checkpoint's native size, with hands that are right."
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import traceback
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ from sfumato.core.errors import InterruptedRender, RequestError, SfumatoError
 
 # What a shell reports for a program that a closed pipe stopped: 128 + SIGPIPE.
 CLOSED_PIPE_EXIT = 141
+# A setting as errors name it, and options that have another name.
+_SETTING = re.compile(r"`([a-z_]+)`")
+_OPTIONS = {"loras": "--lora", "embeddings": "--embedding", "report": "--no-report", "request": "--from"}
 # Our own mistake, not the caller's: no class of error stands for it.
 DEFECT_EXIT = 1
 
@@ -53,15 +57,20 @@ def print_json(value: object) -> None:
 
 
 def _report(error: SfumatoError, *, as_json: bool) -> int:
+    parts = {name: None if text is None else name_options(text) for name, text in error.to_json().items()}
     if as_json:
-        print_json({**error.to_json(), "exit_code": error.exit_code})
+        print_json({**parts, "exit_code": error.exit_code})
     else:
-        sys.stderr.write(_three_parts(error))
+        sys.stderr.write(_three_parts(parts))
     return error.exit_code
 
 
-def _three_parts(error: SfumatoError) -> str:
-    parts = error.to_json()
+def name_options(text: str) -> str:
+    """Return a message with the names of settings, which stand in backticks, as the options of the command line."""
+    return _SETTING.sub(lambda found: _OPTIONS.get(found[1], f"--{found[1].replace('_', '-')}"), text)
+
+
+def _three_parts(parts: dict[str, str | None]) -> str:
     lines = [f"sfumato: {parts['what']}"]
     if parts["got"] is not None:
         lines.append(f"  got: {parts['got']}")

@@ -14,7 +14,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from sfumato import __version__
 from sfumato.core import serialize
 from sfumato.core.request import (
     CohesiveMethod,
@@ -24,6 +23,7 @@ from sfumato.core.request import (
     MultidiffusionMethod,
     RenderRequest,
 )
+from sfumato.core.version import __version__
 
 # Names that other tools know; ours pass through when they have no name there.
 _SAMPLERS = {

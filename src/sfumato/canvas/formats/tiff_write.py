@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato import __version__
 from sfumato.canvas.formats import text_chunk as words
 from sfumato.canvas.formats.pyramid import Pyramid, Strip, list_halved_sizes
 from sfumato.canvas.formats.tiff_directory import HEADER_BYTES, ONE, Directory, Tag, write_directory, write_header
@@ -23,6 +22,7 @@ from sfumato.canvas.formats.tiles import Packing, pack_deflate, pack_jpeg
 from sfumato.core.errors import RequestError
 from sfumato.core.files import UnfinishedFile
 from sfumato.core.geometry import PixelSize
+from sfumato.core.version import __version__
 
 TILE_PX = 256
 DEFLATE, JPEG = 8, 7

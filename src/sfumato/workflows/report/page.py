@@ -15,7 +15,6 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfumato import __version__
 from sfumato.canvas.pixels import PixelStore, make_small
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
@@ -29,6 +28,7 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.core.resampling import fit_box
+from sfumato.core.version import __version__
 from sfumato.critic.picture.checks import Judged
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
