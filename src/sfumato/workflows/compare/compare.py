@@ -121,11 +121,8 @@ def list_requests(
         }
     names = tuple(methods or METHODS)
     _check_names(names, "methods")
-    unknown = [name for name in names if name not in METHODS]
-    if unknown:
-        raise RequestError("unknown method", got=", ".join(unknown), do=f"Use {', '.join(METHODS)}.")
     contract = load_contract(values.model or DEFAULTS.model, vae=values.vae)
-    return _list_methods(make_request(values, contract), names, contract)
+    return list_methods(make_request(values, contract), names, contract)
 
 
 def check_resume(requests: dict[str, RenderRequest], *, resume: bool) -> None:
@@ -150,7 +147,15 @@ def _check_names(names: Sequence[str], setting: str) -> None:
         raise RequestError(f"a comparison takes two or more different `{setting}`", got=got, do="Name two of them.")
 
 
-def _list_methods(request: RenderRequest, names: Sequence[str], contract: ModelContract) -> dict[str, RenderRequest]:
+def list_methods(request: RenderRequest, names: Sequence[str], contract: ModelContract) -> dict[str, RenderRequest]:
+    """Return the request of each method; native at the size of the base that the others grow from.
+
+    Raises:
+        RequestError: a name is unknown, or the size is what the model draws at once.
+    """
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise RequestError("unknown method", got=", ".join(unknown), do=f"Use {', '.join(METHODS)}.")
     base = choose_base_size(request.size, contract)
     if base == request.size:
         do = f"Ask for a `size` beyond {contract.native}."
