@@ -62,6 +62,8 @@ def render(sfumato):
     def run(*arguments: object, command: str = "render") -> Outcome:
         usual = ["--model", tiny_mini(), "--dtype", "fp32"]
         usual += [] if "--from" in arguments or "--steps" in arguments else ["--steps", 3]
+        # Pictures are compared: a seed that is not said would be random.
+        usual += [] if "--from" in arguments or "--seed" in arguments else ["--seed", 1]
         return sfumato(command, *usual, *arguments)
 
     return run

@@ -31,6 +31,9 @@ def compare(options: CompareOptions) -> None:
     methods, models = _split(options.methods), _split(options.models)
     values = read_values(options)
     requests = list_requests(values, methods=methods, models=models)
+    if options.resume and options.seed is None:
+        values = dataclasses.replace(values, seed=_find_stopped_seed(requests))
+        requests = list_requests(values, methods=methods, models=models)
     check_resume(requests, resume=options.resume)
     first = next(iter(requests.values()))
     values = dataclasses.replace(values, seed=first.seed)
@@ -71,6 +74,21 @@ def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
         if not path.exists() or (resume and find_resumable(find_work(path))):
             return path
     raise AssertionError("counting has no end")
+
+
+def _find_stopped_seed(requests: dict[str, RenderRequest]) -> int:
+    """Return the seed of the stopped comparison that is to be resumed, or the one drawn now."""
+    from sfumato.workflows.compare.compare import find_work
+    from sfumato.workflows.files.name_output import OUT_FOLDER
+    from sfumato.workflows.prepare import take_stopped_seed
+
+    drawn = next(iter(requests.values())).seed
+    for folder in sorted(OUT_FOLDER.glob("compare-*")):
+        for request in requests.values():
+            found = take_stopped_seed(request, find_work(folder).with_suffix(""))
+            if found.seed != drawn:
+                return found.seed
+    return drawn
 
 
 def _describe(done: Comparison) -> str:

@@ -26,7 +26,6 @@ from sfumato.workflows.forecast.plan_request import Wishes, make_plan
 from sfumato.workflows.job import Job
 
 if TYPE_CHECKING:
-    from sfumato.models.contract import ModelContract
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.stages import Plan
     from sfumato.workflows.run_options import RunOptions
@@ -77,7 +76,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         digests=digests,
         paths=paths,
         finished=finished,
-        warnings=list_warnings(request, contract),
+        warnings=list_warnings(request),
     )
 
 
@@ -105,9 +104,9 @@ def make_wishes(options: RunOptions) -> Wishes:
     )
 
 
-def list_warnings(request: RenderRequest, contract: ModelContract) -> tuple[str, ...]:
+def list_warnings(request: RenderRequest) -> tuple[str, ...]:
     """Return sentences that a user should read before the picture is drawn."""
-    unknown = find_unknown_words(request.prompt) if contract.family == MINI else ()
+    unknown = find_unknown_words(request.prompt) if request.model == MINI else ()
     if not unknown:
         return ()
     return (f'mini has not learned: {", ".join(unknown)}. A prompt that works: "{MINI_EXAMPLES[0]}".',)
