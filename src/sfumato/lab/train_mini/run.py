@@ -19,6 +19,7 @@ from sfumato.lab.train_mini.stages import (
     encode_pictures,
     train_autoencoder,
     train_denoiser,
+    train_teacher,
     train_vocabulary,
 )
 
@@ -27,8 +28,16 @@ if TYPE_CHECKING:
 
 BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
-SHARES = {"autoencoder": 0.24, "unet": 0.50, "decoder": 0.08, "scorer": 0.06, "reader": 0.06, "detector": 0.06}
-STAGES = ("vocabulary", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "detector", "pack")
+SHARES = {
+    "teacher": 0.04,
+    "autoencoder": 0.20,
+    "unet": 0.50,
+    "decoder": 0.08,
+    "scorer": 0.06,
+    "reader": 0.06,
+    "detector": 0.06,
+}
+STAGES = ("vocabulary", "teacher", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "detector", "pack")
 
 
 def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUNDLE) -> dict[str, object]:
@@ -42,6 +51,8 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
     """
     if stage != "all" and stage not in STAGES:
         raise RequestError("This stage does not exist", got=stage, do=f"Choose one of {', '.join((*STAGES, 'all'))}.")
+    if stage == "all" and (wanted.open_ended or wanted.land_minutes is not None):
+        raise RequestError("Only one stage can train without an end, or land", got=stage, do="Pass --stage.")
     if wanted.init == Path("mini"):
         wanted = replace(wanted, init=BUNDLE)
     reached: dict[str, object] = {}
@@ -57,6 +68,7 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
         "vocabulary": train_vocabulary,
+        "teacher": train_teacher,
         "autoencoder": train_autoencoder,
         "latents": encode_pictures,
         "unet": train_denoiser,

@@ -11,9 +11,8 @@ import torch
 from torch import nn
 
 from sfumato.lab.train_mini.pictures import HELD_OUT, open_pictures
-from sfumato.lab.train_mini.stages import MiniTraining, fit_recipe, open_latents
+from sfumato.lab.train_mini.stages import MiniTraining, open_latents
 from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer, special_ids
-from sfumato.train.loop import run_training
 from sfumato.train.scorer import ScorerTask
 from sfumato.train.task import Recipe
 
@@ -37,13 +36,6 @@ def train_scorer(wanted: MiniTraining) -> TrainingResult:
         open_pictures(wanted.state, HELD_OUT).open_rows(),
         held_out_tokens.open_rows(),
     )
-    result = run_training(
-        task,
-        fit_recipe(SCORER),
-        wanted.make_budget(),
-        wanted.state / "scorer_run",
-        resume=wanted.resume,
-        report=wanted.report,
-    )
+    result = wanted.train(task, SCORER, wanted.state / "scorer_run")
     clip.cpu().save_pretrained(wanted.state / "scorer")
     return result
