@@ -13,16 +13,20 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from sfumato.train.discriminator import Discriminator, measure_mistakes, measure_suspicion
 from sfumato.train.patches import choose_corners, weigh_parts
 from sfumato.train.pictures import draw_sheet, load_pixels, measure_psnr
 from sfumato.train.store import choose_table
+from sfumato.train.teacher import compare_features
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
     from PIL import Image
     from torch import Tensor, nn
+
+    from sfumato.train.teacher import Teacher
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +37,9 @@ class AutoencoderLoss:
     `detail`: extra weight of pixels on edges, where eyes and fingers live. `white`: latents with
     zero mean, unit variance and no correlation, so that diffusion needs no per-channel scale.
     `peak`: latents beyond `peak_from`, which the decoder's tanh flattens. `feature`: distance
-    between the teacher's features. `jitter`: noise on the latents, so that the decoder forgives the
-    denoiser's small errors. `limit`: latents are cut there before decoding, as the denoiser's are.
+    between the teacher's features. `adversary`: looking decoded to the discriminator.
+    `jitter`: noise on the latents, so that the decoder forgives the denoiser's small errors.
+    `limit`: latents are cut there before decoding, as the denoiser's are.
     """
 
     edge: float = 1.0
@@ -44,6 +49,7 @@ class AutoencoderLoss:
     peak: float = 0.0
     peak_from: float = 4.5
     feature: float = 0.0
+    adversary: float = 0.0
     jitter: float = 0.03
     limit: float = 100.0
 
@@ -68,8 +74,8 @@ class Patches:
 class AutoencoderTask:
     """Train `networks["encoder"]` and `networks["decoder"]` on tables of pictures. A leaf.
 
-    `compare_features` returns how far two batches of pictures are apart for a trained network; its
-    weights are not changed.
+    `teacher` gives the features that the feature loss compares. With `networks["discriminator"]` its
+    features also decide, place by place, whether a picture looks drawn.
     """
 
     networks: nn.ModuleDict
@@ -78,7 +84,7 @@ class AutoencoderTask:
     weights: AutoencoderLoss = AutoencoderLoss()
     freeze_encoder: bool = False
     patches: Patches | None = None
-    compare_features: Callable[[Tensor, Tensor], Tensor] | None = None
+    teacher: Teacher | None = None
     name: str = "autoencoder"
 
     def __post_init__(self) -> None:
@@ -134,11 +140,30 @@ class AutoencoderTask:
         # Patches show what is small and rare; the latents of whole pictures are to be white.
         if self.patches is None or pixels.shape[-1] != self.patches.side_px:
             total = total + weights.white * losses["white"]
-        if self.compare_features is not None and weights.feature:
-            losses["feature"] = self.compare_features(decoded, pixels)
-            total = total + weights.feature * losses["feature"]
+        if self.teacher is not None:
+            total = total + self._judge(networks, decoded, batch, losses)
         losses["loss"] = total
         return losses
+
+    def _judge(
+        self, networks: nn.ModuleDict, decoded: Tensor, batch: Mapping[str, Tensor], losses: dict[str, Tensor]
+    ) -> Tensor:
+        """Add what the teacher and the discriminator say to `losses`; return their weighted sum."""
+        assert self.teacher is not None
+        dtype = next(self.teacher.parameters()).dtype
+        with torch.no_grad():
+            truth = self.teacher.list_features(batch["pixels"].to(dtype))
+        ours = self.teacher.list_features(decoded.to(dtype))
+        losses["feature"] = compare_features(ours, truth, batch.get("weights"))
+        total = self.weights.feature * losses["feature"]
+        if "discriminator" in networks:
+            judge = networks["discriminator"]
+            assert isinstance(judge, Discriminator)
+            losses["suspicion"] = measure_suspicion(judge, ours)
+            losses["mistakes"] = measure_mistakes(judge, ours, truth)
+            # The judge's own loss has its own weights: no factor.
+            total = total + self.weights.adversary * losses["suspicion"] + losses["mistakes"]
+        return total
 
     @torch.no_grad()
     def measure_validation(self, networks: nn.ModuleDict) -> dict[str, float]:

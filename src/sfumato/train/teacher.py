@@ -12,6 +12,7 @@ import itertools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
@@ -76,15 +77,18 @@ class Teacher(nn.Module):
         return F.pixel_shuffle(self.decide(trunk), 2)
 
 
-def compare_features(teacher: Teacher, ours: Tensor, truth: Tensor) -> Tensor:
-    """Return how far pictures [B, 3, H, W] are from their truth: squared distances of unit features, over all scales."""
-    dtype = next(teacher.parameters()).dtype
-    with torch.no_grad():
-        aims = teacher.list_features(truth.to(dtype))
-    total = torch.zeros((), device=ours.device)
-    for feature, aim in zip(teacher.list_features(ours.to(dtype)), aims, strict=True):
+def compare_features(ours: Sequence[Tensor], truth: Sequence[Tensor], heaviness: Tensor | None = None) -> Tensor:
+    """Return how far features of pictures are from those of their truth: squared distances of unit vectors, all scales.
+
+    `heaviness` [B, H, W] weighs places of the pictures.
+    """
+    total = torch.zeros((), device=ours[0].device)
+    for feature, aim in zip(ours, truth, strict=True):
         difference = F.normalize(feature.float(), dim=1, eps=1e-3) - F.normalize(aim.float(), dim=1, eps=1e-3)
-        total = total + difference.square().sum(dim=1).mean()
+        distance = difference.square().sum(dim=1)
+        if heaviness is not None:
+            distance = distance * F.adaptive_avg_pool2d(heaviness, distance.shape[-2:])
+        total = total + distance.mean()
     return total
 
 
@@ -139,7 +143,7 @@ class TeacherTask:
     def measure_validation(self, networks: nn.ModuleDict) -> dict[str, float]:
         """Measure the share of right pixels, plain and with every class counted alike."""
         count = min(VALIDATION_PICTURES, len(self.held_out))
-        found, truth = [], torch.from_numpy(self.held_out_classes[:count]).long()
+        found, truth = [], torch.from_numpy(self.held_out_classes[:count].astype(np.int64))
         device = next(networks.parameters()).device
         for start in range(0, count, 32):
             pixels = load_pixels(self.held_out, range(start, min(start + 32, count))).to(device)
@@ -154,6 +158,7 @@ class TeacherTask:
     def draw_grid(self, networks: nn.ModuleDict) -> Image.Image:
         """Draw held-out pictures above the classes that the network finds, each class a colour."""
         pixels = load_pixels(self.held_out, range(8)).to(next(networks.parameters()).device)
-        colours = torch.rand((networks["teacher"].classes, 3), generator=torch.Generator().manual_seed(0)) * 2 - 1
+        # A colour for each number that a class map's byte can hold.
+        colours = torch.rand((256, 3), generator=torch.Generator().manual_seed(0)) * 2 - 1
         found = networks["teacher"](pixels).argmax(dim=1).cpu()
         return draw_sheet([pixels, colours[found].permute(0, 3, 1, 2)])

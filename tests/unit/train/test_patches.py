@@ -6,7 +6,9 @@ from torch import nn
 
 from sfumato.models.mini import make_mini_autoencoder
 from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask, Patches, compare_pictures
+from sfumato.train.discriminator import Discriminator
 from sfumato.train.patches import LARGEST_WEIGHT, choose_corners, weigh_parts
+from sfumato.train.teacher import Teacher
 
 # A large ground, a part of 5 x 5 pixels and one of 20 x 20.
 CLASSES = np.zeros((6, 128, 128), np.uint8)
@@ -56,10 +58,14 @@ def test_latents_of_patches_need_not_be_white() -> None:
     for white in (0.0, 10.0):
         loss = AutoencoderLoss(white=white, jitter=0)
         task = AutoencoderTask(networks, [PICTURES], PICTURES, loss, patches=Patches(classes=[CLASSES]))
-        losses.append([
-            float(task.compute_losses(networks, task.load_batch(step, 1, seeded(step)), seeded(step))["loss"].detach())
-            for step in (0, 1)
-        ])
+        losses.append(
+            [
+                float(
+                    task.compute_losses(networks, task.load_batch(step, 1, seeded(step)), seeded(step))["loss"].detach()
+                )
+                for step in (0, 1)
+            ]
+        )
     assert losses[1][0] > losses[0][0] + 1
     assert losses[1][1] == losses[0][1]
 
@@ -72,3 +78,20 @@ def test_heavy_pixels_count_more_in_every_pictured_loss() -> None:
     for name, value in plain.items():
         torch.testing.assert_close(even[name], value)
         torch.testing.assert_close(double[name], 2 * value)
+
+
+def test_teacher_and_discriminator_add_their_losses() -> None:
+    torch.manual_seed(0)
+    vae = make_mini_autoencoder(16, 16, decoder_blocks=(1, 1, 1, 0))
+    networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder, "discriminator": Discriminator()})
+    teacher = Teacher(3).requires_grad_(requires_grad=False)
+    loss = AutoencoderLoss(feature=0.5, adversary=0.1)
+    task = AutoencoderTask(
+        networks, [PICTURES], PICTURES, loss, patches=Patches(classes=[CLASSES], side_px=32), teacher=teacher
+    )
+    losses = task.compute_losses(networks, task.load_batch(1, 1, seeded(1)), seeded(1))
+    assert {"feature", "suspicion", "mistakes"} <= losses.keys()
+    assert losses["suspicion"] == 0
+    losses["loss"].backward()
+    assert all(p.grad is None for p in teacher.parameters())
+    assert all(p.grad is not None for p in networks.parameters())

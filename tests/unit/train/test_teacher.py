@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sfumato.train.discriminator import Discriminator, measure_mistakes, measure_suspicion
 from sfumato.train.teacher import Teacher, TeacherTask, compare_features, load_teacher, save_teacher
 
 CLASSES = np.zeros((16, 48, 64), np.uint8)
@@ -48,9 +49,33 @@ def test_features_are_equal_for_equal_pictures_and_pull_towards_the_truth() -> N
     torch.manual_seed(0)
     teacher = Teacher(3).requires_grad_(requires_grad=False)
     truth = torch.rand(2, 3, 32, 32, generator=seeded(2))
-    assert compare_features(teacher, truth, truth) == 0
+    aims = teacher.list_features(truth)
+    assert compare_features(aims, aims) == 0
     ours = torch.rand(2, 3, 32, 32, generator=seeded(3)).requires_grad_()
-    before = compare_features(teacher, ours, truth)
+    before = compare_features(teacher.list_features(ours), aims)
     before.backward()
     assert ours.grad is not None
-    assert compare_features(teacher, ours.detach() - 0.01 * ours.grad / ours.grad.abs().max(), truth) < before
+    nearer = ours.detach() - 0.01 * ours.grad / ours.grad.abs().max()
+    assert compare_features(teacher.list_features(nearer), aims) < before
+
+
+def test_the_discriminator_learns_what_is_drawn_and_moves_the_decoder_only_then() -> None:
+    torch.manual_seed(0)
+    teacher, judge = Teacher(3).requires_grad_(requires_grad=False), Discriminator()
+    drawn, decoded = torch.rand(4, 3, 32, 32, generator=seeded(4)), torch.zeros(4, 3, 32, 32).add(0.2).requires_grad_()
+    ours, truth = teacher.list_features(decoded), teacher.list_features(drawn)
+    measure_suspicion(judge, ours).backward(retain_graph=True)
+    assert decoded.grad is not None
+    assert not decoded.grad.any()
+    assert all(p.grad is None for p in judge.parameters())
+    optimiser = torch.optim.AdamW(judge.parameters(), lr=3e-3)
+    for _ in range(20):
+        optimiser.zero_grad()
+        wrong = measure_mistakes(judge, ours, truth)
+        wrong.backward()
+        optimiser.step()
+    assert wrong < 0.6
+    # Its own loss never reaches the decoder.
+    assert not decoded.grad.any()
+    measure_suspicion(judge, ours).backward()
+    assert decoded.grad.any()

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import ModelError, RequestError
 from sfumato.lab.train_mini.parts import CLASSES, draw_parts, open_parts
 from sfumato.lab.train_mini.pictures import (
     HELD_OUT,
@@ -37,13 +37,14 @@ from sfumato.models.mini import (
 )
 from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask, Patches
 from sfumato.train.denoiser import DenoiserLoss, DenoiserTask, Examples
+from sfumato.train.discriminator import Discriminator
 from sfumato.train.grow import grow_layers
-from sfumato.train.lanes import count_lanes
+from sfumato.train.lanes import choose_lanes, count_lanes
 from sfumato.train.loop import land_training, run_training
 from sfumato.train.pictures import load_pixels
 from sfumato.train.store import ExampleStore
 from sfumato.train.task import Budget, Recipe
-from sfumato.train.teacher import Teacher, TeacherTask, save_teacher
+from sfumato.train.teacher import Teacher, TeacherTask, load_teacher, save_teacher
 from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
 
 if TYPE_CHECKING:
@@ -56,9 +57,9 @@ if TYPE_CHECKING:
     from sfumato.train.task import Task
 
 # Sixteen: on two cores a step of 32 pictures takes four seconds, and small steps learn more per picture.
-AUTOENCODER = Recipe(batch=16, learning_rate=1.5e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.995)
+AUTOENCODER = Recipe(batch=16, learning_rate=1e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.995)
 # Whiteness counts in one step of three, with three times the weight.
-AUTOENCODER_LOSS = AutoencoderLoss(white=0.15, peak=0.5)
+AUTOENCODER_LOSS = AutoencoderLoss(white=0.15, peak=0.5, feature=0.15, adversary=0.02)
 TEACHER = Recipe(batch=32, learning_rate=2e-3, warmup_steps=50, decay_from_frac=0.5, ema_decay=0.995)
 DECODER = Recipe(batch=32, learning_rate=1e-3, warmup_steps=50, decay_from_frac=0.3, ema_decay=0.998)
 DENOISER = Recipe(
@@ -124,9 +125,7 @@ class MiniTraining:
         minutes = self.minutes if self.land_minutes is None else self.land_minutes
         if not self.open_ended:
             return Budget(minutes=minutes, steps=self.steps)
-        return Budget(
-            save_every_s=PLATEAU_SAVE_S, validate_every_s=PLATEAU_VALIDATE_S, grid_every_s=PLATEAU_VALIDATE_S
-        )
+        return Budget(save_every_s=PLATEAU_SAVE_S, validate_every_s=PLATEAU_VALIDATE_S, grid_every_s=PLATEAU_VALIDATE_S)
 
     def train(self, task: Task, recipe: Recipe, folder: Path) -> TrainingResult:
         """Run or land one stage's training in `folder`.
@@ -174,6 +173,10 @@ def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> Tr
     torch.manual_seed(0)
     vae = load_mini_autoencoder(wanted.state / "vae") if decoder_only else _begin_autoencoder(wanted.init)
     networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder}).to(memory_format=torch.channels_last)
+    # Looking drawn is the last polish: on the plateau the discriminator would chase a moving decoder.
+    if wanted.land_minutes is not None:
+        networks["discriminator"] = Discriminator()
+    teacher = _open_teacher(wanted.state)
     # The denoiser's errors are larger than the encoder's: a decoder trained for it forgives more.
     more = {"jitter": 0.06, "limit": DenoiserLoss().limit} if decoder_only else {}
     task = AutoencoderTask(
@@ -183,11 +186,19 @@ def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> Tr
         replace(AUTOENCODER_LOSS, **more),
         freeze_encoder=decoder_only,
         patches=Patches(classes=[open_parts(wanted.state, table).open_rows() for table in TABLES]),
+        teacher=teacher,
     )
     name = "decoder" if decoder_only else "autoencoder"
     result = wanted.train(task, DECODER if decoder_only else AUTOENCODER, wanted.state / name)
     vae.cpu().save_pretrained(wanted.state / "vae")
     return result
+
+
+def _open_teacher(state: Path) -> Teacher:
+    if not (state / "teacher").is_dir():
+        raise ModelError("The teacher is not trained yet", got=str(state / "teacher"), do="Run its stage first.")
+    device, dtype, _ = choose_lanes(1)
+    return load_teacher(state / "teacher").to(device, dtype)
 
 
 def _draw_all(wanted: MiniTraining) -> None:
