@@ -87,7 +87,8 @@ def compare_features(ours: Sequence[Tensor], truth: Sequence[Tensor], heaviness:
         difference = F.normalize(feature.float(), dim=1, eps=1e-3) - F.normalize(aim.float(), dim=1, eps=1e-3)
         distance = difference.square().sum(dim=1)
         if heaviness is not None:
-            distance = distance * F.adaptive_avg_pool2d(heaviness, distance.shape[-2:])
+            height, width = distance.shape[-2:]
+            distance = distance * F.adaptive_avg_pool2d(heaviness, (height, width))
         total = total + distance.mean()
     return total
 
