@@ -72,6 +72,8 @@ ENCODE_BATCH = 64
 PLATEAU_SAVE_S = 120.0
 # Measuring 128 pictures in float32 takes a core 20 s.
 PLATEAU_VALIDATE_S = 600.0
+# The falling rate averages by itself; a longer memory still holds the plateau after a landing of 50 steps.
+LANDING_EMA_DECAY = 0.98
 CELL_PX = 8
 
 GRID_PROMPTS = (
@@ -136,8 +138,11 @@ class MiniTraining:
             StorageError: a landing has no plateau, or a checkpoint cannot be written.
 
         """
-        run = run_training if self.land_minutes is None else land_training
-        return run(task, fit_recipe(recipe), self.make_budget(), folder, resume=self.resume, report=self.report)
+        recipe, budget = fit_recipe(recipe), self.make_budget()
+        if self.land_minutes is None:
+            return run_training(task, recipe, budget, folder, resume=self.resume, report=self.report)
+        recipe = replace(recipe, ema_decay=min(recipe.ema_decay, LANDING_EMA_DECAY))
+        return land_training(task, recipe, budget, folder, resume=self.resume, report=self.report)
 
 
 def train_vocabulary(wanted: MiniTraining) -> int:
