@@ -156,9 +156,8 @@ def find_cycles(edges: Sequence[Edge]) -> list[str]:
     """Return each group of modules that import each other in a ring, by the first place found."""
     graph: dict[str, dict[str, str]] = {}
     for edge in edges:
-        # A ring has to run to hurt: names imported for annotations alone are no part of one.
-        runs = not edge.inside_function and not edge.typing_only
-        if package_of(edge.target) is not None and runs and edge.target != edge.source:
+        # Names imported for annotations alone count too: two files that need each other's names are one subject.
+        if package_of(edge.target) is not None and not edge.inside_function and edge.target != edge.source:
             graph.setdefault(edge.source, {}).setdefault(edge.target, edge.place)
     rings = {}
     for start in graph:

@@ -4,7 +4,7 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import read_request
 from sfumato.canvas.workspace.disk_workspace import find_resumable
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.workflows.compare import compare as compare_module
 from sfumato.workflows.compare.compare import find_work
 from sfumato.workflows.forecast import plan_request

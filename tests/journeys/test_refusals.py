@@ -125,7 +125,7 @@ def test_a_picture_without_a_request_cannot_be_repeated(sfumato, room):
 
 
 def test_a_folder_that_cannot_be_written_is_found_before_rendering(render, room, monkeypatch):
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
     monkeypatch.setattr(LatentModel, "denoise_guided", lambda *_given, **_more: pytest.fail("rendered"))
     (room / "file").write_text("in the way")
@@ -135,7 +135,7 @@ def test_a_folder_that_cannot_be_written_is_found_before_rendering(render, room,
 
 
 def test_a_preview_that_cannot_be_written_is_found_before_rendering(render, room, monkeypatch):
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
     monkeypatch.setattr(LatentModel, "denoise_guided", lambda *_given, **_more: pytest.fail("rendered"))
     (room / "file").write_text("in the way")
@@ -188,7 +188,7 @@ def test_an_unknown_setting_is_named(render, monkeypatch):
 
 
 def test_a_defect_is_told_apart_from_a_mistake(render, monkeypatch):
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
     def broken(*_given, **_more):
         raise ZeroDivisionError("oops")

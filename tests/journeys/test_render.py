@@ -177,7 +177,7 @@ def test_a_plan_counts_the_levels_of_a_pyramid(render):
 
 
 def test_an_interrupted_render_tells_of_the_preview_it_wrote(render, room, monkeypatch):
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
     denoise, calls = LatentModel.denoise_guided, []
 
@@ -195,7 +195,7 @@ def test_an_interrupted_render_tells_of_the_preview_it_wrote(render, room, monke
 
 
 def test_an_interrupt_within_a_step_leaves_nothing(render, room, monkeypatch):
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
     calls = []
 

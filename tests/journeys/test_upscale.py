@@ -172,7 +172,7 @@ def test_a_picture_that_changed_or_went_is_noticed(upscale, render, room, pictur
 
 @pytest.mark.parametrize("size", ["192x144", "240x180", "144x108"])
 def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, monkeypatch, size):
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
     asked = ("photo.png", "--size", size, "--no-report")
     assert upscale(*asked, "--out", "whole.png").code == 0

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from sfumato import __version__
-from sfumato.cli import commands, comparing, rendering, upscaling
+from sfumato.cli import commands, comparing, rendering
 
 WORDS = "Pictures beyond a checkpoint's native size, with hands that are right."
 
@@ -24,7 +24,7 @@ def make_app() -> typer.Typer:
     app.callback()(_main)
     app.command("render")(rendering.render)
     app.command("plan")(rendering.plan)
-    app.command("upscale")(upscaling.upscale)
+    app.command("upscale")(rendering.upscale)
     app.command("compare")(comparing.compare)
     app.command("doctor")(commands.doctor)
     for name, words, group in commands.GROUPS:

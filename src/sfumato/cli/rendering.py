@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.cli.options import PlanOptions, RenderOptions, takes_options
+from sfumato.cli.options import UPSCALE_LACKS, PlanOptions, RenderOptions, UpscaleOptions, takes_options
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -36,8 +36,8 @@ def render(options: RenderOptions) -> None:
 
 def run_request(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
     """Render a request, and print what became of it."""
-    from sfumato.cli.cost_line import write_cost
     from sfumato.cli.exit_codes import print_json
+    from sfumato.cli.plan_table import write_cost
     from sfumato.cli.progress import show_progress
 
     def announce(plan: Plan) -> None:
@@ -154,3 +154,18 @@ def _describe(picture: Generated) -> str:
     if picture.report_path:
         lines.append(f"report   {picture.report_path}")
     return "\n".join(lines) + "\n"
+
+
+@takes_options(UpscaleOptions, without=UPSCALE_LACKS)
+def upscale(options: UpscaleOptions) -> None:
+    """Grow a picture to a larger size, with new detail and a report beside it; --dry-run only says what it would cost."""
+    from sfumato.cli.read_options import check_options, make_upscale
+    from sfumato.models.describe import load_contract
+
+    check_options(options)
+    request = make_upscale(options, load_contract(options.model or "mini", vae=options.vae))
+    wishes = make_wishes(options, request, words=f"{options.picture.stem} {request.size}")
+    if options.dry_run:
+        show_plan(request, wishes, as_json=options.json)
+    else:
+        run_request(request, wishes, as_json=options.json)

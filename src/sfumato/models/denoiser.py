@@ -17,12 +17,19 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sfumato.models.contract import LatentModel, Prediction
+    from sfumato.models.contract import ModelContract, Prediction
+    from sfumato.models.hardware.policy import Policy
     from sfumato.models.text.conditioning import ConditioningPart
 
 
 def predict_clean(
-    model: LatentModel, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]
+    unet: Any,
+    x: Tensor,
+    sigma: float | Tensor,
+    parts: Sequence[ConditioningPart],
+    *,
+    contract: ModelContract,
+    policy: Policy,
 ) -> list[Tensor]:
     """Predict x0 [B, C, h, w] float32 for each part, all in one batch.
 
@@ -32,11 +39,10 @@ def predict_clean(
     batch, count = x.shape[0], len(parts)
     sigmas = torch.as_tensor(sigma, dtype=torch.float32).cpu().reshape(-1).expand(batch)
     # Not rounded: the UNet's timestep embedding is a smooth function of t.
-    times = model.contract.schedule.sigma_to_t(sigmas).to(model.device)
-    level = sigmas.to(model.device)[:, None, None, None]
+    times = contract.schedule.sigma_to_t(sigmas).to(policy.device)
+    level = sigmas.to(policy.device)[:, None, None, None]
     seen = x / (level.square() + 1).sqrt()
-    policy = model.policy
-    out = model.unet(
+    out = unet(
         seen.repeat(count, 1, 1, 1).to(policy.unet_dtype, memory_format=policy.memory_format),
         times.repeat(count),
         encoder_hidden_states=_spread([part.hidden for part in parts], batch).to(policy.unet_dtype),
@@ -45,7 +51,7 @@ def predict_clean(
     )[0].float()
     if not bool(torch.isfinite(out.sum())):
         raise ModelError("the denoiser gave numbers that are no picture", do="Try --dtype fp32 or bf16.")
-    return [to_clean(x, half, level, model.contract.prediction) for half in out.chunk(count)]
+    return [to_clean(x, half, level, contract.prediction) for half in out.chunk(count)]
 
 
 def to_clean(x: Tensor, out: Tensor, sigma: Tensor, prediction: Prediction) -> Tensor:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import ModelError
-from sfumato.models.contract import LatentModel
 from sfumato.models.describe import describe_checked, describe_checkpoint, find_checkpoint, load_contract
 from sfumato.models.files.read_weights import read_component, read_part
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.models.inspect import inspect_model
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.networks import build_text, build_unet, build_vae
 from sfumato.models.text.clip import TextTower
 from sfumato.models.text.encoder import DEPTHS, PromptEncoder

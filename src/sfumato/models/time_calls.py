@@ -23,7 +23,7 @@ from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memo
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
 from sfumato.models.autoencoder.kl_tiles import WORK_BYTES
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.nn.tiled import Attend
 from sfumato.nn.tiled.attention import KEY_BLOCK, attend_block, query_block
 

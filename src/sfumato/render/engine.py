@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.request import RenderRequest
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
     from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.stages import Plan, Stage
 

@@ -28,15 +28,45 @@ from sfumato.train.checkpoints import (
     read_values,
     save_checkpoint,
 )
-from sfumato.train.ema import Average
 from sfumato.train.lanes import Lanes, choose_lanes
 from sfumato.train.optimiser import Optimiser, clip_gradients
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from torch import Tensor, nn
+
     from sfumato.train.task import Budget, Recipe, Task
+
+
+class Average:
+    """Keep an exponential moving average of a network's parameters. A leaf."""
+
+    def __init__(self, networks: nn.Module, decay: float) -> None:
+        """Start from the weights as they are."""
+        self.decay = decay
+        self.weights = {n: p.detach().clone() for n, p in networks.named_parameters()}
+
+    @torch.no_grad()
+    def update(self, networks: nn.Module, step: int) -> None:
+        """Move towards the present weights; early steps move faster, so that the random start fades."""
+        decay = min(self.decay, (1 + step) / (10 + step))
+        live = [p.detach() for _, p in networks.named_parameters()]
+        torch._foreach_lerp_(list(self.weights.values()), live, 1 - decay)
+
+    @torch.no_grad()
+    def copy_to(self, networks: nn.Module) -> None:
+        """Write the average into `networks`."""
+        for name, parameter in networks.named_parameters():
+            parameter.copy_(self.weights[name])
+
+    @torch.no_grad()
+    def restore(self, weights: Mapping[str, Tensor]) -> None:
+        """Take back a saved average."""
+        for name, tensor in self.weights.items():
+            tensor.copy_(weights[name])
+
 
 # A broken step (loss not finite) is skipped; this many in a row is a broken run.
 BROKEN_STEPS_ALLOWED = 20

@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from sfumato.canvas.crop_view import cut_pixels
 from sfumato.canvas.formats.images import file_sha256, save_picture
 from sfumato.canvas.formats.save import save_shown
+from sfumato.canvas.overlay import cut_pixels
 from sfumato.canvas.workspace.disk_workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.memory import measure_peak_memory
@@ -25,7 +25,7 @@ from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.critic.picture.checks import Judged
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
@@ -33,13 +33,11 @@ from sfumato.render.progress import Progress, RenderResult, StageTrace
 from sfumato.render.stages import Plan
 from sfumato.workflows.files.digests import digest_weights, find_lora
 from sfumato.workflows.files.inputs import read_inputs
-from sfumato.workflows.files.output_paths import check_places, is_finished, list_paths
-from sfumato.workflows.files.report_path import check_report_place
+from sfumato.workflows.files.output_paths import check_places, check_report_place, is_finished, list_paths
 from sfumato.workflows.files.resume import check_work, open_work
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place
-from sfumato.workflows.forecast.errors import measure_error
-from sfumato.workflows.forecast.learned_speed import save_pace
+from sfumato.workflows.forecast.learned_speed import measure_error, save_pace
 from sfumato.workflows.forecast.plan_request import Wishes, make_plan, plan_from_headers
 from sfumato.workflows.report.check_table import say_left_out
 from sfumato.workflows.report.page import Report, write_report

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from sfumato.world.caption import make_captions
 from sfumato.world.compose import make_scene
 from sfumato.world.ink import Ink, tube_path
-from sfumato.world.labels import Labels, make_labels
 from sfumato.world.palette import CLOTHES, SKIN
 from sfumato.world.people.body import BodyShape
 from sfumato.world.people.draw_hand import draw_hand
@@ -24,10 +24,73 @@ from sfumato.world.people.hand import HandShape
 from sfumato.world.people.person import HandView
 from sfumato.world.places import draw_place
 from sfumato.world.scene import Scene
-from sfumato.world.settle import settle_states
 from sfumato.world.shapes import Fault, Shapes, make_shapes
 from sfumato.world.things import Thing, draw_thing
 from sfumato.world.truth import PartTree, Truth
+
+LEAST_PX = 6.0
+"""Below this expected area a digit's pixels say nothing; the plan is believed."""
+HIDDEN_SHARE = 0.30
+"""A digit that shows less than this share of its drawn area is occluded."""
+
+
+def settle_states(truth: Truth) -> Truth:
+    """Return the truth with out-of-frame and occluded digits marked, and areas replaced by pixels."""
+    height, width = truth.ids.shape
+    counts = np.bincount(truth.ids.ravel(), minlength=len(truth.paths))
+    facts = {path: dict(known) for path, known in truth.facts.items()}
+    for path, known in facts.items():
+        if "area" not in known:
+            continue
+        expected = cast("float", known.pop("area")) * height * height
+        x, y = cast("tuple[float, float]", known["tip"])
+        seen = sum(int(counts[i]) for i, name in enumerate(truth.paths) if name.startswith(path + "/"))
+        known["expected_px"] = round(expected, 1)
+        if not (0.0 <= x < width / height and 0.0 <= y < 1.0):
+            known["state"] = "out-of-frame"
+        elif known["state"] == "visible" and expected >= LEAST_PX and seen < HIDDEN_SHARE * expected:
+            known["state"] = "occluded"
+    return Truth(truth.ids, truth.paths, facts)
+
+
+Labels = dict[str, str | int]
+
+
+def make_labels(scene: Scene) -> Labels:
+    """List what a reader can be asked about a scene; an attribute that does not apply is left out."""
+    labels: Labels = {"shot": scene.shot, "style": scene.style, "place": scene.place.kind, "people": len(scene.people)}
+    if len(scene.people) == 1:
+        person = scene.people[0][0]
+        labels |= {
+            "kind": person.kind,
+            "age": person.age,
+            "hair": person.hair if person.hair_style != "bald" else "none",
+            "hair_style": person.hair_style,
+            "skin": person.skin,
+            "glasses": int(person.glasses),
+            "smile": int(person.smile),
+            "beard": int(person.beard),
+            "top": person.top.kind,
+            "top_colour": person.top.colour,
+        }
+        if scene.shot != "portrait":
+            labels |= {"pose": person.pose}
+        if scene.shot == "full":
+            labels |= {"bottom": "dress" if person.top.kind == "dress" else person.bottom.kind}
+            if person.top.kind != "dress":
+                labels |= {"bottom_colour": person.bottom.colour}
+    if len(scene.things) == 1:
+        labels |= {"thing": scene.things[0].kind, "thing_colour": scene.things[0].colour}
+    if scene.shot == "hand":
+        spec = scene.hands[0].spec
+        labels |= {
+            "gesture": spec.gesture,
+            "digits": len(spec.raised()),
+            "hand_side": spec.side,
+            "hand_view": spec.view,
+        }
+    return labels
+
 
 WORLD_VERSION = 1
 """Raised when the same seed gives other bytes than before."""

@@ -17,8 +17,7 @@ from sfumato.lab.detector.rows import describe_set
 from sfumato.lab.detector.task import DetectorTask, Views, mirror_marks, pack_marks
 from sfumato.lab.detector.train import RECIPE, DetectorTraining, run_train_detector
 from sfumato.lab.detector.truth import Mark
-from sfumato.lab.train_mini.detector import train_mini_detector
-from sfumato.lab.train_mini.run import STAGES
+from sfumato.lab.train_mini.run import STAGES, train_mini_detector
 from sfumato.lab.train_mini.stages import MiniTraining
 from sfumato.train.task import Budget
 

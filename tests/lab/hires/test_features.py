@@ -6,7 +6,7 @@ import pytest
 from sfumato.core.geometry import PixelSize
 from sfumato.critic.reader.network import ReaderShape
 from sfumato.critic.reader.reader import make_reader
-from sfumato.lab.hires.features import (
+from sfumato.lab.hires.measures import (
     compare_distances,
     describe_distance,
     make_crops,

@@ -10,8 +10,7 @@ from sfumato.lab.mini.prompts import draw_open_hands, draw_prompts
 from sfumato.lab.reader.words import find_labels, make_vocabulary
 from sfumato.world.caption import make_captions
 from sfumato.world.compose import make_scene
-from sfumato.world.labels import make_labels
-from sfumato.world.stream import Wish, make_sample
+from sfumato.world.stream import Wish, make_labels, make_sample
 
 MAN = {"kind": "man", "age": "old", "hair": "grey", "hair_style": "short", "skin": "dark", "glasses": 0, "smile": 0,
        "people": 1, "top": "coat", "top_colour": "red", "bottom": "trousers", "bottom_colour": "blue", "place": "beach",

@@ -3,8 +3,7 @@
 from sfumato.lab.reader.pictures import SHARES, draw_hand, draw_mix, draw_training_sample
 from sfumato.lab.reader.words import find_labels, make_vocabulary
 from sfumato.world.compose import MIXES
-from sfumato.world.labels import make_labels
-from sfumato.world.stream import Wish, make_sample
+from sfumato.world.stream import Wish, make_labels, make_sample
 
 
 def test_every_label_of_the_world_has_a_class():

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from sfumato.canvas.crop_view import cut_pixels
 from sfumato.canvas.formats.images import load_picture
 from sfumato.canvas.formats.save import save_shown
+from sfumato.canvas.overlay import cut_pixels
 from sfumato.canvas.pixels import MemoryPixels, list_bands
 from sfumato.core.geometry import PixelBox, PixelSize
 

@@ -11,7 +11,7 @@ PATIENCE_S = 120
 WAIT = "print(os.getpid(), flush=True); time.sleep(600)"
 CHILD = f"""
 import os, subprocess, sys, time
-from sfumato.core.exit_with_parent import end_with_starter
+from sfumato.lab.true_shapes.render_process import end_with_starter
 end_with_starter()
 subprocess.Popen([sys.executable, "-c", "import os, time; {WAIT}"])
 {WAIT}
@@ -49,7 +49,7 @@ def test_a_process_ends_with_its_killed_starter():
 
 
 def test_a_process_that_is_done_ends_in_order():
-    code = "from sfumato.core.exit_with_parent import end_with_starter; end_with_starter(); print('done')"
+    code = "from sfumato.lab.true_shapes.render_process import end_with_starter; end_with_starter(); print('done')"
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", code], **pipes, start_new_session=True) as process:
         # Its stdin stays open meanwhile.

@@ -10,10 +10,10 @@ from bundles import tiny_mini
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
-from sfumato.models.float32_retry import full_precision
 from sfumato.models.hardware.policy import Policy
 from sfumato.models.hardware.prepacked import can_pack, pack_layer
 from sfumato.models.load import load_model
+from sfumato.render.cohesive.windows import full_precision
 
 
 @pytest.fixture(scope="module")

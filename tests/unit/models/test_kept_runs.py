@@ -140,7 +140,7 @@ class Coding:
 def tiles(monkeypatch):
     """Count the tiles that are computed, those of the keys of an attention included."""
     counted = []
-    for module in ("run", "local"):
+    for module in ("run", "halo"):
         path = f"sfumato.nn.tiled.{module}.run_chain"
         inner = __import__("sfumato.nn.tiled.halo", fromlist=["run_chain"]).run_chain
         monkeypatch.setattr(path, lambda *given, inner=inner: (counted.append(given[-1]), inner(*given))[1])

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sfumato.nn.box_means import average_boxes
+from sfumato.nn.octaves import average_boxes
 
 
 def make_energy(height=60, width=75, seed=1):

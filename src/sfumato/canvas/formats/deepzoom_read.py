@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from sfumato.canvas.formats.deepzoom_index import LONGEST_BYTES, Description, parse_description
 from sfumato.canvas.formats.deepzoom_write import find_tiles_folder
-from sfumato.canvas.formats.mosaic import list_rows, read_mosaic
 from sfumato.canvas.formats.pyramid import list_halved_sizes
-from sfumato.canvas.formats.tiles import unpack_image
+from sfumato.canvas.formats.tiles import list_rows, read_mosaic, unpack_image
 from sfumato.core.errors import RequestError
 from sfumato.core.files import open_regular
 from sfumato.core.geometry import PixelBox, PixelSize

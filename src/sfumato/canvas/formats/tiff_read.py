@@ -12,11 +12,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.canvas.formats.mosaic import list_rows, read_mosaic
 from sfumato.canvas.formats.text_chunk import parse_texts
 from sfumato.canvas.formats.tiff_directory import Directory, Tag, read_directories
 from sfumato.canvas.formats.tiff_write import DEFLATE, JPEG
-from sfumato.canvas.formats.tiles import unpack_deflate, unpack_image
+from sfumato.canvas.formats.tiles import list_rows, read_mosaic, unpack_deflate, unpack_image
 from sfumato.core.errors import DAMAGED_DO, RequestError
 from sfumato.core.files import open_regular
 from sfumato.core.geometry import PixelBox, PixelSize

@@ -6,8 +6,10 @@ Start reading at `DiskSpace`.
 
 from __future__ import annotations
 
+import glob
 import json
 import os
+import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -22,13 +24,43 @@ from sfumato.canvas.latents import LatentStore
 from sfumato.canvas.mapped_latents import MappedLatents, create_file
 from sfumato.canvas.pixels import FilePixels, PixelStore, create_pixels
 from sfumato.canvas.workspace.fingerprint import join_differences, list_differences
-from sfumato.canvas.workspace.folder_lock import lock_folder
-from sfumato.canvas.workspace.folder_removal import clear_away, sweep_leftovers
+from sfumato.canvas.workspace.folder_lock import is_held, lock_folder
 from sfumato.canvas.workspace.workspace import Arrays, Entry
 from sfumato.core.errors import LostWorkError, RequestError, StorageError
-from sfumato.core.files import make_storage_error, sync_folder
+from sfumato.core.files import make_storage_error, name_unfinished, sync_folder
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.serialize import Json
+
+# What `name_unfinished` puts behind a name.
+_BEHIND = re.compile(r"\.[0-9a-f]{8}\.part")
+
+
+def clear_away(folder: Path, *, first: tuple[str, ...]) -> None:
+    """Move a folder that is held to a name of its own, then remove it: nobody who comes meanwhile finds a part of it.
+
+    Where it cannot be moved it goes from where it is, the files named `first` before the others.
+    """
+    away = name_unfinished(folder)
+    try:
+        folder.rename(away)
+    except OSError:
+        away = folder
+    with suppress(OSError):
+        sync_folder(folder.parent)
+    for name in first:
+        with suppress(OSError):
+            (away / name).unlink(missing_ok=True)
+    shutil.rmtree(away, ignore_errors=True)
+
+
+def sweep_leftovers(folder: Path) -> None:
+    """Remove what processes left that were killed while they removed a folder of this name."""
+    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):
+        ours = _BEHIND.fullmatch(path.name.removeprefix(f".{folder.name}"))
+        if ours and path.is_dir() and not path.is_symlink() and not is_held(path):
+            with suppress(OSError):
+                shutil.rmtree(path)
+
 
 Store = TypeVar("Store", MappedLatents, FilePixels)
 _OWNER, _JOURNAL, _DURABLE, _PART = "sfumato-work.json", "journal.npz", "journal-durable.npz", ".part.npz"

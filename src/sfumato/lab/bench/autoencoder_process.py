@@ -14,7 +14,7 @@ import torch
 
 from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
 from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memory
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 
 _TRIED = PixelSize(64, 64)

@@ -10,18 +10,150 @@ from __future__ import annotations
 import copy
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from diffusers.models.attention_processor import AttnProcessor
+from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
+from sfumato.core.errors import ModelError
 from sfumato.models.hardware.fast_unet import FastPaths, speed_up
 from sfumato.models.hardware.policy import Policy
+from sfumato.models.load import find_checkpoint
+from sfumato.models.mini import make_mini_unet
+
+# The first pattern found in an operator's name decides; attention kernels are products.
+_KINDS = (
+    ("convolution", ("convolution", "conv2d")),
+    ("matmul", ("addmm", "baddbmm", "::mm", "bmm", "linear_pointwise", "scaled_dot_product", "::linear")),
+    ("norm", ("group_norm", "layer_norm", "batch_norm")),
+    ("softmax and functions", ("softmax", "silu", "gelu", "exp", "sigmoid")),
+    ("copies", ("copy_", "clone", "contiguous", "::cat", "::to", "_to_copy")),
+)
+_REST = "elementwise and shapes"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelShares:
+    """Fractions of the time inside operators, and how many operators a pass starts."""
+
+    shares: dict[str, float]
+    operators: int
+    milliseconds: float
+
+    @property
+    def us_per_operator(self) -> float:
+        """Wall time over operators: near 5 to 10 a pass is bound by starting work, not by doing it."""
+        return 1e3 * self.milliseconds / max(1, self.operators)
+
+    @property
+    def bound_by(self) -> str:
+        """The kind that takes most."""
+        return max(self.shares, key=lambda kind: self.shares[kind])
+
+
+def profile_shares(call: Callable[[], Any]) -> KernelShares:
+    """Profile one call after one that warms up; the wall time is that of an unprofiled call."""
+    call()
+    start = time.perf_counter()
+    call()
+    wall_ms = 1e3 * (time.perf_counter() - start)
+    with profile(activities=[ProfilerActivity.CPU]) as record:
+        call()
+    spent: defaultdict[str, float] = defaultdict(float)
+    operators = 0
+    for event in record.key_averages():
+        spent[_kind(event.key)] += event.self_cpu_time_total
+        operators += event.count
+    total = sum(spent.values()) or 1.0
+    shares = {kind: part / total for kind, part in sorted(spent.items(), key=lambda pair: -pair[1])}
+    return KernelShares(shares=shares, operators=operators, milliseconds=wall_ms)
+
+
+def _kind(name: str) -> str:
+    return next((kind for kind, parts in _KINDS if any(part in name for part in parts)), _REST)
+
+
+# A render runs one network step after step.
+_STEPS_A_TURN = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MiniTimes:
+    """Milliseconds a step of `mini` by way of running, alone and guided, and what bounds ours."""
+
+    weights: str
+    parameters: int
+    alone_ms: dict[str, float]
+    guided_ms: dict[str, float]
+    shares: KernelShares
+
+
+@torch.inference_mode()
+def measure_mini(policy: Policy, *, rounds: int = 5, unet: UNet2DConditionModel | None = None) -> MiniTimes:
+    """Measure the denoiser of `mini` at its native size: batch 1 alone, batch 2 guided.
+
+    Uses the packaged weights, or random ones of the same shape where none are packaged.
+    """
+    found, weights = (unet, "given") if unet is not None else _find_mini()
+    own: Any = found.float().eval().requires_grad_(requires_grad=False)
+    own.set_attn_processor(AttnProcessor2_0())
+    ours = copy.deepcopy(own).to(dtype=policy.unet_dtype, memory_format=policy.memory_format)
+    speed_up(ours, policy)
+    networks = {
+        "diffusers fp32": own,
+        "diffusers bf16": copy.deepcopy(own).to(torch.bfloat16),
+        "ours": ours,
+    }
+    return MiniTimes(
+        weights=weights,
+        parameters=sum(parameter.numel() for parameter in own.parameters()),
+        alone_ms=_time_in_turns(networks, 1, rounds),
+        guided_ms=_time_in_turns(networks, 2, rounds),
+        shares=profile_shares(lambda: _step(ours, *_make_mini_inputs(ours, 1))),
+    )
+
+
+def _find_mini() -> tuple[UNet2DConditionModel, str]:
+    try:
+        folder = find_checkpoint("mini") / "unet"
+        unet = UNet2DConditionModel.from_pretrained(folder, local_files_only=True)
+    except (ModelError, OSError):
+        with torch.inference_mode(mode=False), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_SEED)
+            return make_mini_unet(), "random, of mini's shape: no mini is packaged"
+    return unet, "packaged"
+
+
+def _time_in_turns(networks: dict[str, Any], batch: int, rounds: int) -> dict[str, float]:
+    found: dict[str, list[float]] = {name: [] for name in networks}
+    for _ in range(rounds):
+        for name, network in networks.items():
+            inputs = _make_mini_inputs(network, batch)
+            # Not counted: it packs, and brings back the weights that another row pushed out of the cache.
+            _step(network, *inputs)
+            for _ in range(_STEPS_A_TURN):
+                start = time.perf_counter()
+                _step(network, *inputs)
+                found[name].append(1e3 * (time.perf_counter() - start))
+    return {name: statistics.median(times) for name, times in found.items()}
+
+
+def _step(network: Any, x: Tensor, text: Tensor) -> Tensor:
+    return network(x, _TIMESTEP, text).sample
+
+
+def _make_mini_inputs(network: Any, batch: int) -> tuple[Tensor, Tensor]:
+    cells = network.config.sample_size
+    x = torch.ones(batch, network.config.in_channels, cells, cells, dtype=network.dtype)
+    return x, torch.ones(batch, _TOKENS, network.config.cross_attention_dim, dtype=network.dtype)
+
 
 _SEED = 20260523
 # Where a step is measured: the middle of the schedule; speed does not depend on it.

@@ -18,8 +18,14 @@ import torch
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.table import align
 from sfumato.core.validate import check_int
-from sfumato.lab.bench.denoiser_speed import DenoiserTimes, Timing, make_random_unet, measure_denoiser
-from sfumato.lab.bench.mini_speed import MiniTimes, measure_mini
+from sfumato.lab.bench.denoiser_speed import (
+    DenoiserTimes,
+    MiniTimes,
+    Timing,
+    make_random_unet,
+    measure_denoiser,
+    measure_mini,
+)
 from sfumato.models.files.detect_layout import load_family_configs
 from sfumato.models.hardware.detect import Hardware, detect_hardware
 from sfumato.models.hardware.policy import Policy, choose_policy

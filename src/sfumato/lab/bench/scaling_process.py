@@ -20,7 +20,7 @@ from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memo
 from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.lab.bench.scaling_redraw import Made, Placed, measure_place
 from sfumato.lab.true_shapes.meter import replacing
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
 from sfumato.render.progress import RenderResult

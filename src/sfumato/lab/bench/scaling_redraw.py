@@ -14,7 +14,7 @@ from sfumato.canvas.workspace.workspace import Workspace
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.lab.true_shapes.meter import weigh_tree
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.render.progress import RenderResult
 from sfumato.render.redraw.run import Redone, run_again
 from sfumato.render.redraw.workspace import Redo, Scene

@@ -24,7 +24,7 @@ from sfumato.lab.hires.demofusion import Demofusion, list_jittered, list_phases,
 from sfumato.lab.hires.measures import StepLines
 from sfumato.lab.hires.prompts import Prompt, draw_scene_of
 from sfumato.lab.hires.store import Record, Store, make_key
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.render.engine import run_plan
 from sfumato.render.layout import choose_base_size
 from sfumato.render.plan.choose_method import make_method

@@ -21,8 +21,8 @@ from sfumato.core.request import CohesiveMethod, Method
 from sfumato.core.validate import check_int
 from sfumato.critic.reader.reader import Reader, load_reader
 from sfumato.lab.hires.cards import Group, Outcome, make_card, make_table
-from sfumato.lab.hires.features import REFERENCE_SCENES, make_crops
 from sfumato.lab.hires.judge import Case, Judge, load_watcher
+from sfumato.lab.hires.measures import REFERENCE_SCENES, make_crops
 from sfumato.lab.hires.methods import (
     COHESIVE,
     DRAWN,
@@ -37,7 +37,7 @@ from sfumato.lab.hires.prompts import Prompt, list_prompts
 from sfumato.lab.hires.sheets import save_hires_sheets
 from sfumato.lab.hires.store import Store, digest_folder, make_key
 from sfumato.lab.mini.run import find_reader
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.workflows.files.digests import digest_weights
 

@@ -18,7 +18,8 @@ from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.prompt.grammar import Part, parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.lab.reader.autoencoder_round_trip import to_bytes
-from sfumato.models.contract import LatentModel, ModelContract
+from sfumato.models.contract import ModelContract
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.text.conditioning import Conditioning, ConditioningPart
 from sfumato.nn.noise import START_STEP, normal_noise
 from sfumato.nn.samplers import make_sampler, run_sampler

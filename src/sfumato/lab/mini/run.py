@@ -5,17 +5,21 @@ Joins prompts, model, reader and card; prints nothing. Start reading at `run_eva
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw
 
+from sfumato.canvas.formats.images import save_picture
 from sfumato.core.cards import Card, Measurement, measure_share
 from sfumato.core.errors import RequestError
 from sfumato.critic.picture.frechet import Cloud, make_cloud
+from sfumato.critic.reader.questions import Word
 from sfumato.critic.reader.reader import Reader, load_reader
 from sfumato.lab.mini.caption_claims import find_claims
 from sfumato.lab.mini.pictures import Sampling, make_pictures
@@ -30,11 +34,50 @@ from sfumato.lab.mini.rows import (
     measure_reader,
     measure_sureness,
 )
-from sfumato.lab.mini.sheets import save_sheets
 from sfumato.lab.reader.autoencoder_round_trip import pass_autoencoder
 from sfumato.lab.reader.pictures import CALIBRATION_SEEDS, JUDGING_SEEDS, PICTURE_PX, Drawn, draw_mix
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
+
+COLUMNS = 8
+GAP_PX = 4
+# Pillow's built-in letters are about 6 px wide and 11 px high.
+LETTER_PX, LINE_PX, LINES = 6, 11, 6
+
+
+def save_sheets(
+    folder: Path, prompts: Sequence[str], shots: Sequence[Word], rows: Mapping[str, NDArray[np.uint8]]
+) -> tuple[Path, ...]:
+    """Save a PNG per shot with its first eight prompts; `rows` maps a title to pictures [N, H, W, 3].
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    saved: list[Path] = []
+    for shot in sorted({str(s) for s in shots}):
+        picks = [i for i, s in enumerate(shots) if s == shot][:COLUMNS]
+        sheet = draw_sheet([prompts[i] for i in picks], {title: pictures[picks] for title, pictures in rows.items()})
+        path = folder / f"{shot}.png"
+        save_picture(path, sheet, {})
+        saved.append(path)
+    return tuple(saved)
+
+
+def draw_sheet(prompts: Sequence[str], rows: Mapping[str, NDArray[np.uint8]]) -> Image.Image:
+    """Lay out rows of pictures under their titles, and the prompts below."""
+    side = next(iter(rows.values())).shape[1]
+    cell, band = side + GAP_PX, side + GAP_PX + LINE_PX
+    sheet = Image.new("RGB", (cell * len(prompts), band * len(rows) + LINES * LINE_PX), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (title, pictures) in enumerate(rows.items()):
+        pen.text((2, number * band), title, fill="black")
+        for column, picture in enumerate(pictures):
+            sheet.paste(Image.fromarray(picture), (column * cell, number * band + LINE_PX))
+    for column, prompt in enumerate(prompts):
+        lines = textwrap.wrap(prompt, max(1, side // LETTER_PX))[:LINES]
+        pen.multiline_text((column * cell + 2, band * len(rows)), "\n".join(lines), fill="black", spacing=0)
+    return sheet
+
 
 # 512 prompts put the interval of a 95 % share at two points and cost minutes on two cores.
 PROMPTS = 512

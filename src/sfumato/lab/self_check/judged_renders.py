@@ -20,7 +20,7 @@ from sfumato.lab.hires.prompts import STRATA, list_prompts
 from sfumato.lab.hires.run import HiresEvaluation, find_size, open_studio
 from sfumato.lab.self_check.rows import LEAST_AUC, LEAST_FOUND, Values, measure_auc
 from sfumato.lab.self_check.synthetic_defects import DEFECTS
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 
 # Methods that draw anew. The enlarged base has no phantom and nothing that could be one.
 GROWN = ("gobig", "multidiffusion", DEMOFUSION, COHESIVE)

@@ -9,22 +9,88 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
+from torch import nn
+
 from sfumato.core.errors import RequestError
-from sfumato.lab.train_mini.detector import train_mini_detector
-from sfumato.lab.train_mini.pack import pack_mini
-from sfumato.lab.train_mini.reader import train_mini_reader
-from sfumato.lab.train_mini.scorer import train_scorer
+from sfumato.lab.detector import train as detector
+from sfumato.lab.reader import train as reader
+from sfumato.lab.train_mini.pack import SUMS, pack_mini, write_sums
+from sfumato.lab.train_mini.pictures import HELD_OUT, open_pictures
 from sfumato.lab.train_mini.stages import (
     MiniTraining,
     encode_pictures,
+    open_latents,
     train_autoencoder,
     train_denoiser,
     train_teacher,
     train_vocabulary,
 )
+from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer, special_ids
+from sfumato.train.scorer import ScorerTask
+from sfumato.train.task import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from sfumato.train.loop import TrainingResult
+
+
+SCORER = Recipe(batch=256, learning_rate=1e-3, warmup_steps=50, decay_from_frac=0.4, ema_decay=0.995, weight_decay=0.05)
+
+
+def train_scorer(wanted: MiniTraining) -> TrainingResult:
+    """Train the scorer on drawn pictures and their captions; save it as `scorer/`."""
+    tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
+    torch.manual_seed(0)
+    clip = make_mini_scorer(len(tokenizer), **special_ids(tokenizer))
+    _, tokens = open_latents(wanted.state)
+    _, held_out_tokens = open_latents(wanted.state, HELD_OUT)
+    task = ScorerTask(
+        nn.ModuleDict({"clip": clip.train()}),
+        open_pictures(wanted.state).open_rows(),
+        tokens.open_rows(),
+        open_pictures(wanted.state, HELD_OUT).open_rows(),
+        held_out_tokens.open_rows(),
+    )
+    result = wanted.train(task, SCORER, wanted.state / "scorer_run")
+    clip.cpu().save_pretrained(wanted.state / "scorer")
+    return result
+
+
+def train_mini_reader(wanted: MiniTraining, out: Path) -> TrainingResult:
+    """Train the reader for the budget and save it into the bundle as `reader/`."""
+    training = reader.ReaderTraining(
+        state=wanted.state / "reader",
+        out=out / "reader",
+        budget=wanted.make_budget(),
+        vae=wanted.state / "vae",
+        resume=wanted.resume,
+        pictures=min(reader.PICTURES, wanted.pictures),
+        round_trips=min(reader.ROUND_TRIPS, wanted.pictures),
+        calibration=min(reader.CALIBRATION_PICTURES, wanted.pictures),
+    )
+    return reader.run_train_reader(training, report=wanted.report)[1]
+
+
+def train_mini_detector(wanted: MiniTraining, out: Path) -> TrainingResult:
+    """Train the detector for the budget and save it into the bundle as `detector/`."""
+    trained = wanted.state / "vae"
+    training = detector.DetectorTraining(
+        state=wanted.state / "detector",
+        out=out / "detector",
+        budget=wanted.make_budget(),
+        vae=trained if trained.is_dir() else out / "vae",
+        resume=wanted.resume,
+        views=min(detector.VIEWS, wanted.pictures),
+        calibration=min(detector.CALIBRATION_PICTURES, wanted.pictures),
+    )
+    result = detector.run_train_detector(training, report=wanted.report)[1]
+    # A bundle that was packed before has a list of its files; one that was not gets it from the packing.
+    if (out / SUMS).exists():
+        write_sums(out)
+    return result
+
 
 BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from sfumato.core.memory import read_memory, restart_peak_memory
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 
 ENCODE, DECODE, OPEN = "encode", "decode", "open the model, first step"
 _CALLS = {"encode_image": ENCODE, "encode_into": ENCODE, "decode": DECODE, "decode_into": DECODE}

@@ -23,7 +23,6 @@ import torch
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, name_work
 from sfumato.canvas.workspace.workspace import Entry, Workspace
 from sfumato.core.errors import SfumatoError
-from sfumato.core.exit_with_parent import end_with_starter
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.lab.true_shapes.diffusers_full_size import (
@@ -35,9 +34,9 @@ from sfumato.lab.true_shapes.diffusers_full_size import (
     load_decoder,
 )
 from sfumato.lab.true_shapes.meter import OPEN, Meter, listening, replacing, weigh_tree
-from sfumato.models.contract import LatentModel
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.policy import choose_policy
+from sfumato.models.latent_model import LatentModel
 from sfumato.render.progress import Progress, RenderResult
 from sfumato.render.stages import Plan
 from sfumato.workflows import generate as rendering
@@ -46,6 +45,22 @@ from sfumato.workflows.forecast.plan_request import Wishes
 from sfumato.workflows.generate import Generated
 from sfumato.workflows.self_check.judge import judge_result
 from sfumato.workflows.self_check.redraw_faults import Looked
+
+_STDIN = 0
+
+
+def end_with_starter() -> None:
+    """Kill this process and all of its group once stdin ends; for one with a group of its own and a pipe as stdin."""
+    assert os.getpgrp() == os.getpid(), "the group that is killed must not be the starter's"
+    threading.Thread(target=_wait, daemon=True).start()
+
+
+def _wait() -> None:
+    # Not sys.stdin: its lock, held by a thread that waits, is fatal when the interpreter ends.
+    while os.read(_STDIN, 1):
+        continue
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
 
 _PROMPT = "a red house in a green meadow, photograph"
 # Half the schedule, so that few steps of a level have a history; nothing is spared because nobody is sure of it.

@@ -21,6 +21,8 @@ from sfumato.models.autoencoder.kl_tiles import WORKSPACE_BYTES, check_free, run
 from sfumato.models.autoencoder.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
 from sfumato.nn.tiled import Band, Ends, Extent, Pace, run_rows
+from sfumato.nn.tiled.halo import list_extents, list_reach
+from sfumato.nn.tiled.layers import Plain
 from sfumato.nn.tiled.regions import Region, Span, cut_grid, cut_strips
 
 if TYPE_CHECKING:
@@ -35,6 +37,25 @@ if TYPE_CHECKING:
 
     ReadCells = Callable[[LatentBox], Tensor]
     ReadPixels = Callable[[PixelBox], Tensor]
+
+
+# A map on which no known decoder reads from its middle to its edge.
+_SIDE_CELLS = 256
+
+
+def measure_decoder_reach(vae: Any, contract: ModelContract) -> int:
+    """Return how many cells to each side a pixel is read from.
+
+    Of a KL autoencoder through its convolutions: its normalisations and its attention read everything, a little.
+    """
+    layers = list_tiny_decoder_layers(vae) if contract.autoencoder == "tiny" else list_decoder_layers(vae)
+    local = [layer for layer in layers if isinstance(layer, Plain)]
+    extents = list_extents(local, Extent(contract.latent_channels, _SIDE_CELLS, _SIDE_CELLS))
+    middle = Span(_SIDE_CELLS // 2, _SIDE_CELLS // 2 + 1)
+    shown = Region(middle, middle).scale(contract.factor)
+    read = list_reach(local, extents, shown)[0].rows
+    return max(middle.start - read.start, read.stop - middle.stop)
+
 
 # A tiny autoencoder works on so many pixels at once, in rows of a strip: a map of 32 channels of them takes 3 MiB. Twice as
 # many save a tenth of its time and take half as much memory again.

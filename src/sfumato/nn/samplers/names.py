@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from sfumato.core.errors import RequestError
 from sfumato.nn.samplers.dpmpp import dpmpp_2m, make_dpmpp_2m_sde, make_dpmpp_sde
-from sfumato.nn.samplers.euler import euler, heun, make_ancestral
-from sfumato.nn.samplers.lcm import lcm
+from sfumato.nn.samplers.euler import euler, heun, lcm, make_ancestral
 from sfumato.nn.samplers.state import Advance, Sampler
 from sfumato.nn.samplers.unipc import make_unipc
 from sfumato.nn.schedules import SCHEDULES, check_schedule

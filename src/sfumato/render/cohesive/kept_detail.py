@@ -23,8 +23,7 @@ from torch import Tensor
 from sfumato.canvas.grid import list_squares
 from sfumato.core.geometry import PixelBox
 from sfumato.core.resampling import Resampling
-from sfumato.nn.box_means import average_boxes
-from sfumato.nn.octaves import measure_reach, take_lows
+from sfumato.nn.octaves import average_boxes, measure_reach, take_lows
 from sfumato.render.layout import show_whole
 from sfumato.render.sampling.latent_rows import grow_rows
 

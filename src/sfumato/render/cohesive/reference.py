@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
     from sfumato.core.geometry import LatentBox, PixelBox
     from sfumato.models.autoencoder.kl_tiles import Kept
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
     from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.sampling.latent_rows import Planes
     from sfumato.render.stages import Stage

@@ -8,7 +8,9 @@ Source: fused predictions, Barbero Jimenez 2023, Mixture of Diffusers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -16,7 +18,6 @@ from torch import Tensor
 
 from sfumato.core.errors import ModelError
 from sfumato.core.prompt.phrases import join_phrases
-from sfumato.models.float32_retry import full_precision
 from sfumato.nn.windows import make_weights
 from sfumato.render.sampling.run_steps import split_batches
 from sfumato.render.sampling.window_grid import list_windows
@@ -25,9 +26,29 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sfumato.core.geometry import LatentBox, LatentSize
+    from sfumato.models.latent_model import LatentModel
     from sfumato.models.text.conditioning import Conditioning
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Stage
+
+
+@contextmanager
+def full_precision(model: LatentModel) -> Generator[None]:
+    """Compute in float32 while open; the weights are bit-identical afterwards, as float32 holds every half.
+
+    Cost: memory for the weights in float32, and twice the time to convert them.
+    """
+    policy = model.policy
+    if policy.unet_dtype == torch.float32:
+        yield
+        return
+    model.unet.to(torch.float32)
+    model.policy = replace(policy, unet_dtype=torch.float32)
+    try:
+        yield
+    finally:
+        model.unet.to(policy.unet_dtype)
+        model.policy = policy
 
 
 def list_window_rows(stage: Stage, canvas: LatentSize, step: int) -> list[tuple[LatentBox, ...]]:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from sfumato.canvas.latents import LatentStore
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
     from sfumato.render.cohesive.run import Base
     from sfumato.render.redraw.redecode import ReadCells
     from sfumato.render.sampling.phrase_maps import PhraseMaps

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
 
 # Colours the map is fitted to: every corner, edge and middle of the colour cube.
 _LEVELS = (-0.9, 0.0, 0.9)

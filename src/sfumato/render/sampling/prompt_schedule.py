@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import PixelSize
     from sfumato.core.prompt.grammar import Prompt, Span
     from sfumato.core.request import RenderRequest
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
     from sfumato.models.text.conditioning import ConditioningPart
 
 

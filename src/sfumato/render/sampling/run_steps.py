@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sfumato.core.geometry import LatentBox
     from sfumato.core.request import RenderRequest
-    from sfumato.models.contract import LatentModel
+    from sfumato.models.latent_model import LatentModel
     from sfumato.render.sampling.phrase_maps import PhraseMaps
     from sfumato.render.sampling.preview import Preview
     from sfumato.render.sampling.prompt_schedule import Words

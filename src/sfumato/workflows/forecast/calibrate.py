@@ -28,8 +28,9 @@ from sfumato.workflows.forecast.calibration_store import Known, load_known, name
 from sfumato.workflows.forecast.plan_request import count_loaded_bytes
 
 if TYPE_CHECKING:
-    from sfumato.models.contract import LatentModel, ModelContract
+    from sfumato.models.contract import ModelContract
     from sfumato.models.hardware.policy import Policy
+    from sfumato.models.latent_model import LatentModel
     from sfumato.render.plan.budget import CostModel
     from sfumato.render.stages import Plan
 

@@ -18,7 +18,7 @@ import torch
 from sfumato.core.errors import SfumatoError
 from sfumato.core.memory import give_back_memory, read_memory
 from sfumato.core.request import NativeMethod, RenderRequest
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.models.time_calls import measure_trials
 from sfumato.render.engine import run_plan

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
     from sfumato.render.progress import StageTrace
 
+
+# Three digits of a share: the fourth of a clock is noise.
+_DIGITS = 3
+
+
+def measure_error(planned: float, actual: float | None) -> float | None:
+    """Return (planned - actual) / actual: above 0 too much was planned, below too little; None without a number."""
+    return round((planned - actual) / actual, _DIGITS) if actual else None
+
+
 # A new long render counts as much as all before it: machines change more often than they are noisy.
 NEW_SHARE = 0.5
 # What the first steps of a process cost more is a large share of a render that is this short.

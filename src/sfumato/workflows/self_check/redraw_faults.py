@@ -19,7 +19,7 @@ from sfumato.core.serialize import Json
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import Judged
 from sfumato.critic.picture.feature_cache import Survey
-from sfumato.models.contract import LatentModel
+from sfumato.models.latent_model import LatentModel
 from sfumato.render.progress import Progress, RenderResult
 from sfumato.render.redraw.run import Redone, count_windows_again, forget_again, run_again
 from sfumato.render.redraw.workspace import Redo, Scene

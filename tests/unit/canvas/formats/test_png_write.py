@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sfumato.canvas.formats.images import load_picture, read_texts, save_picture
-from sfumato.canvas.formats.png_filters import filter_rows
+from sfumato.canvas.formats.png_write import filter_rows
 from sfumato.canvas.formats.save import save_bands
 from sfumato.core.geometry import PixelSize
 

@@ -9,8 +9,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models.autoencoder import coder as autoencoder
-from sfumato.models.autoencoder.coder import Autoencoder
-from sfumato.models.autoencoder.receptive_field import measure_decoder_reach
+from sfumato.models.autoencoder.coder import Autoencoder, measure_decoder_reach
 from sfumato.models.hardware.policy import Policy
 
 FP32 = torch.float32

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from fakes import CONTRACT
-from sfumato.cli.cost_line import write_cost
-from sfumato.cli.plan_table import write_bytes, write_seconds
+from sfumato.cli.plan_table import write_bytes, write_cost, write_seconds
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, NativeMethod, PictureSource, RenderRequest
 from sfumato.render.plan.budget import GIB, GUESSES, Budget
