@@ -19,7 +19,7 @@ from sfumato.canvas.formats.images import load_picture
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable
 from sfumato.canvas.workspace.folder_lock import is_held, lock_folder
 from sfumato.canvas.workspace.workspace import Entry
-from sfumato.cli.rendering import find_free_path
+from sfumato.workflows.files.name_output import find_free_path
 from sfumato.core.errors import RequestError
 from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize
@@ -42,7 +42,8 @@ def one_thread():
 
 @contextmanager
 def start_render(room, *more):
-    given = ("render", "a cat", "--model", tiny_mini(), "--dtype", "fp32", *LARGE, *more)
+    seed = () if "--seed" in more else ("--seed", 1)
+    given = ("render", "a cat", "--model", tiny_mini(), "--dtype", "fp32", *LARGE, *seed, *more)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen(
         command(*given), **pipes, env=environment(room), cwd=room, preexec_fn=listen_to_ctrl_c
