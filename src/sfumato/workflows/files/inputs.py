@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.canvas.formats.read_mask import read_mask
 from sfumato.core.errors import RequestError
 from sfumato.core.request import ImageSource, PictureSource, RenderRequest, TextSource
 from sfumato.render.methods.native import Inputs
-from sfumato.render.sampling.pixels import read_mask
 from sfumato.workflows.files.source_picture import open_picture
 
 if TYPE_CHECKING:
