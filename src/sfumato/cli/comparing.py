@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from sfumato.cli.options import COMPARE_LACKS, CompareOptions, takes_options
 from sfumato.cli.rendering import OUT_FOLDER, find_free_path, make_wishes
+from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ def compare(options: CompareOptions) -> None:
     if options.json:
         print_json({**done.to_json(), "request": request.to_json()})
     else:
-        sys.stdout.write(_describe(done))
+        sys.stdout.write(escape_controls(_describe(done), keep="\n"))
 
 
 def _find_folder(request: RenderRequest, *, resume: bool) -> Path:

@@ -6,14 +6,13 @@ that of `upscale` is made by `make_upscale`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sfumato.canvas.formats.images import file_sha256, load_picture, read_request
+from sfumato.canvas.formats.images import file_sha256, read_request, read_size
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
@@ -30,6 +29,7 @@ from sfumato.core.request import (
     Source,
     TextSource,
 )
+from sfumato.core.settings import LARGEST_BUDGET_GB
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import choose_method, make_method
@@ -74,9 +74,11 @@ def check_options(options: RenderOptions) -> None:
         raise RequestError("--preview-every has no effect without --preview", do="Add --preview FILE.png.")
     if options.preview_every is not None and options.preview_every < 1:
         raise RequestError("--preview-every is at least 1", got=options.preview_every, do="Give a number of steps.")
-    if options.budget_gb is not None and not 0.0 < options.budget_gb < math.inf:
+    if options.budget_gb is not None and not 0.0 < options.budget_gb <= LARGEST_BUDGET_GB:
         do = "Give gigabytes, --budget-gb 4 say."
-        raise RequestError("--budget-gb is a number above 0", got=options.budget_gb, do=do)
+        raise RequestError(
+            f"--budget-gb is a number above 0, at most {LARGEST_BUDGET_GB:g}", got=options.budget_gb, do=do
+        )
 
 
 def read_stored(options: RenderOptions) -> RenderRequest | None:
@@ -206,7 +208,7 @@ def _make_size(options: RenderOptions, stored: RenderRequest | None, given: tupl
         return stored.size
     if isinstance(source, TextSource | PictureSource):
         return contract.native
-    found = PixelSize(*load_picture(Path(source.path)).size)
+    found = read_size(source.path)
     if isinstance(source, InpaintSource):
         # Every pixel outside the mask is kept, so the size is too.
         return found

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.cli.options import UPSCALE_LACKS, PlanOptions, RenderOptions, UpscaleOptions, takes_options
+from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -51,7 +52,7 @@ def run_request(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> Non
 
         done = generate(request, wishes, on_progress=on_progress, on_plan=announce)
     for picture in done:
-        sys.stderr.writelines(f"warning: {picture.path}: {said}\n" for said in picture.warnings)
+        sys.stderr.writelines(escape_controls(f"warning: {picture.path}: {said}") + "\n" for said in picture.warnings)
     if as_json:
         pictures = [picture.to_json() for picture in done]
         print_json({**pictures[0], "pictures": pictures, "request": request.to_json()})
@@ -81,7 +82,7 @@ def show_plan(request: RenderRequest, wishes: Wishes, *, as_json: bool) -> None:
     if as_json:
         print_json({**made.to_json(), "request": request.to_json()})
     else:
-        sys.stdout.write(write_plan(made))
+        sys.stdout.write(escape_controls(write_plan(made), keep="\n"))
 
 
 def _ask(options: RenderOptions) -> tuple[RenderRequest, Wishes]:
@@ -150,9 +151,11 @@ def _list_counts(folder: Path, stem: str) -> list[int]:
 
 
 def _describe(picture: Generated) -> str:
-    lines = [f"picture  {picture.path}  ({picture.plan.size}, seed {picture.seed}, {picture.seconds:.1f} s)"]
+    lines = [
+        f"picture  {escape_controls(str(picture.path))}  ({picture.plan.size}, seed {picture.seed}, {picture.seconds:.1f} s)"
+    ]
     if picture.report_path:
-        lines.append(f"report   {picture.report_path}")
+        lines.append(f"report   {escape_controls(str(picture.report_path))}")
     return "\n".join(lines) + "\n"
 
 

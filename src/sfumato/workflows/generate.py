@@ -20,6 +20,7 @@ from sfumato.canvas.formats.save import save_shown
 from sfumato.canvas.overlay import cut_pixels
 from sfumato.canvas.workspace.disk_workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
+from sfumato.core.files import expand_path
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt.grammar import parse_prompt
@@ -38,7 +39,7 @@ from sfumato.workflows.files.resume import check_work, open_work
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place
 from sfumato.workflows.forecast.learned_speed import measure_error, save_pace
-from sfumato.workflows.forecast.plan_request import Wishes, make_plan, plan_from_headers
+from sfumato.workflows.forecast.plan_request import Wishes, check_pictures_fit, make_plan, plan_from_headers
 from sfumato.workflows.report.check_table import say_left_out
 from sfumato.workflows.report.page import Report, write_report
 from sfumato.workflows.self_check.judge import say_unjudged
@@ -148,6 +149,7 @@ def generate(
         check_work(path, request, resume=wishes.resume)
         if wishes.report:
             check_report_place(path.with_suffix(".html"))
+    check_pictures_fit(request, wishes)
     inputs = read_inputs(request)
     digests = digest_weights(request)
     opened = model is None
@@ -166,7 +168,7 @@ def generate(
             for index, path in enumerate(paths):
                 single = replace(request, seed=request.seed + index, batch=1)
                 run = _Run(single, path, plan, inputs, digests, loaded_s if opened and not done else None)
-                done.append(_render_one(run, model, wishes, _bind(on_progress, index)))
+                _render_one(run, model, wishes, _bind(on_progress, index), done.append)
     except KeyboardInterrupt as error:
         raise _interrupted(done, wishes.preview, request) from error
     return tuple(done)
@@ -181,9 +183,9 @@ def dressed(model: LatentModel, request: RenderRequest) -> Generator[None]:
     """
     with ExitStack() as attached:
         for embedding in request.embeddings:
-            attached.callback(model.attach_embedding(Path(embedding).expanduser()).detach)
+            attached.callback(model.attach_embedding(expand_path(embedding, what="an embedding")).detach)
         for lora in request.loras:
-            attached.callback(model.attach_lora(Path(lora.path).expanduser(), lora.weight).detach)
+            attached.callback(model.attach_lora(expand_path(lora.path, what="a LoRA"), lora.weight).detach)
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
@@ -217,17 +219,25 @@ class _Run:
     loaded_s: float | None
 
 
-def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Callable[[Progress], None]) -> Generated:
+def _render_one(
+    run: _Run,
+    model: LatentModel,
+    wishes: Wishes,
+    on_progress: Callable[[Progress], None],
+    on_saved: Callable[[Generated], None],
+) -> None:
+    """Render and save a picture; `on_saved` gets it before anything is cleaned up, which may be stopped too."""
     if wishes.resume and is_finished(run.path, run.request, run.digests):
-        return _keep_finished(run, wishes)
+        on_saved(_keep_finished(run, wishes))
+        return
     began = time.monotonic()
     space, plan = open_work(run.path, (run.request, run.digests, run.plan), model.policy, resume=wishes.resume)
     with closing(space) if space else nullcontext():
         made = _finish_one(replace(run, plan=plan), model, wishes, (began, space, on_progress))
+        on_saved(made)
         if space and not made.is_work_kept:
             # While it is still held: between letting go and removing somebody could go on with it.
             space.remove()
-    return made
 
 
 def _keep_finished(run: _Run, wishes: Wishes) -> Generated:
@@ -351,12 +361,19 @@ def _bind(on_progress: OnProgress | None, index: int) -> Callable[[Progress], No
 
 
 def _interrupted(done: list[Generated], preview: Path | None, request: RenderRequest) -> InterruptedRender:
-    kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
+    if len(done) == request.batch:
+        do = "Nothing is left to be done."
+        return InterruptedRender("stopped after the last picture was saved", got=_count_kept(done), do=do)
+    kept = _count_kept(done)
     if preview is not None and preview.exists():
         kept += f", the last preview is {preview}"
     if isinstance(request.method, CohesiveMethod):
         return InterruptedRender("the render was stopped", got=kept, do="Run the same command with --resume.")
     return InterruptedRender("the render was stopped", got=kept, do="Run the same command again: the seed repeats it.")
+
+
+def _count_kept(done: list[Generated]) -> str:
+    return f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
 
 
 def _describe_machine(model: LatentModel) -> str:

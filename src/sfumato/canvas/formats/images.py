@@ -74,9 +74,10 @@ def read_size(path: Path | str) -> PixelSize:
 
     Raises:
         RequestError: no such file, another format, or a damaged header.
-        UnsafeFileError: a text chunk is a bomb.
+        UnsafeFileError: the header promises more pixels than `max_picture_pixels`, or a text chunk is a bomb.
     """
     with _open_picture(Path(path)) as picture:
+        _check_size(picture.size, load_settings().max_picture_pixels, path)
         width, height = picture.size
         exif = _find_png_exif(picture) if isinstance(picture, PngImagePlugin.PngImageFile) else picture.getexif()
         # Values 5 to 8 of the EXIF orientation turn the picture by a quarter.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.canvas.formats.read_mask import read_mask
+from sfumato.canvas.mask import read_mask
 from sfumato.core.request import TextSource
 from sfumato.render.sampling.pixels import (
     flatten,

@@ -110,8 +110,9 @@ def mask_cells(inside: NDArray[np.generic], factor: int) -> Float[Tensor, "1 1 h
 def put_inside(original: Image.Image, rendered: Image.Image, inside: NDArray[np.generic]) -> Image.Image:
     """Put a rendered picture into the masked part of the original; every other pixel keeps its bytes.
 
-    `inside` [H, W] is 0 outside the mask, 1 inside, and between them where the mask is soft. What was rendered beyond the right and lower edge of the original is cut off. The rim is feathered
-    on the inner side only, and less where the mask is thin.
+    `inside` [H, W] is 0 outside the mask, 1 inside, and between them where the mask is soft. Pixels beyond the
+    right and lower edge of the original are cut off. The rim is feathered on the inner side only, and less
+    where the mask is thin.
     """
     is_inside = np.asarray(inside > 0)
     share = np.minimum(_feather(is_inside), inside)[..., None]

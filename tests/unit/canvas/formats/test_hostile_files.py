@@ -1,14 +1,15 @@
 """Files that claim or hide much: time grows no faster than the file, memory only with what is used."""
 
+import contextlib
 import os
 import struct
 import time
 import tracemalloc
-import zlib
 
 import pytest
 from PIL import Image
 
+from hostile import write_png
 from sfumato.canvas.formats.deepzoom_index import LONGEST_BYTES, parse_description
 from sfumato.canvas.formats.images import count_decode_bytes, read_size, read_texts
 from sfumato.canvas.formats.read import open_regions
@@ -77,23 +78,12 @@ def test_a_tiff_takes_memory_for_what_is_used(tmp_path, kind, count, tags, read)
     write_tiff(tmp_path / "a.tif", tags, kind, count)
     tracemalloc.start()
     began = time.process_time()
-    try:
+    with contextlib.suppress(SfumatoError):
         read(tmp_path / "a.tif")
-    except SfumatoError:
-        pass
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 64 * 1024**2
     assert time.process_time() - began < 2
-
-
-def write_png(path, width, height):
-    def chunk(name, body):
-        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
-
-    body = zlib.compress(bytes(1000))
-    header = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0))
-    path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", body) + chunk(b"IEND", b""))
 
 
 def test_the_size_and_the_memory_of_a_picture_are_known_before_it_is_decoded(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sfumato.canvas.formats.images import load_picture
-from sfumato.canvas.formats.read_mask import read_mask
+from sfumato.canvas.mask import read_mask
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 
