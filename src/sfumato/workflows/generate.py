@@ -20,7 +20,7 @@ from sfumato.canvas.formats.save import save_shown
 from sfumato.canvas.overlay import cut_pixels
 from sfumato.canvas.workspace.disk_workspace import DiskSpace
 from sfumato.core.errors import InterruptedRender, StorageError
-from sfumato.core.files import expand_path
+from sfumato.core.files import check_path, expand_path
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt.grammar import parse_prompt
@@ -196,8 +196,10 @@ def check_folder(folder: Path, *, option: str = "--out") -> None:
     """Check that pictures can be written to a folder; make it if it is not there.
 
     Raises:
+        RequestError: the system takes no such name.
         StorageError: it cannot be made or written.
     """
+    check_path(folder, what="the folder")
     probe = folder / f".sfumato-{time.monotonic_ns()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

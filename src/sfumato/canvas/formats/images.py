@@ -12,6 +12,7 @@ import io
 import struct
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,6 +34,7 @@ __all__ = [
     "count_decode_bytes",
     "file_sha256",
     "load_picture",
+    "read_header",
     "read_request",
     "read_size",
     "read_texts",
@@ -44,7 +46,9 @@ _PNG, _JPEG, _RIFF, _WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"WE
 # JPEG allows no more EXIF than this; PNG would.
 _LONGEST_EXIF_BYTES = 65536
 # Readers of AUTOMATIC1111 pictures expect this prefix and UTF-16 in big-endian order.
-_EXIF_UTF16 = b"UNICODE\0"
+_EXIF_UTF16, _EXIF_ASCII = b"UNICODE\0", b"ASCII\0\0\0"
+# Names of the JSON texts of ComfyUI: the graph as run, and as drawn.
+_COMFY_NAMES = ("prompt", "workflow")
 # EXIF has one text for people and one free blob; the blob carries every other text as JSON bytes.
 _EXIF_TAGS: Mapping[str, int] = {"parameters": ExifTags.Base.UserComment, "sfumato": ExifTags.Base.MakerNote}
 # Bytes that a pixel takes while a picture is opened: decoded, turned upright and converted, four channels each.
@@ -78,11 +82,7 @@ def read_size(path: Path | str) -> PixelSize:
     """
     with _open_picture(Path(path)) as picture:
         _check_size(picture.size, load_settings().max_picture_pixels, path)
-        width, height = picture.size
-        exif = _find_png_exif(picture) if isinstance(picture, PngImagePlugin.PngImageFile) else picture.getexif()
-        # Values 5 to 8 of the EXIF orientation turn the picture by a quarter.
-        is_turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
-        return PixelSize(height, width) if is_turned else PixelSize(width, height)
+        return _upright_size(picture, _read_exif(picture))
 
 
 def count_decode_bytes(path: Path | str) -> int:
@@ -106,10 +106,38 @@ def read_texts(path: Path | str) -> dict[str, str]:
     if suffix in (".tif", ".tiff"):
         return read_tiff_texts(Path(path))
     with _open_picture(Path(path)) as picture:
-        found = {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
-        if not isinstance(picture, PngImagePlugin.PngImageFile):
-            found |= _exif_texts(picture.getexif())
-        return found
+        return _list_texts(picture, _read_exif(picture))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureHeader:
+    """Hold what a picture file says before its pixels: size upright, mode as Pillow names it, profile, texts by name."""
+
+    format: str
+    size: PixelSize
+    mode: str
+    icc_profile: bytes
+    is_srgb: bool
+    texts: Mapping[str, str]
+
+
+def read_header(path: Path | str) -> PictureHeader:
+    """Read what a PNG, JPEG or WebP says before its pixels.
+
+    Raises:
+        RequestError: no such file, another format, or a damaged header.
+        UnsafeFileError: a text chunk is a bomb.
+    """
+    with _open_picture(Path(path)) as picture:
+        exif = _read_exif(picture)
+        return PictureHeader(
+            format=picture.format or "",
+            size=_upright_size(picture, exif),
+            mode=picture.mode,
+            icc_profile=bytes(picture.info.get("icc_profile") or b""),
+            is_srgb="srgb" in picture.info,
+            texts=_list_texts(picture, exif),
+        )
 
 
 def read_request(path: Path | str) -> RenderRequest:
@@ -188,6 +216,21 @@ def _check_size(size: tuple[int, int], most_pixels: int, path: Path | str) -> No
         )
 
 
+def _upright_size(picture: ImageFile.ImageFile, exif: Image.Exif) -> PixelSize:
+    width, height = picture.size
+    # Values 5 to 8 of the EXIF orientation turn the picture by a quarter.
+    is_turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return PixelSize(height, width) if is_turned else PixelSize(width, height)
+
+
+def _list_texts(picture: ImageFile.ImageFile, exif: Image.Exif) -> dict[str, str]:
+    return _exif_texts(exif) | {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
+
+
+def _read_exif(picture: ImageFile.ImageFile) -> Image.Exif:
+    return _find_png_exif(picture) if isinstance(picture, PngImagePlugin.PngImageFile) else picture.getexif()
+
+
 def _find_png_exif(picture: PngImagePlugin.PngImageFile) -> Image.Exif:
     """Return the EXIF of a PNG, which may stand behind the pixels; Pillow would decode all of them to get there."""
     exif, stream = Image.Exif(), picture.fp
@@ -241,12 +284,27 @@ def _exif_texts(exif: Image.Exif) -> dict[str, str]:
     folder = exif.get_ifd(ExifTags.IFD.Exif)
     found: dict[str, str] = {}
     comment, blob = (folder.get(_EXIF_TAGS[name]) for name in ("parameters", "sfumato"))
-    if isinstance(comment, bytes) and comment.startswith(_EXIF_UTF16):
-        found["parameters"] = _decode_utf16(comment.removeprefix(_EXIF_UTF16))
+    if isinstance(comment, bytes) and (text := _decode_comment(comment)):
+        found["parameters"] = text
     if isinstance(blob, bytes):
         # Cameras keep binary notes here; those come out as nonsense that no reader asks for.
         found["sfumato"] = blob.decode(errors="replace")
+    for value in exif.values():
+        # ComfyUI writes `prompt:{...}` and `workflow:{...}` into tags that are meant for cameras.
+        name, colon, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if colon and name.lower() in _COMFY_NAMES:
+            found[name.lower()] = text
     return found
+
+
+def _decode_comment(raw: bytes) -> str:
+    """Return the text of a UserComment, whose first eight bytes name its encoding; tools do not always say the truth."""
+    kind, rest = raw[:8], raw[8:]
+    if kind == _EXIF_UTF16:
+        return _decode_utf16(rest).rstrip("\0")
+    if kind in (_EXIF_ASCII, bytes(8)):
+        return rest.decode(errors="replace").strip("\0 ")
+    return ""
 
 
 def _decode_utf16(raw: bytes) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from sfumato.canvas.formats.images import count_decode_bytes, file_sha256, load_picture
 from sfumato.canvas.mask import read_mask
 from sfumato.core.errors import BudgetError, RequestError
+from sfumato.core.files import check_path
 from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest, TextSource
 from sfumato.render.methods.native import Inputs
 from sfumato.workflows.files.source_picture import count_source_bytes, open_picture
@@ -32,6 +33,9 @@ def read_inputs(request: RenderRequest) -> Inputs:
     source = request.source
     if isinstance(source, TextSource):
         return Inputs()
+    check_path(Path(source.path), what="a picture of the request")
+    if isinstance(source, InpaintSource):
+        check_path(Path(source.mask), what="the mask of the request")
     if isinstance(source, PictureSource):
         _check_same(source.path, source.sha256, do="Put it back there, or start again with sfumato upscale.")
         return Inputs(given=open_picture(Path(source.path)))
@@ -59,6 +63,7 @@ def check_decoding(request: RenderRequest, memory_bytes: int) -> None:
     if isinstance(source, TextSource):
         return
     for path in [source.path, *([source.mask] if isinstance(source, InpaintSource) else [])]:
+        check_path(Path(path), what="a picture of the request")
         if not Path(path).exists():
             # Said with more advice where the pictures are read.
             return
