@@ -63,7 +63,7 @@ def _to_grey(mask: Image.Image) -> NDArray[np.uint8]:
 
 
 def _sharpen(values: NDArray[np.uint8]) -> Shares:
-    shares = values.astype(np.float32) / 255
+    shares: Shares = np.divide(values, 255, dtype=np.float32)
     shares[values < _NEAR] = 0
     shares[values > 255 - _NEAR] = 1
     return shares

@@ -62,11 +62,9 @@ class ForeignParameters:
         """Return the parameters as JSON values."""
         named: dict[str, Json] = {name: getattr(self, name) for name in ("prompt", "negative", *_FIELDS.values())}
         named["size"] = None if self.size is None else str(self.size)
-        return named | {
-            "lora_hashes": dict(self.lora_hashes),
-            "hires": dict(self.hires),
-            "others": dict(self.others),
-        }
+        for name in ("lora_hashes", "hires", "others"):
+            named[name] = dict(getattr(self, name))
+        return named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

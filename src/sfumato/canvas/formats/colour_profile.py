@@ -53,7 +53,7 @@ def find_conversion(profile: bytes) -> Convert | None:
         return None
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = opened.profile.xcolor_space.strip()
+        space = cast("ImageCms.core.CmsProfile", opened.profile).xcolor_space.strip()
         if space not in _MODES:
             raise _say_profile(f"a profile for {space}")
         transform = _make_transform(opened, _MODES[space])
@@ -135,7 +135,7 @@ def _convert(transform: ImageCms.ImageCmsTransform, mode: str, picture: Image.Im
 def _apply(transform: ImageCms.ImageCmsTransform, picture: Image.Image) -> Image.Image:
     found = ImageCms.applyTransform(picture, transform)
     assert found is not None, "a transform that is not in place returns a picture"
-    return cast("Image.Image", found)
+    return found
 
 
 def _say_profile(got: object) -> RequestError:

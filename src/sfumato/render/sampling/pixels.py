@@ -96,7 +96,7 @@ def pad_picture(picture: Image.Image, size: PixelSize) -> Image.Image:
     return Image.fromarray(np.pad(np.asarray(picture), ((0, more[0]), (0, more[1]), (0, 0)), mode="edge"))
 
 
-def mask_cells(inside: NDArray[np.generic], factor: int) -> Float[Tensor, "1 1 h w"]:
+def mask_cells(inside: NDArray[np.bool_] | NDArray[np.float32], factor: int) -> Float[Tensor, "1 1 h w"]:
     """Return 1 for every latent cell (`factor` pixels a side) that holds a pixel of the mask, 0 elsewhere.
 
     The picture may end within the last row and column of cells; what is beyond it is kept.
@@ -107,14 +107,16 @@ def mask_cells(inside: NDArray[np.generic], factor: int) -> Float[Tensor, "1 1 h
     return torch.from_numpy(blocks.any(axis=(1, 3)).astype(np.float32))[None, None]
 
 
-def put_inside(original: Image.Image, rendered: Image.Image, inside: NDArray[np.generic]) -> Image.Image:
+def put_inside(
+    original: Image.Image, rendered: Image.Image, inside: NDArray[np.bool_] | NDArray[np.float32]
+) -> Image.Image:
     """Put a rendered picture into the masked part of the original; every other pixel keeps its bytes.
 
     `inside` [H, W] is 0 outside the mask, 1 inside, and between them where the mask is soft. Pixels beyond the
     right and lower edge of the original are cut off. The rim is feathered on the inner side only, and less
     where the mask is thin.
     """
-    is_inside = np.asarray(inside > 0)
+    is_inside = inside.astype(np.bool_)
     share = np.minimum(_feather(is_inside), inside)[..., None]
     old = np.array(original)
     new = np.asarray(rendered.convert("RGB").crop((0, 0, *original.size)), dtype=np.float32)

@@ -99,7 +99,8 @@ def describe_picture(path: Path | str) -> PictureDescription:
     band_format = _BAND_FORMATS.get(path.suffix.lower())
     if band_format is None:
         header = read_header(path)
-        sizes, mode, texts = (header.size,), header.mode, header.texts
+        sizes: tuple[PixelSize, ...] = (header.size,)
+        mode, texts = header.mode, header.texts
         profile = _name_profile(header.icc_profile) if header.icc_profile else "sRGB" if header.is_srgb else ""
         name = header.format
     else:
