@@ -30,7 +30,7 @@ from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
-from sfumato.workflows.enlarge import EnlargedPicture, enlarge
+from sfumato.workflows.enlarge import EnlargedPicture, enlarge, read_size_of
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -285,9 +285,7 @@ def upscale(
         names = ", ".join(sorted(settings))
         raise RequestError("these settings need a model", got=names, do="Name a `model`, or leave them out.")
     path = store_picture(image) if isinstance(image, Image.Image) else Path(image)
-    with Image.open(path) as opened:
-        own = PixelSize(*opened.size)
-    target = choose_upscale_size(own, size, scale)
+    target = choose_upscale_size(read_size_of(path), size, scale)
     return enlarge(path, target, upscaler=upscaler, out=None if out is None else Path(out))
 
 

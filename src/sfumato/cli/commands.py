@@ -15,6 +15,7 @@ import typer
 from sfumato.cli.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
 from sfumato.cli.evaluating import evaluate_hires
 from sfumato.cli.training import train_mini
+from sfumato.core.escape import escape_controls
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]
 Reference = Annotated[
@@ -35,7 +36,7 @@ def models_list(
     if json:
         _print({"models": found}, as_json=True)
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in _describe_models(found)))
+        sys.stdout.write("".join(f"{escape_controls(line)}\n" for line in _describe_models(found)))
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
@@ -57,6 +58,21 @@ def models_convert(
     from sfumato.workflows.checkpoints import convert_checkpoint
 
     _print(convert_checkpoint(Path(path), out), as_json=json)
+
+
+def show(
+    picture: Annotated[Path, typer.Argument(help="A picture of Sfumato or of another tool.", metavar="PICTURE")],
+    json: Json = False,
+) -> None:
+    """Print what a picture holds: its size, its request, or the parameters of another tool."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.files.describe_picture import describe_picture
+
+    found = describe_picture(picture)
+    if json:
+        print_json(found.to_json())
+    else:
+        sys.stdout.writelines(escape_controls(line) + "\n" for line in found.to_lines())
 
 
 def world_sample(
@@ -176,7 +192,7 @@ def doctor(json: Json = False) -> None:
     from sfumato.workflows.doctor.doctor import run_doctor
 
     found = run_doctor()
-    sys.stdout.write(f"{found.to_line() if json else found.to_text()}\n")
+    sys.stdout.write(f"{found.to_line() if json else escape_controls(found.to_text(), keep=chr(10))}\n")
 
 
 def _count(what: str, done: int, count: int) -> None:
@@ -195,7 +211,7 @@ def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
             item = ", ".join(f"{name} {count}" for name, count in item.items())
         items = item if isinstance(item, list | tuple) else [item]
         for place, one in enumerate(items or ["none"]):
-            sys.stdout.write(f"{key if place == 0 else '':<{width}}  {one}\n")
+            sys.stdout.write(f"{key if place == 0 else '':<{width}}  {escape_controls(str(one))}\n")
 
 
 def _describe_models(found: Sequence[Mapping[str, Any]]) -> list[str]:

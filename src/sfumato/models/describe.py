@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sfumato.core.errors import ModelError
+from sfumato.core.files import expand_path
 from sfumato.core.geometry import PixelSize
 from sfumato.models.contract import ModelContract
 from sfumato.models.files.detect_layout import Layout, find_layout, load_configs, load_family_configs, packaged_name
@@ -101,7 +102,7 @@ def find_checkpoint(ref: str | Path) -> Path:
         ModelError: `mini` is not in this installation.
     """
     if str(ref) != MINI:
-        return Path(ref).expanduser()
+        return expand_path(ref, what="the model")
     path = Path(str(resources.files("sfumato"))) / "data" / MINI
     if not path.is_dir():
         raise ModelError("the embedded model is missing from this installation", got=str(path), do="Reinstall sfumato.")

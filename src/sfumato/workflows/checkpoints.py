@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core.errors import ModelError, SfumatoError
+from sfumato.core.files import expand_path
 from sfumato.models.describe import MINI
 from sfumato.models.files.convert import convert_pickle
 from sfumato.models.files.gate import PICKLES
@@ -30,7 +31,7 @@ def list_models(folder: Path | str | None = None) -> list[dict[str, Any]]:
     found = [_inspect(MINI)]
     if folder is None:
         return found
-    root = Path(folder).expanduser()
+    root = expand_path(folder, what="the folder")
     if not root.is_dir():
         raise ModelError("there is no such folder", got=str(root), do="Give a folder of checkpoints.")
     return found + [_inspect(path) for path in sorted(root.iterdir()) if _is_candidate(path)]

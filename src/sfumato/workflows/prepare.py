@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
 from sfumato.canvas.workspace.fingerprint import list_differences
 from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.files import check_path
 from sfumato.core.request import RenderRequest
 from sfumato.models.describe import MINI, find_checkpoint, load_contract
 from sfumato.models.hardware.policy import choose_policy
@@ -22,7 +23,7 @@ from sfumato.workflows.files.digests import digest_weights, list_adapters
 from sfumato.workflows.files.inputs import read_inputs
 from sfumato.workflows.files.output_paths import check_places, check_report_place, is_finished, list_paths
 from sfumato.workflows.files.resume import check_work
-from sfumato.workflows.forecast.plan_request import Wishes, make_plan
+from sfumato.workflows.forecast.plan_request import Wishes, check_pictures_fit, make_plan
 from sfumato.workflows.job import Job
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         _check_outputs(request, options, paths)
     elif options.resume:
         raise RequestError("`resume` has no effect without `out`", do="Give `out`, the file of the stopped render.")
+    check_pictures_fit(request, make_wishes(options))
     inputs = read_inputs(request)
     list_adapters(request)
     contract = model.contract if model else load_contract(request.model, vae=request.vae)
@@ -87,6 +89,7 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
     """
     if options.out is not None:
         check_places(request, options.out, options.preview)
+    check_pictures_fit(request, make_wishes(options))
     read_inputs(request)
     list_adapters(request)
     contract = load_contract(request.model, vae=request.vae)
@@ -155,6 +158,7 @@ def check_folder(folder: Path, *, setting: str = "out") -> None:
     Raises:
         StorageError: it cannot be made or written.
     """
+    check_path(folder, what="the folder")
     probe = folder / f".sfumato-{time.monotonic_ns()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.canvas.formats.images import file_sha256
+from sfumato.canvas.formats.images import read_size as read_picture_size
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.files import write_atomic
@@ -324,7 +325,7 @@ def _choose_size(
         return stored.size
     if isinstance(source, TextSource | PictureSource):
         return contract.native
-    found = PixelSize(*load_picture(Path(source.path)).size)
+    found = read_picture_size(source.path)
     if isinstance(source, InpaintSource):
         # Every pixel outside the mask is kept, so the size is too.
         return found

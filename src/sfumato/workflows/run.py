@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from sfumato.canvas.formats.images import file_sha256, save_picture
 from sfumato.core.errors import InterruptedRender
+from sfumato.core.files import expand_path
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.models.load import load_model
@@ -144,9 +145,9 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
     """
     with ExitStack() as attached:
         for embedding in request.embeddings:
-            attached.callback(model.attach_embedding(Path(embedding).expanduser()).detach)
+            attached.callback(model.attach_embedding(expand_path(embedding, what="an embedding")).detach)
         for lora in request.loras:
-            attached.callback(model.attach_lora(Path(lora.path).expanduser(), lora.weight).detach)
+            attached.callback(model.attach_lora(expand_path(lora.path, what="a LoRA"), lora.weight).detach)
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
@@ -297,6 +298,8 @@ class _Teller:
 
 def _interrupted(job: Job, done: list[Picture]) -> InterruptedRender:
     kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
+    if len(done) == job.request.batch:
+        return InterruptedRender("stopped after the last picture was saved", got=kept, do="Nothing is left to do.")
     preview = job.options.preview
     if preview is not None and preview.exists():
         kept += f", the last preview is {preview}"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal, Never
 
 from sfumato.core.errors import ModelError, UnsafeFileError
+from sfumato.core.escape import write_command
 from sfumato.models.files.gate_configs import COMPONENTS, CONFIG_NAMES, NEVER_LOADED, check_component, check_index
 from sfumato.models.files.gate_json import LARGEST_CONFIG_BYTES, read_config, read_json
 from sfumato.models.files.header import Header, read_header, refuse
@@ -95,7 +96,7 @@ def _refuse_pickle(path: Path) -> Never:
 
 
 def _convert_advice(path: Path) -> str:
-    return f"Convert it once: sfumato models convert {path}"
+    return f"Convert it once: {write_command('sfumato', 'models', 'convert', path)}"
 
 
 def _check_folder(root: Path) -> CheckedCheckpoint:
@@ -160,7 +161,7 @@ def _check_entry(root: Path, path: Path) -> None:
             path,
             "a pickle can run any program when it is opened",
             got=path.name,
-            do=f"Remove it if there is a .safetensors beside it, or convert it: sfumato models convert {path}",
+            do=f"Remove it if there is a .safetensors beside it. {_convert_advice(path)}",
         )
     if suffix not in SUFFIXES and path.name not in PLAIN_NAMES:
         refuse(path, "a checkpoint folder holds only weights and texts", got=path.name, do="Remove it.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sfumato.core.errors import ModelError
+from sfumato.core.files import expand_path
 from sfumato.models.files.detect_layout import VAE, describe_vae, load_family_configs
 from sfumato.models.files.gate import check_checkpoint, check_folder_files, check_weights_file, find_weights
 from sfumato.models.files.gate_configs import check_component
@@ -75,7 +76,7 @@ def open_vae(path: str | Path) -> VaeSource:
         UnsafeFileError: the gate refuses it.
         ModelError: it holds no autoencoder.
     """
-    path = Path(path).expanduser()
+    path = expand_path(path, what="the VAE")
     if path.is_dir() and not path.is_symlink():
         return _open_folder(path)
     header = check_weights_file(path)

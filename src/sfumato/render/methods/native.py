@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.canvas.mask import read_mask
 from sfumato.core.request import TextSource
 from sfumato.render.sampling.pixels import (
     flatten,
@@ -19,7 +20,6 @@ from sfumato.render.sampling.pixels import (
     pad_picture,
     place_picture,
     put_inside,
-    read_mask,
     to_picture,
     to_tensor,
 )
@@ -62,7 +62,7 @@ class Start:
     state: SamplerState | None = None
     kept: Tensor | None = None
     free_cells: Tensor | None = None
-    inside: NDArray[np.bool_] | None = None
+    inside: NDArray[np.float32] | None = None
 
 
 def run_sample(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Image]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from sfumato.canvas.formats.images import file_sha256
 from sfumato.core.errors import RequestError
+from sfumato.core.files import expand_path
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import RenderRequest
@@ -23,7 +24,7 @@ def digest_weights(request: RenderRequest) -> WeightDigests:
     loras, embeddings = list_adapters(request)
     return WeightDigests(
         model=_digest(find_checkpoint(request.model)),
-        vae=_digest(Path(request.vae)) if request.vae else "",
+        vae=_digest(expand_path(request.vae, what="the VAE")) if request.vae else "",
         loras=tuple((path.stem, _digest(path)) for path in loras),
         embeddings=tuple((path.stem, _digest(path)) for path in embeddings),
     )
@@ -39,8 +40,8 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
         do = "Name it in the prompt; a weight below 0 turns it around."
         raise RequestError("a LoRA in the negative prompt has no effect", got=request.negative, do=do)
     tags = [find_lora(tag.name) for tag in parse_prompt(request.prompt).loras]
-    loras = (*(Path(lora.path).expanduser() for lora in request.loras), *tags)
-    embeddings = tuple(Path(path).expanduser() for path in request.embeddings)
+    loras = (*(expand_path(lora.path, what="a LoRA") for lora in request.loras), *tags)
+    embeddings = tuple(expand_path(path, what="an embedding") for path in request.embeddings)
     for path in (*loras, *embeddings):
         if not path.is_file():
             raise RequestError("there is no such LoRA or embedding", got=str(path), do="Check the path.")
@@ -59,7 +60,7 @@ def find_lora(name: str) -> Path:
         raise RequestError("a LoRA in the prompt is looked up in a folder, and none is set", got=name, do=do)
     if Path(name).name != name or name.startswith("."):
         raise RequestError("a LoRA in the prompt is a name, not a path", got=name, do="Use --lora FILE:WEIGHT.")
-    path = Path(folder).expanduser() / f"{name.removesuffix(SUFFIX)}{SUFFIX}"
+    path = expand_path(Path(folder) / f"{name.removesuffix(SUFFIX)}{SUFFIX}", what="the LoRA")
     if not path.is_file():
         known = ", ".join(sorted(file.stem for file in path.parent.glob(f"*{SUFFIX}"))[:8]) or "nothing"
         raise RequestError("no such LoRA", got=name, do=f"{path.parent} holds {known}.")

@@ -16,8 +16,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from sfumato.core.cards import align
 from sfumato.core.errors import BudgetError, ModelError, RequestError, SfumatoError, UnsafeFileError
-from sfumato.core.table import align
+from sfumato.core.escape import write_command
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.detect import detect_hardware
 from sfumato.models.hardware.policy import choose_policy, count_packed_bytes, measure_free_bytes
@@ -140,7 +141,7 @@ def run_probe(
         known=known,
         trials=trials,
         seconds=time.monotonic() - began,
-        command=command or f"sfumato bench probe --model {model}",
+        command=command or write_command("sfumato", "bench", "probe", "--model", model),
         factor=contract.factor,
     )
 

@@ -34,7 +34,7 @@ from sfumato.render.plan.budget import GUESSES, Budget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import Plan
 from sfumato.workflows.files.digests import list_adapters
-from sfumato.workflows.files.inputs import read_inputs
+from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
 from sfumato.workflows.forecast.calibration_store import load_known, name_place
 from sfumato.workflows.forecast.learned_speed import make_cost
@@ -71,8 +71,18 @@ def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
         BudgetError: over budget; says the largest size that fits.
     """
     check_places(request, wishes.out, wishes.preview)
+    check_pictures_fit(request, wishes)
     read_inputs(request)
     return plan_from_headers(request, wishes)
+
+
+def check_pictures_fit(request: RenderRequest, wishes: Wishes) -> None:
+    """Check that the pictures of a request fit the budget, or what is free, before one is decoded.
+
+    Raises: as `check_decoding`.
+    """
+    free = measure_free_bytes(torch.device("cpu"))
+    check_decoding(request, free if wishes.budget_bytes is None else wishes.budget_bytes)
 
 
 def plan_from_headers(request: RenderRequest, wishes: Wishes) -> Plan:

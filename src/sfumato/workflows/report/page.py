@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from sfumato.canvas.pixels import PixelStore, make_small
+from sfumato.core.escape import write_command
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import (
@@ -301,7 +302,8 @@ def _method(request: RenderRequest) -> str:
 
 def _again(report: Report) -> str:
     # The same format: bytes are promised within one.
-    command = f"sfumato render --from {report.picture_path.name} --out again{report.picture_path.suffix}"
+    again = f"again{report.picture_path.suffix}"
+    command = write_command("sfumato", "render", "--from", Path(report.picture_path.name), "--out", again)
     return (
         f"<section><h2>Render it again</h2><pre>{escape(command)}</pre>"
         "<p class=note>The picture carries its whole request; with the same weights this gives the same bytes.</p>"
