@@ -47,6 +47,7 @@ def convert_checkpoint(source: Path | str, out: Path | str | None = None) -> dic
         "tensors": made.tensors,
         "left_out": list(made.skipped),
         "child_was_held_by": list(made.held),
+        "not_held_on_this_machine": list(made.unguarded),
     }
 
 
