@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 # What the notes of a file may say that a person wants to read: the standard ones and kohya's.
 SHOWN_NOTES = ("modelspec.title", "modelspec.architecture", "ss_base_model_version", "ss_network_dim", "ss_output_name")
 LONGEST_NOTE = 200
+SAID_BY = {
+    "request": "the request",
+    "checkpoint": "the checkpoint",
+    "yaml": "the .yaml beside it",
+    "family": "nobody: the file does not say it, and no .yaml lies beside it",
+}
 
 
 def inspect_model(path: str | Path) -> dict[str, Any]:
@@ -73,6 +79,7 @@ def _inspect_checkpoint(path: str | Path) -> dict[str, Any]:
         "layout": "diffusers folder" if said.layout is None else "original single file",
         "family": contract.family,
         "prediction": said.prediction or "unknown",
+        "prediction_said_by": SAID_BY[said.prediction_source],
         "native": str(contract.native),
         "autoencoder": contract.autoencoder,
         "text_width": contract.text_width,

@@ -23,7 +23,7 @@ from sfumato.models.text.tokenizers import load_clip_tokenizer, load_folder_toke
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sfumato.models.contract import Prediction
+    from sfumato.models.contract import Prediction, SaidPrediction
     from sfumato.models.describe import Description
     from sfumato.models.hardware.policy import Policy
 
@@ -42,7 +42,7 @@ def load_model(
     vae: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    prediction: Prediction | None = None,
+    prediction: Prediction | SaidPrediction | None = None,
 ) -> LatentModel:
     """Open `mini`, a diffusers folder or a single safetensors file.
 

@@ -181,9 +181,11 @@ def find_weights(folder: Path, component: str) -> tuple[Header, ...]:
     assert component not in NEVER_LOADED, "the index leaves these out"
     stem = _WEIGHTS["text" if component.startswith("text") else component]
     for variant in _VARIANTS:
-        whole = folder / f"{stem}{variant}.safetensors"
-        if whole.is_file():
-            return (read_header(whole),)
+        # Some converters keep the name of the pickle that they converted.
+        for name in (stem, f"pytorch_{stem}"):
+            whole = folder / f"{name}{variant}.safetensors"
+            if whole.is_file():
+                return (read_header(whole),)
         # Shards of a variant are listed in `stem.safetensors.index.fp16.json`.
         index = folder / f"{stem}.safetensors.index{variant}.json"
         if index.is_file():

@@ -76,8 +76,8 @@ def open_vae(path: str | Path) -> VaeSource:
         ModelError: it holds no autoencoder.
     """
     path = Path(path).expanduser()
-    if path.is_dir() and not path.is_symlink():
-        return _open_folder(path)
+    if path.is_dir():
+        return _open_folder(path.resolve())
     header = check_weights_file(path)
     shapes = {name: entry.shape for name, entry in header.tensors.items()}
     prefix = VAE if any(name.startswith(VAE) for name in shapes) else ""

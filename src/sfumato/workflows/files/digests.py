@@ -14,8 +14,11 @@ from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings
 from sfumato.models.describe import find_checkpoint
+from sfumato.models.files.gate import check_weights_file
 
 SUFFIX = ".safetensors"
+# Changes of full rank to every weight of SDXL in float32 take 10.3 GB.
+LARGEST_ADAPTER_BYTES = 12 * 10**9
 
 
 def digest_weights(request: RenderRequest) -> WeightDigests:
@@ -34,6 +37,7 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
 
     Raises:
         RequestError: one of them is not there, or is named where it would have no effect.
+        UnsafeFileError: the gate refuses one.
     """
     if parse_prompt(request.negative).loras:
         do = "Name it in the prompt; a weight below 0 turns it around."
@@ -44,6 +48,10 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
     for path in (*loras, *embeddings):
         if not path.is_file():
             raise RequestError("there is no such LoRA or embedding", got=str(path), do="Check the path.")
+        # The gate reads a header; a digest reads all of a file, however large it claims to be.
+        if check_weights_file(path).tensor_bytes > LARGEST_ADAPTER_BYTES:
+            do = "Is it a checkpoint? Use it as the model."
+            raise RequestError("a LoRA or embedding is smaller", got=f"{path.stat().st_size} bytes", do=do)
     return loras, embeddings
 
 
