@@ -29,6 +29,7 @@ from sfumato.models.files.gate import check_checkpoint
 from sfumato.models.files.gate_configs import check_component
 from sfumato.models.files.gate_json import LARGEST_CONFIG_BYTES
 from sfumato.models.files.header import open_plain_file
+from sfumato.models.files.library import find_model_file
 from sfumato.models.files.vae_file import VaeSource, open_vae
 from sfumato.models.files.vocabularies import count_folder_words
 from sfumato.nn.schedules import NoiseSchedule
@@ -126,15 +127,14 @@ def describe_checked(checked: CheckedCheckpoint, swap: VaeSource | None, predict
 
 
 def find_checkpoint(ref: str | Path) -> Path:
-    """Return the path a reference means: the packaged folder for `mini`, else the path itself.
+    """Return the path a reference means: the packaged folder for `mini`, else a path or a short name.
 
     Raises:
-        ModelError: `mini` is not in this installation.
+        ModelError: there is no such checkpoint, or `mini` is not in this installation.
+        RequestError: several files of the folder of models have the name.
     """
     if str(ref) != MINI:
-        path = Path(ref).expanduser()
-        # A link to a folder is the user's own way to name it; links inside a folder stay refused.
-        return path.resolve() if path.is_symlink() and path.is_dir() else path
+        return find_model_file("checkpoint", ref)
     path = Path(str(resources.files("sfumato"))) / "data" / MINI
     if not path.is_dir():
         raise ModelError("the embedded model is missing from this installation", got=str(path), do="Reinstall sfumato.")

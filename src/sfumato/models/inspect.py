@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfumato.models.describe import describe_checkpoint, find_checkpoint
 from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.kinds import find_kind
 from sfumato.models.upscaler.detect_shape import find_upscaler
 
 if TYPE_CHECKING:
@@ -48,20 +49,6 @@ def inspect_model(path: str | Path) -> dict[str, Any]:
                 {"path": str(place), "kind": kind} | _describe_upscaler(header) | _count([header]) | _read_notes(header)
             )
     return _inspect_checkpoint(path)
-
-
-def find_kind(header: Header) -> str:
-    """Tell a LoRA, embedding, autoencoder or upscaler from a checkpoint by its tensor names."""
-    names = header.tensors
-    if any(".lora_" in name or name.startswith(("lora_", "lycoris_")) or ".hada_" in name for name in names):
-        return "lora"
-    if len(names) <= 4 and any(name in ("emb_params", "clip_g", "clip_l", "string_to_param") for name in names):
-        return "embedding"
-    if len(names) == 1 and len(next(iter(names.values())).shape) <= 2:
-        return "embedding"
-    if any(name.startswith("encoder.") for name in names) and any(name.startswith("decoder.") for name in names):
-        return "autoencoder"
-    return "checkpoint" if find_upscaler(header) is None else "upscaler"
 
 
 def _describe_upscaler(header: Header) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from sfumato.models.adapters.concept_file import read_vectors
 from sfumato.models.adapters.lora_file import find_leftovers, read_changes
 from sfumato.models.adapters.tensor_file import open_tensors, read_scales
 from sfumato.models.adapters.weight_backup import WeightLedger
+from sfumato.models.files.library import find_model_file
 from sfumato.models.text.clip import Concept
 from sfumato.models.text.concepts import fold_name
 from sfumato.models.text.encoder import PromptEncoder
@@ -98,6 +99,7 @@ class AdapterRack:
         """
         text_weight = weight if text_weight is None else text_weight
         _check_weights(weight, text_weight)
+        path = find_model_file("lora", path)
         file = open_tensors(path)
         skipped = find_leftovers(file.tensors)
         tensors = {key: tensor for key, tensor in file.tensors.items() if key not in skipped}
@@ -117,6 +119,7 @@ class AdapterRack:
         `token` is used instead of both where given.
         Raises: UnsafeFileError, ModelError (layout, widths, numbers), RequestError (a name in use).
         """
+        path = find_model_file("embedding", path)
         file = open_tensors(path)
         towers = self._prompts.towers
         limit = min(tower.length for tower in towers)
