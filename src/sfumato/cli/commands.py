@@ -29,7 +29,7 @@ def models_list(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the embedded model, and the checkpoints of a folder."""
+    """List the embedded model, what SFUMATO_MODELS holds, and the checkpoints of a folder."""
     from sfumato.workflows.checkpoints import list_models
 
     found = list_models(folder)
@@ -37,6 +37,25 @@ def models_list(
         _print({"models": found}, as_json=True)
     else:
         sys.stdout.write("".join(f"{escape_controls(line)}\n" for line in _describe_models(found)))
+
+
+def models_get(
+    name: Annotated[str, typer.Argument(help="The model on the hub.", metavar="OWNER/NAME", show_default=False)],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Folder of models; left out: SFUMATO_MODELS.", metavar="DIR")
+    ] = None,
+    file: Annotated[
+        str, typer.Option("--file", help="Which file of several.", metavar="FILE", show_default=False)
+    ] = "",
+    revision: Annotated[
+        str, typer.Option("--revision", help="Which branch, tag or commit.", metavar="REV", show_default=False)
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Fetch a checkpoint from a model hub, resumably, and check it; nothing else here goes online."""
+    from sfumato.workflows.checkpoints import get_model
+
+    _print(get_model(name, folder=folder, file=file, revision=revision), as_json=json)
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
@@ -223,7 +242,7 @@ def _describe_models(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def _describe_model(model: Mapping[str, Any]) -> str:
     if "refused" in model:
         return f"refused: {model['refused']['what']}"
-    what = [model["kind"], model.get("family"), model.get("native"), f"{model['bytes'] / 1e6:,.0f} MB"]
+    what = [str(model["kind"]), model.get("family"), model.get("native"), f"{model['bytes'] / 1e6:,.0f} MB"]
     return ", ".join(word for word in what if word)
 
 
@@ -231,8 +250,8 @@ Command = Callable[..., None]
 GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     (
         "models",
-        "Checkpoints: list, inspect, convert.",
-        {"list": models_list, "inspect": models_inspect, "convert": models_convert},
+        "Checkpoints: list, fetch, inspect, convert.",
+        {"list": models_list, "get": models_get, "inspect": models_inspect, "convert": models_convert},
     ),
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
     ("train", "Train the embedded model.", {"mini": train_mini}),

@@ -98,7 +98,9 @@ def make_request(options: RenderOptions) -> RenderRequest:
         stored, values, left = read_stored(options.source, values)
         sys.stderr.writelines(escape_controls(f"not honoured: {said}") + "\n" for said in left)
     model = values.model or (stored.model if stored else DEFAULTS.model)
-    contract = load_contract(model, vae=values.vae or (stored.vae if stored else None))
+    vae = values.vae or (stored.vae if stored else None)
+    prediction = values.prediction or (stored.prediction if stored else None)
+    contract = load_contract(model, vae=vae, prediction=prediction)
     return make(values, contract, stored=stored)
 
 

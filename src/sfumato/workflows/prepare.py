@@ -60,7 +60,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
     check_pictures_fit(request, make_wishes(options))
     inputs = read_inputs(request)
     list_adapters(request)
-    contract = model.contract if model else load_contract(request.model, vae=request.vae)
+    contract = model.contract if model else load_contract(request.model, vae=request.vae, prediction=request.prediction)
     policy = model.policy if model else choose_policy(options.device, options.dtype)
     plan = make_plan(request, (contract, policy), make_wishes(options))
     digests = digest_weights(request)
@@ -92,7 +92,7 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
     check_pictures_fit(request, make_wishes(options))
     read_inputs(request)
     list_adapters(request)
-    contract = load_contract(request.model, vae=request.vae)
+    contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
     return make_plan(request, (contract, choose_policy(options.device, options.dtype)), make_wishes(options))
 
 

@@ -152,11 +152,7 @@ def make_request(
     source = _make_source(values, stored)
     size = _choose_size(values, source, contract, stored)
     method = _choose_settings(values, choose_method(source, size, contract), contract, stored)
-    changes: dict[str, Any] = {
-        name: getattr(values, name)
-        for name in _PLAIN
-        if getattr(values, name) is not None and hasattr(RenderRequest, name)
-    }
+    changes: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN if getattr(values, name) is not None}
     changes |= _choose_sampling(values, stored)
     if values.seed is not None or stored is None:
         changes["seed"] = choose_seed(values.seed)

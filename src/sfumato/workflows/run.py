@@ -74,7 +74,13 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
     opened_s, done = None, list[Picture]()
     if model is None and not (job.finished and all(job.finished)):
         request, options = job.request, job.options
-        model = load_model(request.model, vae=request.vae, device=options.device, dtype=options.dtype)
+        model = load_model(
+            request.model,
+            vae=request.vae,
+            prediction=request.prediction,
+            device=options.device,
+            dtype=options.dtype,
+        )
         opened_s = time.monotonic() - started
     with nullcontext() if model is None else take_turn(model), ExitStack() as attached:
         if model is not None:

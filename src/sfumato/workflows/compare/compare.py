@@ -89,7 +89,13 @@ def run_comparison(
     made: dict[str, Picture] = {}
     for name, job in jobs.items():
         if loaded is None or job.request.model != reference:
-            loaded = load_model(job.request.model, vae=job.request.vae, device=options.device, dtype=options.dtype)
+            loaded = load_model(
+                job.request.model,
+                vae=job.request.vae,
+                prediction=job.request.prediction,
+                device=options.device,
+                dtype=options.dtype,
+            )
             reference = job.request.model
         (made[name],) = run_all(job, model=loaded, on_event=on_event)
     size = max((one.size for one in requests.values()), key=lambda one: one.area)

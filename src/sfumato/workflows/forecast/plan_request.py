@@ -20,6 +20,7 @@ from sfumato.models.autoencoder.offload import find_spill_folder, measure_spill_
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.library import find_model_file
 from sfumato.models.hardware.policy import (
     FREE_SHARE_CPU,
     FREE_SHARE_CUDA,
@@ -104,7 +105,7 @@ def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
         ModelError: there is no such file.
     """
     name = getattr(request.method, "upscaler", RESAMPLING)
-    return None if name == RESAMPLING else describe_upscaler(check_weights_file(Path(name)))
+    return None if name == RESAMPLING else describe_upscaler(check_weights_file(find_model_file("upscaler", name)))
 
 
 def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
