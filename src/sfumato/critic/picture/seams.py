@@ -13,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.color import deltaE_ciede2000
 
-from sfumato.critic.picture.colour import delta_e, to_lab
+from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.picture_reader import Shown
 
 Array = NDArray[np.float32]
@@ -133,7 +134,7 @@ def _size_step(middle: Array, steps: Array) -> float:
     # One standard error of a median (1.25 times that of a mean): a seam is the same all along its line.
     doubt = 1.2533 * steps.std(axis=0) / np.sqrt(len(steps))
     half = np.sign(median) * (np.abs(median) - doubt).clip(min=0.0) / 2
-    return float(delta_e(middle - half, middle + half))
+    return float(deltaE_ciede2000(middle - half, middle + half))
 
 
 def _summarise(lab: Array) -> tuple[Array, Array]:

@@ -19,9 +19,9 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.seeds import sub_stream
 from sfumato.critic.picture.base_comparison import crop_base
 from sfumato.critic.picture.checks import Evidence
-from sfumato.critic.picture.frechet import Cloud, frechet_distance, make_cloud
 from sfumato.critic.picture.seams import FARTHEST_PX, Lines, measure_seams
 from sfumato.critic.reader.reader import Reader
+from sfumato.lab.frechet import Cloud, frechet_distance, make_cloud
 from sfumato.lab.hires.prompts import draw_reference
 from sfumato.lab.hires.store import Record
 

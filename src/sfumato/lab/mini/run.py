@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw
 from sfumato.canvas.formats.images import save_picture
 from sfumato.core.cards import Card, Measurement, measure_share
 from sfumato.core.errors import RequestError
-from sfumato.critic.picture.frechet import Cloud, make_cloud
 from sfumato.critic.reader.questions import Word
 from sfumato.critic.reader.reader import Reader, load_reader
+from sfumato.lab.frechet import Cloud, make_cloud
 from sfumato.lab.mini.caption_claims import find_claims
 from sfumato.lab.mini.pictures import Sampling, make_pictures
 from sfumato.lab.mini.prompts import PromptSet, draw_open_hands, draw_prompts

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from sfumato.core.errors import RequestError
-from sfumato.critic.picture.added_objects import find_blobs, find_phantoms
+from sfumato.critic.picture.added_objects import find_phantoms
 from sfumato.critic.picture.base_comparison import MOST_DB, crop_base, make_pair, measure_consistency, measure_drift
 from sfumato.critic.picture.seams import Lines
 from sfumato.critic.picture.tile_shifts import measure_shifts
@@ -96,16 +96,13 @@ def test_sharper_edges_and_a_tint_are_no_phantoms():
     assert find_phantoms(make_pair(to_image(np.roll(scene, 3, axis=1)[:, 3:253].repeat(1, 0)), base)).blobs == ()
 
 
-def test_blobs_are_those_of_an_independent_search():
-    ndimage = pytest.importorskip("scipy.ndimage")
-    for seed in range(20):
-        mask = np.random.default_rng(seed).random((17, 23)) < 0.35
-        labels, count = ndimage.label(mask, np.ones((3, 3)))
-        blobs = find_blobs(mask)
-        assert len(blobs) == count
-        assert sorted(len(blob) for blob in blobs) == sorted(np.bincount(labels.ravel())[1:])
-        assert all(len({labels[y, x] for y, x in blob}) == 1 for blob in blobs)
-    assert find_blobs(np.zeros((4, 4), np.bool_)) == []
+def test_things_that_touch_by_a_corner_are_one_and_specks_are_none():
+    scene = np.full((256, 256, 3), 150.0)
+    pasted = scene.copy()
+    pasted[40:64, 40:64] = pasted[64:88, 64:88] = (40, 60, 120)
+    pasted[200:204, 200:208] = (40, 60, 120)
+    (blob,) = find_phantoms(make_pair(to_image(pasted), reduce(to_image(scene)))).blobs
+    assert blob.area_px == pytest.approx(2 * 6 * 6, abs=8)
 
 
 @pytest.mark.parametrize("halves", [3, 5, 7, 9])
