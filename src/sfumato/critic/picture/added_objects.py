@@ -1,7 +1,7 @@
 """What is in one picture and not in the other: people in the sky, and things that went missing.
 
 Works on a pair at the size of the base. Knows no object: a blob is a blob. Start reading at
-`find_phantoms`; `Pair.swap` turns found into lost.
+`find_added_objects`; `Pair.swap` turns found into lost.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Blob:
 
 
 @dataclass(frozen=True, slots=True)
-class Phantoms:
+class AddedObjects:
     """Hold the blobs, the heaviest first, and the share of the picture they cover."""
 
     blobs: tuple[Blob, ...]
@@ -50,10 +50,10 @@ class Phantoms:
         return self.blobs[0].mass if self.blobs else 0.0
 
 
-def find_phantoms(pair: Pair) -> Phantoms:
+def find_added_objects(pair: Pair) -> AddedObjects:
     """Find what the result shows and the base does not.
 
-    A pixel belongs to a phantom when its colour lies outside the range of the base around it, the
+    A pixel belongs to an added object when its colour lies outside the range of the base around it, the
     structure there is another, and there is more of it than in the base.
 
     Source: the range test is the neighbourhood clamp of Karis 2014, "High-quality temporal
@@ -64,7 +64,7 @@ def find_phantoms(pair: Pair) -> Phantoms:
     likeness, gain = _compare_structure(shown[..., 0], base[..., 0])
     found = (beyond > LEAST_DISTANCE) & (likeness < MOST_LIKENESS) & (gain > 0.0)
     blobs = _list_blobs(pair, beyond, found)
-    return Phantoms(blobs, sum(blob.area_px for blob in blobs) / found.size)
+    return AddedObjects(blobs, sum(blob.area_px for blob in blobs) / found.size)
 
 
 def _measure_beyond(shown: Array, base: Array) -> Array:

@@ -20,7 +20,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.resampling import fit_box
 from sfumato.critic.picture.colour import to_lab
-from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.picture_reader import PictureReader
 
 Array = NDArray[np.float32]
 
@@ -51,7 +51,7 @@ class Pair:
         return Pair(self.base, self.shown, self.box, self.scale)
 
 
-def make_pair(result: Shown, base: Image.Image) -> Pair:
+def make_pair(result: PictureReader, base: Image.Image) -> Pair:
     """Reduce a result by areas to the size of its base and crop the base to what the result shows.
 
     Raises:
@@ -80,7 +80,7 @@ def make_pair(result: Shown, base: Image.Image) -> Pair:
     return Pair(shown, np.asarray(cropped, np.float32), box, scale)
 
 
-def renew_pair(pair: Pair, result: Shown, boxes: Sequence[PixelBox]) -> Pair:
+def renew_pair(pair: Pair, result: PictureReader, boxes: Sequence[PixelBox]) -> Pair:
     """Return the pair of a result that has changed in some boxes (px) since; as if it had been made anew."""
     shown = pair.shown.copy()
     _reduce_parts(result, shown, pair.box, boxes)
@@ -88,7 +88,7 @@ def renew_pair(pair: Pair, result: Shown, boxes: Sequence[PixelBox]) -> Pair:
 
 
 def _reduce_parts(
-    result: Shown, shown: Array, box: tuple[float, float, float, float], boxes: Sequence[PixelBox] | None
+    result: PictureReader, shown: Array, box: tuple[float, float, float, float], boxes: Sequence[PixelBox] | None
 ) -> None:
     """Reduce the part `box` of a result by areas, in parts as it may be larger than memory; only those under some boxes."""
     height, width = shown.shape[:2]
