@@ -95,7 +95,7 @@ def test_a_lead_that_never_fades_gives_back_the_base():
 
 def test_windows_of_every_step_cover_the_canvas_and_move():
     canvas = LatentSize(24, 24)
-    each = [list_jittered(REQUEST, CONTRACT, Demofusion(), place=(1, step, canvas)) for step in range(4)]
+    each = [list_jittered(REQUEST, CONTRACT, Demofusion(), phase=1, step=step, canvas=canvas) for step in range(4)]
     assert len(set(each)) > 1
     for boxes in each:
         seen = np.zeros(canvas.shape_hw, int)

@@ -19,7 +19,7 @@ from sfumato.render.progress import RenderResult
 from sfumato.render.redraw.run import Redone, run_again
 from sfumato.render.redraw.workspace import Redo, Scene
 from sfumato.render.stages import Plan
-from sfumato.workflows.self_check.judge import judge_result, survey_result, survey_result_again
+from sfumato.workflows.self_check.judge import cache_result_features, judge_result, update_result_features
 
 # A person of a far group: less than a window of any model.
 PLACE = PixelSize(90, 110)
@@ -38,8 +38,8 @@ class Placed:
 def measure_place(result: RenderResult, made: Made) -> Placed:
     """Draw the middle of a finished render again and judge the picture after; the render stays as it is."""
     request, plan, model, space = made
-    survey = survey_result(result)
-    assert survey is not None, "a picture that was grown has a base"
+    features = cache_result_features(result)
+    assert features is not None, "a picture that was grown has a base"
     assert space is not None, "a bench keeps its work on disk"
     assert space.folder is not None, "a bench keeps its work on disk"
     scene = Scene(model=model, request=request, plan=plan, space=space)
@@ -49,7 +49,7 @@ def measure_place(result: RenderResult, made: Made) -> Placed:
     redone = _draw(scene, redo, lambda: weighed.append(weigh_tree(folder)))
     drawn = time.process_time()
     after = replace(result, shown=redone.pixels)
-    judge_result(after, plan, model.contract.factor, survey_result_again(survey, after, redone.squares))
+    judge_result(after, plan, model.contract.factor, update_result_features(features, after, redone.squares))
     judged = time.process_time()
     return Placed(drawn_s=drawn - began, judged_s=judged - drawn, disk_bytes=max(weighed) - before)
 

@@ -101,13 +101,12 @@ def list_phases(first: LatentSize, target: LatentSize) -> tuple[LatentSize, ...]
 
 
 def list_jittered(
-    request: RenderRequest, contract: ModelContract, how: Demofusion, *, place: tuple[int, int, LatentSize]
+    request: RenderRequest, contract: ModelContract, how: Demofusion, *, phase: int, step: int, canvas: LatentSize
 ) -> tuple[LatentBox, ...]:
-    """Return the windows of a step; `place` is (phase, step, canvas), and the lattice lies elsewhere in each."""
-    number, step, canvas = place
+    """Return the windows of a step of a phase; the grid of windows lies elsewhere in each."""
     window = cut_down(contract.native.to_latent(contract.factor), canvas)
     stride = stride_cells(window, how.overlap)
-    shift = sub_stream(request.seed, "demofusion", number, step).integers(0, stride, 2)
+    shift = sub_stream(request.seed, "demofusion", phase, step).integers(0, stride, 2)
     return shifted_cover(canvas, window, stride, (int(shift[0]), int(shift[1])))
 
 
@@ -152,8 +151,10 @@ class Phase:
 
     def _look_near(self, step: int, x: Tensor, sigma: float) -> Tensor:
         fusion = Fusion(self._canvas, x)
-        place = (self.number, step, self._canvas)
-        windows = list_jittered(self.work.request, self.work.model.contract, self.how, place=place)
+        contract = self.work.model.contract
+        windows = list_jittered(
+            self.work.request, contract, self.how, phase=self.number, step=step, canvas=self._canvas
+        )
         for boxes in split_batches(windows, self.how.window_batch):
             cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
             clean = predict(self.work, cuts, sigma, (step, self._steps))

@@ -18,13 +18,13 @@ from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.core.serialize import Json
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import Judged
-from sfumato.critic.picture.feature_cache import Survey
+from sfumato.critic.picture.feature_cache import FeatureCache
 from sfumato.models.latent_model import LatentModel
 from sfumato.render.progress import Progress, RenderResult
 from sfumato.render.redraw.run import Redone, count_windows_again, forget_again, run_again
 from sfumato.render.redraw.workspace import Redo, Scene
 from sfumato.render.stages import Plan
-from sfumato.workflows.self_check.judge import judge_result, survey_result, survey_result_again
+from sfumato.workflows.self_check.judge import cache_result_features, judge_result, update_result_features
 
 # The share of the whole that is told while a place is drawn again: the render is done, its picture is not.
 NEARLY_ALL = 0.999
@@ -103,30 +103,30 @@ def look_again(
         LostWorkError: what a stopped re-run left is gone.
     """
     request, plan, model, space = made
-    survey = survey_result(result)
-    looked = Looked(result, judge_result(result, plan, model.contract.factor, survey))
-    if space is None or survey is None or not isinstance(request.method, CohesiveMethod) or len(plan.stages) < 2:
+    features = cache_result_features(result)
+    looked = Looked(result, judge_result(result, plan, model.contract.factor, features))
+    if space is None or features is None or not isinstance(request.method, CohesiveMethod) or len(plan.stages) < 2:
         return looked
     scene, over = Scene(model=model, request=request, plan=plan, space=space), None
     for number in range(1, MOST_RERUNS + 1):
-        if looked.judged is None or not looked.judged.phantoms or (looked.reruns and looked.reruns[-1].left_out):
+        if looked.judged is None or not looked.judged.added_objects or (looked.reruns and looked.reruns[-1].left_out):
             break
-        boxes = tuple(PixelBox(*blob.box).clip(plan.stages[-1].canvas) for blob in looked.judged.phantoms)
+        boxes = tuple(PixelBox(*blob.box).clip(plan.stages[-1].canvas) for blob in looked.judged.added_objects)
         redo = Redo(number=number, over=over, boxes=boxes)
-        looked, survey = _try((looked, survey), scene, redo, on_progress)
+        looked, features = _try((looked, features), scene, redo, on_progress)
         over = redo if looked.reruns[-1].kept else over
     return looked
 
 
 def _try(
-    seen: tuple[Looked, Survey], scene: Scene, redo: Redo, on_progress: Callable[[Progress], None]
-) -> tuple[Looked, Survey]:
+    seen: tuple[Looked, FeatureCache], scene: Scene, redo: Redo, on_progress: Callable[[Progress], None]
+) -> tuple[Looked, FeatureCache]:
     """Draw and judge again; return what is to be kept, with the re-run in its list."""
-    looked, survey = seen
+    looked, features = seen
     plan, factor, began = scene.plan, scene.model.contract.factor, time.monotonic()
     assert looked.judged is not None, "only what was judged is drawn again"
     windows = count_windows_again(scene.request, plan, factor, redo)
-    before = sum(blob.mass for blob in looked.judged.phantoms)
+    before = sum(blob.mass for blob in looked.judged.added_objects)
 
     def tell(progress: Progress) -> None:
         stage, count = f"again: {windows} windows", len(plan.stages)
@@ -153,14 +153,14 @@ def _try(
         raise
     except _NO_ROOM as error:
         forget_again(scene, redo)
-        return replace(looked, reruns=close(before, kept=False, left_out=_say_left_out(error))), survey
+        return replace(looked, reruns=close(before, kept=False, left_out=_say_left_out(error))), features
     result = replace(looked.result, shown=redone.pixels)
-    survey_after = survey_result_again(survey, result, redone.squares)
-    judged = judge_result(result, plan, factor, survey_after)
+    features_after = update_result_features(features, result, redone.squares)
+    judged = judge_result(result, plan, factor, features_after)
     assert judged is not None, "what was judged once can be judged again"
-    kept = has_helped(looked.judged.phantoms, judged.phantoms)
-    reruns = close(sum(blob.mass for blob in judged.phantoms), kept=kept)
-    return (Looked(result, judged, reruns), survey_after) if kept else (replace(looked, reruns=reruns), survey)
+    kept = has_helped(looked.judged.added_objects, judged.added_objects)
+    reruns = close(sum(blob.mass for blob in judged.added_objects), kept=kept)
+    return (Looked(result, judged, reruns), features_after) if kept else (replace(looked, reruns=reruns), features)
 
 
 def _say_left_out(error: Exception) -> LeftOut:

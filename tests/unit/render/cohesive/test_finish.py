@@ -61,7 +61,7 @@ def test_it_is_held_to_the_part_that_it_shows():
     assert moved[0] < 0.2 < 5 < moved[1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     box=st.tuples(*[st.integers(0, 250)] * 2, *[st.integers(1, 60)] * 2),
     base_size=st.sampled_from([(64, 128), (50, 97), (23, 46)]),
