@@ -23,12 +23,13 @@ from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.prompt.grammar import parse_prompt
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import RenderRequest
 from sfumato.critic.picture.checks import Judged
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
+from sfumato.render.methods.registry import find_method
 from sfumato.render.progress import Progress, RenderResult, StageTrace
 from sfumato.render.stages import Plan
 from sfumato.workflows.files.digests import digest_weights, find_lora
@@ -36,8 +37,7 @@ from sfumato.workflows.files.inputs import read_inputs
 from sfumato.workflows.files.output_paths import check_places, check_report_place, is_finished, list_paths
 from sfumato.workflows.files.resume import check_work, open_work
 from sfumato.workflows.forecast.calibrate import probe_loaded
-from sfumato.workflows.forecast.calibration_store import name_place
-from sfumato.workflows.forecast.learned_speed import measure_error, save_pace
+from sfumato.workflows.forecast.calibration_store import measure_error, name_place, save_pace
 from sfumato.workflows.forecast.plan_request import Wishes, make_plan, plan_from_headers
 from sfumato.workflows.report.check_table import say_left_out
 from sfumato.workflows.report.page import Report, write_report
@@ -152,8 +152,8 @@ def generate(
     digests = digest_weights(request)
     opened = model is None
     if plan is None:
-        on = None if model is None else (model.contract, model.policy)
-        plan = plan_from_headers(request, wishes) if on is None else make_plan(request, on, wishes)
+        known = None if model is None else (model.contract, model.policy)
+        plan = plan_from_headers(request, wishes) if known is None else make_plan(request, *known, wishes)
     if on_plan is not None:
         on_plan(plan)
     if model is None:
@@ -354,7 +354,7 @@ def _interrupted(done: list[Generated], preview: Path | None, request: RenderReq
     kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
     if preview is not None and preview.exists():
         kept += f", the last preview is {preview}"
-    if isinstance(request.method, CohesiveMethod):
+    if find_method(request.method).keeps_work:
         return InterruptedRender("the render was stopped", got=kept, do="Run the same command with --resume.")
     return InterruptedRender("the render was stopped", got=kept, do="Run the same command again: the seed repeats it.")
 

@@ -25,7 +25,7 @@ from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.throughput import find_cache_folder
-from sfumato.workflows.forecast.learned_speed import measure_error
+from sfumato.workflows.forecast.calibration_store import measure_error
 
 # Sides in native sides: mini, native 128, gets 256x256, 512x512 and 1024x576.
 SIDES = ((2.0, 2.0), (4.0, 4.0), (8.0, 4.5))

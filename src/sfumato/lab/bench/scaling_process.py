@@ -72,7 +72,7 @@ def main() -> None:
 
 def _time_native(request: RenderRequest, model: LatentModel, folder: Path) -> float:
     """Return the seconds of the processor of a render alone: nothing is checked or saved, which would weigh most at few steps."""
-    plan = make_plan(request, (model.contract, model.policy), Wishes(out=folder / "native.png"))
+    plan = make_plan(request, model.contract, model.policy, Wishes(out=folder / "native.png"))
     began = time.process_time()
     deque(run_plan(plan, request, model), maxlen=0)
     return time.process_time() - began

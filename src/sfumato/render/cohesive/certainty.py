@@ -18,8 +18,8 @@ from sfumato.nn.bands import take_low
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.samplers import make_sampler, run_sampler
 from sfumato.nn.schedules import make_sigmas
+from sfumato.render.cohesive.stages import SEEDS, STEPS, STRENGTH
 from sfumato.render.sampling.run_steps import predict
-from sfumato.render.trials import SEEDS, STEPS, STRENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -17,9 +17,9 @@ from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
 from sfumato.core.resampling import fit_box
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.schedules import first_step, make_sigmas
+from sfumato.render.cohesive.stages import LOOK_STRENGTHS
 from sfumato.render.sampling.phrase_maps import make_phrase_maps
 from sfumato.render.sampling.run_steps import predict
-from sfumato.render.trials import LOOK_STRENGTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -17,7 +17,6 @@ from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
 from sfumato.core.memory import give_back_memory
-from sfumato.core.request import CohesiveMethod
 from sfumato.models.autoencoder.kl_tiles import Kept
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
@@ -25,6 +24,7 @@ from sfumato.nn.tiled import Notes
 from sfumato.render.cohesive.finish import hold_colours
 from sfumato.render.cohesive.journal import find_mark, say_mark
 from sfumato.render.cohesive.reference import Below, write_reference
+from sfumato.render.cohesive.stages import settings_of
 from sfumato.render.cohesive.update import Update, cut_bands
 from sfumato.render.cohesive.windows import Rolling, WindowRows, list_window_rows
 from sfumato.render.sampling.latent_rows import Planes
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.geometry import LatentSize
+    from sfumato.core.request import CohesiveMethod
     from sfumato.core.serialize import Json
-    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.nn.samplers import Sampler
     from sfumato.nn.samplers.replay import Course
     from sfumato.nn.tiled import Mark
@@ -82,16 +82,14 @@ class Level:
     freedom: Freedom | None = None
     known: Known | None = None
 
-    def run(
-        self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
-    ) -> Generator[Progress]:
+    def run(self, open_below: Callable[[], Below], watch: Stopwatch, entry: Entry | None) -> Generator[Progress]:
         """Take every step that is left and decode; yield after every row of windows.
 
         Raises:
             ModelError: a window or the sampler gave numbers that are no picture.
             StorageError: the disk refuses; what was noted so far can be resumed.
         """
-        place = yield from self.walk(given, watch, entry)
+        place = yield from self.walk(open_below, watch, entry)
         place = self._decode(place, entry)
         if self.finishes:
             self._finish()
@@ -99,7 +97,7 @@ class Level:
         self.space.drop(self._name("decoded"))
 
     def walk(
-        self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
+        self, open_below: Callable[[], Below], watch: Stopwatch, entry: Entry | None
     ) -> Generator[Progress, None, Place]:
         """Take every step that is left; yield after every row of windows, return where to go on.
 
@@ -108,8 +106,8 @@ class Level:
         place, rolling = self._find_place(entry)
         watch.go_on(self.stage, self._count_done(place))
         if place.phase == "prepare":
-            below = given[0]()
-            self._prepare(below, given[1], place, entry)
+            below = open_below()
+            self._prepare(below, place, entry)
             place = self._note(Place(phase="predict"), durable=True)
             (below.trim if self.known else below.drop)()
         while place.step < len(self.course.asked):
@@ -161,9 +159,7 @@ class Level:
     @property
     def method(self) -> CohesiveMethod:
         """Return the settings of the method."""
-        method = self.work.request.method
-        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-        return method
+        return settings_of(self.work.request)
 
     @property
     def finishes(self) -> bool:
@@ -215,10 +211,10 @@ class Level:
         """Return the sampler of the request."""
         return make_sampler(self.work.request.sampler)
 
-    def _prepare(self, below: Below, upscaler: Upscaler, place: Place, entry: Entry | None) -> None:
+    def _prepare(self, below: Below, place: Place, entry: Entry | None) -> None:
         """Write the reference, on from where an entry says, and the first state: the reference with noise on top."""
         kept = self._keep(place, entry, lambda: self._anchor.store.flush(durable=False))
-        write_reference(self.work.model, (below.pixels, upscaler), self.stage, self._anchor, kept)
+        write_reference(self.work, below.pixels, self.stage, self._anchor, kept)
         first = float(self._sigmas[0])
         for rows in cut_bands(self._cells):
             noise = make_noise(self.work, self.stage, (self._box(rows),)).initial()[0]

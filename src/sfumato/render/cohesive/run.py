@@ -23,7 +23,7 @@ from sfumato.canvas.pixels import MemoryPixels
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.phrases import split_phrases
-from sfumato.core.request import CohesiveMethod, PictureSource
+from sfumato.core.request import PictureSource
 from sfumato.render.cohesive.certainty import measure_predictability
 from sfumato.render.cohesive.change_map import Freedom
 from sfumato.render.cohesive.input_picture import (
@@ -37,13 +37,14 @@ from sfumato.render.cohesive.input_picture import (
 from sfumato.render.cohesive.kept_detail import Known, measure_sharpness
 from sfumato.render.cohesive.level import Level, name_pixels
 from sfumato.render.cohesive.reference import Below
+from sfumato.render.cohesive.stages import find_phrased, settings_of
 from sfumato.render.cohesive.update import find_margin
 from sfumato.render.layout import show_whole
 from sfumato.render.methods.native import run_latents
+from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.base_journal import BaseNotes
 from sfumato.render.sampling.phrase_maps import PhraseMaps, make_phrase_maps
 from sfumato.render.sampling.pixels import to_picture, to_tensor
-from sfumato.render.sampling.prompt_schedule import find_told
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -51,10 +52,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sfumato.canvas.pixels import PixelStore
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.resampling import FloatBox
-    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.methods.native import Inputs
     from sfumato.render.progress import Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
@@ -80,9 +79,9 @@ class Base:
 
 
 def run_cohesive(
-    work: Work, plan: Plan, given: tuple[Inputs, Upscaler, Workspace], watch: Stopwatch
-) -> Generator[Progress, None, tuple[PixelStore, Image.Image]]:
-    """Draw the base and grow it level by level, on from where the workspace says; return the pixels and the base.
+    work: Work, plan: Plan, inputs: Inputs, space: Workspace, watch: Stopwatch
+) -> Generator[Progress, None, RenderResult]:
+    """Draw the base and grow it level by level, on from where the workspace says.
 
     A given picture takes the place of the base: it is laid out and looked at, and the first level grows from it.
 
@@ -90,7 +89,6 @@ def run_cohesive(
         ModelError: a window or the sampler gave numbers that are no picture.
         StorageError: the disk refuses; what was noted can be resumed.
     """
-    inputs, upscaler, space = given
     base, entry = load_base(work, plan.stages, space), _find_level_entry(space)
     if inputs.given is not None and (entry is None or _is_read_again(plan, base, entry)):
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
@@ -115,7 +113,7 @@ def run_cohesive(
         known = find_known(work, base, plan.stages, index, space)
         level = Level(work=told, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
         if entry is None or not level.is_done(entry):
-            yield from level.run((open_below, upscaler), watch, entry)
+            yield from level.run(open_below, watch, entry)
             if known is not None and index + 1 < len(plan.stages):
                 # What the last level grew from stays: what is drawn again there is finished in the same way.
                 open_below().drop()
@@ -123,7 +121,7 @@ def run_cohesive(
             watch.go_on(stage, stage.ticks)
         open_below = level.open_result
         watch.close(stage)
-    return open_below().pixels, base.picture
+    return RenderResult(shown=open_below().pixels, base=base.picture, trace=watch.trace)
 
 
 def _find_level_entry(space: Workspace) -> Entry | None:
@@ -160,7 +158,7 @@ def _run_base(
 ) -> Generator[Progress, None, Base]:
     """Draw the base and find where the phrases of the prompt are in it; nowhere where a prompt changes or has parts."""
     inputs, notes = given
-    base, text = stages[0], find_told(work.request)
+    base, text = stages[0], find_phrased(work.request)
     with ExitStack() as open_maps:
         maps = None
         if text is not None:
@@ -175,7 +173,7 @@ def _run_base(
             return maps.read(work.model.text.find_words(text.segments, word))
 
         phrases = make_phrase_maps(text.segments[0], read, find_part(base.canvas, stages[-1]))
-    if _method_of(work).predict:
+    if settings_of(work.request).predict:
         freedom = measure_predictability(work, (clean, pixels), phrases, notes.recall)
     return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
 
@@ -184,7 +182,7 @@ def _run_given(
     work: Work, stages: tuple[Stage, ...], notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
-    native, target, text = stages[0].canvas, stages[-1].canvas, find_told(work.request)
+    native, target, text = stages[0].canvas, stages[-1].canvas, find_phrased(work.request)
     pixels, phrases, freedom = open_given(_given_size(work), notes.space), None, None
     small = to_tensor(shrink_given(pixels, target, native))
     clean = work.model.encode_image(small).to(work.model.device)
@@ -192,10 +190,10 @@ def _run_given(
         spans, looked = text.segments[0], text
         masks = notes.recall("masks", lambda: find_words(work, clean, native, looked).masks)
         phrases = PhraseMaps(split_phrases(spans), masks)
-    if _method_of(work).predict:
+    if settings_of(work.request).predict:
         freedom = measure_predictability(work, (clean, small), phrases, notes.recall)
     picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, native))
-    keep = _method_of(work).keep
+    keep = settings_of(work.request).keep
     sharp = keep * measure_sharpness(pixels) if keep > 0.0 else 0.0
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
     return Base(picture=picture, phrases=phrases, freedom=freedom, sharp=sharp)
@@ -211,7 +209,7 @@ def _make_freedom(work: Work, stage: Stage, part: FloatBox, share: Tensor | None
     if share is None:
         return None
     cells = stage.canvas.to_latent(work.model.contract.factor)
-    strength = _method_of(work).strength * (LEAST_FREEDOM + (1.0 - LEAST_FREEDOM) * share)
+    strength = settings_of(work.request).strength * (LEAST_FREEDOM + (1.0 - LEAST_FREEDOM) * share)
     return Freedom(
         first_steps=stage.steps - (stage.steps * strength).floor().clamp_min(1.0),
         share=share,
@@ -239,7 +237,7 @@ def _save_base(space: Workspace, base: Base) -> None:
 
 def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
     """Return the base that a workspace keeps, None where there is none yet."""
-    arrays, text = space.load_part(_BASE), find_told(work.request)
+    arrays, text = space.load_part(_BASE), find_phrased(work.request)
     if arrays is None:
         return None
     phrases = None
@@ -249,12 +247,6 @@ def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base |
     freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
     sharp = float(arrays["sharp"])
     return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom, sharp=sharp)
-
-
-def _method_of(work: Work) -> CohesiveMethod:
-    method = work.request.method
-    assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-    return method
 
 
 def _given_size(work: Work) -> PixelSize:

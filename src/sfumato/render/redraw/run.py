@@ -15,7 +15,6 @@ import torch
 
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.geometry import LatentBox
-from sfumato.models.upscaler.upscaler import LANCZOS, load_upscaler
 from sfumato.render.cohesive.level import Place
 from sfumato.render.cohesive.update import cut_bands
 from sfumato.render.cohesive.windows import list_window_rows
@@ -111,7 +110,7 @@ def _draw(
     """Draw a part, on from where an entry says; its anchor becomes what it made, with what was made before around."""
     (part, level), (before, noted) = drawn, known
     entry = noted or _prepare(scene, part, level, before)
-    yield from level.walk((level.open_result, load_upscaler(LANCZOS, scene.model.device)), watch, entry)
+    yield from level.walk(level.open_result, watch, entry)
     made = open_planes(level, "odd" if len(level.course.asked) % 2 else "even")
     anchor = open_planes(level, "anchor")
     for rows in cut_bands(part.box.size):

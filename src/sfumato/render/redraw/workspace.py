@@ -13,6 +13,7 @@ from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.nn.schedules import first_step
 from sfumato.render.cohesive.level import Level, name_pixels
 from sfumato.render.cohesive.run import find_known, load_base
+from sfumato.render.cohesive.stages import settings_of
 from sfumato.render.cohesive.windows import list_window_rows
 from sfumato.render.redraw.redecode import Finished, Mending, load_shrunk
 from sfumato.render.redraw.regions import Part, cut_parts
@@ -211,5 +212,4 @@ def open_planes(level: Level, name: str) -> Planes:
 
 def method_of(request: RenderRequest) -> CohesiveMethod:
     """Return the method of a request for a picture that was grown."""
-    assert isinstance(request.method, CohesiveMethod), "only levels are re-run"
-    return request.method
+    return settings_of(request)

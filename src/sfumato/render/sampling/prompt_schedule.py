@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.core.prompt.grammar import Part, parse_prompt
-from sfumato.core.prompt.phrases import split_phrases
-from sfumato.core.request import CohesiveMethod
 from sfumato.models.text.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.prompt.grammar import Prompt, Span
+    from sfumato.core.prompt.grammar import Span
     from sfumato.core.request import RenderRequest
     from sfumato.models.latent_model import LatentModel
     from sfumato.models.text.conditioning import ConditioningPart
@@ -72,15 +70,3 @@ class Words:
             encode(wanted, size=size, clip_skip=skip, chunks=chunks),
             encode(unwanted, size=size, clip_skip=skip, chunks=chunks, negative=True),
         )
-
-
-def find_told(request: RenderRequest) -> Part | None:
-    """Return the prompt where the windows of a level are told its phrases: it has some, and they stay the same."""
-    wanted = isinstance(request.method, CohesiveMethod) and request.method.phrases
-    text = _find_text(parse_prompt(request.prompt), parse_prompt(request.negative)) if wanted else None
-    return text if text is not None and split_phrases(text.segments[0]) else None
-
-
-def _find_text(wanted: Prompt, unwanted: Prompt) -> Part | None:
-    parts = wanted.at_step(0, 1) if wanted.is_constant and unwanted.is_constant else ()
-    return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox
     from sfumato.core.request import RenderRequest
     from sfumato.models.latent_model import LatentModel
+    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.sampling.phrase_maps import PhraseMaps
     from sfumato.render.sampling.preview import Preview
     from sfumato.render.sampling.prompt_schedule import Words
@@ -43,12 +44,13 @@ class StepDenoise(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
-    """Hold what all stages of one picture share."""
+    """Hold what all stages of one picture share; there is an `upscaler` if the settings of the method name one."""
 
     model: LatentModel
     request: RenderRequest
     words: Words
     preview: Preview
+    upscaler: Upscaler | None = None
     phrases: PhraseMaps | None = None
 
 

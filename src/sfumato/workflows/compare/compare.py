@@ -16,13 +16,14 @@ from sfumato.canvas.formats.images import load_picture, save_picture
 from sfumato.canvas.workspace.disk_workspace import name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import CohesiveMethod, GobigMethod, MultidiffusionMethod, NativeMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.core.resampling import fit_box
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.models.upscaler.upscaler import Lanczos
 from sfumato.render.layout import choose_base_size
+from sfumato.render.methods.registry import METHODS
 from sfumato.render.plan.choose_method import make_method
 from sfumato.render.progress import Progress
 from sfumato.render.stages import Plan
@@ -32,7 +33,7 @@ from sfumato.workflows.files.resume import check_work
 from sfumato.workflows.forecast.plan_request import Wishes, plan_from_headers
 from sfumato.workflows.generate import Generated, check_folder, generate
 
-NAMES = tuple(method.kind for method in (CohesiveMethod, GobigMethod, MultidiffusionMethod, NativeMethod))
+NAMES = tuple(sorted(name for name, row in METHODS.items() if row.offered))
 SHEET, PAGE = "sheet.png", "compare.html"
 
 OnProgress = Callable[[Progress, int], None]
@@ -80,7 +81,7 @@ def list_requests(request: RenderRequest, names: tuple[str, ...], contract: Mode
         do = f"Ask for a --size beyond {contract.native}."
         raise RequestError("at native size all methods are the same", got=str(request.size), do=do)
     asked = {name: replace(request, method=make_method(name, contract), batch=1) for name in names}
-    return {name: replace(one, size=base) if name == NativeMethod.kind else one for name, one in asked.items()}
+    return {name: replace(one, size=base) if METHODS[name].draws_whole else one for name, one in asked.items()}
 
 
 def compare(
@@ -119,7 +120,7 @@ def check_resume(names: tuple[str, ...], *, resume: bool) -> None:
     Raises:
         RequestError: no method that is compared can be resumed.
     """
-    if resume and CohesiveMethod.kind not in names:
+    if resume and not any(METHODS[name].keeps_work for name in names):
         raise RequestError("only the cohesive method can be resumed", got=", ".join(names), do="Leave --resume out.")
 
 
@@ -130,7 +131,7 @@ def find_work(folder: Path) -> Path:
 
 def _wish(wishes: Wishes, name: str) -> Wishes:
     # Only one of them leaves work that can be gone on with; the others are drawn again.
-    return replace(wishes, out=wishes.out / f"{name}.png", resume=wishes.resume and name == CohesiveMethod.kind)
+    return replace(wishes, out=wishes.out / f"{name}.png", resume=wishes.resume and METHODS[name].keeps_work)
 
 
 def _show(compared: Compared, request: RenderRequest) -> None:

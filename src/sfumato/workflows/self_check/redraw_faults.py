@@ -14,12 +14,13 @@ import torch
 from sfumato.canvas.workspace.workspace import Workspace
 from sfumato.core.errors import BudgetError, LostWorkError, ModelError, SfumatoError, StorageError
 from sfumato.core.geometry import PixelBox
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import Judged
 from sfumato.critic.picture.feature_cache import Survey
 from sfumato.models.latent_model import LatentModel
+from sfumato.render.methods.registry import find_method
 from sfumato.render.progress import Progress, RenderResult
 from sfumato.render.redraw.run import Redone, count_windows_again, forget_again, run_again
 from sfumato.render.redraw.workspace import Redo, Scene
@@ -105,7 +106,7 @@ def look_again(
     request, plan, model, space = made
     survey = survey_result(result)
     looked = Looked(result, judge_result(result, plan, model.contract.factor, survey))
-    if space is None or survey is None or not isinstance(request.method, CohesiveMethod) or len(plan.stages) < 2:
+    if space is None or survey is None or not find_method(request.method).keeps_work or len(plan.stages) < 2:
         return looked
     scene, over = Scene(model=model, request=request, plan=plan, space=space), None
     for number in range(1, MOST_RERUNS + 1):

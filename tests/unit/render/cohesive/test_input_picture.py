@@ -16,12 +16,11 @@ from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.cohesive.input_picture import Given, choose_shown_size, lay_out, open_given, shrink_given
+from sfumato.render.cohesive.stages import LOOK_STRENGTHS, SEEDS, STEPS, count_read_bytes
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.layout import choose_base_size
 from sfumato.render.plan.budget import GIB, GUESSES, Budget
-from sfumato.render.plan.list_stages import count_read_bytes
 from sfumato.render.plan.make_plan import find_largest_size, plan_render
-from sfumato.render.trials import LOOK_STRENGTHS, TRIALS
 
 BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 SMALL, LARGE = PixelSize(96, 64), PixelSize(192, 128)
@@ -54,9 +53,9 @@ def run(request, given, model=None, space=None):
 
 def test_nothing_is_drawn_below_the_picture():
     plan = plan_render(make_request(), CONTRACT, BUDGET)
-    assert [stage.kind for stage in plan.stages] == ["read", "grow"]
+    assert [stage.name for stage in plan.stages] == ["picture", "level 1 of 1"]
     read, _ = plan.stages
-    assert read.evaluations == 2 * (TRIALS + len(LOOK_STRENGTHS))
+    assert read.evaluations == 2 * (SEEDS * STEPS + len(LOOK_STRENGTHS))
     assert read.canvas == choose_base_size(PixelSize(192, 128), CONTRACT)
 
 
