@@ -15,7 +15,7 @@ from sfumato.core.request import CohesiveMethod, NativeMethod, PictureSource, Re
 from sfumato.lab.true_shapes.meter import weigh_tree
 from sfumato.lab.true_shapes.random_checkpoint import write_random_folder
 from sfumato.models.autoencoder import coder as autoencoder
-from sfumato.render.plan import autoencoder_cost
+from sfumato.render.plan import cost
 from sfumato.workflows import generate as rendering
 from sfumato.workflows.forecast.plan_request import Wishes
 from sfumato.workflows.self_check.redraw_faults import Looked
@@ -98,7 +98,7 @@ def test_a_given_picture_lies_there_too(watch, tmp_path, keep):
 
 
 def test_the_maps_of_an_autoencoder_and_its_marks_lie_there_too(watch, tmp_path, monkeypatch):
-    for module in (autoencoder, autoencoder_cost):
+    for module in (autoencoder, cost):
         monkeypatch.setattr(module, "estimate_kl_bytes", lambda *_, **__: 2**50)
     folder = write_random_folder(tmp_path / "sd15", "sd15", NARROW)
     plan, seen = watch(ask(size=PixelSize(192, 192), model=str(folder)))

@@ -89,7 +89,7 @@ def say(what: dict[str, Any]) -> None:
 def try_probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Measure single calls, so that the render is planned from this machine and not from a guess."""
     found = run_probe(asked["folder"], device=asked["device"], dtype=asked["dtype"]).to_json()
-    return {name: found[name] for name in ("cost", "footprint", "loaded_bytes", "seconds")}
+    return {name: found[name] for name in ("known", "seconds")}
 
 
 def try_render(asked: dict[str, Any]) -> dict[str, Any]:
@@ -182,7 +182,7 @@ class Recorder:
             "peak_bytes": max(part.peak_bytes for part in self.meter.parts.values()),
             "host_peak_bytes": max(part.host_peak_bytes for part in self.meter.parts.values()),
             "disk_bytes": self._disk,
-            "planned_disk_bytes": made.plan.work_bytes + made.plan.map_bytes,
+            "planned_disk_bytes": made.plan.peak_disk_bytes,
             "planned_spill_bytes": made.plan.spill_bytes,
             "planned_bytes": made.plan.memory_bytes,
             "planned_s": made.plan.seconds + made.plan.save_s,

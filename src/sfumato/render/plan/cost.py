@@ -156,7 +156,7 @@ def _find_coding(use: StageUse, contract: ModelContract, budget: Budget, room: i
         return whole, 0, 0
     least = estimate_tiled(channels, cells, torch.float32, LEAST_BYTES, factor=factor)
     tiled = estimate_tiled(channels, cells, torch.float32, max(room, LEAST_BYTES), factor=factor)
-    beside = None if budget.disk_bytes is None else max(0, budget.disk_bytes - use.work_bytes)
+    beside = None if budget.disk_bytes is None else budget.disk_bytes - use.work_bytes - _count_marks(use, contract)
     if use.in_bands and not budget.separate and (beside is None or least.disk_bytes <= beside):
         return least.memory_bytes, tiled.disk_bytes, least.disk_bytes
     return tiled.memory_bytes, tiled.disk_bytes, 0

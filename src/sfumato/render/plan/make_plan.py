@@ -40,7 +40,7 @@ def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget)
     if fitted is None:
         smallest = replace(budget, window_batch=min(SMALLER_BATCHES))
         raise _over_budget(request, contract, smallest)
-    return _draft(request, contract, fitted, listed=True).plan
+    return draft_plan(request, contract, fitted, listed=True).plan
 
 
 def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:
@@ -58,7 +58,7 @@ def find_largest_size(request: RenderRequest, contract: ModelContract, budget: B
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Need:
+class Need:
     """Hold bytes of a resource: the need, the limit or None, how to say that it is too much, and what helps."""
 
     needed: int
@@ -68,9 +68,11 @@ class _Need:
 
     @property
     def is_short(self) -> bool:
+        """Tell whether the need is more than there is."""
         return self.limit is not None and self.needed > self.limit
 
     def say(self) -> str:
+        """Say the need and the limit."""
         limit = self.limit or 0
         # As many digits as tell the two apart.
         digits = next((count for count in range(2, 9) if _gib(self.needed, count) != _gib(limit, count)), 9)
@@ -78,19 +80,19 @@ class _Need:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Draft:
+class DraftPlan:
     """Hold a plan, and its needs of every resource."""
 
     plan: Plan
-    needs: tuple[_Need, ...]
+    needs: tuple[Need, ...]
 
     @property
-    def short(self) -> _Need | None:
+    def short(self) -> Need | None:
         """Return the first need that is more than there is, None if all fit."""
         return next((need for need in self.needs if need.is_short), None)
 
 
-def _draft(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> _Draft:
+def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> DraftPlan:
     """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
     picture = count_disk_bytes(request.size, pyramid=budget.pyramid)
     before = picture * (request.batch - 1)
@@ -132,29 +134,29 @@ def _draft(request: RenderRequest, contract: ModelContract, budget: Budget, *, l
     spill_limit, place = _find_spill_limit(plan, budget, beside=uses[-1].in_bands)
     spilled = f"{{0}} of disk for the autoencoder's work, {place}, and {{1}} are left"
     needs = (
-        _Need(needed=memory, limit=budget.memory_bytes, words="{0} of {1}", cure=cure),
-        _Need(
+        Need(needed=memory, limit=budget.memory_bytes, words="{0} of {1}", cure=cure),
+        Need(
             needed=host,
             limit=budget.host_bytes,
             words="{0} of {1} of the host's memory",
             cure="free memory of the host",
         ),
-        _Need(needed=saving[0], limit=saving[1], words="{0} of {1} to be saved", cure="save it as .png, .tif or .dzi"),
-        _Need(
+        Need(needed=saving[0], limit=saving[1], words="{0} of {1} to be saved", cure="save it as .png, .tif or .dzi"),
+        Need(
             needed=max(one.room_bytes for one in costs),
             limit=budget.free_bytes,
             words="{0} free, and {1} are",
             cure="free some memory",
         ),
-        _Need(needed=spill, limit=spill_limit, words=spilled, cure="set TMPDIR to a folder with more room"),
-        _Need(
+        Need(needed=spill, limit=spill_limit, words=spilled, cure="set TMPDIR to a folder with more room"),
+        Need(
             needed=peak_disk,
             limit=budget.disk_bytes,
             words="{0} of disk, and {1} are free",
             cure="free some disk space, or give another --out",
         ),
     )
-    return _Draft(plan=plan, needs=needs)
+    return DraftPlan(plan=plan, needs=needs)
 
 
 def _find_spill_limit(plan: Plan, budget: Budget, *, beside: bool) -> tuple[int | None, str]:
@@ -173,11 +175,11 @@ def _find_spill_limit(plan: Plan, budget: Budget, *, beside: bool) -> tuple[int 
 def _find_fitting(request: RenderRequest, contract: ModelContract, budget: Budget) -> Budget | None:
     """Return the budget with the largest batch of windows whose plan fits it, or None."""
     tries = [replace(budget, window_batch=batch) for batch in SMALLER_BATCHES]
-    return next((one for one in tries if _draft(request, contract, one).short is None), None)
+    return next((one for one in tries if draft_plan(request, contract, one).short is None), None)
 
 
 def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget) -> BudgetError:
-    short = _draft(request, contract, budget).short
+    short = draft_plan(request, contract, budget).short
     assert short is not None, "only what does not fit is refused"
     got, row = f"{request.size} needs {short.say()}", find_method(request.method)
     largest = find_largest_size(request, contract, budget)
