@@ -66,11 +66,6 @@ class Generated:
     opened_s: float | None = None
 
     @property
-    def is_work_kept(self) -> bool:
-        """Tell whether the work was kept, because a re-run was left out that can be done after all."""
-        return any(rerun.left_out is not None and rerun.left_out.is_kept for rerun in self.reruns)
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """Say what was left out of the picture."""
         return tuple(said for said in map(say_left_out, self.reruns) if said)
@@ -224,7 +219,7 @@ def _render_one(run: _Run, model: LatentModel, wishes: Wishes, on_progress: Call
     space, plan = open_work(run.path, (run.request, run.digests, run.plan), model.policy, resume=wishes.resume)
     with closing(space) if space else nullcontext():
         made = _finish_one(replace(run, plan=plan), model, wishes, (began, space, on_progress))
-        if space and not made.is_work_kept:
+        if space:
             # While it is still held: between letting go and removing somebody could go on with it.
             space.remove()
     return made
@@ -259,7 +254,7 @@ def _finish_one(
         # What was done before a stop took no time here, and would teach that it never does.
         save_pace(model.contract, name_place(model.policy), result.trace, open_s=run.loaded_s)
     rendered_s = time.monotonic()
-    looked = look_again(result, (grown, run.plan, model, space), on_progress)
+    looked = look_again(result, request=grown, plan=run.plan, model=model, space=space, on_progress=on_progress)
     result, judged = _cut(looked.result, run.request), looked.judged
     unjudged = "" if judged else say_unjudged(looked.result)
     judged_s = time.monotonic()

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, name_work
-from sfumato.canvas.workspace.workspace import Entry, Workspace
+from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import SfumatoError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
@@ -127,11 +127,8 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
     return recorder.tell(made)
 
 
-def _look_once(
-    result: RenderResult, made: tuple[RenderRequest, Plan, LatentModel, Workspace | None], _on_progress: object
-) -> Looked:
+def _look_once(result: RenderResult, *, plan: Plan, model: LatentModel, **_unused: object) -> Looked:
     """Check a render and leave it as it is: in noise the check finds things, and drawing them again means nothing."""
-    _, plan, model, _ = made
     return Looked(result, judge_result(result, plan, model.contract.factor))
 
 

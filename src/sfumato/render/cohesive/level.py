@@ -89,20 +89,6 @@ class Level:
             ModelError: a window or the sampler gave numbers that are no picture.
             StorageError: the disk refuses; what was noted so far can be resumed.
         """
-        place = yield from self.walk(open_below, watch, entry)
-        place = self._decode(place, entry)
-        if self.finishes:
-            self._finish()
-        self._note(replace(place, phase="done"), durable=True)
-        self.space.drop(self._name("decoded"))
-
-    def walk(
-        self, open_below: Callable[[], Below], watch: Stopwatch, entry: Entry | None
-    ) -> Generator[Progress, None, Place]:
-        """Take every step that is left; yield after every row of windows, return where to go on.
-
-        Raises: as `run`.
-        """
         place, rolling = self._find_place(entry)
         watch.go_on(self.stage, self._count_done(place))
         if place.phase == "prepare":
@@ -115,7 +101,11 @@ class Level:
                 place = yield from self._predict(place, rolling, watch)
             place = self._update(place)
             rolling = None
-        return place
+        place = self._decode(place, entry)
+        if self.finishes:
+            self._finish()
+        self._note(replace(place, phase="done"), durable=True)
+        self.space.drop(self._name("decoded"))
 
     def is_done(self, entry: Entry) -> bool:
         """Tell whether an entry of the journal lies behind this level."""
@@ -174,8 +164,7 @@ class Level:
         else:
             self.known.keep(self._decoded, self._pixels)
         if self.method.hold:
-            shrunk = hold_colours(self._pixels, (self.base, self.stage.shown))
-            self.space.save_part(self._name("shrunk"), {"shrunk": shrunk.numpy()})
+            hold_colours(self._pixels, self.base, self.stage.shown)
         self._pixels.flush()
 
     def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:

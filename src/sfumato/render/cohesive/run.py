@@ -90,7 +90,7 @@ def run_cohesive(
         StorageError: the disk refuses; what was noted can be resumed.
     """
     base, entry = load_base(work, plan.stages, space), _find_level_entry(space)
-    if inputs.given is not None and (entry is None or _is_read_again(plan, base, entry)):
+    if inputs.given is not None and (entry is None or _is_read_again(base, entry)):
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
         lay_out(inputs.given, space)
     elif inputs.given is not None and not _is_beginning(entry):
@@ -114,8 +114,7 @@ def run_cohesive(
         level = Level(work=told, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
         if entry is None or not level.is_done(entry):
             yield from level.run(open_below, watch, entry)
-            if known is not None and index + 1 < len(plan.stages):
-                # What the last level grew from stays: what is drawn again there is finished in the same way.
+            if known is not None:
                 open_below().drop()
         else:
             watch.go_on(stage, stage.ticks)
@@ -135,11 +134,11 @@ def _is_beginning(entry: Entry | None) -> bool:
     return entry is not None and (entry.words["stage"], entry.words["phase"]) == (1, "prepare")
 
 
-def _is_read_again(plan: Plan, base: Base | None, entry: Entry) -> bool:
+def _is_read_again(base: Base | None, entry: Entry) -> bool:
     """Tell whether the given picture is still to be read where an entry goes on: the first level keeps its detail."""
     if base is None or base.sharp == 0.0:
         return False
-    return len(plan.stages) == 2 or (entry.words["stage"] == 1 and entry.words["phase"] != "done")
+    return entry.words["stage"] == 1 and entry.words["phase"] != "done"
 
 
 def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, space: Workspace) -> Known | None:
