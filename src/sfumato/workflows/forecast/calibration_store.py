@@ -62,7 +62,9 @@ def load_calibration(contract: ModelContract, place: str) -> Calibration:
     if not isinstance(entry, dict) or entry.pop("machine", None) != name_machine():
         return unknown
     try:
-        return Calibration(**{**entry, "cost": CostModel(**entry["cost"])})
+        return Calibration(
+            cost=CostModel(**entry["cost"]), device_bytes=entry["device_bytes"], host_bytes=entry["host_bytes"]
+        )
     except (TypeError, KeyError):
         return unknown
 
