@@ -10,13 +10,13 @@ from sfumato.core.serialize import to_json
 from sfumato.render.engine import run_plan
 from sfumato.render.methods import registry
 from sfumato.render.methods.registry import MethodRow, find_method, register_method
-from sfumato.render.plan.budget import GUESSES, Budget
+from sfumato.render.plan.budget import GUESSES, RenderBudget
 from sfumato.render.plan.choose_method import make_method
 from sfumato.render.plan.make_plan import plan_render
 from toy_method import MirrorMethod, list_mirror_stages, run_mirror
 
 REQUEST = {"prompt": "a cat", "size": PixelSize(128, 64), "steps": 3}
-BUDGET = Budget(memory_bytes=2**40, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=2**40, cost=GUESSES["mini"])
 
 
 @pytest.fixture

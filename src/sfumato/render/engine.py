@@ -14,7 +14,7 @@ from sfumato.render.methods.native import Inputs
 from sfumato.render.methods.registry import find_method
 from sfumato.render.progress import Progress, RenderResult, Stopwatch
 from sfumato.render.sampling.preview import Preview
-from sfumato.render.sampling.prompt_schedule import Words
+from sfumato.render.sampling.prompt_schedule import PromptSchedule
 from sfumato.render.sampling.run_steps import Work
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run_plan(
     work = Work(
         model=model,
         request=request,
-        words=Words(model, request),
+        prompts=PromptSchedule(model, request),
         preview=Preview(model),
         upscaler=None if name is None else load_upscaler(name, model.device),
     )

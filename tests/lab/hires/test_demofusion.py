@@ -13,11 +13,11 @@ from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.lab.hires.demofusion import Demofusion, Phase, grow_base, list_jittered, list_phases
 from sfumato.render.engine import run_plan
-from sfumato.render.plan.budget import GUESSES, Budget
+from sfumato.render.plan.budget import GUESSES, RenderBudget
 from sfumato.render.plan.choose_method import make_method
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.sampling.preview import Preview
-from sfumato.render.sampling.prompt_schedule import Words
+from sfumato.render.sampling.prompt_schedule import PromptSchedule
 from sfumato.render.sampling.run_steps import Work
 
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(192, 192), steps=3)
@@ -32,7 +32,7 @@ class Echo(GaussianModel):
 
 
 def make_work(model, request=REQUEST):
-    return Work(model=model, request=request, words=Words(model, request), preview=Preview(model))
+    return Work(model=model, request=request, prompts=PromptSchedule(model, request), preview=Preview(model))
 
 
 def drain(steps):
@@ -113,7 +113,7 @@ def test_windows_of_every_step_cover_the_canvas_and_move():
 def test_it_is_planned_and_drawn_through_the_engine_and_offered_to_nobody():
     request = replace(REQUEST, size=PixelSize(160, 128), method=Demofusion())
     assert RenderRequest.from_json(request.to_json()) == request
-    plan = plan_render(request, CONTRACT, Budget(memory_bytes=2**40, cost=GUESSES["mini"]))
+    plan = plan_render(request, CONTRACT, RenderBudget(memory_bytes=2**40, cost=GUESSES["mini"]))
     model = GaussianModel()
     result, ticks = drain(run_plan(plan, request, model))
     assert result.picture.size == (160, 128)

@@ -8,11 +8,11 @@ from fakes import CONTRACT
 from sfumato.cli.plan_table import write_plan
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 512), steps=10, method=CohesiveMethod())
-BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 
 
 def table(budget=BUDGET, **changes):

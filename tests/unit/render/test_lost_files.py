@@ -16,10 +16,10 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.cohesive.input_picture import Given
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 
-BUDGET = Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
 # Two levels, and a sampler that asks twice in a step: it has a canvas for its trials.
 DRAWN = RenderRequest(
     prompt="a cat",

@@ -18,7 +18,7 @@ from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.render.plan import cost
 from sfumato.workflows import generate as rendering
 from sfumato.workflows.forecast.plan_request import Wishes
-from sfumato.workflows.self_check.redraw_faults import Looked
+from sfumato.workflows.self_check.redraw_faults import CheckedRender
 
 # Much more than was seen would send people away for nothing.
 MOST_OVER = 1.3
@@ -42,7 +42,7 @@ def watch(tmp_path, monkeypatch):
     out = tmp_path / "out"
     seen = []
     # What is drawn again comes on top, and the plan says so.
-    monkeypatch.setattr(rendering, "look_again", lambda result, *_: Looked(result, None))
+    monkeypatch.setattr(rendering, "look_again", lambda result, **_: CheckedRender(result, None))
 
     def look(*_):
         seen.append(weigh_tree(out))

@@ -213,7 +213,7 @@ class Phase:
         windows = list_jittered(request, contract, self.how, self._canvas, phase=self.number, step=step)
         for boxes in split_batches(windows, self.how.window_batch):
             cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
-            clean = predict(self.work, cuts, sigma, (step, self._steps))
+            clean = predict(self.work, cuts, sigma, step=step, steps=self._steps)
             for box, values in zip(boxes, clean.split(1), strict=True):
                 fusion.add(box, values, torch.ones(box.size.shape_hw))
         return fusion.finish()
@@ -224,7 +224,10 @@ class Phase:
         blurred = self._blur(x, sigma, every)
         padded = F.pad(blurred, (0, -self._canvas.width % every, 0, -self._canvas.height % every), mode="replicate")
         folded = F.pixel_unshuffle(padded.transpose(0, 1), every).transpose(0, 1)
-        clean = [predict(self.work, some, sigma, (step, self._steps)) for some in folded.split(self.how.window_batch)]
+        clean = [
+            predict(self.work, some, sigma, step=step, steps=self._steps)
+            for some in folded.split(self.how.window_batch)
+        ]
         whole = F.pixel_shuffle(torch.cat(clean).transpose(0, 1), every).transpose(0, 1)
         return whole[..., : self._canvas.height, : self._canvas.width]
 

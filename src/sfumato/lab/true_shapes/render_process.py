@@ -44,7 +44,7 @@ from sfumato.workflows.forecast.calibrate import run_probe
 from sfumato.workflows.forecast.plan_request import Wishes
 from sfumato.workflows.generate import Generated
 from sfumato.workflows.self_check.judge import judge_result
-from sfumato.workflows.self_check.redraw_faults import Looked
+from sfumato.workflows.self_check.redraw_faults import CheckedRender
 
 _STDIN = 0
 
@@ -127,9 +127,9 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
     return recorder.tell(made)
 
 
-def _look_once(result: RenderResult, *, plan: Plan, model: LatentModel, **_unused: object) -> Looked:
+def _look_once(result: RenderResult, *, plan: Plan, model: LatentModel, **_unused: object) -> CheckedRender:
     """Check a render and leave it as it is: in noise the check finds things, and drawing them again means nothing."""
-    return Looked(result, judge_result(result, plan, model.contract.factor))
+    return CheckedRender(result, judge_result(result, plan, model.contract.factor))
 
 
 class Recorder:

@@ -3,7 +3,7 @@
 The autoencoder eats small things and the denoiser draws others in their place; what the level below knows is
 still in its pixels. Octave by octave and place by place: where those have the detail that a sharp picture has,
 they stay; where they are blurred, and in the new octave, what was drawn stays. Knows pixels in bands; no
-latents and no step. Start reading at `Known.keep`; how sharp a picture is as a whole says `measure_sharpness`.
+latents and no step. Start reading at `KnownDetail.keep`; how sharp a picture is as a whole says `measure_sharpness`.
 
 Source: back projection, Irani and Peleg 1991, "Improving resolution by image registration", one round of it,
 here for each octave and only as far as it is not blurred.
@@ -51,7 +51,7 @@ SOFT_PICTURE, SHARP_PICTURE = 0.76, 0.9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Known:
+class KnownDetail:
     """Hold what a level grew from, how much of its sharp detail is kept, 0 to 1, and the part of it (px) that is shown. A leaf."""
 
     share: float

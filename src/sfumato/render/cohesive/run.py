@@ -25,7 +25,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.phrases import split_phrases
 from sfumato.core.request import PictureSource
 from sfumato.render.cohesive.certainty import measure_predictability
-from sfumato.render.cohesive.change_map import Freedom
+from sfumato.render.cohesive.change_map import ChangeMap
 from sfumato.render.cohesive.input_picture import (
     choose_shown_size,
     drop_given,
@@ -34,7 +34,7 @@ from sfumato.render.cohesive.input_picture import (
     open_given,
     shrink_given,
 )
-from sfumato.render.cohesive.kept_detail import Known, measure_sharpness
+from sfumato.render.cohesive.kept_detail import KnownDetail, measure_sharpness
 from sfumato.render.cohesive.level import Level, name_pixels
 from sfumato.render.cohesive.reference import Below
 from sfumato.render.cohesive.stages import find_phrased, settings_of
@@ -61,7 +61,7 @@ if TYPE_CHECKING:
 
 _BASE = "base"
 # The share of a level's strength that places get which nobody is sure of.
-LEAST_FREEDOM = 0.5
+LEAST_CHANGE = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -74,7 +74,7 @@ class Base:
 
     picture: Image.Image
     phrases: PhraseMaps | None = None
-    freedom: Tensor | None = None
+    change_map: Tensor | None = None
     sharp: float = 0.0
 
 
@@ -98,7 +98,7 @@ def run_cohesive(
         drop_given(space)
     if base is None:
         notes = BaseNotes(space, work.model.device)
-        run = _run_base(work, plan.stages, (inputs, notes), watch)
+        run = _run_base(work, plan.stages, inputs, notes, watch)
         base = yield from (run if inputs.given is None else _run_given(work, plan.stages, notes, watch))
         _save_base(space, base)
         space.note(Entry({"stage": 0, "phase": "done"}), durable=True)
@@ -108,10 +108,12 @@ def run_cohesive(
     open_below = partial(_open_base, work, base, space)
     for index, stage in enumerate(plan.stages[1:], start=1):
         part = find_part(plan.stages[0].canvas, stage)
-        told = replace(work, phrases=replace(base.phrases, part=part) if base.phrases else None)
-        freedom = _make_freedom(work, stage, part, base.freedom)
+        phrased = replace(work, phrases=replace(base.phrases, part=part) if base.phrases else None)
+        change_map = _make_change_map(work, stage, part, base.change_map)
         known = find_known(work, base, plan.stages, index, space)
-        level = Level(work=told, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
+        level = Level(
+            work=phrased, stage=stage, index=index, space=space, base=base.picture, change_map=change_map, known=known
+        )
         if entry is None or not level.is_done(entry):
             yield from level.run(open_below, watch, entry)
             if known is not None:
@@ -141,31 +143,30 @@ def _is_read_again(base: Base | None, entry: Entry) -> bool:
     return entry.words["stage"] == 1 and entry.words["phase"] != "done"
 
 
-def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, space: Workspace) -> Known | None:
+def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, space: Workspace) -> KnownDetail | None:
     """Return what a level keeps the detail of: what it grows from, if that began as a given picture that is sharp."""
     if base.sharp == 0.0:
         return None
     box = stages[index].taken
     if index == 1:
-        return Known(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels, box=box)
+        return KnownDetail(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels, box=box)
     name, size = name_pixels(index - 1), stages[index - 1].canvas
-    return Known(share=base.sharp, open_below=lambda: space.open_pixels(name, size), box=box)
+    return KnownDetail(share=base.sharp, open_below=lambda: space.open_pixels(name, size), box=box)
 
 
 def _run_base(
-    work: Work, stages: tuple[Stage, ...], given: tuple[Inputs, BaseNotes], watch: Stopwatch
+    work: Work, stages: tuple[Stage, ...], inputs: Inputs, notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Draw the base and find where the phrases of the prompt are in it; nowhere where a prompt changes or has parts."""
-    inputs, notes = given
     base, text = stages[0], find_phrased(work.request)
     with ExitStack() as open_maps:
         maps = None
         if text is not None:
-            whole, _ = work.words.at_step(0, base.steps, base.canvas)
+            whole, _ = work.prompts.at_step(0, base.steps, base.canvas)
             maps = open_maps.enter_context(work.model.watch_words(whole, base.canvas))
             notes.listen(maps)
         clean = yield from run_latents(work, base, inputs, watch, notes)
-    pixels, phrases, freedom = work.model.decode(clean), None, None
+    pixels, phrases, change_map = work.model.decode(clean), None, None
     if maps is not None and text is not None:
 
         def read(word: str) -> Tensor:
@@ -173,8 +174,8 @@ def _run_base(
 
         phrases = make_phrase_maps(text.segments[0], read, find_part(base.canvas, stages[-1]))
     if settings_of(work.request).predict:
-        freedom = measure_predictability(work, (clean, pixels), phrases, notes.recall)
-    return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
+        change_map = measure_predictability(work, clean, pixels, phrases, notes.recall)
+    return Base(picture=to_picture(pixels), phrases=phrases, change_map=change_map)
 
 
 def _run_given(
@@ -182,7 +183,7 @@ def _run_given(
 ) -> Generator[Progress, None, Base]:
     """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
     native, target, text = stages[0].canvas, stages[-1].canvas, find_phrased(work.request)
-    pixels, phrases, freedom = open_given(_given_size(work), notes.space), None, None
+    pixels, phrases, change_map = open_given(_given_size(work), notes.space), None, None
     small = to_tensor(shrink_given(pixels, target, native))
     clean = work.model.encode_image(small).to(work.model.device)
     if text is not None:
@@ -190,12 +191,12 @@ def _run_given(
         masks = notes.recall("masks", lambda: find_words(work, clean, native, looked).masks)
         phrases = PhraseMaps(split_phrases(spans), masks)
     if settings_of(work.request).predict:
-        freedom = measure_predictability(work, (clean, small), phrases, notes.recall)
+        change_map = measure_predictability(work, clean, small, phrases, notes.recall)
     picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, native))
     keep = settings_of(work.request).keep
     sharp = keep * measure_sharpness(pixels) if keep > 0.0 else 0.0
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
-    return Base(picture=picture, phrases=phrases, freedom=freedom, sharp=sharp)
+    return Base(picture=picture, phrases=phrases, change_map=change_map, sharp=sharp)
 
 
 def find_part(base: PixelSize, stage: Stage) -> FloatBox:
@@ -204,12 +205,12 @@ def find_part(base: PixelSize, stage: Stage) -> FloatBox:
     return (left / base.width, top / base.height, right / base.width, bottom / base.height)
 
 
-def _make_freedom(work: Work, stage: Stage, part: FloatBox, share: Tensor | None) -> Freedom | None:
+def _make_change_map(work: Work, stage: Stage, part: FloatBox, share: Tensor | None) -> ChangeMap | None:
     if share is None:
         return None
     cells = stage.canvas.to_latent(work.model.contract.factor)
-    strength = settings_of(work.request).strength * (LEAST_FREEDOM + (1.0 - LEAST_FREEDOM) * share)
-    return Freedom(
+    strength = settings_of(work.request).strength * (LEAST_CHANGE + (1.0 - LEAST_CHANGE) * share)
+    return ChangeMap(
         first_steps=stage.steps - (stage.steps * strength).floor().clamp_min(1.0),
         share=share,
         part=part,
@@ -229,8 +230,8 @@ def _save_base(space: Workspace, base: Base) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"picture": np.asarray(base.picture), "sharp": np.array(base.sharp)}
     if base.phrases is not None:
         arrays["masks"] = base.phrases.masks.cpu().numpy()
-    if base.freedom is not None:
-        arrays["freedom"] = base.freedom.cpu().numpy()
+    if base.change_map is not None:
+        arrays["change_map"] = base.change_map.cpu().numpy()
     space.save_part(_BASE, arrays)
 
 
@@ -243,9 +244,9 @@ def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base |
     if "masks" in arrays and text is not None:
         part = find_part(stages[0].canvas, stages[-1])
         phrases = PhraseMaps(split_phrases(text.segments[0]), torch.from_numpy(arrays["masks"]), part)
-    freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
+    change_map = torch.from_numpy(arrays["change_map"]).to(work.model.device) if "change_map" in arrays else None
     sharp = float(arrays["sharp"])
-    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom, sharp=sharp)
+    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, change_map=change_map, sharp=sharp)
 
 
 def _given_size(work: Work) -> PixelSize:

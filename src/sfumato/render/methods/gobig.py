@@ -132,7 +132,7 @@ def _refine_slices(
 
 
 def _predict_slices(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
-    return predict(work, x, sigma, (step, stage.steps))
+    return predict(work, x, sigma, step=step, steps=stage.steps)
 
 
 class Blend:

@@ -58,7 +58,7 @@ def predict_fused(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) 
     fusion = Fusion(canvas, x)
     for boxes in split_batches(stage.windows, stage.window_batch):
         cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
-        clean = predict(work, cuts, sigma, (step, stage.steps))
+        clean = predict(work, cuts, sigma, step=step, steps=stage.steps)
         for box, values in zip(boxes, clean.split(1), strict=True):
             fusion.add(box, values, make_weights(box, canvas, stage.overlap_cells))
     return fusion.finish()

@@ -162,4 +162,4 @@ def keep_outside(start: Start, denoise: StepDenoise, step: int, x: Tensor, sigma
 
 
 def _predict_whole(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
-    return predict(work, x, sigma, (step, stage.steps))
+    return predict(work, x, sigma, step=step, steps=stage.steps)

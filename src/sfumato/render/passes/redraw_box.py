@@ -18,7 +18,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import ImageSource, MultidiffusionMethod, NativeMethod
 from sfumato.render.engine import run_plan
 from sfumato.render.methods.native import Inputs
-from sfumato.render.plan.budget import GUESSES, Budget
+from sfumato.render.plan.budget import GUESSES, RenderBudget
 from sfumato.render.plan.choose_method import NATIVE_AREA_SLACK
 from sfumato.render.plan.make_plan import plan_render
 
@@ -90,7 +90,7 @@ def draw_box(
         source=ImageSource(path="box", sha256=hashlib.sha256(start.tobytes()).hexdigest(), strength=proposal.strength),
         method=NativeMethod() if is_native else MultidiffusionMethod(),
     )
-    budget = Budget(memory_bytes=_ANY_BYTES, cost=GUESSES[model.contract.family], window_batch=window_batch)
+    budget = RenderBudget(memory_bytes=_ANY_BYTES, cost=GUESSES[model.contract.family], window_batch=window_batch)
     plan = plan_render(single, model.contract, budget)
     plan = replace(plan, stages=tuple(replace(stage, noise_stage=noise_stage) for stage in plan.stages))
     result = yield from run_plan(plan, single, model, Inputs(picture=picture))

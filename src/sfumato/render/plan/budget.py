@@ -1,7 +1,7 @@
 """What a render may take of a machine, and how fast the machine is, as values.
 
 Measures nothing and knows no request. The guesses come from the measurements in docs/log.md; a calibration of this
-machine replaces them (docs/plan_and_cost.md). Start reading at `Budget`.
+machine replaces them (docs/plan_and_cost.md). Start reading at `RenderBudget`.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class CostModel:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Budget:
+class RenderBudget:
     """Limit a plan: bytes of memory and disk, and the time that the parts take.
 
     `memory_bytes` limits the device, of which `free_bytes` are free now; a KL autoencoder takes at most `decode_share`

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import PixelSize
     from sfumato.models.contract import ModelContract
     from sfumato.models.upscaler.detect_shape import UpscalerShape
-    from sfumato.render.plan.budget import Budget, CostModel
+    from sfumato.render.plan.budget import CostModel, RenderBudget
     from sfumato.render.plan.list_stages import StageUse
     from sfumato.render.stages import Stage
 
@@ -72,7 +72,7 @@ class StageCost:
     left_bytes: int
 
 
-def price_stage(use: StageUse, contract: ModelContract, budget: Budget, halves: int) -> StageCost:
+def price_stage(use: StageUse, contract: ModelContract, budget: RenderBudget, halves: int) -> StageCost:
     """Return what a stage takes; `halves` counts the evaluations of one window."""
     device, host = _hold_canvas(use, contract)
     upscaler = budget.upscaler.parameters * _FLOAT_BYTES if budget.upscaler else 0
@@ -140,7 +140,7 @@ def _hold_canvas(use: StageUse, contract: ModelContract) -> tuple[int, int]:
     return sums + updated + _DECODE_COPIES * band, min(_MAPPED_BYTES, use.work_bytes) + band
 
 
-def _find_coding(use: StageUse, contract: ModelContract, budget: Budget, room: int) -> tuple[int, int, int]:
+def _find_coding(use: StageUse, contract: ModelContract, budget: RenderBudget, room: int) -> tuple[int, int, int]:
     """Return what the autoencoder takes: memory, disk in TMPDIR, and disk for maps beside the picture.
 
     A tiny autoencoder works on so many pixels at once. A KL one runs whole where that is little and fits, else in

@@ -23,10 +23,10 @@ from sfumato.render.stages import Plan
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import ModelContract
-    from sfumato.render.plan.budget import Budget
+    from sfumato.render.plan.budget import RenderBudget
 
 
-def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
+def plan_render(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> Plan:
     """Plan one picture of a request on a model, within a budget.
 
     Where all windows of a batch at once are too much, fewer are denoised in one call.
@@ -43,7 +43,7 @@ def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget)
     return draft_plan(request, contract, fitted, listed=True).plan
 
 
-def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:
+def find_largest_size(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> PixelSize | None:
     """Return the largest size of the request's aspect whose plan fits the budget, or None."""
     low, high = 0, max(request.size.width, request.size.height) // contract.factor
     while low < high:
@@ -92,7 +92,9 @@ class DraftPlan:
         return next((need for need in self.needs if need.is_short), None)
 
 
-def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, *, listed: bool = False) -> DraftPlan:
+def draft_plan(
+    request: RenderRequest, contract: ModelContract, budget: RenderBudget, *, listed: bool = False
+) -> DraftPlan:
     """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
     picture = count_disk_bytes(request.size, pyramid=budget.pyramid)
     before = picture * (request.batch - 1)
@@ -159,7 +161,7 @@ def draft_plan(request: RenderRequest, contract: ModelContract, budget: Budget, 
     return DraftPlan(plan=plan, needs=needs)
 
 
-def _find_spill_limit(plan: Plan, budget: Budget, *, beside: bool) -> tuple[int | None, str]:
+def _find_spill_limit(plan: Plan, budget: RenderBudget, *, beside: bool) -> tuple[int | None, str]:
     """Return the disk for what the autoencoder cannot keep in memory, and where that is.
 
     No disk is promised twice: where TMPDIR is on that of the picture, what lies beside it by then is taken off both.
@@ -172,13 +174,13 @@ def _find_spill_limit(plan: Plan, budget: Budget, *, beside: bool) -> tuple[int 
     return max(spill, budget.disk_bytes - taken), "beside the picture or in TMPDIR"
 
 
-def _find_fitting(request: RenderRequest, contract: ModelContract, budget: Budget) -> Budget | None:
+def _find_fitting(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> RenderBudget | None:
     """Return the budget with the largest batch of windows whose plan fits it, or None."""
     tries = [replace(budget, window_batch=batch) for batch in SMALLER_BATCHES]
     return next((one for one in tries if draft_plan(request, contract, one).short is None), None)
 
 
-def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget) -> BudgetError:
+def _over_budget(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> BudgetError:
     short = draft_plan(request, contract, budget).short
     assert short is not None, "only what does not fit is refused"
     got, row = f"{request.size} needs {short.say()}", find_method(request.method)

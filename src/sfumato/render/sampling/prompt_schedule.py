@@ -1,6 +1,6 @@
-"""What the denoiser is told at each step: prompt and negative prompt, encoded once per change.
+"""The prompt schedule: prompt and negative prompt of each step, encoded once per change.
 
-Knows the text side of a model only. Start reading at `Words.at_step`.
+Knows the text side of a model only. Start reading at `PromptSchedule.at_step`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sfumato.models.text.conditioning import ConditioningPart
 
 
-class Words:
+class PromptSchedule:
     """Encode the two prompts of a request; prompts that change between steps are encoded when they do."""
 
     def __init__(self, model: LatentModel, request: RenderRequest) -> None:
@@ -40,9 +40,9 @@ class Words:
             self._encoded[key] = self._encode(*parts, size)
         return self._encoded[key]
 
-    def at_windows(self, told: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
+    def at_windows(self, phrases: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
-        rows = [self._at_window(spans, size) for spans in told]
+        rows = [self._at_window(spans, size) for spans in phrases]
         hidden = torch.cat([row.hidden for row in rows])
         pooled = [row.pooled for row in rows if row.pooled is not None]
         together = replace(rows[0], weight=1.0, hidden=hidden, pooled=torch.cat(pooled) if pooled else None)

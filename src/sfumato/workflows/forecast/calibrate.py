@@ -20,7 +20,7 @@ from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.models.load import load_model
 from sfumato.render.plan.budget import GUESSES, MIB, SMALLER_BATCHES, WINDOW_BATCH
 from sfumato.workflows.forecast.calibration_store import (
-    Calibration,
+    MachineCalibration,
     load_calibration,
     name_machine,
     name_place,
@@ -51,7 +51,7 @@ class Probe:
 
     name: str
     place: str
-    known: Calibration
+    known: MachineCalibration
     seconds: float
     command: str
 
@@ -89,7 +89,7 @@ def run_probe(
     contract, place = loaded.contract, name_place(loaded.policy)
     open_s = load_calibration(contract, place).cost.open_s
     cost = replace(measure_speed(loaded), open_s=open_s)
-    known = weigh_process(Calibration(cost=cost), place)
+    known = weigh_process(MachineCalibration(cost=cost), place)
     save_calibration(contract, place, known)
     return Probe(
         name=contract.name,

@@ -2,7 +2,7 @@
 
 One small file in the user's cache folder, an entry for each model, device, number type and number of threads. Losing
 it costs nothing; an entry of another machine or torch is not believed. Every render corrects its entry. Start reading
-at `Calibration`, then `load_calibration` and `save_pace`.
+at `MachineCalibration`, then `load_calibration` and `save_pace`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _DIGITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class MachineCalibration:
     """Hold the speed of a model's parts, and the bytes it holds once it has run, on the device and on the host."""
 
     cost: CostModel
@@ -56,20 +56,20 @@ def name_place(policy: Policy) -> str:
     return f"{kind}/{str(policy.unet_dtype).removeprefix('torch.')}/{chip}"
 
 
-def load_calibration(contract: ModelContract, place: str) -> Calibration:
+def load_calibration(contract: ModelContract, place: str) -> MachineCalibration:
     """Return what is known of a model; a guess where the entry is missing, damaged or of another machine."""
-    entry, unknown = _read().get(_key(contract, place)), Calibration(cost=GUESSES[contract.family])
+    entry, unknown = _read().get(_key(contract, place)), MachineCalibration(cost=GUESSES[contract.family])
     if not isinstance(entry, dict) or entry.pop("machine", None) != name_machine():
         return unknown
     try:
-        return Calibration(
+        return MachineCalibration(
             cost=CostModel(**entry["cost"]), device_bytes=entry["device_bytes"], host_bytes=entry["host_bytes"]
         )
     except (TypeError, KeyError):
         return unknown
 
 
-def save_calibration(contract: ModelContract, place: str, known: Calibration) -> None:
+def save_calibration(contract: ModelContract, place: str, known: MachineCalibration) -> None:
     """Replace the entry of a model; a folder that cannot be written is no error."""
     table = _read() | {_key(contract, place): asdict(known) | {"machine": name_machine()}}
     text = json.dumps(table, sort_keys=True, indent=1).encode()
@@ -98,7 +98,7 @@ def save_pace(
     save_calibration(contract, place, known)
 
 
-def weigh_process(known: Calibration, place: str) -> Calibration:
+def weigh_process(known: MachineCalibration, place: str) -> MachineCalibration:
     """Return a calibration with the memory that this process holds now; as it was where the system does not tell."""
     if not Path("/proc/self/status").is_file():
         return known

@@ -33,7 +33,7 @@ from sfumato.models.hardware.policy import (
 )
 from sfumato.models.upscaler.detect_shape import UpscalerShape, describe_upscaler
 from sfumato.render.exact_scale import widen_request
-from sfumato.render.plan.budget import MIB, Budget
+from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import Plan
 from sfumato.workflows.files.digests import list_adapters
@@ -114,14 +114,14 @@ def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, w
     return replace(plan, size=request.size)
 
 
-def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budget:
+def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> RenderBudget:
     """Look at what is free here, and at the calibration of the model."""
     free, known = measure_free_bytes(policy.device), load_calibration(contract, name_place(policy))
     apart = policy.device.type == "cuda"
     load = contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0
     model = count_loaded_bytes(contract, policy) + count_packed_bytes(policy, contract.denoiser_parameters)
     program = measure_program_bytes()
-    return Budget(
+    return RenderBudget(
         memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
         cost=known.cost,
         base_bytes=known.device_bytes or (model if apart else model + program),

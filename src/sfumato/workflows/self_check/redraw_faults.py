@@ -67,7 +67,7 @@ class Rerun:
 
 
 @dataclass(frozen=True, eq=False)
-class Looked:
+class CheckedRender:
     """Hold what is to be saved, its verdicts, and the rounds it took."""
 
     result: RenderResult
@@ -83,7 +83,7 @@ def look_again(
     model: LatentModel,
     space: Workspace | None,
     on_progress: Callable[[Progress], None],
-) -> Looked:
+) -> CheckedRender:
     """Judge a render, and draw the boxes anew that show what its base has not, at most twice.
 
     A round is kept if the failing blobs weigh a tenth less and none is where none was. Depends on pixels and
@@ -94,7 +94,7 @@ def look_again(
     judged = judge_result(result, plan, factor, survey)
     keeps_work = find_method(request.method).keeps_work and len(plan.stages) > 1
     if space is None or survey is None or judged is None or not keeps_work or not judged.phantoms:
-        return Looked(result, judged)
+        return CheckedRender(result, judged)
     faults = _Faults(result, plan, model, survey, judged)
     work = RenderPass(name="redraw", find=faults.find, judge=faults.judge, rounds=MOST_RERUNS)
     steps = run_pass(work, result.pixels, request, model, space, window_batch=plan.window_batch)
@@ -118,7 +118,7 @@ def look_again(
         )
         for one, (before, after) in zip(passed.rounds, faults.list_masses(), strict=True)
     )
-    return Looked(faults.result, faults.judged, reruns)
+    return CheckedRender(faults.result, faults.judged, reruns)
 
 
 class _Faults:

@@ -19,10 +19,10 @@ from sfumato.render.cohesive.input_picture import Given, choose_shown_size, lay_
 from sfumato.render.cohesive.stages import LOOK_STRENGTHS, SEEDS, STEPS, count_read_bytes
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.layout import choose_base_size
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import find_largest_size, plan_render
 
-BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 SMALL, LARGE = PixelSize(96, 64), PixelSize(192, 128)
 
 
@@ -245,11 +245,11 @@ def test_what_the_picture_shows_sharply_is_kept_through_all_levels(size):
     assert gaps[1] < 0.5 * gaps[0]
 
 
-def test_what_the_last_level_grew_from_stays_for_what_is_drawn_again(tmp_path):
+def test_the_given_picture_is_dropped_once_the_last_level_is_finished(tmp_path):
     space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
     run(make_request(), make_given(), space=space)
-    assert (tmp_path / "work" / "given.pixels").exists()
-    space.close()
+    assert not (tmp_path / "work" / "given.pixels").exists()
+    assert (tmp_path / "work" / "level1-pixels.pixels").exists()
 
 
 def test_a_look_that_is_no_picture_is_an_error_of_the_model():

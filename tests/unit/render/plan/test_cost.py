@@ -12,13 +12,13 @@ from sfumato.core.request import CohesiveMethod, MultidiffusionMethod, NativeMet
 from sfumato.models.autoencoder.coder import STRIP_CELLS
 from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES
 from sfumato.render.cohesive.stages import measure_files
-from sfumato.render.plan.budget import GIB, GUESSES, MIB, Budget, CostModel
+from sfumato.render.plan.budget import GIB, GUESSES, MIB, CostModel, RenderBudget
 from sfumato.render.plan.make_plan import draft_plan, plan_render
 
 KL = replace(CONTRACT, autoencoder="kl")
 GROWN = RenderRequest(prompt="a house", size=PixelSize(1024, 1024), steps=4, sampler="Euler", method=CohesiveMethod())
 WIDE = replace(GROWN, method=MultidiffusionMethod())
-ROOMY = Budget(memory_bytes=2**44, cost=GUESSES["mini"])
+ROOMY = RenderBudget(memory_bytes=2**44, cost=GUESSES["mini"])
 
 
 def draft(request, contract=CONTRACT, budget=ROOMY):

@@ -25,12 +25,12 @@ from sfumato.models.upscaler.detect_shape import UpscalerShape
 from sfumato.nn.schedules import first_step
 from sfumato.render import layout as layout_module
 from sfumato.render.layout import choose_base_size
-from sfumato.render.plan.budget import GIB, GUESSES, MIB, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, MIB, RenderBudget
 from sfumato.render.plan.choose_method import choose_method
 from sfumato.render.plan.make_plan import draft_plan, find_largest_size, plan_render
 
 BASE_BYTES = 900 * MIB
-BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"], base_bytes=BASE_BYTES)
+BUDGET = RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"], base_bytes=BASE_BYTES)
 NATIVE = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=10, sampler="Euler")
 DIGEST = "0" * 64
 LITTLE = BASE_BYTES + 40 * MIB
@@ -392,5 +392,5 @@ def test_what_is_short_is_what_the_advice_is_about(limits, words):
 def test_a_disk_too_small_for_a_huge_canvas_is_told_as_such():
     huge = replace(NATIVE, size=PixelSize(100_000, 100_000), method=MultidiffusionMethod())
     with pytest.raises(BudgetError) as caught:
-        plan(huge, Budget(memory_bytes=2**60, cost=GUESSES["mini"], disk_bytes=GIB // 64))
+        plan(huge, RenderBudget(memory_bytes=2**60, cost=GUESSES["mini"], disk_bytes=GIB // 64))
     assert "of disk" in caught.value.got

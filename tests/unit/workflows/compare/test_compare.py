@@ -10,7 +10,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.critic.picture.checks import Judged, Verdict
 from sfumato.render.engine import run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.compare.compare import NAMES, check_resume, list_requests, read_methods
 from sfumato.workflows.compare.page import describe_checks, list_rows
@@ -21,7 +21,7 @@ REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, see
 
 
 def run(request):
-    plan = plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    plan = plan_render(request, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
     steps = run_plan(plan, request, GaussianModel())
     while True:
         try:
@@ -103,7 +103,7 @@ def test_there_is_nothing_to_go_on_with_without_the_cohesive_method():
 
 
 def test_a_picture_that_was_kept_is_not_said_to_have_taken_no_time(tmp_path):
-    plan = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    plan = plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
     kept = Generated(
         path=tmp_path / "cohesive.png",
         report_path=None,

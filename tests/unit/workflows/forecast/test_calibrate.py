@@ -13,13 +13,13 @@ from sfumato.core.memory import measure_peak_memory
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.models.load import load_model
-from sfumato.render.plan.budget import GIB, GUESSES, Budget, CostModel
+from sfumato.render.plan.budget import GIB, GUESSES, CostModel, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import StageTrace
 from sfumato.workflows.forecast import calibration_store
 from sfumato.workflows.forecast.calibrate import measure_speed, probe_loaded, run_probe
 from sfumato.workflows.forecast.calibration_store import (
-    Calibration,
+    MachineCalibration,
     find_path,
     load_calibration,
     measure_error,
@@ -32,8 +32,8 @@ from sfumato.workflows.forecast.plan_request import Wishes, make_budget, measure
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(64, 64), model=str(tiny_mini()), steps=2)
 PLACE = "cpu/float32/2 threads"
 COST = CostModel(call_s=1.0, cell_s=0.1, decode_s=0.2, encode_s=0.3, basis="probe")
-KNOWN = Calibration(cost=COST, device_bytes=9, host_bytes=10)
-UNKNOWN = Calibration(cost=GUESSES["mini"])
+KNOWN = MachineCalibration(cost=COST, device_bytes=9, host_bytes=10)
+UNKNOWN = MachineCalibration(cost=GUESSES["mini"])
 
 
 @pytest.fixture(autouse=True)
@@ -129,7 +129,7 @@ def test_a_plan_goes_by_a_calibration_and_says_so(tmp_path):
 def test_only_a_long_render_is_preceded_by_a_calibration_and_only_once(model):
     def plan(side, steps):
         request = RenderRequest(prompt="a", size=PixelSize(side, side), steps=steps, method=CohesiveMethod())
-        return plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+        return plan_render(request, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 
     place, long = name_place(model.policy), plan(1024, 30)
     assert not probe_loaded(model, plan(128, 4))

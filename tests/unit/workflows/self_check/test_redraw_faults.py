@@ -15,7 +15,7 @@ from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import Judged
 from sfumato.render.engine import run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.report.check_table import write_checks
 from sfumato.workflows.self_check.judge import judge_result
@@ -27,7 +27,7 @@ REQUEST = RenderRequest(prompt="a cat", size=PixelSize(256, 192), steps=6, seed=
 
 
 def make_plan(request):
-    return plan_render(request, CONTRACT, Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"]))
+    return plan_render(request, CONTRACT, RenderBudget(memory_bytes=4 * GIB, cost=GUESSES["mini"]))
 
 
 def render(request, space):
