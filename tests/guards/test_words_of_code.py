@@ -58,8 +58,6 @@ MIXED_TUPLES = frozenset(
         "src/sfumato/render/redraw/run.py:_draw(known)",
         "src/sfumato/workflows/files/resume.py:open_work(run)",
         "src/sfumato/workflows/forecast/plan_request.py:make_plan(on)",
-        "src/sfumato/workflows/generate.py:_finish_one(going)",
-        "src/sfumato/workflows/generate.py:_drive(going)",
         "src/sfumato/workflows/self_check/redraw_faults.py:look_again(made)",
         "src/sfumato/workflows/self_check/redraw_faults.py:_try(seen)",
         "src/sfumato/world/ink.py:Ink.tube(bone)",

@@ -10,7 +10,7 @@ from bundles import tiny_mini
 from sfumato.canvas.formats.images import load_picture, read_request
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import PictureSource
-from sfumato.render.trials import TRIALS
+from sfumato.render.cohesive.stages import SEEDS, STEPS
 
 
 @pytest.fixture
@@ -181,7 +181,7 @@ def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, 
 
     def stop_late(*given, **more):
         calls.append(1)
-        if len(calls) == TRIALS + 2:
+        if len(calls) == SEEDS * STEPS + 2:
             raise KeyboardInterrupt
         return denoise(*given, **more)
 

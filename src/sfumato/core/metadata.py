@@ -12,14 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.core import serialize
-from sfumato.core.request import (
-    CohesiveMethod,
-    GobigMethod,
-    ImageSource,
-    InpaintSource,
-    MultidiffusionMethod,
-    RenderRequest,
-)
+from sfumato.core.request import ImageSource, InpaintSource, RenderRequest
 from sfumato.core.version import __version__
 
 # Names that other tools know; ours pass through when they have no name there.
@@ -109,17 +102,7 @@ def _write_strength(request: RenderRequest) -> str | None:
 
 
 def _method_pairs(request: RenderRequest) -> dict[str, object]:
-    method = request.method
-    pairs: dict[str, object] = {"Method": method.kind}
-    if isinstance(method, GobigMethod):
-        pairs["Upscaler"] = Path(method.upscaler).stem
-        pairs["Slice strength"] = f"{method.strength:g}"
-    if isinstance(method, CohesiveMethod):
-        pairs["Upscaler"] = Path(method.upscaler).stem
-        pairs["Level strength"] = f"{method.strength:g}"
-    if isinstance(method, GobigMethod | MultidiffusionMethod | CohesiveMethod):
-        pairs["Tile overlap"] = f"{method.overlap:g}"
-    return pairs
+    return {"Method": request.method.kind, **request.method.to_pairs()}
 
 
 def _join_digests(named: tuple[tuple[str, str], ...]) -> str | None:

@@ -14,13 +14,13 @@ from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.cohesive.stages import SEEDS
+from sfumato.render.cohesive.stages import STEPS as TRIAL_STEPS
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.render.trials import SEEDS
-from sfumato.render.trials import STEPS as TRIAL_STEPS
 
-BUDGET = Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
 REQUEST = RenderRequest(
     prompt="a cat", size=PixelSize(192, 256), steps=4, seed=5, guidance=3.0, method=CohesiveMethod(strength=0.6)
 )

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from sfumato.core.memory import read_memory, restart_peak_memory
+from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memory
 from sfumato.models.latent_model import LatentModel
 
 ENCODE, DECODE, OPEN = "encode", "decode", "open the model, first step"
@@ -109,3 +109,17 @@ def weigh_tree(folder: Path) -> int:
         except FileNotFoundError:
             continue
     return total
+
+
+def start_weighing(device: torch.device) -> int | None:
+    """Restart the count of the peak and return the bytes held now; None where the system does not tell."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return int(torch.cuda.memory_allocated(device))
+    give_back_memory()
+    return read_memory("VmRSS") if device.type == "cpu" and restart_peak_memory() else None
+
+
+def weigh_peak(device: torch.device) -> int:
+    """Return the most bytes held since `start_weighing`."""
+    return int(torch.cuda.max_memory_allocated(device)) if device.type == "cuda" else read_memory("VmHWM")

@@ -72,21 +72,18 @@ def _say_rerun(rerun: Rerun) -> str:
     if rerun.left_out:
         return say_left_out(rerun)
     return (
-        f"Re-run {rerun.number}: {rerun.windows} windows in {len(rerun.boxes)} places drawn again, weaker; what the "
-        f"base does not have weighs {rerun.after:.0f} instead of {rerun.before:.0f}; "
+        f"Redraw {rerun.number}: {len(rerun.boxes)} places drawn again from the base; things the base does not have "
+        f"weigh {rerun.after:.0f} instead of {rerun.before:.0f}; "
         f"{'kept' if rerun.kept else 'not kept, the picture stayed as it was'}."
     )
 
 
 def say_left_out(rerun: Rerun) -> str:
-    """Say in words that a re-run was left out, why, and what can be done; empty where it was not."""
+    """Say in words that a redraw was left out, and why; empty where it was not."""
     if rerun.left_out is None:
         return ""
-    more = " Make room, and run the same command with --resume to do it after all." if rerun.left_out.is_kept else ""
-    return (
-        f"Re-run {rerun.number} of {len(rerun.boxes)} places was left out, the picture stayed as it was "
-        f"({rerun.left_out.why}).{more}"
-    )
+    places = f"{len(rerun.boxes)} places"
+    return f"Redraw {rerun.number} of {places} was left out, the picture stayed as it was ({rerun.left_out})."
 
 
 def _left_out(judged: Judged) -> str:

@@ -75,7 +75,7 @@ def _find_least_side(base: Image.Image, canvas: PixelSize) -> float:
 def find_lines(plan: Plan, factor: int) -> Lines | None:
     """Return where windows of the last stage end, in px; None where they moved from step to step."""
     last = plan.stages[-1]
-    if last.kind == "grow":
+    if last.moving:
         return None
     boxes = [box.to_pixels(factor) for box in last.windows]
     xs = {edge for box in boxes for edge in (box.left, box.right)} - {0, last.canvas.width}
