@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.request import CohesiveMethod, GobigMethod
 from sfumato.models.upscaler.upscaler import LANCZOS, load_upscaler
 from sfumato.render.cohesive.run import run_cohesive
@@ -55,7 +55,7 @@ def run_plan(
     watch, inputs = Stopwatch(plan), inputs or Inputs()
     upscaler = load_upscaler(_upscaler_name(request), model.device)
     if isinstance(request.method, CohesiveMethod):
-        pixels, base = yield from run_cohesive(work, plan, (inputs, upscaler, space or MemorySpace()), watch)
+        pixels, base = yield from run_cohesive(work, plan, (inputs, upscaler, space or MemoryWorkspace()), watch)
         return RenderResult(shown=pixels, base=base, trace=watch.trace)
     pictures: list[Image] = []
     for stage in plan.stages:

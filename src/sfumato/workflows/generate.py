@@ -17,8 +17,8 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import file_sha256, save_picture
 from sfumato.canvas.formats.save import save_shown
-from sfumato.canvas.overlay import cut_pixels
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
+from sfumato.canvas.overlay import crop_pixels
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 from sfumato.core.errors import InterruptedRender, StorageError
 from sfumato.core.files import check_path, expand_path
 from sfumato.core.memory import measure_peak_memory
@@ -261,7 +261,7 @@ def _finish_one(
     run: _Run,
     model: LatentModel,
     wishes: Wishes,
-    going: tuple[float, DiskSpace | None, Callable[[Progress], None]],
+    going: tuple[float, DiskWorkspace | None, Callable[[Progress], None]],
 ) -> Generated:
     began, space, on_progress = going
     model.autoencoder_bytes = run.plan.autoencoder_bytes
@@ -320,7 +320,7 @@ def _drive(
     run: _Run,
     model: LatentModel,
     wishes: Wishes,
-    going: tuple[DiskSpace | None, Callable[[Progress], None]],
+    going: tuple[DiskWorkspace | None, Callable[[Progress], None]],
 ) -> RenderResult:
     space, on_progress = going
     steps = run_plan(run.plan, run.request, model, widen_inputs(run.inputs, run.request), space)
@@ -339,7 +339,7 @@ def _drive(
 def _cut(result: RenderResult, request: RenderRequest) -> RenderResult:
     """Return what was asked for of a canvas that had to be larger."""
     shown = result.shown
-    return result if isinstance(shown, Image.Image) else replace(result, shown=cut_pixels(shown, request.size))
+    return result if isinstance(shown, Image.Image) else replace(result, shown=crop_pixels(shown, request.size))
 
 
 def measure_peak_bytes(device: torch.device) -> int | None:

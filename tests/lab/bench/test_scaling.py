@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
@@ -62,7 +62,7 @@ def test_a_place_is_told_where_somebody_asked():
 def test_a_place_of_a_finished_render_is_drawn_again_and_the_render_stays(tmp_path):
     request = RenderRequest(prompt="a cat", size=PixelSize(256, 192), steps=2, method=CohesiveMethod(predict=False))
     plan, model = plan_render(request, CONTRACT, Budget(memory_bytes=GIB, cost=GUESSES["mini"])), GaussianModel()
-    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     result = finish(run_plan(plan, request, model, None, space))
     before = np.asarray(result.picture)
     placed = measure_place(result, (request, plan, model, space))

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from sfumato.canvas.grid import list_squares
+from sfumato.canvas.grid import list_grid_boxes
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.memory import give_back_memory
 from sfumato.nn.resample import Shrinking, enlarge_part, find_touched
@@ -59,7 +59,7 @@ def hold_colours(
     size, small = pixels.size, PixelSize(*base.size)
     shown = base.resize(base.size, Image.Resampling.BICUBIC, box=part)
     wanted = torch.from_numpy(np.array(shown, dtype=np.float32)).permute(2, 0, 1)
-    squares = tuple(list_squares(size)) if held is None else held.squares
+    squares = tuple(list_grid_boxes(size)) if held is None else held.squares
     # In float64: what a sum was added up in order of must not be seen.
     shrinking = Shrinking(size.shape_hw, small.shape_hw, wanted.double())
     for box in squares:
@@ -95,7 +95,7 @@ def _find_span(canvas: int, small: int, span: slice) -> slice:
 def _find_whole(size: PixelSize, small: PixelSize, squares: tuple[PixelBox, ...]) -> Bool[Tensor, "h w"]:
     """Tell which cells of the shrunk picture lie under some squares, and under no other."""
     whole, known = torch.ones(small.shape_hw, dtype=torch.bool), set(squares)
-    for box in list_squares(size):
+    for box in list_grid_boxes(size):
         if box not in known:
             rows, columns = box.slices_hw
             down = find_touched(size.height, small.height, rows)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from sfumato.canvas.pixels import cut_bands as cut_pixels
+from sfumato.canvas.pixels import cut_bands as crop_pixels
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.nn.samplers import Sampler
     from sfumato.nn.samplers.replay import Course
-    from sfumato.nn.tiled import Mark
+    from sfumato.nn.tiled import TileCheckpoint
     from sfumato.render.cohesive.change_map import Freedom
     from sfumato.render.cohesive.kept_detail import Known
     from sfumato.render.progress import Progress, Stopwatch
@@ -173,7 +173,7 @@ class Level:
     def _finish(self) -> None:
         """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in place."""
         if self.known is None:
-            for band in cut_pixels(self.stage.canvas):
+            for band in crop_pixels(self.stage.canvas):
                 self._pixels.write(band, self._decoded.read(band))
         else:
             self.known.keep(self._decoded, self._pixels)
@@ -187,12 +187,12 @@ class Level:
         if self.space.folder is None:
             return None
 
-        def note(mark: Mark) -> None:
+        def note(mark: TileCheckpoint) -> None:
             flush()
             self._note(place, mark=mark)
 
         mark = find_mark(entry, self.index, place.phase)
-        return Kept(notes=Notes(mark=mark, note=note), folder=self.space.folder)
+        return Kept(notes=Notes(checkpoint=mark, note=note), folder=self.space.folder)
 
     @property
     def _decoded(self) -> PixelStore:
@@ -303,7 +303,7 @@ class Level:
         return self.work.preview.draw(self._make_update(place).shrink((height, width))[None])
 
     def _note(
-        self, place: Place, rolling: Rolling | None = None, *, mark: Mark | None = None, durable: bool = False
+        self, place: Place, rolling: Rolling | None = None, *, mark: TileCheckpoint | None = None, durable: bool = False
     ) -> Place:
         arrays: dict[str, NDArray[np.generic]] = {}
         if rolling is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sfumato.canvas.latent_file import Layout
+from sfumato.canvas.latent_file import LatentLayout
 from sfumato.models.autoencoder.coder import BAND_BYTES, STEP_PX, STRIP_CELLS, TILE_CELLS
 from sfumato.render.cohesive.update import MARGIN_CELLS, choose_band_cells
 
@@ -117,8 +117,8 @@ class LevelFiles:
 def measure_files(contract: ModelContract, canvas: PixelSize, *, history: int = 2, trials: int = 0) -> LevelFiles:
     """Measure the files of a level with so many canvases of history, and of `trials`."""
     cells, channels = canvas.to_latent(contract.factor), contract.latent_channels
-    state, latents = (Layout(cells, channels * count).file_bytes for count in (1 + history, 1))
-    asked = Layout(cells, channels * trials).file_bytes if trials else 0
+    state, latents = (LatentLayout(cells, channels * count).file_bytes for count in (1 + history, 1))
+    asked = LatentLayout(cells, channels * trials).file_bytes if trials else 0
     return LevelFiles(state=state, latents=latents, trials=asked, pixels=canvas.area * PIXEL_BYTES)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from sfumato.canvas.grid import find_squares
-from sfumato.canvas.overlay import PatchedPixels, measure_own
+from sfumato.canvas.grid import find_grid_boxes
+from sfumato.canvas.overlay import OverlayPixels, measure_own
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.geometry import LatentBox, PixelBox
-    from sfumato.nn.tiled import Mark
+    from sfumato.nn.tiled import TileCheckpoint
     from sfumato.render.cohesive.level import Level
 
     ReadCells = Callable[[LatentBox], NDArray[np.float32]]
@@ -57,7 +57,7 @@ class Mending:
     name: str
     index: int
 
-    def find_squares(self, boxes: Sequence[LatentBox]) -> tuple[PixelBox, ...]:
+    def find_grid_boxes(self, boxes: Sequence[LatentBox]) -> tuple[PixelBox, ...]:
         """Return the squares whose pixels change with the cells of some boxes."""
         model, size, found = self.level.work.model, self.level.stage.canvas, list["PixelBox"]()
         cells = size.to_latent(model.contract.factor)
@@ -68,12 +68,12 @@ class Mending:
             if self.level.method.hold:
                 shown = find_drifting(size, PixelSize(*self.level.base.size), shown)
             found.append(shown)
-        return find_squares(size, found)
+        return find_grid_boxes(size, found)
 
-    def open(self, before: PixelStore, squares: tuple[PixelBox, ...], what: str = "pixels") -> PatchedPixels:
+    def open(self, before: PixelStore, squares: tuple[PixelBox, ...], what: str = "pixels") -> OverlayPixels:
         """Return a picture with squares of its own."""
         own = self.level.space.open_pixels(f"{self.name}-{what}", measure_own(squares))
-        return PatchedPixels(before, squares, own)
+        return OverlayPixels(before, squares, own)
 
     def is_done(self, entry: Entry | None) -> bool:
         """Tell whether an entry of the journal lies behind it."""
@@ -91,7 +91,7 @@ class Mending:
         pixels, margin = self.open(before.pixels, squares), 0
         if self.level.known is not None:
             margin = self.level.known.measure_margin(pixels.size)
-        needed = find_squares(pixels.size, [square.grow(margin).clip(pixels.size) for square in squares])
+        needed = find_grid_boxes(pixels.size, [square.grow(margin).clip(pixels.size) for square in squares])
         decoded = self.open(before.pixels, needed, "decoded") if self.level.finishes else pixels
         if not self._is_noted(entry, "hold"):
             self._decode(read, needed, decoded, entry)
@@ -107,7 +107,7 @@ class Mending:
             self.level.space.drop(f"{self.name}-{what}")
 
     def _decode(
-        self, read: ReadCells, needed: tuple[PixelBox, ...], target: PatchedPixels, entry: Entry | None
+        self, read: ReadCells, needed: tuple[PixelBox, ...], target: OverlayPixels, entry: Entry | None
     ) -> None:
         model, size = self.level.work.model, self.level.stage.canvas
 
@@ -123,7 +123,7 @@ class Mending:
         self._note("hold")
 
     def _finish(
-        self, before: Finished, decoded: PatchedPixels, pixels: PatchedPixels, squares: tuple[PixelBox, ...]
+        self, before: Finished, decoded: OverlayPixels, pixels: OverlayPixels, squares: tuple[PixelBox, ...]
     ) -> None:
         """Write the decoded squares, known detail kept and colours held; from the start after a stop, as it is done in place."""
         if self.level.known is not None:
@@ -143,12 +143,12 @@ class Mending:
         if self.level.space.folder is None:
             return None
 
-        def note(mark: Mark) -> None:
+        def note(mark: TileCheckpoint) -> None:
             words, arrays = say_mark(mark)
             give_back_memory()
             self.level.space.note(Entry({"stage": self.index, "phase": "decode", **words}, arrays))
 
-        notes = Notes(mark=find_mark(entry, self.index, "decode"), note=note)
+        notes = Notes(checkpoint=find_mark(entry, self.index, "decode"), note=note)
         return Kept(notes=notes, folder=self.level.space.folder)
 
     def _is_noted(self, entry: Entry | None, phase: str) -> bool:

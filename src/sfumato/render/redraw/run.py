@@ -70,7 +70,7 @@ def run_again(scene: Scene, redo: Redo) -> Generator[Progress, None, Redone]:
         else:
             watch.go_on(level.stage, level.stage.ticks)
         watch.close(level.stage)
-    squares, after = scene.find_squares(redo), scene.open_finished(redo)
+    squares, after = scene.find_grid_boxes(redo), scene.open_finished(redo)
     scene.make_mending(redo).run(before, after.read, squares, entry)
     return Redone(pixels=after.pixels, squares=squares)
 

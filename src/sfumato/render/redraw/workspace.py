@@ -102,10 +102,10 @@ class Scene:
         parts = list_parts(self.plan, redo, self.model.contract.factor)
         return Mending(level=self.level, name=f"rerun{redo.number}", index=self._number(redo, len(parts)))
 
-    def find_squares(self, redo: Redo) -> tuple[PixelBox, ...]:
+    def find_grid_boxes(self, redo: Redo) -> tuple[PixelBox, ...]:
         """Return the squares of the picture that a re-run may change."""
         parts = list_parts(self.plan, redo, self.model.contract.factor)
-        return self.make_mending(redo).find_squares([box for part in parts for box in part.list_open()])
+        return self.make_mending(redo).find_grid_boxes([box for part in parts for box in part.list_open()])
 
     def open_finished(self, redo: Redo | None) -> Finished:
         """Return the picture after a re-run, or as the level left it."""
@@ -119,7 +119,7 @@ class Scene:
         before, mending = self.open_finished(redo.over), self.make_mending(redo)
         drawn = [(part.box, open_planes(level, "anchor").store) for part, level in self.make_levels(redo)]
         return Finished(
-            pixels=mending.open(before.pixels, self.find_squares(redo)),
+            pixels=mending.open(before.pixels, self.find_grid_boxes(redo)),
             read=_Overlay(before.read, tuple(drawn)).read,
             shrunk=load_shrunk(self.space, mending.name),
         )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.core.prompt.grammar import Part, parse_prompt
+from sfumato.core.prompt.grammar import PromptPart, parse_prompt
 from sfumato.core.prompt.phrases import split_phrases
 from sfumato.core.request import CohesiveMethod
 from sfumato.models.text.conditioning import Conditioning
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.prompt.grammar import Prompt, Span
+    from sfumato.core.prompt.grammar import ParsedPrompt, WeightedSpan
     from sfumato.core.request import RenderRequest
     from sfumato.models.latent_model import LatentModel
     from sfumato.models.text.conditioning import ConditioningPart
@@ -42,7 +42,9 @@ class Words:
             self._encoded[key] = self._encode(*parts, size)
         return self._encoded[key]
 
-    def at_windows(self, told: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
+    def at_windows(
+        self, told: Sequence[tuple[WeightedSpan, ...]], size: PixelSize
+    ) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
         rows = [self._at_window(spans, size) for spans in told]
         hidden = torch.cat([row.hidden for row in rows])
@@ -50,10 +52,10 @@ class Words:
         together = replace(rows[0], weight=1.0, hidden=hidden, pooled=torch.cat(pooled) if pooled else None)
         return Conditioning((together,)), self.at_step(0, 1, size)[1]
 
-    def _at_window(self, spans: tuple[Span, ...], size: PixelSize) -> ConditioningPart:
+    def _at_window(self, spans: tuple[WeightedSpan, ...], size: PixelSize) -> ConditioningPart:
         key = (spans, size)
         if key not in self._encoded:
-            both = (Part(1.0, (spans,)),), self._unwanted.at_step(0, 1)
+            both = (PromptPart(1.0, (spans,)),), self._unwanted.at_step(0, 1)
             self._encoded[key] = self._encode(*both, size, least=self._count_chunks())
         return self._encoded[key][0].parts[0]
 
@@ -63,7 +65,7 @@ class Words:
         return max(self._model.text.count_chunks(part.segments) for part in parts)
 
     def _encode(
-        self, wanted: tuple[Part, ...], unwanted: tuple[Part, ...], size: PixelSize, *, least: int = 1
+        self, wanted: tuple[PromptPart, ...], unwanted: tuple[PromptPart, ...], size: PixelSize, *, least: int = 1
     ) -> tuple[Conditioning, Conditioning]:
         # Both halves of guidance at one length can share a forward pass.
         chunks = max(least, *(self._model.text.count_chunks(part.segments) for part in (*wanted, *unwanted)))
@@ -74,13 +76,13 @@ class Words:
         )
 
 
-def find_told(request: RenderRequest) -> Part | None:
+def find_told(request: RenderRequest) -> PromptPart | None:
     """Return the prompt where the windows of a level are told its phrases: it has some, and they stay the same."""
     wanted = isinstance(request.method, CohesiveMethod) and request.method.phrases
     text = _find_text(parse_prompt(request.prompt), parse_prompt(request.negative)) if wanted else None
     return text if text is not None and split_phrases(text.segments[0]) else None
 
 
-def _find_text(wanted: Prompt, unwanted: Prompt) -> Part | None:
+def _find_text(wanted: ParsedPrompt, unwanted: ParsedPrompt) -> PromptPart | None:
     parts = wanted.at_step(0, 1) if wanted.is_constant and unwanted.is_constant else ()
     return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None

@@ -78,7 +78,7 @@ def test_some_squares_are_held_as_the_whole_is(box, base_size):
         patched.setattr(grid, "SIDE_PX", 40)
         shrunk = hold_colours(before, (base, None))
         hold_colours(wanted, (base, None))
-        again = grid.find_squares(SIZE, [find_drifting(SIZE, PixelSize(*base_size), changed)])
+        again = grid.find_grid_boxes(SIZE, [find_drifting(SIZE, PixelSize(*base_size), changed)])
         for square in again:
             before.write(square, moved[square.slices_hw])
         hold_colours(before, (base, None), Held(shrunk=shrunk, squares=again))

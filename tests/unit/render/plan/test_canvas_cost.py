@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from fakes import CONTRACT
-from sfumato.canvas.latent_file import Layout
+from sfumato.canvas.latent_file import LatentLayout
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.plan.budget import GIB, GUESSES, Budget
@@ -31,7 +31,7 @@ def test_what_a_level_keeps_on_disk_is_what_its_files_are_long():
     cells, channels = size.to_latent(8), CONTRACT.latent_channels
 
     def count_files(*canvases):
-        return sum(Layout(cells, channels * count).file_bytes for count in canvases)
+        return sum(LatentLayout(cells, channels * count).file_bytes for count in canvases)
 
     pixels = size.area * 3
     plain, asking = (measure_files(CONTRACT, size, history=history, trials=trials) for trials in (0, 12))

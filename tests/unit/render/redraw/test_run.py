@@ -13,8 +13,8 @@ from bundles import tiny_mini
 from fakes import CONTRACT, GaussianModel
 from sfumato.canvas import grid
 from sfumato.canvas.pixels import MemoryPixels
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.models.autoencoder import coder as autoencoder
@@ -41,7 +41,7 @@ class Killed(BaseException):
     """What a process cannot catch."""
 
 
-class Mortal(DiskSpace):
+class Mortal(DiskWorkspace):
     """A folder whose process dies right after its nth entry."""
 
     def __init__(self, folder, *, resume, dies_at=None):
@@ -92,7 +92,7 @@ def small_squares():
 
 def test_only_its_places_change_and_what_was_before_stays():
     request = replace(REQUEST, method=replace(METHOD, hold=False))
-    space, model = MemorySpace(), GaussianModel()
+    space, model = MemoryWorkspace(), GaussianModel()
     result, _ = drain(run_plan(PLAN, request, model, None, space))
     before, scene = whole(result.pixels), open_scene(space, model, request)
     redone, seen = drain(run_again(scene, FIRST))
@@ -140,7 +140,7 @@ class Studio:
         method = replace(METHOD, hold=hold, keep=1.0)
         request = replace(REQUEST, size=PixelSize(256, 192), steps=2, method=method)
         request = replace(request, source=source) if source else request
-        plan, space = plan_render(request, self.model.contract, BUDGET), MemorySpace()
+        plan, space = plan_render(request, self.model.contract, BUDGET), MemoryWorkspace()
         inputs = Inputs(given=given_picture) if known else None
         drain(run_plan(plan, request, self.model, inputs, space))
         scene = Scene(model=self.model, request=request, plan=plan, space=space)
@@ -179,7 +179,7 @@ def test_its_pixels_are_those_of_a_whole_decoding(studio, first, second, hold, k
 
 def test_a_rerun_that_dies_anywhere_gives_the_same_bytes(tmp_path, monkeypatch):
     monkeypatch.setattr(grid, "SIDE_PX", 64)
-    wanted = render(MemorySpace())
+    wanted = render(MemoryWorkspace())
     undisturbed = Mortal(tmp_path / "whole", resume=False)
     drain(run_plan(PLAN, REQUEST, GaussianModel(), None, undisturbed))
     made, finishing = undisturbed.notes, []
@@ -197,8 +197,8 @@ def test_a_rerun_that_dies_anywhere_gives_the_same_bytes(tmp_path, monkeypatch):
 
 
 def test_a_rerun_that_was_forgotten_left_nothing_and_can_be_drawn_after_all(tmp_path):
-    wanted = render(MemorySpace())
-    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    wanted = render(MemoryWorkspace())
+    space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     drain(run_plan(PLAN, REQUEST, GaussianModel(), None, space))
     names = {path.name for path in space.folder.iterdir()}
     steps = run_again(open_scene(space), FIRST)
@@ -208,7 +208,7 @@ def test_a_rerun_that_was_forgotten_left_nothing_and_can_be_drawn_after_all(tmp_
     forget_again(open_scene(space), FIRST)
     assert {path.name for path in space.folder.iterdir()} == names
     space.close()
-    found = render(DiskSpace(tmp_path / "work", {"request": "one"}, resume=True))
+    found = render(DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True))
     assert all(np.array_equal(one, other) for one, other in zip(found, wanted, strict=True))
 
 
@@ -221,14 +221,14 @@ def test_each_rerun_is_weaker_with_noise_of_its_own():
 
 
 def open_parts(redo):
-    space = MemorySpace()
+    space = MemoryWorkspace()
     drain(run_plan(PLAN, REQUEST, GaussianModel(), None, space))
     return open_scene(space).make_levels(redo)
 
 
 def test_it_costs_what_its_places_are_large(monkeypatch):
     monkeypatch.setattr(grid, "SIDE_PX", 64)
-    space = MemorySpace()
+    space = MemoryWorkspace()
     drain(run_plan(PLAN, REQUEST, GaussianModel(), None, space))
     model = GaussianModel()
     drain(run_again(open_scene(space, model), FIRST))

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.errors import ModelError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
@@ -46,7 +46,7 @@ def weigh(result):
 
 
 def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over():
-    looked, before, seen = render(REQUEST, MemorySpace())
+    looked, before, seen = render(REQUEST, MemoryWorkspace())
     assert 1 <= len(looked.reruns) <= MOST_RERUNS
     assert {progress.stage for progress in seen} == {f"again: {one.windows} windows" for one in looked.reruns}
     # The bar does not go back, and does not say that all is done.
@@ -60,17 +60,17 @@ def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over
 
 
 def test_a_resumed_render_decides_alike(tmp_path):
-    once = render(REQUEST, MemorySpace())[0]
-    with_folder = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    once = render(REQUEST, MemoryWorkspace())[0]
+    with_folder = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     render(REQUEST, with_folder)
     with_folder.close()
-    again = render(REQUEST, DiskSpace(tmp_path / "work", {"request": "one"}, resume=True))[0]
+    again = render(REQUEST, DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True))[0]
     assert np.array_equal(np.asarray(once.result.picture), np.asarray(again.result.picture))
     assert [rerun.kept for rerun in once.reruns] == [rerun.kept for rerun in again.reruns]
     assert [rerun.after for rerun in once.reruns] == [rerun.after for rerun in again.reruns]
 
 
-class Full(DiskSpace):
+class Full(DiskWorkspace):
     """A folder that an error meets where the pixels of a re-run are to lie."""
 
     def __init__(self, folder, *, resume, error=None, at="rerun1-pixels"):
@@ -85,7 +85,7 @@ class Full(DiskSpace):
 
 @pytest.mark.parametrize("at", ["rerun1-pixels", "rerun2-pixels"])
 def test_a_picture_is_not_lost_with_a_re_run_that_has_no_room(at, tmp_path):
-    once, before, _ = render(REQUEST, MemorySpace())
+    once, before, _ = render(REQUEST, MemoryWorkspace())
     assert len(once.reruns) == 2
     space = Full(tmp_path / "work", resume=False, error=StorageError("the disk is full"), at=at)
     looked, _, _ = render(REQUEST, space)
@@ -112,14 +112,14 @@ def test_nor_with_one_that_the_memory_or_the_model_ends(error, is_kept, tmp_path
 
 def test_a_re_run_that_lost_a_file_while_it_was_stopped_is_not_left_out(tmp_path):
     """The picture without it would be another one."""
-    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     render(REQUEST, space)
     space.close()
     (tmp_path / "work" / "rerun1-pixels.pixels").unlink()
     before = sorted(path.name for path in (tmp_path / "work").iterdir())
     with (
         pytest.raises(StorageError, match="lost"),
-        closing(DiskSpace(tmp_path / "work", {"request": "one"}, resume=True)) as again,
+        closing(DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True)) as again,
     ):
         render(REQUEST, again)
     assert sorted(path.name for path in (tmp_path / "work").iterdir()) == before
