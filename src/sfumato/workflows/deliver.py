@@ -15,7 +15,7 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.save import save_shown
-from sfumato.canvas.overlay import cut_pixels
+from sfumato.canvas.overlay import crop_pixels
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.request import RenderRequest
@@ -121,7 +121,7 @@ def measure_peak_bytes(device: torch.device) -> int | None:
 def _cut(result: RenderResult, request: RenderRequest) -> RenderResult:
     """Return the part of a canvas that the request wants, where the canvas had to be larger."""
     shown = result.shown
-    return result if isinstance(shown, Image.Image) else replace(result, shown=cut_pixels(shown, request.size))
+    return result if isinstance(shown, Image.Image) else replace(result, shown=crop_pixels(shown, request.size))
 
 
 def _describe_machine(model: LatentModel) -> str:

@@ -43,7 +43,7 @@ from sfumato.workflows.job import (
 from sfumato.workflows.self_check.redraw_faults import look_again
 
 if TYPE_CHECKING:
-    from sfumato.canvas.workspace.disk_workspace import DiskSpace
+    from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.progress import Progress, RenderResult
     from sfumato.render.stages import Plan, Stage
@@ -214,7 +214,7 @@ def _find_finished(work: _PictureWork) -> Picture:
 
 def _run_one(work: _PictureWork, model: LatentModel) -> Generator[Event, None, Picture]:
     began, job = time.monotonic(), work.job
-    space: DiskSpace | None = None
+    space: DiskWorkspace | None = None
     plan = job.plan
     if work.path is not None:
         space, plan = open_work(
@@ -236,7 +236,7 @@ def _run_one(work: _PictureWork, model: LatentModel) -> Generator[Event, None, P
 
 
 def _draw(
-    work: _PictureWork, plan: Plan, model: LatentModel, space: DiskSpace | None, began: float
+    work: _PictureWork, plan: Plan, model: LatentModel, space: DiskWorkspace | None, began: float
 ) -> Generator[Event, None, DrawnPicture]:
     request, options = work.request, work.job.options
     grown = widen_request(request, model.contract.factor)

@@ -56,7 +56,7 @@ class FastPaths:
 def speed_up(unet: Any, policy: Policy) -> FastPaths:
     """Give a UNet the attention and the packed layers of `policy`.
 
-    Guarantees the same function up to rounding in `policy.unet_dtype`. Packing costs memory once
+    Guarantees the same function up to rounding in `policy.unet_dtype`. TileEncoding costs memory once
     more for the packed weights, at the first call.
     """
     paths = FastPaths(unet, make_processor(policy.attention))
