@@ -58,6 +58,8 @@ CLOSED = {
 # Imports inside functions, by module prefix, with the reason.
 INSIDE_FUNCTIONS = {
     "sfumato.cli": "`sfumato --help` must not wait for torch",
+    "sfumato.models.load": "a picture of mini must not wait for diffusers and transformers",
+    "sfumato.models.upscaler.upscaler": "only a network upscaler needs spandrel",
 }
 
 
