@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from sfumato.core.errors import ModelError
 
@@ -22,6 +23,15 @@ if TYPE_CHECKING:
 MOST_NAMES_SHOWN = 5
 
 
+class _Unwritten(TorchFunctionMode):
+    """Skip the first random values of layers: they are replaced, and on "meta" they load torch's compiler."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if getattr(func, "__module__", "") == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
 def fill_network(build: Callable[[], Any], state: State, what: str) -> Any:
     """Build a network on torch's "meta" device and give it its weights, in evaluation mode.
 
@@ -29,7 +39,7 @@ def fill_network(build: Callable[[], Any], state: State, what: str) -> Any:
         ModelError: it cannot be built, or the weights do not belong to it.
     """
     try:
-        with torch.device("meta"):
+        with torch.device("meta"), _Unwritten():
             network = build()
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, AttributeError) as error:
         raise ModelError(f"the {what} cannot be built as its configuration says", got=str(error)[:300]) from error

@@ -30,7 +30,10 @@ _FIXED: dict[str, tuple[object, ...]] = {
     "upcast_attention": (False,), "use_linear_projection": (False,), "class_embeddings_concat": (False,),
 }  # fmt: skip
 _UNREAD = frozenset(
-    {"_class_name", "_diffusers_version", "_name_or_path", "sample_size", "addition_embed_type_num_heads"}
+    {
+        "_class_name", "_diffusers_version", "_name_or_path", "_use_default_values", "sample_size",
+        "addition_embed_type_num_heads",
+    }
 )
 _READ = frozenset(
     {
