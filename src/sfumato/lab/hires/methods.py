@@ -177,7 +177,7 @@ class Studio:
         canvas = request.size.to_latent(contract.factor)
         number = len(list_phases(base.to_latent(contract.factor), canvas))
         steps = [
-            list_jittered(request, contract, how, place=(number, step, canvas))
+            list_jittered(request, contract, how, phase=number, step=step, canvas=canvas)
             for step in range(how.count_steps(request))
         ]
         return _join_lines(steps, request.size, contract.factor)
