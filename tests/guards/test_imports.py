@@ -33,7 +33,7 @@ def find_reach(start):
     return seen
 
 
-@pytest.mark.parametrize("module", ["sfumato.workflows.forecast.plan_request", "sfumato.cli.read_options"])
+@pytest.mark.parametrize("module", ["sfumato.workflows.prepare", "sfumato.workflows.requests"])
 def test_planning_waits_for_no_library_of_networks(module):
     reach = find_reach(module)
     assert "sfumato.models.contract" in reach or "sfumato.render.plan.choose_method" in reach

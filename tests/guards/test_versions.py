@@ -20,7 +20,12 @@ LOCKED = {
     name.lower(): Version(version) for name, version in re.findall(r"^([\w.-]+)==([\w.+!-]+)", LOCK, re.MULTILINE)
 }
 # Where the name that is imported differs from the name that is installed.
-IMPORT_NAMES = {"pillow": "PIL", "skia-python": "skia", "k-diffusion": "k_diffusion"}
+IMPORT_NAMES = {
+    "huggingface-hub": "huggingface_hub",
+    "pillow": "PIL",
+    "skia-python": "skia",
+    "k-diffusion": "k_diffusion",
+}
 # Declared, but never imported by name: used through another package.
 SILENT: dict[str, str] = {}
 # The design sets these; a floor may rise above them, never fall.

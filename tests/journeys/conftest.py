@@ -59,9 +59,11 @@ def sfumato(room, capfd):
 def render(sfumato):
     """Run `sfumato render` on the tiny model with few steps; options may be given again."""
 
-    def run(*arguments: object, command: str = "render") -> Outcome:
+    def run(*arguments: object, command: str = "render", seed: bool = True) -> Outcome:
         usual = ["--model", tiny_mini(), "--dtype", "fp32"]
         usual += [] if "--from" in arguments or "--steps" in arguments else ["--steps", 3]
+        # Pictures are compared: a seed that is not said would be random.
+        usual += ["--seed", 1] if seed and not {"--from", "--seed"} & set(arguments) else []
         return sfumato(command, *usual, *arguments)
 
     return run

@@ -14,9 +14,9 @@ def test_methods_side_by_side(render, room):
     asked = ("a dog", "--size", "160x128", "--methods", "native,cohesive,gobig", "--out", "both")
     done = render(*asked, "--json", command="compare")
     assert done.code == 0, done.err
-    assert list(done.json["methods"]) == ["native", "cohesive", "gobig"]
-    assert {one["seed"] for one in done.json["methods"].values()} == {1}
-    for name, one in done.json["methods"].items():
+    assert list(done.json["pictures"]) == ["native", "cohesive", "gobig"]
+    assert {one["seed"] for one in done.json["pictures"].values()} == {1}
+    for name, one in done.json["pictures"].items():
         assert read_request(room / one["path"]).method.kind == name
         assert one["evaluations"] > 0
     with Image.open(room / "both" / "cohesive.png") as cohesive:

@@ -162,7 +162,7 @@ def test_an_upscaler_is_looked_at_before_anything_is_loaded(render, room, comman
     ],
 )
 def test_a_mask_is_looked_at_before_anything_is_loaded(render, room, monkeypatch, command, mask, more, words):
-    monkeypatch.setattr("sfumato.workflows.generate.load_model", lambda *_given, **_more: pytest.fail("loaded"))
+    monkeypatch.setattr("sfumato.workflows.run.load_model", lambda *_given, **_more: pytest.fail("loaded"))
     Image.new("RGB", (100, 75)).save(room / "odd.png")
     mask.save(room / "mask.png")
     done = render("a cat", "--init", "odd.png", "--mask", "mask.png", *more, command=command)

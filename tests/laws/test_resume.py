@@ -1,11 +1,11 @@
-"""Twenty steps are ten and ten after a resume, bit for bit."""
+"""Twenty steps are ten and ten after a resume, bit for bit; so are plateaus without an end and their landings."""
 
 from __future__ import annotations
 
 import json
 import os
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -13,8 +13,9 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from sfumato.train.checkpoints import load_checkpoint
-from sfumato.train.loop import TrainingResult, run_training
+from sfumato.core.errors import StorageError
+from sfumato.train.checkpoints import list_checkpoints, load_checkpoint
+from sfumato.train.loop import TrainingResult, land_training, run_training
 from sfumato.train.task import Budget, Recipe
 
 
@@ -96,3 +97,69 @@ def test_a_fresh_run_forgets_the_old_one(tmp_path: Path) -> None:
     assert saved is not None
     assert saved.values["step"] == 5
     assert len(list(tmp_path.glob("log_*.jsonl"))) == 1
+
+
+def rates(folder: Path) -> list[float]:
+    rows = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    return [row["rate"] for row in rows if row["kind"] == "train"]
+
+
+def stop_at(step: int) -> Callable[[dict[str, float | str]], None]:
+    def stop(row: dict[str, float | str]) -> None:
+        if row["kind"] == "train" and row["step"] == step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    return stop
+
+
+def test_a_run_without_an_end_stays_on_its_plateau_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    recipe, endless = Recipe(batch=8, learning_rate=2e-3, warmup_steps=4), Budget(log_every_steps=1)
+    whole = run_training(LineTask(), recipe, endless, tmp_path / "whole", report=stop_at(20))
+    for end in (7, 20):
+        parts = run_training(LineTask(), recipe, endless, tmp_path / "parts", report=stop_at(end))
+    assert (whole.step, parts.step, parts.stopped) == (20, 20, True)
+    assert rates(tmp_path / "parts")[4:] == [2e-3] * 16
+    one, two = load_checkpoint(tmp_path / "whole"), load_checkpoint(tmp_path / "parts")
+    assert one is not None
+    assert two is not None
+    assert all(torch.equal(one.tensors[name], two.tensors[name]) for name in one.tensors)
+
+
+def test_a_landing_falls_to_the_final_rate_and_leaves_the_plateau_as_it_was(tmp_path: Path) -> None:
+    recipe, endless = Recipe(batch=8, learning_rate=2e-3, warmup_steps=4), Budget(log_every_steps=1)
+    run_training(LineTask(), recipe, endless, tmp_path, report=stop_at(10))
+    before = {path.name: path.read_bytes() for path in list_checkpoints(tmp_path)}
+    landed = land_training(LineTask(), recipe, Budget(steps=20, log_every_steps=1), tmp_path)
+    assert (landed.step, landed.stopped) == (30, False)
+    falling = rates(tmp_path / "landing_000000010")
+    assert falling[0] == 2e-3
+    assert falling == sorted(falling, reverse=True)
+    assert falling[-1] < 0.05 * 2e-3
+    assert {path.name: path.read_bytes() for path in list_checkpoints(tmp_path)} == before
+    # The plateau goes on, and lands again from further along.
+    run_training(LineTask(), recipe, endless, tmp_path, report=stop_at(15))
+    assert land_training(LineTask(), recipe, Budget(steps=5), tmp_path).step == 20
+
+
+def test_a_stopped_landing_goes_on_bit_for_bit_even_if_the_plateau_went_on(tmp_path: Path) -> None:
+    recipe, endless = Recipe(batch=8, learning_rate=2e-3, warmup_steps=4), Budget(log_every_steps=1)
+    short = Budget(steps=12, log_every_steps=1)
+    for name in ("whole", "parts"):
+        run_training(LineTask(), recipe, endless, tmp_path / name, report=stop_at(6))
+    whole, parts = LineTask(), LineTask()
+    land_training(whole, recipe, short, tmp_path / "whole")
+    assert land_training(LineTask(), recipe, short, tmp_path / "parts", report=stop_at(11)).stopped
+    run_training(LineTask(), recipe, endless, tmp_path / "parts", report=stop_at(9))
+    assert land_training(parts, recipe, short, tmp_path / "parts").step == 18
+    for ours, theirs in zip(whole.networks.state_dict().values(), parts.networks.state_dict().values(), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+def test_a_landing_may_add_a_network_and_needs_a_plateau(tmp_path: Path) -> None:
+    recipe = Recipe(batch=8, learning_rate=2e-3, warmup_steps=4)
+    with pytest.raises(StorageError, match="no plateau"):
+        land_training(LineTask(), recipe, Budget(steps=2), tmp_path)
+    run_training(LineTask(), recipe, Budget(log_every_steps=1), tmp_path, report=stop_at(6))
+    task = LineTask()
+    task.networks["judge"] = nn.Conv2d(16, 16, 1)
+    assert land_training(task, recipe, Budget(steps=2), tmp_path).step == 8

@@ -24,10 +24,11 @@ def bench_probe(
     dtype: Annotated[str, _DTYPE] = "auto",
 ) -> None:
     """Measure what a model costs here, for later plans: seconds and memory of its calls; last line JSON."""
+    from sfumato.core.escape import write_command
     from sfumato.workflows.forecast.calibrate import run_probe
 
-    words = ["sfumato bench probe", f"--model {model}", *([f"--vae {vae}"] if vae else [])]
-    found = run_probe(model, vae=vae, device=device, dtype=dtype, command=" ".join(words))
+    words = ["sfumato", "bench", "probe", "--model", model, *(["--vae", vae] if vae else [])]
+    found = run_probe(model, vae=vae, device=device, dtype=dtype, command=write_command(*words))
     sys.stdout.write(f"{found.to_text()}\n{found.to_line()}\n")
 
 

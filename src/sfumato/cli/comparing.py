@@ -1,6 +1,6 @@
-"""`sfumato compare`: parse, render by each method, print.
+"""`sfumato compare`: parse, render by each method or model, print.
 
-The options of `render` that all methods share. Start reading at `compare`.
+Start reading at `compare`.
 """
 
 from __future__ import annotations
@@ -8,49 +8,66 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.cli.options import COMPARE_LACKS, CompareOptions, takes_options
-from sfumato.cli.rendering import OUT_FOLDER, find_free_path, make_wishes
+from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sfumato.core.request import RenderRequest
-    from sfumato.workflows.compare.compare import Compared
+    from sfumato.workflows.compare.compare import Comparison
+    from sfumato.workflows.job import Event
 
 
 @takes_options(CompareOptions, without=COMPARE_LACKS)
 def compare(options: CompareOptions) -> None:
-    """Render one prompt by several methods, same seed, steps and base: pictures, one sheet, one page, and a table."""
+    """Render one prompt by several methods or with several models: pictures, one sheet, one page, and a table."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.cli.progress import show_progress
-    from sfumato.cli.read_options import check_options, make_request, model_of
-    from sfumato.models.describe import load_contract
-    from sfumato.workflows.compare.compare import check_resume, list_requests, read_methods
-    from sfumato.workflows.compare.compare import compare as run_compare
+    from sfumato.cli.read_options import check_options, make_run_options, read_values
+    from sfumato.workflows.compare.compare import check_resume, list_requests
 
-    names = read_methods(options.methods)
-    check_resume(names, resume=options.resume)
     check_options(dataclasses.replace(options, out=None))
-    contract = load_contract(model_of(options, None), vae=options.vae)
-    request = make_request(options, None, contract)
-    list_requests(request, names, contract)
-    wishes = dataclasses.replace(
-        make_wishes(options, request), out=options.out or _find_folder(request, resume=options.resume)
-    )
-    with show_progress(len(names)) as on_progress:
-        done = run_compare(request, names, wishes, on_progress=on_progress)
+    methods, models = _split(options.methods), _split(options.models)
+    values = read_values(options)
+    requests = list_requests(values, methods=methods, models=models)
+    if options.resume and options.seed is None:
+        values = dataclasses.replace(values, seed=_find_stopped_seed(requests))
+        requests = list_requests(values, methods=methods, models=models)
+    check_resume(requests, resume=options.resume)
+    first = next(iter(requests.values()))
+    values = dataclasses.replace(values, seed=first.seed)
+    out = options.out or _find_folder(first, resume=options.resume)
+    with show_progress(len(requests)) as on_progress:
+        from sfumato.workflows.compare.compare import run_comparison
+
+        names, place = list(requests), iter(range(len(requests)))
+        index = -1
+
+        def hear(event: Event) -> None:
+            nonlocal index
+            if event.kind == "plan":
+                index = next(place)
+            elif event.kind == "progress":
+                on_progress(dataclasses.replace(event, index=index, pictures=len(names)))
+
+        done = run_comparison(values, make_run_options(options, out), methods=methods, models=models, on_event=hear)
     if options.json:
-        print_json({**done.to_json(), "request": request.to_json()})
+        print_json({**done.to_json(), "request": done.request.to_json()})
     else:
-        sys.stdout.write(_describe(done))
+        sys.stdout.write(escape_controls(_describe(done), keep="\n"))
+
+
+def _split(text: str | None) -> tuple[str, ...] | None:
+    return None if text is None else tuple(name.strip() for name in text.split(",") if name.strip())
 
 
 def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
-    """Return a folder that tells prompt and seed, and that nobody has written to; with `resume`, that of stopped work."""
+    """Return a folder that tells prompt and seed and holds nothing; with `resume`, that of stopped work."""
     from sfumato.canvas.workspace.disk_workspace import find_resumable
     from sfumato.workflows.compare.compare import find_work
+    from sfumato.workflows.files.name_output import OUT_FOLDER, find_free_path
 
     first = find_free_path(OUT_FOLDER, f"compare {request.prompt}", request).with_suffix("")
     for count in itertools.count(1):
@@ -60,9 +77,26 @@ def _find_folder(request: RenderRequest, *, resume: bool) -> Path:
     raise AssertionError("counting has no end")
 
 
-def _describe(done: Compared) -> str:
-    from sfumato.core.table import align
+def _find_stopped_seed(requests: dict[str, RenderRequest]) -> int:
+    """Return the seed of the stopped comparison that is to be resumed, or the one drawn now."""
+    from sfumato.workflows.compare.compare import find_work
+    from sfumato.workflows.files.name_output import OUT_FOLDER
+    from sfumato.workflows.prepare import take_stopped_seed
+
+    drawn = next(iter(requests.values())).seed
+    for folder in sorted(OUT_FOLDER.glob("compare-*")):
+        for request in requests.values():
+            found = take_stopped_seed(request, find_work(folder).with_suffix(""))
+            if found.seed != drawn:
+                return found.seed
+    return drawn
+
+
+def _describe(done: Comparison) -> str:
+    from sfumato.core.cards import align
+    from sfumato.workflows.compare.compare import PAGE, SHEET
     from sfumato.workflows.compare.page import list_rows
 
-    lines = [*align(list_rows(done.made)), "", f"sheet  {done.sheet}", f"page   {done.page}"]
+    assert done.folder is not None, "the command writes files"
+    lines = [*align(list_rows(done.pictures)), "", f"sheet  {done.folder / SHEET}", f"page   {done.folder / PAGE}"]
     return "\n".join(lines) + "\n"

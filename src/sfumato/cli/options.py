@@ -17,6 +17,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sfumato.core.defaults import DEFAULTS
+
 _PICTURE, _MODEL, _LARGE, _RUN = "The picture", "The model", "Beyond native size", "Running"
 
 
@@ -33,11 +35,18 @@ class RenderOptions:
         str | None,
         _option("--size", words="Width x height in pixels; native size if left out.", panel=_PICTURE, meta="WxH"),
     ] = None
-    seed: Annotated[int | None, _option("--seed", words="Seed of the noise (default 1).", panel=_PICTURE, meta="N")] = (
-        None
-    )
+    seed: Annotated[
+        str | None,
+        _option(
+            "--seed",
+            words=f"Seed of the noise, or random (default {DEFAULTS.seed}; it is told).",
+            panel=_PICTURE,
+            meta="N",
+        ),
+    ] = None
     steps: Annotated[
-        int | None, _option("--steps", words="Steps of the sampler (default 20).", panel=_PICTURE, meta="N")
+        int | None,
+        _option("--steps", words=f"Steps of the sampler (default {DEFAULTS.steps}).", panel=_PICTURE, meta="N"),
     ] = None
     negative: Annotated[str | None, _option("--negative", words="What not to draw.", panel=_PICTURE, meta="TEXT")] = (
         None
@@ -46,7 +55,7 @@ class RenderOptions:
         float | None,
         _option(
             "--guidance",
-            words="Classifier-free guidance; 1 turns it off (default 7, mini 4).",
+            words="Classifier-free guidance; 1 turns it off (default: what suits the model, 7 for most, 4 for mini).",
             panel=_PICTURE,
             meta="X",
         ),
@@ -62,22 +71,42 @@ class RenderOptions:
     ] = None
     sampler: Annotated[
         str | None,
-        _option("--sampler", words='Sampler, A1111 names too: "DPM++ 2M Karras".', panel=_PICTURE, meta="NAME"),
+        _option(
+            "--sampler",
+            words=f'Sampler, A1111 names too: "DPM++ 2M Karras" (default {DEFAULTS.sampler}).',
+            panel=_PICTURE,
+            meta="NAME",
+        ),
     ] = None
     schedule: Annotated[
         str | None,
-        _option("--schedule", words="Spacing of the steps: karras, model, trailing ...", panel=_PICTURE, meta="NAME"),
+        _option(
+            "--schedule",
+            words=f"Spacing of the steps: karras, model, trailing ... (default {DEFAULTS.schedule}).",
+            panel=_PICTURE,
+            meta="NAME",
+        ),
     ] = None
     batch: Annotated[
         int | None,
-        _option("--batch", words="Pictures to make; picture i uses seed + i (default 1).", panel=_PICTURE, meta="N"),
+        _option(
+            "--batch",
+            words=f"Pictures to make; picture i uses seed + i (default {DEFAULTS.batch}).",
+            panel=_PICTURE,
+            meta="N",
+        ),
     ] = None
     init: Annotated[
         Path | None, _option("--init", words="Start from this picture (img2img).", panel=_PICTURE, meta="IMG")
     ] = None
     strength: Annotated[
         float | None,
-        _option("--strength", words="How much of --init to change, 0 to 1 (default 0.75).", panel=_PICTURE, meta="X"),
+        _option(
+            "--strength",
+            words=f"How much of --init to change, 0 to 1 (default {DEFAULTS.strength}).",
+            panel=_PICTURE,
+            meta="X",
+        ),
     ] = None
     mask: Annotated[
         Path | None,
@@ -92,12 +121,22 @@ class RenderOptions:
         str | None,
         _option(
             "--model",
-            words="mini, a diffusers folder, or a .safetensors checkpoint (default mini).",
+            words=f"mini, a diffusers folder, a .safetensors checkpoint, or its name in "
+            f"SFUMATO_MODELS (default {DEFAULTS.model}).",
             panel=_MODEL,
             meta="REF",
         ),
     ] = None
     vae: Annotated[str | None, _option("--vae", words="Another autoencoder.", panel=_MODEL, meta="FILE")] = None
+    prediction: Annotated[
+        str | None,
+        _option(
+            "--prediction",
+            words="What the model predicts, epsilon or v; where its files do not say.",
+            panel=_MODEL,
+            meta="NAME",
+        ),
+    ] = None
     lora: Annotated[
         list[str] | None,
         _option("--lora", words="LoRA file and weight; may be repeated.", panel=_MODEL, meta="FILE[:W]"),
@@ -118,8 +157,8 @@ class RenderOptions:
         str | None,
         _option(
             "--method",
-            words="native, gobig, multidiffusion or cohesive. Left out: native up to 1.25 times the model's native area, "
-            "beyond that cohesive (with --init: multidiffusion).",
+            words="native, gobig, multidiffusion or cohesive. Left out: native up to "
+            f"{DEFAULTS.native_slack} times the model's native area, {DEFAULTS.large_method} beyond that.",
             panel=_LARGE,
             meta="NAME",
         ),
@@ -213,8 +252,8 @@ class RenderOptions:
         Path | None,
         _option(
             "--from",
-            words="Repeat the request stored in a picture; other options change it. The pictures of --init and --mask "
-            "are looked for where they were: their full paths are stored.",
+            words="Repeat the request stored in a picture, or the A1111 parameters in it; other options change it. The "
+            "pictures of --init and --mask are looked for where they were: their full paths are stored.",
             panel=_RUN,
             meta="FILE",
         ),
@@ -223,7 +262,7 @@ class RenderOptions:
         Path | None,
         _option(
             "--out",
-            words="Where the picture goes: .png .jpg .webp, or .tif .dzi (default out/, a new name each time).",
+            words="Where the picture goes: .png .jpg .webp .tif .dzi, or a folder (default out/, a new name each time).",
             panel=_RUN,
             meta="FILE",
         ),
@@ -232,7 +271,13 @@ class RenderOptions:
         Path | None, _option("--preview", words="Keep a picture of the work in progress here.", panel=_RUN, meta="FILE")
     ] = None
     preview_every: Annotated[
-        int | None, _option("--preview-every", words="Steps between two previews (default 5).", panel=_RUN, meta="N")
+        int | None,
+        _option(
+            "--preview-every",
+            words=f"Steps between two previews (default {DEFAULTS.preview_every}).",
+            panel=_RUN,
+            meta="N",
+        ),
     ] = None
     no_report: Annotated[
         bool,
@@ -274,7 +319,19 @@ class PlanOptions(RenderOptions):
 class UpscaleOptions(RenderOptions):
     """Hold what was typed after `upscale`; what only a drawn base needs stays None."""
 
-    picture: Annotated[Path, typer.Argument(help="The picture to grow.", metavar="IMG", show_default=False)]
+    pictures: Annotated[
+        list[Path], typer.Argument(help="The pictures to enlarge.", metavar="IMG...", show_default=False)
+    ]
+    method: Annotated[
+        str | None,
+        _option(
+            "--method",
+            words="lanczos: resampling, nothing is drawn anew. esrgan: the network of --upscaler. cohesive: new detail "
+            "by the model of --model. Left out: cohesive with --model, esrgan with --upscaler, else lanczos.",
+            panel=_LARGE,
+            meta="NAME",
+        ),
+    ] = None
     prompt: Annotated[
         str | None,
         _option("--prompt", words="What the picture shows; nothing if left out.", panel=_PICTURE, meta="TEXT"),
@@ -292,7 +349,7 @@ class UpscaleOptions(RenderOptions):
         float | None,
         _option(
             "--scale",
-            words="How many times larger, in quarters (default 2); of any picture exactly that.",
+            words=f"How many times larger, in quarters (default {DEFAULTS.scale:g}); of any picture exactly that.",
             panel=_PICTURE,
             meta="X",
         ),
@@ -319,8 +376,7 @@ class UpscaleOptions(RenderOptions):
 
 # What draws or holds a base, belongs to other methods, or has no effect yet.
 UPSCALE_LACKS = frozenset(
-    {"init", "strength", "mask", "method", "upscale", "slice_strength", "slice_steps", "window", "focus", "anatomy"}
-    | {"source"}
+    {"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "focus", "anatomy"} | {"source"}
 )
 
 
@@ -329,14 +385,20 @@ class CompareOptions(RenderOptions):
     """Hold what was typed after `compare`; every method keeps its own settings."""
 
     methods: Annotated[
-        str,
+        str | None,
         _option(
             "--methods",
             words="Two or more of cohesive, gobig, multidiffusion and native, with commas between (default all).",
             panel=_LARGE,
             meta="NAMES",
         ),
-    ] = "cohesive,gobig,multidiffusion,native"
+    ] = None
+    models: Annotated[
+        str | None,
+        _option(
+            "--models", words="Two or more models, with commas between, in place of methods.", panel=_MODEL, meta="REFS"
+        ),
+    ] = None
     out: Annotated[
         Path | None,
         _option(
@@ -347,7 +409,18 @@ class CompareOptions(RenderOptions):
 
 # What starts from a picture, belongs to one method, or makes more than one picture of each.
 COMPARE_LACKS = UPSCALE_LACKS.union(
-    ("batch", "upscaler", "overlap", "level_strength", "lock", "detail", "preview", "preview_every", "no_report")
+    (
+        "method",
+        "batch",
+        "upscaler",
+        "overlap",
+        "level_strength",
+        "lock",
+        "detail",
+        "preview",
+        "preview_every",
+        "no_report",
+    )
 )
 
 

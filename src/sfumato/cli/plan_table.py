@@ -11,7 +11,7 @@ from sfumato.canvas.workspace.disk_workspace import name_work
 
 if TYPE_CHECKING:
     from sfumato.render.stages import Plan, Stage
-    from sfumato.workflows.forecast.plan_request import Wishes
+    from sfumato.workflows.run_options import RunOptions
 
 _HEAD = ("stage", "canvas", "windows", "at once", "of cells", "steps", "evaluations", "memory", "time")
 _BASES = {
@@ -96,7 +96,7 @@ def write_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-def write_cost(plan: Plan, wishes: Wishes) -> str | None:
+def write_cost(plan: Plan, options: RunOptions) -> str | None:
     """Say size, levels, windows, time, memory and disk of a plan, in the words of `sfumato plan`; None at native size."""
     # The base of a method, or a picture of native size, needs no announcement.
     large = [stage for stage in plan.stages if len(stage.windows) > 1]
@@ -106,10 +106,10 @@ def write_cost(plan: Plan, wishes: Wishes) -> str | None:
     levels = f" in {grown} level{'s' if grown > 1 else ''}" if grown else ""
     windows = sum(len(stage.windows) for stage in large)
     each = f" for each of {plan.batch} pictures" if plan.batch > 1 else ""
-    rest = ", less what is done already" if wishes.resume else ""
+    rest = ", less what is done already" if options.resume else ""
     return (
         f"{plan.size}{levels}, {windows:,} windows: about {write_seconds(plan.seconds + plan.save_s)}{each}, "
-        f"{_write_memory(plan)}, {write_bytes(plan.peak_disk_bytes)} of disk{_find_place(plan, wishes)}{rest}"
+        f"{_write_memory(plan)}, {write_bytes(plan.peak_disk_bytes)} of disk{_find_place(plan, options)}{rest}"
     )
 
 
@@ -120,8 +120,8 @@ def _write_memory(plan: Plan) -> str:
     return f"{write_bytes(plan.memory_bytes)} on the device, {write_bytes(plan.host_bytes)} on the host"
 
 
-def _find_place(plan: Plan, wishes: Wishes) -> str:
+def _find_place(plan: Plan, options: RunOptions) -> str:
     """Name the folder that most of the disk is for; each picture of a batch has its own."""
     if not plan.work_bytes:
         return ""
-    return f" in {name_work(wishes.out).name}" if plan.batch == 1 else " beside the pictures"
+    return f" in {name_work(options.out).name if options.out else ''}" if plan.batch == 1 else " beside the pictures"

@@ -17,7 +17,7 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="vocabulary, autoencoder, latents, unet, decoder, scorer, reader, detector, pack, or all.",
+            help="vocabulary, teacher, autoencoder, latents, unet, decoder, scorer, reader, detector, pack, or all.",
             metavar="NAME",
         ),
     ] = "all",
@@ -27,6 +27,16 @@ def train_mini(
     minutes: Annotated[
         float | None,
         typer.Option("--minutes", help="Budget; the learning rate falls to its end.", metavar="M", show_default=False),
+    ] = None,
+    open_ended: Annotated[bool, typer.Option("--open-ended", help="Train at a steady rate until stopped.")] = False,
+    land_minutes: Annotated[
+        float | None,
+        typer.Option(
+            "--land-minutes",
+            help="From the newest state of --open-ended, let the rate fall for so long.",
+            metavar="M",
+            show_default=False,
+        ),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume/--fresh", help="Go on from the last checkpoint.")] = True,
     init: Annotated[
@@ -43,5 +53,14 @@ def train_mini(
     def report(row: dict[str, float | str]) -> None:
         sys.stderr.write("  ".join(f"{name} {value}" for name, value in row.items()) + "\n")
 
-    wanted = MiniTraining(state=state, minutes=minutes, resume=resume, init=init, pictures=pictures, report=report)
+    wanted = MiniTraining(
+        state=state,
+        minutes=minutes,
+        open_ended=open_ended,
+        land_minutes=land_minutes,
+        resume=resume,
+        init=init,
+        pictures=pictures,
+        report=report,
+    )
     print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage).items()})

@@ -247,9 +247,13 @@ class RenderRequest:
     embeddings: tuple[str, ...] = ()
     source: Source = TextSource()
     method: Method = NativeMethod()
+    # What the checkpoint predicts, where it does not say it itself: epsilon or v.
+    prediction: str | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
+        if self.prediction not in (None, "epsilon", "v"):
+            raise RequestError("a checkpoint predicts epsilon or v", got=self.prediction)
         check_int("a side of the picture", max(self.size.width, self.size.height), low=1, high=LONGEST_SIDE_PX)
         check_int("the seed", self.seed, low=0, high=LARGEST_SEED)
         check_int("the number of steps", self.steps, low=1, high=MOST_STEPS)
@@ -273,7 +277,9 @@ class RenderRequest:
 
     def to_json(self) -> dict[str, serialize.Json]:
         """Return the request as JSON values, tagged with its kind."""
-        return cast("dict[str, serialize.Json]", serialize.to_json(self))
+        value = cast("dict[str, serialize.Json]", serialize.to_json(self))
+        # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
+        return {key: item for key, item in value.items() if key != "prediction" or item is not None}
 
     @classmethod
     def from_json(cls, value: object) -> RenderRequest:

@@ -176,7 +176,10 @@ def _check_keys(kind: type, given: Mapping[str, object], where: str) -> None:
 def _decode_plain(hint: Any, value: object, where: str) -> object:
     # JSON has one kind of number, so 7 is a fine float; True is never a number here.
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise RequestError(f"{where} is larger than any number of this kind", got=value) from error
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise RequestError(f"{where} has to be of type {hint.__name__}", got=value)
     if isinstance(value, float) and not math.isfinite(value):

@@ -37,18 +37,24 @@ class MiniParts:
     unet: UNet2DConditionModel
 
 
-def make_mini_autoencoder(channels: int = 32) -> AutoencoderTiny:
-    """Make the f8 autoencoder without residual blocks at full resolution.
+def make_mini_autoencoder(
+    encoder_channels: int = 48,
+    decoder_channels: int = 64,
+    *,
+    encoder_blocks: tuple[int, ...] = (0, 2, 4, 4),
+    decoder_blocks: tuple[int, ...] = (8, 8, 2, 0),
+) -> AutoencoderTiny:
+    """Make the f8 autoencoder without residual blocks at full resolution; blocks are listed in the order they run.
 
-    At 128 px those blocks are half of the cost; leaving them out doubles the pictures per second.
+    A decoder block costs a picture 28 million multiplications at 1/8 of its side, 4 times as many at
+    1/4 and 16 times at 1/2, so most of its 2.1 M parameters are in the first two stages.
     Without GroupNorm, tiles with a halo of the receptive field equal the whole exactly.
     """
-    widths = (channels,) * 4
     return AutoencoderTiny(
-        encoder_block_out_channels=widths,
-        decoder_block_out_channels=widths,
-        num_encoder_blocks=(0, 2, 3, 3),
-        num_decoder_blocks=(3, 3, 2, 0),
+        encoder_block_out_channels=(encoder_channels,) * 4,
+        decoder_block_out_channels=(decoder_channels,) * 4,
+        num_encoder_blocks=encoder_blocks,
+        num_decoder_blocks=decoder_blocks,
         latent_channels=LATENT_CHANNELS,
         scaling_factor=1.0,
     )

@@ -72,6 +72,22 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
     return None
 
 
+def read_values(path: Path) -> dict[str, float | int | str]:
+    """Return the plain values of a saved state without reading its tensors.
+
+    Raises:
+        StorageError: the file cannot be read.
+
+    """
+    try:
+        with safe_open(path, framework="pt") as opened:
+            return json.loads(opened.metadata()["values"])
+    except (SafetensorError, OSError, KeyError, ValueError) as cause:
+        raise StorageError(
+            "A checkpoint could not be read", got=str(path), do="Remove it; the one before it is kept."
+        ) from cause
+
+
 def clear_checkpoints(folder: Path) -> None:
     """Remove the saved states and put the log aside, so that a fresh run cannot pick up an old one."""
     for path in list_checkpoints(folder):

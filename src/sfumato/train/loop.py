@@ -1,7 +1,8 @@
 """The loop: step, average, measure, draw, save, resume.
 
 One function trains every network of the project. All randomness of step k comes from generators
-seeded with (seed, k, lane), so a resumed run repeats an unbroken one bit for bit. It knows no
+seeded with (seed, k, lane), so a resumed run repeats an unbroken one bit for bit. A run without an
+end stays on its plateau; a landing starts from there and lets the rate fall. The loop knows no
 pictures and no file formats beyond its own. Start reading at `run_training`.
 """
 
@@ -13,13 +14,20 @@ import math
 import signal
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.core.errors import ModelError
-from sfumato.train.checkpoints import Checkpoint, clear_checkpoints, load_checkpoint, save_checkpoint
+from sfumato.core.errors import ModelError, StorageError
+from sfumato.train.checkpoints import (
+    Checkpoint,
+    clear_checkpoints,
+    list_checkpoints,
+    load_checkpoint,
+    read_values,
+    save_checkpoint,
+)
 from sfumato.train.lanes import Lanes, choose_lanes
 from sfumato.train.optimiser import Optimiser, clip_gradients
 
@@ -90,6 +98,7 @@ def run_training(
     """Train until the budget ends or SIGTERM comes; leave the averaged weights in `task.networks`.
 
     State, log and grids are written below `folder`. With `resume` an earlier state there goes on.
+    A budget without minutes and steps has no end: only SIGTERM or SIGINT stop it.
 
     Raises:
         ModelError: the loss stays not finite.
@@ -97,15 +106,68 @@ def run_training(
 
     """
     run = _Run(task, recipe, budget, folder, report)
-    if resume:
-        run.restore()
-    else:
+    if not resume:
         clear_checkpoints(folder)
-    with _StopSignal() as stop:
-        while not run.is_over() and not stop.wanted:
-            run.step_once()
-            run.keep_appointments()
-    run.close(stopped=stop.wanted)
+    elif saved := load_checkpoint(folder):
+        run.restore(saved)
+    return _train(run)
+
+
+def land_training(
+    task: Task,
+    recipe: Recipe,
+    budget: Budget,
+    folder: Path,
+    *,
+    resume: bool = True,
+    report: Callable[[dict[str, float | str]], None] | None = None,
+) -> TrainingResult:
+    """Let the rate fall from the plateau in `folder` to its end; leave the averaged weights in `task.networks`.
+
+    The landing reads the newest state of the plateau and writes to `landing_STEP` below `folder`, so
+    the plateau can go on. The budget counts from the landing's first step. With `resume` a landing that
+    was stopped goes on. A network that the plateau did not have starts with the weights it has in the
+    task, such as the discriminator of an autoencoder.
+
+    Raises:
+        ModelError: the loss stays not finite.
+        StorageError: there is no plateau, or a checkpoint cannot be written.
+
+    """
+    place = find_landing(folder) if resume else None
+    falling = replace(recipe, decay_from_frac=0.0)
+    if place is not None:
+        return run_training(task, falling, budget, place, report=report)
+    plateau = load_checkpoint(folder)
+    if plateau is None:
+        raise StorageError("There is no plateau to land from", got=str(folder), do="Train without an end first.")
+    place = folder / f"landing_{int(plateau.values['step']):09d}"
+    clear_checkpoints(place)
+    run = _Run(task, falling, budget, place, report)
+    run.begin_landing(plateau)
+    return _train(run)
+
+
+def find_landing(folder: Path) -> Path | None:
+    """Return the newest landing from the plateau in `folder` if it was stopped before its end, or None."""
+    for place in sorted(folder.glob("landing_*"), reverse=True):
+        if states := list_checkpoints(place):
+            return None if read_values(states[-1]).get("over") else place
+    return None
+
+
+def _train(run: _Run) -> TrainingResult:
+    threads = torch.get_num_threads()
+    # Measuring on a shared CPU is faster on one thread than on two that wait for each other.
+    torch.set_num_threads(1)
+    try:
+        with _StopSignal() as stop:
+            while not run.is_over() and not stop.wanted:
+                run.step_once()
+                run.keep_appointments()
+        run.close(stopped=stop.wanted)
+    finally:
+        torch.set_num_threads(threads)
     return run.result
 
 
@@ -134,14 +196,16 @@ class _Run:
         self.due = {"save": budget.save_every_s, "validate": budget.validate_every_s, "grid": budget.grid_every_s}
         self.next = {name: self.began + min(wait, 60.0) for name, wait in self.due.items()}
         self.before_s = 0.0
+        # A landing counts its budget from here.
+        self.first_step = 0
 
     def is_over(self) -> bool:
         return self.progress() >= 1.0
 
     def progress(self) -> float:
-        """Share of the budget that is spent, 0 to 1."""
+        """Share of the budget that is spent, 0 to 1; always 0 without an end."""
         if self.budget.steps is not None:
-            return min(1.0, self.result.step / self.budget.steps)
+            return min(1.0, (self.result.step - self.first_step) / self.budget.steps)
         return min(1.0, self.result.elapsed_s / 60 / (self.budget.minutes or math.inf))
 
     def rate(self) -> float:
@@ -204,18 +268,25 @@ class _Run:
         self.average.copy_to(networks)
         return networks
 
-    def save(self) -> None:
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that a state on disk holds, by name."""
         tensors = {f"network.{n}": t for n, t in self.task.networks.state_dict().items()}
         tensors |= {f"average.{n}": t for n, t in self.average.weights.items()}
         tensors |= {f"optimiser.{n}": t for n, t in self.optimiser.state().items()}
-        tensors["rng"] = torch.get_rng_state()
-        values = {"step": self.result.step, "elapsed_s": self.result.elapsed_s, "pictures": self.result.pictures}
-        save_checkpoint(self.folder, self.result.step, Checkpoint(tensors, values))
+        return tensors | {"rng": torch.get_rng_state()}
 
-    def restore(self) -> None:
-        saved = load_checkpoint(self.folder)
-        if saved is None:
-            return
+    def save(self) -> None:
+        values = {
+            "step": self.result.step,
+            "elapsed_s": self.result.elapsed_s,
+            "pictures": self.result.pictures,
+            "first_step": self.first_step,
+            "over": int(self.is_over()),
+        }
+        save_checkpoint(self.folder, self.result.step, Checkpoint(self.tensors(), values))
+
+    def restore(self, saved: Checkpoint) -> None:
+        """Take up a state of this run."""
         groups: dict[str, dict[str, torch.Tensor]] = {"network": {}, "average": {}, "optimiser": {}}
         for name, tensor in saved.tensors.items():
             group, _, key = name.partition(".")
@@ -226,7 +297,14 @@ class _Run:
         torch.set_rng_state(saved.tensors["rng"])
         self.result.step, self.result.pictures = int(saved.values["step"]), int(saved.values["pictures"])
         self.result.elapsed_s = self.before_s = float(saved.values["elapsed_s"])
+        self.first_step = int(saved.values.get("first_step", 0))
         self.marked_step = self.result.step
+
+    def begin_landing(self, plateau: Checkpoint) -> None:
+        """Take up a plateau's state and count from it; what the plateau lacks stays as it is here."""
+        self.restore(Checkpoint(self.tensors() | dict(plateau.tensors), plateau.values))
+        self.result.elapsed_s = self.before_s = 0.0
+        self.first_step = self.result.step
 
     def log(self, kind: str, values: dict[str, float]) -> None:
         now = time.monotonic()

@@ -68,7 +68,8 @@ class Budget:
     """Say when a run ends and how often it saves, measures and draws.
 
     With `steps` the learning rate follows the step count (repeatable bit for bit); with `minutes`
-    it follows the clock, so that a run on a slow machine still ends fully decayed.
+    it follows the clock, so that a run on a slow machine still ends fully decayed. With neither the
+    run has no end: the rate warms up and stays until SIGTERM comes, and `land_training` lets it fall.
     """
 
     steps: int | None = None

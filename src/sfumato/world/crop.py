@@ -48,11 +48,12 @@ _PLACE_WORDS = {
 
 @dataclass(frozen=True)
 class Crop:
-    """Part of a drawing: uint8 [size, size, 3], paraphrases of what shows, and how large the whole would be."""
+    """Part of a drawing: uint8 [size, size, 3], paraphrases of what shows, how large the whole would be, its parts."""
 
     image: NDArray[np.uint8]
     captions: tuple[str, ...]
     scale: float
+    truth: Truth
 
 
 def make_crop(seed: int, *, size: int = 128) -> Crop:
@@ -64,7 +65,7 @@ def make_crop(seed: int, *, size: int = 128) -> Crop:
     left, top = _choose_corner(sample.truth, size, rng)
     cut = np.s_[top : top + size, left : left + size]
     truth = Truth(sample.truth.ids[cut], sample.truth.paths, sample.truth.facts)
-    return Crop(np.ascontiguousarray(sample.image[cut]), describe_crop(sample.scene, truth, rng), scale)
+    return Crop(np.ascontiguousarray(sample.image[cut]), describe_crop(sample.scene, truth, rng), scale, truth)
 
 
 def describe_crop(scene: Scene, truth: Truth, rng: random.Random) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ def make_state(folder: Path) -> None:
     torch.manual_seed(0)
     size = save_vocabulary(folder / "tokenizer", learn_merges(count_words(["a red house, photograph"])))
     special = {"start": size - 2, "end": size - 1}
-    make_mini_autoencoder(16).save_pretrained(folder / "vae")
+    make_mini_autoencoder(16, 16).save_pretrained(folder / "vae")
     make_mini_unet((32, 32, 32)).save_pretrained(folder / "unet")
     make_mini_text_encoder(size, **special).save_pretrained(folder / "text_encoder")
     make_mini_scorer(size, **special).save_pretrained(folder / "scorer")

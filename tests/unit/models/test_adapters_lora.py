@@ -350,3 +350,83 @@ def test_empty_files_and_pickles_are_refused(tiny_parts: Any, tmp_path: Path) ->
         rack.attach_lora(tmp_path / "style.pt")
     with pytest.raises(ModelError, match="no file at this path"):
         rack.attach_lora(tmp_path / "nothing.safetensors")
+
+
+COMFY = {
+    "unet": "diffusion_model.",
+    "text_encoder": "text_encoders.clip_l.transformer.",
+    "text_encoder_2": "text_encoders.clip_g.transformer.",
+}
+WRITERS: dict[str, Callable[[str, str, str], str]] = {
+    "OneTrainer, original names": lambda component, _, old: f"{component}.{old}",
+    "diffusers names": lambda component, new, _: f"{component}.{new}",
+    "ComfyUI, original names": lambda component, _, old: f"{COMFY[component]}{old}",
+    "peft's wrapper": lambda component, new, _: f"base_model.model.{component}.{new}",
+}
+ROLES = {
+    "kohya": (".lora_down.weight", ".lora_up.weight"),
+    "peft": (".lora_A.weight", ".lora_B.weight"),
+    "peft, default": (".lora_A.default.weight", ".lora_B.default.weight"),
+    "peft, numbered": (".lora_A.default_0.weight", ".lora_B.default_0.weight"),
+    "peft, named": (".lora_A.my-style.weight", ".lora_B.my-style.weight"),
+}
+
+
+@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("roles", ROLES)
+def test_every_programs_keys_change_what_kohyas_change(
+    tiny_parts: Any, tmp_path: Path, family: str, writer: str, roles: str
+) -> None:
+    parts = tiny_parts(family)
+    by_path = {path: name for name, path in find_old_names(parts.unet).items()}
+    down_key, up_key = ROLES[roles]
+    kohya, other = make_kohya(parts, convolutions=True), {}
+    stems = {
+        f"{component}/{path}": (
+            "lora_unet_" if component == "unet" else prefix + ("" if path.startswith("text_") else "text_model_")
+        )
+        + path.replace(".", "_")
+        for component, prefix in (
+            ("unet", ""),
+            ("text_encoder", "lora_te_" if family == "sd1" else "lora_te1_"),
+            ("text_encoder_2", "lora_te2_"),
+        )
+        if component in parts.components
+        for path in targets(parts.components[component], convolutions=True)
+    }
+    for place, stem in stems.items():
+        component, path = place.split("/")
+        layer = WRITERS[writer](component, path, by_path.get(path, path) if component == "unet" else path)
+        other[layer + down_key] = kohya[stem + ".lora_down.weight"]
+        other[layer + up_key] = kohya[stem + ".lora_up.weight"]
+        other[layer + ".alpha"] = kohya[stem + ".alpha"]
+    if writer == "peft's wrapper":
+        (tmp_path / "adapter_config.json").write_text("{}")
+    original = read_weights(parts)
+    with make_rack(parts).attach_lora(write(tmp_path / "kohya.safetensors", kohya)):
+        expected = read_weights(parts)
+    with make_rack(parts).attach_lora(write(tmp_path / "other.safetensors", other)):
+        check_equal(read_weights(parts), expected, original)
+
+
+LEFTOVERS = (
+    "bundle_emb.face.string_to_param.*", "bundle_emb.face.clip_l", "lora_te_text_model_embeddings_position_ids",
+    "text_encoder.embeddings.position_ids", "logit_scale", "global_step", "epoch", "optimizer.state.0.exp_avg",
+    "ema.decay", "lr_scheduler.last_lr", "unet.norm.num_batches_tracked",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("key", LEFTOVERS)
+def test_keys_that_mean_nothing_are_skipped_and_told(tiny_parts: Any, tmp_path: Path, key: str) -> None:
+    parts = tiny_parts("sd1")
+    tensors = make_kohya(parts, convolutions=False)
+    with make_rack(parts).attach_lora(write(tmp_path / "plain.safetensors", tensors)) as attachment:
+        assert attachment.skipped == ()
+        expected = read_weights(parts)
+    with make_rack(parts).attach_lora(write(tmp_path / "x.safetensors", tensors | {key: torch.ones(3)})) as attachment:
+        assert attachment.skipped == (key,)
+        found = read_weights(parts)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    with pytest.raises(ModelError):
+        make_rack(parts).attach_lora(write(tmp_path / "empty.safetensors", {key: torch.ones(3)}))

@@ -110,7 +110,7 @@ def test_ddim_with_the_true_velocity_finds_the_picture() -> None:
 
 def test_the_autoencoder_loss_falls_and_a_frozen_encoder_stays() -> None:
     torch.manual_seed(0)
-    vae = make_mini_autoencoder(16)
+    vae = make_mini_autoencoder(16, 16)
     networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder})
     flat = np.repeat(np.repeat(PICTURES[:, :2, :2], 16, axis=1), 16, axis=2)
     task = AutoencoderTask(networks, [flat], flat, freeze_encoder=True)

@@ -16,8 +16,9 @@ from sfumato.lab.true_shapes.meter import weigh_tree
 from sfumato.lab.true_shapes.random_checkpoint import write_random_folder
 from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.render.plan import cost
-from sfumato.workflows import generate as rendering
-from sfumato.workflows.forecast.plan_request import Wishes
+from sfumato.workflows import run as rendering
+from sfumato.workflows.prepare import prepare
+from sfumato.workflows.run_options import RunOptions
 from sfumato.workflows.self_check.redraw_faults import CheckedRender
 
 # Much more than was seen would send people away for nothing.
@@ -59,7 +60,8 @@ def watch(tmp_path, monkeypatch):
         monkeypatch.setattr(owner, name, watched(getattr(owner, name)))
 
     def render(request, suffix=".png"):
-        done = rendering.generate(request, Wishes(out=out / f"a{suffix}", device="cpu", dtype="fp32"), on_progress=look)
+        options = RunOptions(out=out / f"a{suffix}", device="cpu", dtype="fp32")
+        done = rendering.run_all(prepare(request, options), on_event=look)
         look()
         return done[0].plan, max(seen)
 

@@ -13,8 +13,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sfumato.core.cards import align
 from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.table import align
 from sfumato.core.validate import check_int
 
 SIDES_PX = (1024, 2048, 4096)

@@ -21,9 +21,11 @@ from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
-from sfumato.workflows import generate as rendering
+from sfumato.workflows import run as rendering
 from sfumato.workflows.forecast.plan_request import Wishes, make_plan
-from sfumato.workflows.generate import Generated
+from sfumato.workflows.job import Picture
+from sfumato.workflows.prepare import prepare
+from sfumato.workflows.run_options import RunOptions
 
 # The native picture takes a tenth of a second, which other work on the machine moves by as much.
 YARDSTICKS = 7
@@ -72,10 +74,10 @@ def _time_native(request: RenderRequest, model: LatentModel, folder: Path) -> fl
     return time.process_time() - began
 
 
-def _render(request: RenderRequest, model: LatentModel, path: Path) -> tuple[float, Generated]:
+def _render(request: RenderRequest, model: LatentModel, path: Path) -> tuple[float, Picture]:
     """Render; return the seconds of the processor, which other work on the machine does not change."""
     began = time.process_time()
-    made = rendering.generate(request, Wishes(out=path, report=False), model=model)[0]
+    made = rendering.run_all(prepare(request, RunOptions(out=path, report=False), model=model), model=model)[0]
     return time.process_time() - began, made
 
 

@@ -59,6 +59,12 @@ def open_pictures(state: Path, table: Table = SQUARES) -> ExampleStore:
     return ExampleStore(state / table.name, (table.height, table.width, 3), "uint8")
 
 
+def choose_seeds(table: Table) -> range:
+    """Return the seeds of a table's pictures, in order."""
+    first = HELD_OUT_SEEDS if table is HELD_OUT else TRAINING_SEEDS + SEEDS_PER_TABLE * TABLES.index(table)
+    return range(first, first + SEEDS_PER_TABLE)
+
+
 def draw_pictures(
     state: Path, squares: int, table: Table = SQUARES, *, keep_going: Callable[[], bool] = lambda: True
 ) -> int:
@@ -66,11 +72,10 @@ def draw_pictures(
     count = HELD_OUT_PICTURES if table is HELD_OUT else round(squares * table.share)
     store = open_pictures(state, table)
     store.trim()
-    first_seed = HELD_OUT_SEEDS if table is HELD_OUT else TRAINING_SEEDS + SEEDS_PER_TABLE * TABLES.index(table)
+    seeds = choose_seeds(table)
     while len(store) < count and keep_going():
         done = len(store)
-        seeds = range(first_seed + done, first_seed + min(count, done + ROWS_PER_WRITE))
-        drawn = [_draw(table, seed) for seed in seeds]
+        drawn = [_draw(table, seed) for seed in seeds[done : min(count, done + ROWS_PER_WRITE)]]
         store.append(np.stack([image for image, _ in drawn]), [note for _, note in drawn])
     return len(store)
 

@@ -20,14 +20,13 @@ from sfumato.lab.train_mini.pictures import HELD_OUT, open_pictures
 from sfumato.lab.train_mini.stages import (
     MiniTraining,
     encode_pictures,
-    fit_recipe,
     open_latents,
     train_autoencoder,
     train_denoiser,
+    train_teacher,
     train_vocabulary,
 )
 from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer, special_ids
-from sfumato.train.loop import run_training
 from sfumato.train.scorer import ScorerTask
 from sfumato.train.task import Recipe
 
@@ -54,14 +53,7 @@ def train_scorer(wanted: MiniTraining) -> TrainingResult:
         open_pictures(wanted.state, HELD_OUT).open_rows(),
         held_out_tokens.open_rows(),
     )
-    result = run_training(
-        task,
-        fit_recipe(SCORER),
-        wanted.make_budget(),
-        wanted.state / "scorer_run",
-        resume=wanted.resume,
-        report=wanted.report,
-    )
+    result = wanted.train(task, SCORER, wanted.state / "scorer_run")
     clip.cpu().save_pretrained(wanted.state / "scorer")
     return result
 
@@ -102,8 +94,16 @@ def train_mini_detector(wanted: MiniTraining, out: Path) -> TrainingResult:
 
 BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
-SHARES = {"autoencoder": 0.24, "unet": 0.50, "decoder": 0.08, "scorer": 0.06, "reader": 0.06, "detector": 0.06}
-STAGES = ("vocabulary", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "detector", "pack")
+SHARES = {
+    "teacher": 0.04,
+    "autoencoder": 0.20,
+    "unet": 0.50,
+    "decoder": 0.08,
+    "scorer": 0.06,
+    "reader": 0.06,
+    "detector": 0.06,
+}
+STAGES = ("vocabulary", "teacher", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "detector", "pack")
 
 
 def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUNDLE) -> dict[str, object]:
@@ -117,6 +117,8 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
     """
     if stage != "all" and stage not in STAGES:
         raise RequestError("This stage does not exist", got=stage, do=f"Choose one of {', '.join((*STAGES, 'all'))}.")
+    if stage == "all" and (wanted.open_ended or wanted.land_minutes is not None):
+        raise RequestError("Only one stage can train without an end, or land", got=stage, do="Pass --stage.")
     if wanted.init == Path("mini"):
         wanted = replace(wanted, init=BUNDLE)
     reached: dict[str, object] = {}
@@ -132,6 +134,7 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
         "vocabulary": train_vocabulary,
+        "teacher": train_teacher,
         "autoencoder": train_autoencoder,
         "latents": encode_pictures,
         "unet": train_denoiser,

@@ -15,9 +15,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import ModelError, RequestError
+from sfumato.lab.train_mini.parts import CLASSES, draw_parts, open_parts
 from sfumato.lab.train_mini.pictures import (
-    CROPS,
     HELD_OUT,
     SQUARES,
     TABLES,
@@ -35,23 +35,32 @@ from sfumato.models.mini import (
     open_mini_part,
     special_ids,
 )
-from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask
+from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask, Patches
 from sfumato.train.denoiser import DenoiserLoss, DenoiserTask, Examples
-from sfumato.train.lanes import count_lanes
-from sfumato.train.loop import run_training
+from sfumato.train.discriminator import Discriminator
+from sfumato.train.grow import grow_layers
+from sfumato.train.lanes import choose_lanes, count_lanes
+from sfumato.train.loop import land_training, run_training
 from sfumato.train.pictures import load_pixels
 from sfumato.train.store import ExampleStore
 from sfumato.train.task import Budget, Recipe
+from sfumato.train.teacher import Teacher, TeacherTask, load_teacher, save_teacher
 from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from diffusers import AutoencoderTiny
     from torch import Tensor
 
     from sfumato.train.loop import TrainingResult
+    from sfumato.train.task import Task
 
-AUTOENCODER = Recipe(batch=32, learning_rate=2.5e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998)
+# Sixteen: on two cores a step of 32 pictures takes four seconds, and small steps learn more per picture.
+AUTOENCODER = Recipe(batch=16, learning_rate=1e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.995)
+# Whiteness counts in one step of three, with three times the weight.
+AUTOENCODER_LOSS = AutoencoderLoss(white=0.15, peak=0.5, feature=0.15, adversary=0.02)
+TEACHER = Recipe(batch=32, learning_rate=2e-3, warmup_steps=50, decay_from_frac=0.5, ema_decay=0.995)
 DECODER = Recipe(batch=32, learning_rate=1e-3, warmup_steps=50, decay_from_frac=0.3, ema_decay=0.998)
 DENOISER = Recipe(
     batch=64, learning_rate=1.2e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998, weight_decay=0.02
@@ -59,6 +68,12 @@ DENOISER = Recipe(
 # A GPU takes the same pictures in bigger bites; the rate stays, as Muon's step does not grow with the batch.
 GPU_BATCH_FACTOR = 8
 ENCODE_BATCH = 64
+# A run without an end may be stopped at any second; a state takes a tenth of a second to write.
+PLATEAU_SAVE_S = 120.0
+# Measuring 128 pictures in float32 takes a core 20 s.
+PLATEAU_VALIDATE_S = 600.0
+# The falling rate averages by itself; a longer memory still holds the plateau after a landing of 50 steps.
+LANDING_EMA_DECAY = 0.98
 CELL_PX = 8
 
 GRID_PROMPTS = (
@@ -83,7 +98,11 @@ GRID_PROMPTS = (
 
 @dataclass(frozen=True, kw_only=True)
 class MiniTraining:
-    """Say where the state lives, how much to do, and who hears of it."""
+    """Say where the state lives, how much to do, and who hears of it.
+
+    `open_ended`: train on the plateau until SIGTERM. `land_minutes`: let the rate fall from the newest
+    state of the plateau for so long.
+    """
 
     state: Path
     minutes: float | None = None
@@ -91,18 +110,39 @@ class MiniTraining:
     resume: bool = True
     init: Path | None = None
     pictures: int = 50_000
+    open_ended: bool = False
+    land_minutes: float | None = None
     report: Callable[[dict[str, float | str]], None] | None = field(default=None, compare=False)
 
     def make_budget(self) -> Budget:
         """Return the loop's budget.
 
         Raises:
-            RequestError: neither minutes nor steps are given.
+            RequestError: no end is given, or two of them.
 
         """
-        if self.minutes is None and self.steps is None:
-            raise RequestError("A training stage needs an end", do="Pass --minutes.")
-        return Budget(minutes=self.minutes, steps=self.steps)
+        ends = [self.minutes, self.steps, self.land_minutes, self.open_ended or None]
+        if sum(end is not None for end in ends) != 1:
+            raise RequestError("A training stage needs one end", do="Pass --minutes, --open-ended or --land-minutes.")
+        minutes = self.minutes if self.land_minutes is None else self.land_minutes
+        if not self.open_ended:
+            return Budget(minutes=minutes, steps=self.steps)
+        return Budget(save_every_s=PLATEAU_SAVE_S, validate_every_s=PLATEAU_VALIDATE_S, grid_every_s=PLATEAU_VALIDATE_S)
+
+    def train(self, task: Task, recipe: Recipe, folder: Path) -> TrainingResult:
+        """Run or land one stage's training in `folder`.
+
+        Raises:
+            RequestError: no end is given, or two of them.
+            ModelError: the loss stays not finite.
+            StorageError: a landing has no plateau, or a checkpoint cannot be written.
+
+        """
+        recipe, budget = fit_recipe(recipe), self.make_budget()
+        if self.land_minutes is None:
+            return run_training(task, recipe, budget, folder, resume=self.resume, report=self.report)
+        recipe = replace(recipe, ema_decay=min(recipe.ema_decay, LANDING_EMA_DECAY))
+        return land_training(task, recipe, budget, folder, resume=self.resume, report=self.report)
 
 
 def train_vocabulary(wanted: MiniTraining) -> int:
@@ -113,27 +153,73 @@ def train_vocabulary(wanted: MiniTraining) -> int:
     return save_vocabulary(wanted.state / "tokenizer", learn_merges(words))
 
 
+def train_teacher(wanted: MiniTraining) -> TrainingResult:
+    """Train the network that names the part under every pixel; save it as `teacher/`, outside the bundle."""
+    _draw_all(wanted)
+    torch.manual_seed(0)
+    networks = nn.ModuleDict({"teacher": Teacher(CLASSES)}).to(memory_format=torch.channels_last)
+    task = TeacherTask(
+        networks,
+        [open_pictures(wanted.state, table).open_rows() for table in TABLES],
+        [open_parts(wanted.state, table).open_rows() for table in TABLES],
+        open_pictures(wanted.state, HELD_OUT).open_rows(),
+        open_parts(wanted.state, HELD_OUT).open_rows(),
+    )
+    result = wanted.train(task, TEACHER, wanted.state / "teacher_run")
+    teacher = networks["teacher"]
+    assert isinstance(teacher, Teacher)
+    save_teacher(teacher.cpu(), wanted.state / "teacher")
+    return result
+
+
 def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> TrainingResult:
     """Train the autoencoder, or only its decoder against the frozen encoder; save it as `vae/`."""
-    tables = (SQUARES, CROPS) if decoder_only else (SQUARES,)
-    for table in (HELD_OUT, *tables):
-        draw_pictures(wanted.state, wanted.pictures, table)
+    _draw_all(wanted)
     torch.manual_seed(0)
-    known = wanted.state / "vae" if decoder_only else wanted.init and wanted.init / "vae"
-    vae = load_mini_autoencoder(known) if known else make_mini_autoencoder()
+    vae = load_mini_autoencoder(wanted.state / "vae") if decoder_only else _begin_autoencoder(wanted.init)
     networks = nn.ModuleDict({"encoder": vae.encoder, "decoder": vae.decoder}).to(memory_format=torch.channels_last)
-    pictures = [open_pictures(wanted.state, table).open_rows() for table in tables]
-    held_out = open_pictures(wanted.state, HELD_OUT).open_rows()
+    # Looking drawn is the last polish: on the plateau the discriminator would chase a moving decoder.
+    if wanted.land_minutes is not None:
+        networks["discriminator"] = Discriminator()
+    teacher = _open_teacher(wanted.state)
     # The denoiser's errors are larger than the encoder's: a decoder trained for it forgives more.
-    loss = AutoencoderLoss(jitter=0.06, limit=DenoiserLoss().limit) if decoder_only else AutoencoderLoss()
-    task = AutoencoderTask(networks, pictures, held_out, loss, freeze_encoder=decoder_only)
-    name = "decoder" if decoder_only else "autoencoder"
-    recipe = fit_recipe(DECODER if decoder_only else AUTOENCODER)
-    result = run_training(
-        task, recipe, wanted.make_budget(), wanted.state / name, resume=wanted.resume, report=wanted.report
+    more = {"jitter": 0.06, "limit": DenoiserLoss().limit} if decoder_only else {}
+    task = AutoencoderTask(
+        networks,
+        [open_pictures(wanted.state, table).open_rows() for table in TABLES],
+        open_pictures(wanted.state, HELD_OUT).open_rows(),
+        replace(AUTOENCODER_LOSS, **more),
+        freeze_encoder=decoder_only,
+        patches=Patches(classes=[open_parts(wanted.state, table).open_rows() for table in TABLES]),
+        teacher=teacher,
     )
+    name = "decoder" if decoder_only else "autoencoder"
+    result = wanted.train(task, DECODER if decoder_only else AUTOENCODER, wanted.state / name)
     vae.cpu().save_pretrained(wanted.state / "vae")
     return result
+
+
+def _open_teacher(state: Path) -> Teacher:
+    if not (state / "teacher").is_dir():
+        raise ModelError("The teacher is not trained yet", got=str(state / "teacher"), do="Run its stage first.")
+    device, dtype, _ = choose_lanes(1)
+    return load_teacher(state / "teacher").to(device, dtype)
+
+
+def _draw_all(wanted: MiniTraining) -> None:
+    for table in (HELD_OUT, *TABLES):
+        draw_pictures(wanted.state, wanted.pictures, table)
+        draw_parts(wanted.state, table)
+
+
+def _begin_autoencoder(init: Path | None) -> AutoencoderTiny:
+    """Make the autoencoder, grown from the one in `init` if there is one: its latents stay near those of `init`."""
+    vae = make_mini_autoencoder()
+    if init is not None:
+        known = load_mini_autoencoder(init / "vae")
+        for to, of in ((vae.encoder, known.encoder), (vae.decoder, known.decoder)):
+            grow_layers(of.layers.float(), to.layers)
+    return vae
 
 
 def encode_pictures(wanted: MiniTraining) -> int:
@@ -180,14 +266,7 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
         lambda z: decoder.to(z.device)(z),
         spell(tokenizer, GRID_PROMPTS),
     )
-    result = run_training(
-        task,
-        fit_recipe(DENOISER),
-        wanted.make_budget(),
-        wanted.state / "denoiser",
-        resume=wanted.resume,
-        report=wanted.report,
-    )
+    result = wanted.train(task, DENOISER, wanted.state / "denoiser")
     for name, part in (("unet", unet), ("text_encoder", text)):
         part.cpu().save_pretrained(wanted.state / name)
     return result

@@ -37,12 +37,13 @@ from sfumato.lab.true_shapes.meter import OPEN, Meter, listening, replacing, wei
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.models.latent_model import LatentModel
-from sfumato.render.progress import Progress, RenderResult
+from sfumato.render.progress import RenderResult
 from sfumato.render.stages import Plan
-from sfumato.workflows import generate as rendering
+from sfumato.workflows import run as rendering
 from sfumato.workflows.forecast.calibrate import run_probe
-from sfumato.workflows.forecast.plan_request import Wishes
-from sfumato.workflows.generate import Generated
+from sfumato.workflows.job import Event, Picture, ProgressEvent
+from sfumato.workflows.prepare import prepare
+from sfumato.workflows.run_options import RunOptions
 from sfumato.workflows.self_check.judge import judge_result
 from sfumato.workflows.self_check.redraw_faults import CheckedRender
 
@@ -107,14 +108,14 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
         model=asked["folder"],
         method=CohesiveMethod(strength=_STRENGTH, predict=False),
     )
-    wishes = Wishes(
+    options = RunOptions(
         out=Path(asked["out"]),
         report=False,
         budget_bytes=asked["budget_bytes"],
         device=asked["device"],
         dtype=asked["dtype"],
         resume=asked["resume"],
-        began=time.monotonic(),
+        started_s=time.monotonic(),
     )
     with (
         listening(recorder.meter, lambda: recorder.part),
@@ -122,7 +123,7 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
         # A function, so that it is bound to the space as the method was.
         replacing(DiskSpace, "note", lambda space, entry, **how: recorder.note(space, entry, **how)),
     ):
-        (made,) = rendering.generate(request, wishes, on_progress=recorder.hear)
+        (made,) = rendering.run_all(prepare(request, options), on_event=recorder.hear)
     recorder.meter.mark(_SAVE)
     return recorder.tell(made)
 
@@ -143,8 +144,10 @@ class Recorder:
         self._disk, self._copied_s = 0, 0.0
         self._ticked = time.monotonic()
 
-    def hear(self, progress: Progress, _index: int) -> None:
-        """Take one report of progress."""
+    def hear(self, progress: Event) -> None:
+        """Take one event; only progress counts."""
+        if not isinstance(progress, ProgressEvent):
+            return
         # The first step is where the memory of a model that has run is first seen.
         self.meter.mark(progress.stage if self._held is not None else OPEN)
         self.part = progress.stage
@@ -171,7 +174,7 @@ class Recorder:
             threading.Timer((now - self._ticked) / 2, _kill, (now,)).start()
         self._ticked = now
 
-    def tell(self, made: Generated) -> dict[str, Any]:
+    def tell(self, made: Picture) -> dict[str, Any]:
         """Return what was measured, beside what was planned."""
         parts = {name: asdict(part) for name, part in self.meter.parts.items()}
         return {

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.canvas.mask import read_mask
 from sfumato.core.request import TextSource
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import (
@@ -20,7 +21,6 @@ from sfumato.render.sampling.pixels import (
     pad_picture,
     place_picture,
     put_inside,
-    read_mask,
     to_picture,
     to_tensor,
 )
@@ -65,7 +65,7 @@ class Start:
     state: SamplerState | None = None
     kept: Tensor | None = None
     free_cells: Tensor | None = None
-    inside: NDArray[np.bool_] | None = None
+    inside: NDArray[np.float32] | None = None
 
 
 def list_native_stages(stages: StageList) -> tuple[StageUse, ...]:

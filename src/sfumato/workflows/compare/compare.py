@@ -1,164 +1,201 @@
-"""The same prompt, seed, steps and base by several methods, side by side.
+"""One prompt by several methods, or with several models: same seed, size and steps, side by side.
 
-Every picture is an ordinary render with its own request inside; native is drawn at the size of the base the
-others grow from and enlarged only to be looked at. Start reading at `compare`.
+Every picture is an ordinary render with its own request inside. By methods, native is drawn at the size of the base
+that the others grow from, and enlarged only to be looked at. Start reading at `run_comparison`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from sfumato.canvas.formats.images import load_picture, save_picture
+from sfumato.canvas.formats.images import save_picture
 from sfumato.canvas.workspace.disk_workspace import name_work
+from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, MultidiffusionMethod, RenderRequest
 from sfumato.core.resampling import fit_box
-from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.models.upscaler.upscaler import Lanczos
 from sfumato.render.layout import choose_base_size
-from sfumato.render.methods.registry import METHODS
+from sfumato.render.methods import registry
 from sfumato.render.plan.choose_method import make_method
-from sfumato.render.progress import Progress
-from sfumato.render.stages import Plan
 from sfumato.workflows.compare.page import describe_seconds, write_comparison
-from sfumato.workflows.compare.sheet import Shown, draw_sheet
-from sfumato.workflows.files.resume import check_work
-from sfumato.workflows.forecast.plan_request import Wishes, plan_from_headers
-from sfumato.workflows.generate import Generated, check_folder, generate
+from sfumato.workflows.compare.sheet import SheetPicture, draw_sheet
+from sfumato.workflows.prepare import check_folder, prepare
+from sfumato.workflows.requests import RequestValues, choose_seed, make_request
+from sfumato.workflows.run import run_all
 
-NAMES = tuple(sorted(name for name, row in METHODS.items() if row.offered))
+if TYPE_CHECKING:
+    from sfumato.models.contract import ModelContract
+    from sfumato.workflows.job import OnEvent, Picture
+    from sfumato.workflows.run_options import RunOptions
+
+METHODS = tuple(sorted(name for name, row in registry.METHODS.items() if row.offered))
 SHEET, PAGE = "sheet.png", "compare.html"
 
-OnProgress = Callable[[Progress, int], None]
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Comparison:
+    """Hold a comparison: a picture for each method or model, one sheet of all, and the folder they were written to."""
 
-@dataclass(frozen=True, kw_only=True)
-class Compared:
-    """Hold what a comparison left: the picture of each method, the sheet and the page."""
+    request: RenderRequest
+    pictures: dict[str, Picture]
+    sheet: Image.Image
+    folder: Path | None = None
 
-    folder: Path
-    sheet: Path
-    page: Path
-    made: dict[str, Generated]
+    @property
+    def image(self) -> Image.Image:
+        """Return the sheet."""
+        return self.sheet
 
     def to_json(self) -> dict[str, object]:
         """Return the comparison as JSON values."""
-        methods = {name: one.to_json() for name, one in self.made.items()}
-        return {"folder": str(self.folder), "sheet": str(self.sheet), "page": str(self.page), "methods": methods}
+        each = {name: one.to_json() for name, one in self.pictures.items()}
+        if self.folder is None:
+            return {"pictures": each}
+        where = {"folder": str(self.folder), "sheet": str(self.folder / SHEET), "page": str(self.folder / PAGE)}
+        return {**where, "pictures": each}
 
 
-def read_methods(text: str) -> tuple[str, ...]:
-    """Read names with commas between them.
+def run_comparison(
+    values: RequestValues,
+    options: RunOptions,
+    *,
+    methods: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    on_event: OnEvent | None = None,
+) -> Comparison:
+    """Render one prompt by each of `methods` (default: all), or with each of `models`.
 
-    Raises:
-        RequestError: fewer than two, an unknown one, or one twice.
-    """
-    names = tuple(name.strip() for name in text.split(",") if name.strip())
-    unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        raise RequestError("unknown method", got=", ".join(unknown), do=f"Use {', '.join(NAMES)}.")
-    if len(names) < 2 or len(set(names)) < len(names):
-        do = "Say --methods cohesive,native."
-        raise RequestError("a comparison takes two or more different methods", got=text, do=do)
-    return names
-
-
-def list_requests(request: RenderRequest, names: tuple[str, ...], contract: ModelContract) -> dict[str, RenderRequest]:
-    """Return what each method is asked for; native at the size of the base that the others grow from.
+    `options.out` is a folder for pictures, sheet and page; None keeps them in memory.
 
     Raises:
-        RequestError: the size is not beyond what the model draws at once.
-    """
-    base = choose_base_size(request.size, contract)
-    if base == request.size:
-        do = f"Ask for a --size beyond {contract.native}."
-        raise RequestError("at native size all methods are the same", got=str(request.size), do=do)
-    asked = {name: replace(request, method=make_method(name, contract), batch=1) for name in names}
-    return {name: replace(one, size=base) if METHODS[name].draws_whole else one for name, one in asked.items()}
-
-
-def compare(
-    request: RenderRequest, names: tuple[str, ...], wishes: Wishes, *, on_progress: OnProgress | None = None
-) -> Compared:
-    """Render a request by each method into the folder `wishes.out`, with one load of the model.
-
-    The callback gets each progress and the place of the method.
-
-    Raises:
-        RequestError: as `list_requests`, or as `generate`; `wishes.resume` without the cohesive method.
-        BudgetError: a method does not fit; found out before anything is rendered.
+        RequestError: as `list_requests`; `resume` without the cohesive method.
+        BudgetError: one does not fit; found out before anything is rendered.
         StorageError: the folder cannot be written.
     """
-    check_resume(names, resume=wishes.resume)
-    folder, asked = wishes.out, list_requests(request, names, load_contract(request.model, vae=request.vae))
-    check_folder(folder)
-    each = {name: _wish(wishes, name) for name in names}
-    plans: dict[str, Plan] = {}
-    for name in names:
-        check_work(each[name].out, asked[name], resume=each[name].resume)
-        plans[name] = plan_from_headers(asked[name], each[name])
-    model = load_model(request.model, vae=request.vae, device=wishes.device, dtype=wishes.dtype)
-    made: dict[str, Generated] = {}
-    for place, name in enumerate(names):
-        hear = _bind(on_progress, place)
-        (made[name],) = generate(asked[name], each[name], on_progress=hear, model=model, plan=plans[name])
-    compared = Compared(folder=folder, sheet=folder / SHEET, page=folder / PAGE, made=made)
-    _show(compared, request)
-    return compared
+    requests = list_requests(values, methods=methods, models=models)
+    check_resume(requests, resume=options.resume)
+    if options.out is not None:
+        check_folder(options.out)
+    jobs = {name: prepare(one, _choose_options(options, name, one)) for name, one in requests.items()}
+    loaded, reference = None, ""
+    made: dict[str, Picture] = {}
+    for name, job in jobs.items():
+        if loaded is None or job.request.model != reference:
+            loaded = load_model(
+                job.request.model,
+                vae=job.request.vae,
+                prediction=job.request.prediction,
+                device=options.device,
+                dtype=options.dtype,
+            )
+            reference = job.request.model
+        (made[name],) = run_all(job, model=loaded, on_event=on_event)
+    size = max((one.size for one in requests.values()), key=lambda one: one.area)
+    first = replace(next(iter(requests.values())), size=size)
+    sheet = draw_sheet(_list_shown(made, size), first.prompt)
+    comparison = Comparison(request=first, pictures=made, sheet=sheet, folder=options.out)
+    if options.out is not None:
+        save_picture(options.out / SHEET, sheet, {})
+        write_comparison(options.out / PAGE, first, made, sheet)
+    return comparison
 
 
-def check_resume(names: tuple[str, ...], *, resume: bool) -> None:
-    """Check that there is something to go on with.
+def list_requests(
+    values: RequestValues, *, methods: Sequence[str] | None = None, models: Sequence[str] | None = None
+) -> dict[str, RenderRequest]:
+    """Return the request of each method or model; all have one seed.
+
+    Raises:
+        RequestError: both or fewer than two are named, one is unknown, or the size is what a model draws at once.
+    """
+    if models:
+        if methods:
+            raise RequestError("a comparison is of `methods` or of `models`", do="Leave one of them out.")
+        _check_names(models, "models")
+        seeded = replace(values, seed=choose_seed(values.seed))
+        return {
+            Path(model).stem: make_request(replace(seeded, model=model), load_contract(model, vae=values.vae))
+            for model in models
+        }
+    names = tuple(methods or METHODS)
+    _check_names(names, "methods")
+    contract = load_contract(values.model or DEFAULTS.model, vae=values.vae)
+    return list_methods(make_request(values, contract), names, contract)
+
+
+def check_resume(requests: dict[str, RenderRequest], *, resume: bool) -> None:
+    """Check that there is something to resume.
 
     Raises:
         RequestError: no method that is compared can be resumed.
     """
-    if resume and not any(METHODS[name].keeps_work for name in names):
-        raise RequestError("only the cohesive method can be resumed", got=", ".join(names), do="Leave --resume out.")
+    if resume and not any(registry.find_method(one.method).keeps_work for one in requests.values()):
+        got = ", ".join(requests)
+        raise RequestError("only the cohesive method can be resumed", got=got, do="Leave `resume` out.")
 
 
 def find_work(folder: Path) -> Path:
-    """Return where a comparison in a folder keeps the work that can be gone on with."""
+    """Return where a comparison in a folder keeps the work that can be resumed."""
     return name_work(folder / f"{CohesiveMethod.kind}.png")
 
 
-def _wish(wishes: Wishes, name: str) -> Wishes:
-    # Only one of them leaves work that can be gone on with; the others are drawn again.
-    return replace(wishes, out=wishes.out / f"{name}.png", resume=wishes.resume and METHODS[name].keeps_work)
+def _check_names(names: Sequence[str], setting: str) -> None:
+    if len(names) < 2 or len(set(names)) < len(names):
+        got = ", ".join(names)
+        raise RequestError(f"a comparison takes two or more different `{setting}`", got=got, do="Name two of them.")
 
 
-def _show(compared: Compared, request: RenderRequest) -> None:
-    shown = [
-        Shown(title=_title(name, one, request.size), picture=_load(one.path, request.size))
-        for name, one in compared.made.items()
+def list_methods(request: RenderRequest, names: Sequence[str], contract: ModelContract) -> dict[str, RenderRequest]:
+    """Return the request of each method; native at the size of the base that the others grow from.
+
+    Raises:
+        RequestError: a name is unknown, or the size is what the model draws at once.
+    """
+    unknown = [name for name in names if name not in METHODS]
+    if unknown:
+        raise RequestError("unknown method", got=", ".join(unknown), do=f"Use {', '.join(METHODS)}.")
+    base = choose_base_size(request.size, contract)
+    if base == request.size:
+        do = f"Ask for a `size` beyond {contract.native}."
+        raise RequestError("at native size all methods are the same", got=str(request.size), do=do)
+    each = {name: replace(request, method=make_method(name, contract), batch=1) for name in names}
+    return {name: replace(one, size=base) if registry.METHODS[name].draws_whole else one for name, one in each.items()}
+
+
+def _choose_options(options: RunOptions, name: str, request: RenderRequest) -> RunOptions:
+    out = None if options.out is None else options.out / f"{name}.png"
+    # Only the cohesive method leaves work that can be resumed; the others are drawn again.
+    return replace(options, out=out, resume=options.resume and registry.find_method(request.method).keeps_work)
+
+
+def _list_shown(made: dict[str, Picture], size: PixelSize) -> list[SheetPicture]:
+    calm = [name for name in made if name != MultidiffusionMethod.kind]
+    return [
+        SheetPicture(
+            title=_title(name, one, size),
+            picture=_enlarge(one.image.convert("RGB"), size),
+            # Clutter differs most from everything: it would choose every crop, and hide how the others differ.
+            chooses_crops=name in calm or len(calm) < 2,
+        )
+        for name, one in made.items()
     ]
-    sheet = draw_sheet(shown, request.prompt)
-    save_picture(compared.sheet, sheet, {})
-    write_comparison(compared.page, request, compared.made, sheet)
 
 
-def _title(name: str, made: Generated, size: PixelSize) -> str:
-    enlarged = "" if made.plan.size == size else f" {made.plan.size} enlarged"
-    return f"{name}{enlarged}, {describe_seconds(made)}"
+def _title(name: str, picture: Picture, size: PixelSize) -> str:
+    enlarged = "" if picture.plan.size == size else f" {picture.plan.size} enlarged"
+    return f"{name}{enlarged}, {describe_seconds(picture)}"
 
 
-def _load(path: Path, size: PixelSize) -> Image.Image:
-    """Load a picture, enlarged as the others enlarge their base where it is smaller."""
-    picture = load_picture(path).convert("RGB")
+def _enlarge(picture: Image.Image, size: PixelSize) -> Image.Image:
+    """Return a picture at a size, enlarged as the others enlarge their base where it is smaller."""
     own = PixelSize(*picture.size)
     return picture if own == size else Lanczos().enlarge(picture, size, fit_box(own, size))
-
-
-def _bind(on_progress: OnProgress | None, place: int) -> OnProgress:
-    def report(progress: Progress, _index: int) -> None:
-        if on_progress is not None:
-            on_progress(progress, place)
-
-    return report

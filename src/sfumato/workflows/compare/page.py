@@ -14,13 +14,13 @@ from PIL import Image
 from sfumato.core.files import write_atomic
 from sfumato.core.request import RenderRequest
 from sfumato.critic.picture.checks import Judged
-from sfumato.workflows.generate import Generated
+from sfumato.workflows.job import Picture
 from sfumato.workflows.report.page import list_settings, write_bytes, write_figure, write_frame
 
 HEAD = ("method", "size", "seconds", "evaluations", "peak memory, planned", "self-check")
 
 
-def write_comparison(path: Path, request: RenderRequest, made: Mapping[str, Generated], sheet: Image.Image) -> None:
+def write_comparison(path: Path, request: RenderRequest, made: Mapping[str, Picture], sheet: Image.Image) -> None:
     """Write the page of a comparison; it appears whole or not at all.
 
     Raises:
@@ -34,27 +34,27 @@ def write_comparison(path: Path, request: RenderRequest, made: Mapping[str, Gene
         _table(made),
         _settings(request),
     ]
-    page = write_frame(title, parts, "the same prompt, seed, steps and base by each method").encode()
+    page = write_frame(title, parts, "the same prompt, seed, steps and base each").encode()
     write_atomic(path, lambda stream: stream.write(page))
 
 
-def list_rows(made: Mapping[str, Generated]) -> list[tuple[str, ...]]:
+def list_rows(made: Mapping[str, Picture]) -> list[tuple[str, ...]]:
     """Return `HEAD` and a row for each method."""
     return [HEAD, *(_row(name, one) for name, one in made.items())]
 
 
-def _row(name: str, one: Generated) -> tuple[str, ...]:
+def _row(name: str, one: Picture) -> tuple[str, ...]:
     return (
         name,
         str(one.plan.size),
         describe_seconds(one).removesuffix(" s"),
         f"{one.plan.evaluations:,}",
         write_bytes(one.plan.memory_bytes),
-        describe_checks(one.judged) if one.trace else "-",
+        describe_checks(one.checks) if one.trace else "-",
     )
 
 
-def describe_seconds(one: Generated) -> str:
+def describe_seconds(one: Picture) -> str:
     """Say what a render took, or that it was finished before an earlier comparison was stopped."""
     return f"{one.seconds:.1f} s" if one.trace else "kept"
 
@@ -68,10 +68,10 @@ def describe_checks(judged: Judged | None) -> str:
     return f"look at {', '.join(bad)}" if bad else f"fine ({len(told)} measures)"
 
 
-def _table(made: Mapping[str, Generated]) -> str:
+def _table(made: Mapping[str, Picture]) -> str:
     head = "".join(f"<th>{escape(word)}" for word in HEAD)
     rows = "".join(f"<tr>{_cells(row)}</tr>" for row in list_rows(made)[1:])
-    files = ", ".join(one.path.name for one in made.values())
+    files = ", ".join(one.path.name for one in made.values() if one.path)
     return (
         f"<section><h2>What each took</h2><div class=scroll><table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody>"
         f"</table></div><p class=note>Each picture is a render of its own with its request inside: {escape(files)}.</p>"

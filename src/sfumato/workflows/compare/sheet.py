@@ -23,17 +23,18 @@ GRAIN_PX = 8
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
-    """Hold a picture and what stands above it."""
+class SheetPicture:
+    """Hold a picture, its title, and whether its differences count where the crops are chosen."""
 
     title: str
     picture: Image.Image
+    chooses_crops: bool = True
 
 
-def draw_sheet(shown: Sequence[Shown], words: str) -> Image.Image:
+def draw_sheet(shown: Sequence[SheetPicture], words: str) -> Image.Image:
     """Draw a column for each picture; all have one size. The places of the crops are marked in the reduced pictures."""
     size = PixelSize(*shown[0].picture.size)
-    boxes = find_unlike([one.picture for one in shown])
+    boxes = find_unlike([one.picture for one in shown if one.chooses_crops])
     wide, high = (min(CROP_PX, side) for side in (size.width, size.height))
     small = PixelSize(wide, max(1, round(size.height * wide / size.width)))
     cell, head = wide + GAP_PX, 2 * LINE_PX

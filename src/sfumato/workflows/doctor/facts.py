@@ -18,9 +18,9 @@ from typing import Literal
 
 import torch
 
-from sfumato import __version__
 from sfumato.core.errors import SfumatoError
 from sfumato.core.settings import PREFIX, load_settings
+from sfumato.core.version import __version__
 from sfumato.models.hardware.detect import Hardware, detect_hardware
 from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_policy
 from sfumato.models.hardware.throughput import Rates, find_cache_folder, measure_rates

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, check_asked, name_work
-from sfumato.canvas.workspace.folder_lock import is_held
 from sfumato.core.errors import RequestError
+from sfumato.core.files import is_held
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json, to_json

@@ -1,7 +1,7 @@
 """What a request would cost here, before anything is loaded: the plan, from headers and free memory.
 
-Knows how a render is wished for and where; imports no network, so that `sfumato plan` answers soon.
-Start reading at `plan_request`.
+Knows where a picture goes; imports no network, so that `sfumato plan` answers soon.
+Start reading at `make_plan`.
 """
 
 from __future__ import annotations
@@ -21,13 +21,12 @@ from sfumato.core.memory import read_memory
 from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.models.autoencoder.offload import find_spill_folder, measure_spill_bytes
 from sfumato.models.contract import ModelContract
-from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.library import find_model_file
 from sfumato.models.hardware.policy import (
     FREE_SHARE_CPU,
     FREE_SHARE_CUDA,
     Policy,
-    choose_policy,
     count_packed_bytes,
     measure_free_bytes,
 )
@@ -36,9 +35,7 @@ from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import Plan
-from sfumato.workflows.files.digests import list_adapters
-from sfumato.workflows.files.inputs import read_inputs
-from sfumato.workflows.files.output_paths import check_places
+from sfumato.workflows.files.inputs import check_decoding
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
 
 # The upscaler that is no file.
@@ -52,45 +49,19 @@ _KERNEL_BYTES, _THREAD_BYTES = 20 * MIB, 12 * MIB
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """Say how to render, without changing a pixel: where to write, how much to use, what to show.
-
-    `budget_bytes` None takes what is free on the device. `preview` is rewritten every `preview_every`
-    steps. `resume` goes on with what a stopped render left. `began` is the monotonic clock when the
-    process started to open things, where somebody noted it.
-    """
+    """Say where a picture goes, and how much memory it may take: None takes what is free on the device."""
 
     out: Path
-    report: bool = True
     budget_bytes: int | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    preview: Path | None = None
-    preview_every: int = 5
-    resume: bool = False
-    began: float | None = None
 
 
-def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
-    """Plan a request as `plan_from_headers`, after a look at the pictures it starts from.
+def check_pictures_fit(request: RenderRequest, wishes: Wishes) -> None:
+    """Check that the pictures of a request fit the budget, or what is free, before one is decoded.
 
-    Raises:
-        RequestError: the request does not fit its model or its place, or a picture or mask does not fit the request.
-        BudgetError: over budget; says the largest size that fits.
+    Raises: as `check_decoding`.
     """
-    check_places(request, wishes.out, wishes.preview)
-    read_inputs(request)
-    return plan_from_headers(request, wishes)
-
-
-def plan_from_headers(request: RenderRequest, wishes: Wishes) -> Plan:
-    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
-
-    Raises: as `plan_request`, save for the pictures.
-    """
-    list_adapters(request)
-    read_upscaler(request)
-    contract = load_contract(request.model, vae=request.vae)
-    return make_plan(request, contract, choose_policy(wishes.device, wishes.dtype), wishes)
+    free = measure_free_bytes(torch.device("cpu"))
+    check_decoding(request, free if wishes.budget_bytes is None else wishes.budget_bytes)
 
 
 def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
@@ -101,13 +72,15 @@ def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
         ModelError: there is no such file.
     """
     name = getattr(request.method, "upscaler", RESAMPLING)
-    return None if name == RESAMPLING else describe_upscaler(check_weights_file(Path(name)))
+    return None if name == RESAMPLING else describe_upscaler(check_weights_file(find_model_file("upscaler", name)))
 
 
 def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, wishes: Wishes) -> Plan:
     """Plan a request on a model and device that are known, with the memory and disk that are free.
 
-    Raises: as `plan_request`.
+    Raises:
+        RequestError: the request does not fit its model.
+        BudgetError: over budget; says the largest size that fits.
     """
     budget = replace(make_budget(contract, policy, wishes), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)

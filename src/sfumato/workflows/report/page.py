@@ -15,12 +15,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from sfumato import __version__
 from sfumato.canvas.pixels import PixelStore, make_small
+from sfumato.core.escape import write_command
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest
 from sfumato.core.resampling import fit_box
+from sfumato.core.version import __version__
 from sfumato.critic.picture.checks import Judged
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
@@ -283,7 +284,8 @@ def _method(request: RenderRequest) -> str:
 
 def _again(report: Report) -> str:
     # The same format: bytes are promised within one.
-    command = f"sfumato render --from {report.picture_path.name} --out again{report.picture_path.suffix}"
+    again = f"again{report.picture_path.suffix}"
+    command = write_command("sfumato", "render", "--from", Path(report.picture_path.name), "--out", again)
     return (
         f"<section><h2>Render it again</h2><pre>{escape(command)}</pre>"
         "<p class=note>The picture carries its whole request; with the same weights this gives the same bytes.</p>"

@@ -7,15 +7,17 @@ from PIL import Image
 from fakes import CONTRACT, GaussianModel
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.critic.picture.checks import Judged, Verdict
 from sfumato.render.engine import run_plan
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.workflows.compare.compare import NAMES, check_resume, list_requests, read_methods
+from sfumato.workflows.compare.compare import METHODS, check_resume, list_methods, list_requests
 from sfumato.workflows.compare.page import describe_checks, list_rows
-from sfumato.workflows.compare.sheet import CROP_PX, Shown, draw_sheet, find_unlike
-from sfumato.workflows.generate import Generated
+from sfumato.workflows.compare.sheet import CROP_PX, SheetPicture, draw_sheet, find_unlike
+from sfumato.workflows.job import Picture
+from sfumato.workflows.requests import RequestValues
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, seed=5)
 
@@ -30,27 +32,32 @@ def run(request):
             return end.value
 
 
-def test_names_are_read_in_the_order_they_were_typed():
-    assert read_methods(" native, cohesive,") == ("native", "cohesive")
-
-
-@pytest.mark.parametrize("text", ["", "cohesive", "cohesive,cohesive", "cohesive,demofusion"])
-def test_other_names_are_refused(text):
+@pytest.mark.parametrize("names", [["cohesive"], ["cohesive", "cohesive"], ["cohesive", "demofusion"]])
+def test_other_names_are_refused(names):
     with pytest.raises(RequestError):
-        read_methods(text)
+        list_requests(RequestValues(prompt="a house", size=(256, 256)), methods=names)
+
+
+def test_methods_or_models_are_compared_with_one_random_seed():
+    with pytest.raises(RequestError, match="or of"):
+        list_requests(RequestValues(prompt="a house"), methods=METHODS[:2], models=["a", "b"])
+    requests = list_requests(RequestValues(prompt="a house", size=(256, 256)), methods=METHODS)
+    assert len({one.seed for one in requests.values()}) == 1
 
 
 def test_all_are_asked_for_the_same_but_the_method():
-    asked = list_requests(REQUEST, NAMES, CONTRACT)
-    assert [one.method.kind for one in asked.values()] == list(NAMES)
+    asked = list_methods(REQUEST, METHODS, CONTRACT)
+    assert [one.method.kind for one in asked.values()] == list(METHODS)
     assert {(one.prompt, one.seed, one.steps, one.sampler) for one in asked.values()} == {
         (REQUEST.prompt, REQUEST.seed, REQUEST.steps, REQUEST.sampler)
     }
-    assert {name: one.size for name, one in asked.items() if name != "native"} == dict.fromkeys(NAMES[:3], REQUEST.size)
+    assert {name: one.size for name, one in asked.items() if name != "native"} == dict.fromkeys(
+        METHODS[:3], REQUEST.size
+    )
 
 
 def test_native_is_the_base_that_the_others_grow_from():
-    asked = list_requests(REQUEST, ("cohesive", "gobig", "native"), CONTRACT)
+    asked = list_methods(REQUEST, ("cohesive", "gobig", "native"), CONTRACT)
     assert isinstance(asked["native"].method, NativeMethod)
     assert isinstance(asked["cohesive"].method, CohesiveMethod)
     native = run(asked["native"]).picture
@@ -60,7 +67,7 @@ def test_native_is_the_base_that_the_others_grow_from():
 
 def test_at_native_size_there_is_nothing_to_compare():
     with pytest.raises(RequestError, match="all methods are the same"):
-        list_requests(RenderRequest(prompt="a house", size=CONTRACT.native), NAMES, CONTRACT)
+        list_methods(RenderRequest(prompt="a house", size=CONTRACT.native), METHODS, CONTRACT)
 
 
 def make_pictures(places, size=(1200, 900)):
@@ -82,7 +89,7 @@ def test_crops_lie_where_pictures_differ():
 @pytest.mark.parametrize("size", [(1200, 900), (400, 1000), (100, 60)])
 def test_the_sheet_has_a_column_for_each_picture_and_its_crops_are_not_resampled(size):
     first, second = make_pictures(((60, 40),), size)
-    sheet = draw_sheet([Shown("one", first), Shown("two", second)], "a house")
+    sheet = draw_sheet([SheetPicture("one", first), SheetPicture("two", second)], "a house")
     assert sheet.width >= 2 * min(CROP_PX, size[0])
     assert (np.asarray(sheet) == (250, 20, 20)).all(axis=2).sum() >= 40 * 40
 
@@ -96,23 +103,22 @@ def test_the_self_check_is_told_in_a_line():
 
 
 def test_there_is_nothing_to_go_on_with_without_the_cohesive_method():
-    check_resume(("native", "cohesive"), resume=True)
-    check_resume(("native", "gobig"), resume=False)
+    check_resume(list_methods(REQUEST, ("native", "cohesive"), CONTRACT), resume=True)
+    check_resume(list_methods(REQUEST, ("native", "gobig"), CONTRACT), resume=False)
     with pytest.raises(RequestError, match="only the cohesive method"):
-        check_resume(("native", "gobig"), resume=True)
+        check_resume(list_methods(REQUEST, ("native", "gobig"), CONTRACT), resume=True)
 
 
 def test_a_picture_that_was_kept_is_not_said_to_have_taken_no_time(tmp_path):
     plan = plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
-    kept = Generated(
-        path=tmp_path / "cohesive.png",
-        report_path=None,
-        seed=5,
-        plan=plan,
-        trace=(),
-        seconds=0.0,
-        peak_bytes=None,
-        sha256="",
-    )
+    kept = Picture(request=REQUEST, plan=plan, digests=WeightDigests(), path=tmp_path / "cohesive.png")
     _, row = list_rows({"cohesive": kept})
     assert (row[2], row[-1]) == ("kept", "-")
+
+
+def test_clutter_does_not_choose_the_crops():
+    calm = make_pictures(((150, 700),))
+    clutter = Image.effect_noise(calm[0].size, 200).convert("RGB")
+    shown = [SheetPicture("a", calm[0]), SheetPicture("b", calm[1]), SheetPicture("m", clutter, chooses_crops=False)]
+    places = find_unlike([one.picture for one in shown if one.chooses_crops])
+    assert any(box.left <= 150 < box.right and box.top <= 700 < box.bottom for box in places)

@@ -27,7 +27,9 @@ from sfumato.workflows.forecast.calibration_store import (
     save_calibration,
     save_pace,
 )
-from sfumato.workflows.forecast.plan_request import Wishes, make_budget, measure_program_bytes, plan_request
+from sfumato.workflows.forecast.plan_request import Wishes, make_budget, measure_program_bytes
+from sfumato.workflows.prepare import plan_request
+from sfumato.workflows.run_options import RunOptions
 
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(64, 64), model=str(tiny_mini()), steps=2)
 PLACE = "cpu/float32/2 threads"
@@ -114,7 +116,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch):
 
 
 def test_a_plan_goes_by_a_calibration_and_says_so(tmp_path):
-    wishes = Wishes(out=tmp_path / "a.png", dtype="fp32")
+    wishes = RunOptions(out=tmp_path / "a.png", dtype="fp32")
     assert plan_request(REQUEST, wishes).basis == "guess"
     found = run_probe(str(tiny_mini()), dtype="fp32")
     plan = plan_request(REQUEST, wishes)

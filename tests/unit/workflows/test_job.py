@@ -6,11 +6,12 @@ import pytest
 
 from fakes import CONTRACT
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import StageTrace
-from sfumato.workflows.generate import Generated
+from sfumato.workflows.job import Picture
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, method=CohesiveMethod())
 PLAN = plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
@@ -21,15 +22,8 @@ def tell(**more):
         StageTrace(name="base", size="64x64", steps=3, evaluations=6, planned_s=4.0, seconds=0.001, **more),
         StageTrace(name="level 1", size="192x128", steps=3, evaluations=6, planned_s=4.0, seconds=2.0),
     )
-    return Generated(
-        path=Path("a.png"),
-        report_path=None,
-        seed=1,
-        plan=PLAN,
-        trace=stages,
-        seconds=2.0,
-        peak_bytes=None,
-        sha256="",
+    return Picture(
+        request=REQUEST, plan=PLAN, digests=WeightDigests(), path=Path("a.png"), trace=stages, seconds=2.0
     ).to_json()
 
 

@@ -1,0 +1,335 @@
+"""Sfumato from Python: what `import sfumato` gives.
+
+Every function takes the defaults of the command line (`core.defaults`) and returns values; no file is written unless
+`out` is named. Servers use `prepare`, `run` and `deliver` directly. Start reading at `load`, then `Model.render`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from sfumato.core.defaults import DEFAULTS, Defaults
+from sfumato.core.errors import (
+    BudgetError,
+    InterruptedRender,
+    ModelError,
+    RequestError,
+    SfumatoError,
+    StorageError,
+    UnsafeFileError,
+)
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import LoraRef, RenderRequest
+from sfumato.models.contract import ModelContract
+from sfumato.models.describe import load_contract
+from sfumato.models.load import load_model
+from sfumato.workflows.compare.compare import Comparison, run_comparison
+from sfumato.workflows.deliver import deliver
+from sfumato.workflows.enlarge import EnlargedPicture, enlarge, read_size_of
+from sfumato.workflows.job import (
+    Event,
+    Job,
+    OnEvent,
+    Picture,
+    PictureEvent,
+    PlanEvent,
+    ProgressEvent,
+    WarningEvent,
+)
+from sfumato.workflows.prepare import prepare
+from sfumato.workflows.requests import (
+    PictureLike,
+    RequestValues,
+    SizeLike,
+    choose_upscale_size,
+    make_request,
+    make_upscale_request,
+    make_values,
+    store_picture,
+)
+from sfumato.workflows.run import run, run_all
+from sfumato.workflows.run_options import RunOptions
+
+if TYPE_CHECKING:
+    from sfumato.models.latent_model import LatentModel
+    from sfumato.render.stages import Plan
+
+__all__ = [
+    "DEFAULTS",
+    "BudgetError",
+    "Comparison",
+    "Defaults",
+    "EnlargedPicture",
+    "Event",
+    "InterruptedRender",
+    "Job",
+    "LoraRef",
+    "Model",
+    "ModelError",
+    "OnEvent",
+    "Picture",
+    "PictureEvent",
+    "PixelSize",
+    "PlanEvent",
+    "ProgressEvent",
+    "RenderRequest",
+    "RequestError",
+    "RequestValues",
+    "RunOptions",
+    "SfumatoError",
+    "StorageError",
+    "UnsafeFileError",
+    "WarningEvent",
+    "compare",
+    "deliver",
+    "load",
+    "plan",
+    "prepare",
+    "render",
+    "run",
+    "upscale",
+]
+
+ShouldStop = Callable[[], bool]
+
+
+class Model:
+    """A loaded checkpoint that renders.
+
+    Two threads may share one model: their renders take turns, because adapters are attached to its networks while a
+    picture is drawn. Settings of one render never stay on the model. For renders at the same time, load it twice.
+    """
+
+    def __init__(self, latent_model: LatentModel, ref: str, *, vae: str | None, prediction: str | None) -> None:
+        """Wrap a loaded model; use `load`."""
+        self._latent_model, self._ref, self._vae, self._prediction = latent_model, ref, vae, prediction
+
+    @property
+    def contract(self) -> ModelContract:
+        """Return what is known of the model: family, native size, defaults of its own."""
+        return self._latent_model.contract
+
+    @property
+    def native_size(self) -> tuple[int, int]:
+        """Return the size in px that the model draws at once."""
+        return self.contract.native.width, self.contract.native.height
+
+    def __repr__(self) -> str:
+        """Show the checkpoint, its family and its native size."""
+        return f"Model({self._ref!r}, family={self.contract.family!r}, native_size={self.native_size})"
+
+    def render(
+        self,
+        prompt: str = "",
+        *,
+        size: SizeLike | None = None,
+        seed: int | None = None,
+        steps: int | None = None,
+        negative: str | None = None,
+        guidance: float | None = None,
+        sampler: str | None = None,
+        method: str | None = None,
+        init: PictureLike | None = None,
+        strength: float | None = None,
+        mask: PictureLike | None = None,
+        loras: Sequence[str | LoraRef] | None = None,
+        embeddings: Sequence[str] | None = None,
+        request: RenderRequest | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        resume: bool = False,
+        budget_gb: float | None = None,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Render one picture.
+
+        `size` is (width, height) in px or "1024x576"; `seed` is random where it is left out, and told by
+        `Picture.seed`. `init` and `mask` are files or PIL images. `request` repeats a stored request; other settings
+        change it. `settings` are further names of `RequestValues` (lock, detail, window ...). `out` is a file;
+        without it the picture stays in memory. `on_event` gets every event; `should_stop` is asked between steps.
+
+        Raises:
+            RequestError: a setting is wrong or has no effect.
+            BudgetError: it does not fit the memory; says the largest size that fits.
+            InterruptedRender: `should_stop` said so.
+            ModelError, StorageError, UnsafeFileError: as their names say.
+        """
+        values = make_values(
+            {
+                "prompt": prompt or None,
+                "size": size,
+                "seed": seed,
+                "steps": steps,
+                "negative": negative,
+                "guidance": guidance,
+                "sampler": sampler,
+                "method": method,
+                "init": init,
+                "strength": strength,
+                "mask": mask,
+                "loras": tuple(loras) if loras else None,
+                "embeddings": tuple(embeddings) if embeddings else None,
+                **settings,
+            }
+        )
+        made = self._own(make_request(values, self.contract, stored=request))
+        options = _make_options(out, report=report, resume=resume, budget_gb=budget_gb)
+        (picture,) = self.run(replace(made, batch=1), options, on_event=on_event, should_stop=should_stop)
+        return picture
+
+    def upscale(
+        self,
+        image: PictureLike,
+        *,
+        scale: float | None = None,
+        size: SizeLike | None = None,
+        prompt: str | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Enlarge a picture by the cohesive method, which draws new detail in the style of this model.
+
+        `scale` is a number of quarters (default 2); `size` takes its place. `prompt` says what the picture shows.
+
+        Raises: as `render`.
+        """
+        values = make_values({"prompt": prompt, "size": size, **settings})
+        made = self._own(make_upscale_request(values, image, self.contract, scale=scale))
+        (picture,) = self.run(made, _make_options(out, report=report), on_event=on_event, should_stop=should_stop)
+        return picture
+
+    def plan(self, prompt: str = "", **settings: Any) -> Plan:
+        """Return what `render` would do with the same settings: stages, memory, disk, seconds.
+
+        Raises: as `render`, before anything is drawn.
+        """
+        values = make_values({"prompt": prompt or None, **settings})
+        made = self._own(make_request(values, self.contract, needs_prompt=False))
+        return prepare(made, RunOptions(), model=self._latent_model).plan
+
+    def run(
+        self,
+        request: RenderRequest,
+        options: RunOptions,
+        *,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+    ) -> tuple[Picture, ...]:
+        """Run a whole request, batches included, with explicit options.
+
+        Raises: as `render`.
+        """
+        job = prepare(request, options, model=self._latent_model)
+        return run_all(job, model=self._latent_model, on_event=on_event, should_stop=should_stop)
+
+    def _own(self, request: RenderRequest) -> RenderRequest:
+        return replace(request, model=self._ref, vae=self._vae, prediction=self._prediction)
+
+
+def load(
+    model: str | Path = DEFAULTS.model,
+    *,
+    vae: str | Path | None = None,
+    prediction: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+) -> Model:
+    """Open `mini`, a diffusers folder, or a single .safetensors checkpoint.
+
+    `vae` replaces the autoencoder. `prediction` is "epsilon" or "v", where the files do not say it. `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16.
+
+    Raises:
+        UnsafeFileError: a file is refused before anything in it is used.
+        ModelError: it is no checkpoint that can be opened.
+    """
+    latent_model = load_model(model, vae=vae, prediction=prediction, device=device, dtype=dtype)
+    return Model(latent_model, str(model), vae=str(vae) if vae else None, prediction=prediction)
+
+
+def render(
+    prompt: str = "", *, model: str | Path = DEFAULTS.model, vae: str | Path | None = None, **settings: Any
+) -> Picture:
+    """Load a model and render one picture; takes every setting of `Model.render`. For several pictures use `load`.
+
+    Raises: as `Model.render`.
+    """
+    return load(model, vae=vae).render(prompt, **settings)
+
+
+def upscale(
+    image: PictureLike,
+    *,
+    scale: float | None = None,
+    size: SizeLike | None = None,
+    upscaler: str = DEFAULTS.upscaler,
+    model: str | Path | None = None,
+    out: Path | str | None = None,
+    **settings: Any,
+) -> Picture | EnlargedPicture:
+    """Enlarge a picture. Without a `model` nothing is drawn anew: Lanczos, or the network of `upscaler`.
+
+    `image` is a file or a PIL image, `scale` a number of quarters (default 2). With a `model` its cohesive method adds
+    detail, see `Model.upscale`.
+
+    Raises: as `Model.render`.
+    """
+    if model is not None:
+        more = {} if upscaler == DEFAULTS.upscaler else {"upscaler": upscaler}
+        return load(model).upscale(image, scale=scale, size=size, out=out, **more, **settings)
+    if settings:
+        names = ", ".join(sorted(settings))
+        raise RequestError("these settings need a model", got=names, do="Name a `model`, or leave them out.")
+    path = store_picture(image) if isinstance(image, Image.Image) else Path(image)
+    target = choose_upscale_size(read_size_of(path), size, scale)
+    return enlarge(path, target, upscaler=upscaler, out=None if out is None else Path(out))
+
+
+def plan(
+    prompt: str = "", *, model: str | Path = DEFAULTS.model, budget_gb: float | None = None, **settings: Any
+) -> Plan:
+    """Return what a render would do and cost, from the headers of its model; no network is loaded.
+
+    Raises: as `Model.render`, before anything is drawn.
+    """
+    values = make_values({"prompt": prompt or None, "model": str(model), **settings})
+    request = make_request(values, load_contract(model, vae=values.vae), needs_prompt=False)
+    return prepare(request, _make_options(None, budget_gb=budget_gb)).plan
+
+
+def compare(
+    prompt: str,
+    *,
+    methods: Sequence[str] | None = None,
+    models: Sequence[str] | None = None,
+    out: Path | str | None = None,
+    on_event: OnEvent | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Render one prompt by several methods, or with several models: same seed, size and steps, and one sheet.
+
+    Raises: as `Model.render`.
+    """
+    values = make_values({"prompt": prompt, **settings})
+    options = RunOptions(out=None if out is None else Path(out))
+    return run_comparison(values, options, methods=methods, models=models, on_event=on_event)
+
+
+def _make_options(
+    out: Path | str | None, *, report: bool = False, resume: bool = False, budget_gb: float | None = None
+) -> RunOptions:
+    return RunOptions(
+        out=None if out is None else Path(out),
+        report=report,
+        resume=resume,
+        budget_bytes=None if budget_gb is None else max(1, round(budget_gb * 1024**3)),
+    )

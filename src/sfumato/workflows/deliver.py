@@ -1,0 +1,133 @@
+"""A drawn picture is checked, saved and reported.
+
+Start reading at `deliver`.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from PIL import Image
+
+from sfumato.canvas.formats.images import file_sha256
+from sfumato.canvas.formats.save import save_shown
+from sfumato.canvas.overlay import cut_pixels
+from sfumato.core.memory import measure_peak_memory
+from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.request import RenderRequest
+from sfumato.workflows.job import Picture
+from sfumato.workflows.report.check_table import say_left_out
+from sfumato.workflows.report.page import Report, write_report
+from sfumato.workflows.self_check.judge import say_unjudged
+
+if TYPE_CHECKING:
+    from sfumato.critic.picture.checks import Judged
+    from sfumato.models.latent_model import LatentModel
+    from sfumato.render.progress import RenderResult
+    from sfumato.render.stages import Plan
+    from sfumato.workflows.self_check.redraw_faults import Rerun
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Drawn:
+    """Hold a picture that is drawn and checked and not yet saved. Times are on the monotonic clock."""
+
+    request: RenderRequest
+    plan: Plan
+    digests: WeightDigests
+    result: RenderResult
+    checks: Judged | None
+    reruns: tuple[Rerun, ...]
+    model: LatentModel
+    path: Path | None
+    report: bool
+    opened_s: float | None
+    began_s: float
+    drawn_s: float
+    checked_s: float
+
+
+def deliver(drawn: Drawn) -> Picture:
+    """Save a picture and its report where it has a path, and return it; without a path it stays in memory.
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    result = _cut(drawn.result, drawn.request)
+    unchecked = "" if drawn.checks else say_unjudged(drawn.result)
+    peak = measure_peak_bytes(drawn.model.device)
+    picture = Picture(
+        request=drawn.request,
+        plan=drawn.plan,
+        digests=drawn.digests,
+        trace=result.trace,
+        opened_s=drawn.opened_s,
+        peak_bytes=peak,
+        checks=drawn.checks,
+        unchecked=unchecked,
+        reruns=drawn.reruns,
+        warnings=tuple(said for said in map(say_left_out, drawn.reruns) if said),
+    )
+    if drawn.path is None:
+        return replace(picture, shown=result.picture, seconds=time.monotonic() - drawn.began_s)
+    save_shown(drawn.path, result.shown, write_metadata(drawn.request, drawn.digests))
+    page = drawn.path.with_suffix(".html") if drawn.report else None
+    if page:
+        write_report(page, _make_report(drawn, result, unchecked, peak))
+    return replace(
+        picture,
+        path=drawn.path,
+        report_path=page,
+        sha256=file_sha256(drawn.path),
+        seconds=time.monotonic() - drawn.began_s,
+    )
+
+
+def _make_report(drawn: Drawn, result: RenderResult, unchecked: str, peak: int | None) -> Report:
+    assert drawn.path is not None, "a report lies beside a file"
+    spent = {} if drawn.opened_s is None else {"open the model": drawn.opened_s}
+    spent["save"] = time.monotonic() - drawn.checked_s
+    if drawn.checks is not None:
+        again_s = sum(rerun.seconds for rerun in drawn.reruns)
+        spent |= {"self-check": drawn.checked_s - drawn.drawn_s - again_s}
+        spent |= {"re-runs": again_s} if drawn.reruns else {}
+    return Report(
+        request=drawn.request,
+        plan=drawn.plan,
+        trace=result.trace,
+        picture=result.pixels,
+        base=result.base,
+        picture_path=drawn.path,
+        seconds=spent,
+        peak_bytes=peak,
+        machine=_describe_machine(drawn.model),
+        judged=drawn.checks,
+        unjudged=unchecked,
+        reruns=drawn.reruns,
+    )
+
+
+def measure_peak_bytes(device: torch.device) -> int | None:
+    """Return the most memory this process has held on a device so far; None where it cannot be told."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return measure_peak_memory() if device.type == "cpu" else None
+
+
+def _cut(result: RenderResult, request: RenderRequest) -> RenderResult:
+    """Return the part of a canvas that the request wants, where the canvas had to be larger."""
+    shown = result.shown
+    return result if isinstance(shown, Image.Image) else replace(result, shown=cut_pixels(shown, request.size))
+
+
+def _describe_machine(model: LatentModel) -> str:
+    where = (
+        torch.cuda.get_device_name(model.device)
+        if model.device.type == "cuda"
+        else f"{torch.get_num_threads()} CPU threads"
+    )
+    return f"torch {torch.__version__}, {where}, {str(model.dtype).removeprefix('torch.')}"

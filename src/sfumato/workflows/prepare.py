@@ -1,0 +1,174 @@
+"""From a request to a job: everything is resolved and refused here, before a network is imported or loaded.
+
+Start reading at `prepare`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
+from sfumato.canvas.workspace.fingerprint import list_differences
+from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.files import check_path
+from sfumato.core.request import RenderRequest
+from sfumato.models.describe import MINI, find_checkpoint, load_contract
+from sfumato.models.hardware.policy import choose_policy
+from sfumato.workflows.files.digests import digest_weights, list_adapters
+from sfumato.workflows.files.inputs import read_inputs
+from sfumato.workflows.files.output_paths import check_places, check_report_place, is_finished, list_paths
+from sfumato.workflows.files.resume import check_work
+from sfumato.workflows.forecast.plan_request import Wishes, check_pictures_fit, make_plan
+from sfumato.workflows.job import Job
+
+if TYPE_CHECKING:
+    from sfumato.models.latent_model import LatentModel
+    from sfumato.render.stages import Plan
+    from sfumato.workflows.run_options import RunOptions
+
+# Prompts that mini draws well, shown where a prompt holds words that it never saw.
+MINI_EXAMPLES = (
+    "a photograph of a red house in a green meadow",
+    "a close-up of a woman with long red hair, photograph",
+    "a cartoon of two people on a beach",
+)
+_WORD = re.compile(r"[^\W\d_]+")
+_TAG = re.compile(r"<[^>]*>")
+
+
+def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel | None = None) -> Job:
+    """Resolve a request: inputs, digests, output paths and the plan.
+
+    `model` is one that is loaded already; its contract and policy are used.
+
+    Raises:
+        RequestError: a picture, size, prompt or setting is wrong, or something is in the way of an output file.
+        BudgetError: it does not fit the memory or the disk; says the largest size that fits.
+        StorageError: an output folder cannot be written.
+        UnsafeFileError: a file of weights does not pass the gate.
+    """
+    paths = () if options.out is None else tuple(list_paths(options.out, request.batch))
+    if options.out is not None:
+        _check_outputs(request, options, paths)
+    elif options.resume:
+        raise RequestError("`resume` has no effect without `out`", do="Give `out`, the file of the stopped render.")
+    check_pictures_fit(request, make_wishes(options))
+    inputs = read_inputs(request)
+    list_adapters(request)
+    contract = model.contract if model else load_contract(request.model, vae=request.vae, prediction=request.prediction)
+    policy = model.policy if model else choose_policy(options.device, options.dtype)
+    plan = make_plan(request, contract, policy, make_wishes(options))
+    digests = digest_weights(request)
+    finished = tuple(
+        options.resume and is_finished(path, replace(request, seed=request.seed + index, batch=1), digests)
+        for index, path in enumerate(paths)
+    )
+    return Job(
+        request=request,
+        options=options,
+        contract=contract,
+        policy=policy,
+        plan=plan,
+        inputs=inputs,
+        digests=digests,
+        paths=paths,
+        finished=finished,
+        warnings=list_warnings(request),
+    )
+
+
+def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
+    """Plan a request after a look at its files; no network is loaded and nothing is written.
+
+    Raises: as `prepare`, save for folders that cannot be written.
+    """
+    if options.out is not None:
+        check_places(request, options.out, options.preview)
+    check_pictures_fit(request, make_wishes(options))
+    read_inputs(request)
+    list_adapters(request)
+    contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
+    return make_plan(request, contract, choose_policy(options.device, options.dtype), make_wishes(options))
+
+
+def make_wishes(options: RunOptions) -> Wishes:
+    """Return what the forecast needs to know of how a job runs."""
+    return Wishes(out=options.out or Path("picture.png"), budget_bytes=options.budget_bytes)
+
+
+def list_warnings(request: RenderRequest) -> tuple[str, ...]:
+    """Return sentences that a user should read before the picture is drawn."""
+    unknown = find_unknown_words(request.prompt) if request.model == MINI else ()
+    if not unknown:
+        return ()
+    return (f'mini has not learned: {", ".join(unknown)}. A prompt that works: "{MINI_EXAMPLES[0]}".',)
+
+
+def find_unknown_words(prompt: str) -> tuple[str, ...]:
+    """Return the words of a prompt that no caption of mini's training held, in their order, each once.
+
+    Every word of these captions is one token, so a word of several tokens is new to mini.
+    """
+    vocabulary = json.loads((find_checkpoint(MINI) / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    words = _WORD.findall(_TAG.sub(" ", prompt).lower())
+    # The grammar's own words, not the picture's.
+    grammar = {"and", "break"}
+    return tuple(dict.fromkeys(word for word in words if f"{word}</w>" not in vocabulary and word not in grammar))
+
+
+def take_stopped_seed(request: RenderRequest, out: Path) -> RenderRequest:
+    """Return the request with the seed of the stopped render that it resumes; unchanged where there is none.
+
+    `out` is the picture file, or the folder in which stopped work is looked for.
+    """
+    if out.suffix:
+        folders = [(name_work(path), index) for index, path in enumerate(list_paths(out, request.batch))]
+    else:
+        folders = [(folder, 0) for folder in sorted(out.glob("*.work"))]
+    for folder, index in folders:
+        if not find_resumable(folder):
+            continue
+        try:
+            found = read_identity(folder)
+        except RequestError:
+            continue
+        seed = found.get("seed")
+        if not isinstance(seed, int) or seed < index:
+            continue
+        wanted = replace(request, seed=seed, batch=1).to_json()
+        if not list_differences({name: value for name, value in found.items() if name in wanted}, wanted):
+            return replace(request, seed=seed - index)
+    return request
+
+
+def check_folder(folder: Path, *, setting: str = "out") -> None:
+    """Check that pictures can be written to a folder; make it if it is not there.
+
+    Raises:
+        StorageError: it cannot be made or written.
+    """
+    check_path(folder, what="the folder")
+    probe = folder / f".sfumato-{time.monotonic_ns()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.touch(exist_ok=False)
+        probe.unlink()
+    except OSError as error:
+        raise StorageError("the folder cannot be written", got=str(error), do=f"Give another `{setting}`.") from error
+
+
+def _check_outputs(request: RenderRequest, options: RunOptions, paths: tuple[Path, ...]) -> None:
+    assert options.out is not None, "there are output files"
+    check_folder(options.out.parent)
+    if options.preview is not None:
+        check_folder(options.preview.parent, setting="preview")
+    check_places(request, options.out, options.preview)
+    for path in paths:
+        check_work(path, request, resume=options.resume)
+        if options.report:
+            check_report_place(path.with_suffix(".html"))

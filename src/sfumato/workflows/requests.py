@@ -1,0 +1,383 @@
+"""Plain values become a `RenderRequest`: the only place where defaults are applied.
+
+The command line, the library and servers all come through here, so the same words give the same picture everywhere.
+Reads the sizes and digests of pictures; runs nothing. Start reading at `RequestValues`, then `make_request`; the
+request of `upscale` with a model is made by `make_upscale_request`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from PIL import Image
+
+from sfumato.canvas.formats.images import file_sha256
+from sfumato.canvas.formats.images import read_size as read_picture_size
+from sfumato.core.defaults import DEFAULTS
+from sfumato.core.errors import RequestError
+from sfumato.core.files import write_atomic
+from sfumato.core.geometry import PixelSize
+from sfumato.core.prompt.grammar import parse_prompt
+from sfumato.core.request import (
+    CohesiveMethod,
+    ImageSource,
+    InpaintSource,
+    LoraRef,
+    Method,
+    NativeMethod,
+    PictureSource,
+    RenderRequest,
+    Source,
+    TextSource,
+)
+from sfumato.models.hardware.throughput import find_cache_folder
+from sfumato.nn.samplers import choose_schedule, make_sampler
+from sfumato.render.exact_scale import SCALE_PARTS, scale_size
+from sfumato.render.plan.choose_method import make_method
+from sfumato.workflows.files.source_picture import make_picture_source
+
+if TYPE_CHECKING:
+    from sfumato.models.contract import ModelContract
+
+SizeLike = PixelSize | tuple[int, int] | str
+PictureLike = Path | str | Image.Image
+
+# Seeds are drawn from 32 bits: the range that other tools roll and show.
+RANDOM_SEEDS = 2**32
+MOST_SCALE = 1000
+# setting -> (field of the method's settings, methods that have it)
+METHOD_SETTINGS = {
+    "upscaler": ("upscaler", ("gobig", "cohesive")),
+    "upscale": ("upscale", ("gobig",)),
+    "slice_strength": ("strength", ("gobig",)),
+    "slice_steps": ("steps", ("gobig",)),
+    "window": ("window", ("multidiffusion",)),
+    "overlap": ("overlap", ("gobig", "multidiffusion", "cohesive")),
+    "level_strength": ("strength", ("cohesive",)),
+    "lock": ("lock", ("cohesive",)),
+    "detail": ("detail", ("cohesive",)),
+    "keep": ("keep", ("cohesive",)),
+}
+# Settings that go into the request as they are.
+_PLAIN = (
+    "prompt",
+    "negative",
+    "steps",
+    "guidance",
+    "guidance_rescale",
+    "clip_skip",
+    "batch",
+    "model",
+    "vae",
+    "prediction",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestValues:
+    """Hold what a caller says of a picture; None where nothing is said.
+
+    `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
+    "FILE:WEIGHT", or `LoraRef`s. `method` is a name. `upscaler` to `keep` are settings of single methods, see
+    `METHOD_SETTINGS`.
+    """
+
+    prompt: str | None = None
+    size: SizeLike | None = None
+    seed: int | Literal["random"] | None = None
+    steps: int | None = None
+    negative: str | None = None
+    guidance: float | None = None
+    guidance_rescale: float | None = None
+    sampler: str | None = None
+    schedule: str | None = None
+    batch: int | None = None
+    init: PictureLike | None = None
+    strength: float | None = None
+    mask: PictureLike | None = None
+    model: str | None = None
+    vae: str | None = None
+    prediction: str | None = None
+    loras: tuple[str | LoraRef, ...] | None = None
+    embeddings: tuple[str, ...] | None = None
+    clip_skip: int | None = None
+    method: str | None = None
+    upscaler: str | None = None
+    upscale: float | None = None
+    slice_strength: float | None = None
+    slice_steps: int | None = None
+    window: SizeLike | None = None
+    overlap: float | None = None
+    level_strength: float | None = None
+    lock: float | None = None
+    detail: float | None = None
+    keep: float | None = None
+
+
+def make_values(settings: dict[str, Any]) -> RequestValues:
+    """Return the values of named settings.
+
+    Raises:
+        RequestError: a name is no setting.
+    """
+    known = {field.name for field in fields(RequestValues)}
+    unknown = [name for name in settings if name not in known]
+    if unknown:
+        do = f"Settings: {', '.join(sorted(known))}."
+        raise RequestError("a picture has no such setting", got=", ".join(unknown), do=do)
+    return RequestValues(**settings)
+
+
+def make_request(
+    values: RequestValues,
+    contract: ModelContract,
+    *,
+    stored: RenderRequest | None = None,
+    needs_prompt: bool = True,
+) -> RenderRequest:
+    """Build the request: the stored one or the defaults, changed by what was said.
+
+    Raises:
+        RequestError: no prompt, an unknown name, a value out of range, or a setting that would have no effect.
+    """
+    if needs_prompt and not values.prompt and stored is None and values.init is None:
+        raise RequestError("nothing to draw", do='Give a prompt: "a house by the sea".')
+    source = _make_source(values, stored)
+    size = _choose_size(values, source, contract, stored)
+    method = _choose_settings(values, choose_method(source, size, contract), contract, stored)
+    changes: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN if getattr(values, name) is not None}
+    changes |= _choose_sampling(values, stored)
+    if values.seed is not None or stored is None:
+        changes["seed"] = choose_seed(values.seed)
+    if values.loras:
+        changes["loras"] = tuple(read_lora(one) if isinstance(one, str) else one for one in values.loras)
+    if values.embeddings:
+        changes["embeddings"] = tuple(values.embeddings)
+    base = stored or RenderRequest(
+        prompt=values.prompt or "",
+        size=size,
+        steps=DEFAULTS.steps,
+        sampler=DEFAULTS.sampler,
+        schedule=DEFAULTS.schedule,
+        guidance=contract.guidance,
+        guidance_rescale=DEFAULTS.guidance_rescale,
+        clip_skip=DEFAULTS.clip_skip,
+        batch=DEFAULTS.batch,
+        model=DEFAULTS.model,
+    )
+    request = replace(base, **changes, size=size, source=source, method=method)
+    if values.negative and not _uses_negative(request):
+        raise RequestError("`negative` has no effect with `guidance` 1", do="Leave one of them out.")
+    return request
+
+
+def make_upscale_request(
+    values: RequestValues, picture: PictureLike, contract: ModelContract, *, scale: float | None = None
+) -> RenderRequest:
+    """Build the request that grows a picture with a model: the cohesive method on the picture's own pixels.
+
+    Raises:
+        RequestError: a scale that is none, a picture that cannot be read, or as `make_request`.
+    """
+    source = make_picture_source(_find_file(picture))
+    size = choose_upscale_size(source.size, values.size, scale)
+    asked = replace(values, size=size, method=CohesiveMethod.kind)
+    return replace(make_request(asked, contract, needs_prompt=False), source=source)
+
+
+def choose_upscale_size(picture: PixelSize, size: SizeLike | None, scale: float | None) -> PixelSize:
+    """Return the size that a picture grows to: `size`, or `scale` times its own.
+
+    Raises:
+        RequestError: both are said, or the scale is not a number of quarters above 1.
+    """
+    if size is not None:
+        if scale is not None:
+            raise RequestError("`size` and `scale` say the same thing", do="Leave one of them out.")
+        return read_size(size)
+    scale = DEFAULTS.scale if scale is None else scale
+    if not 1.0 < scale <= MOST_SCALE or Fraction(scale).denominator not in SCALE_PARTS:
+        do = "Give `scale` 2, or say the `size`."
+        what = f"`scale` is above 1 and at most {MOST_SCALE}, a whole number of quarters"
+        raise RequestError(what, got=scale, do=do)
+    return scale_size(picture, Fraction(scale))
+
+
+def choose_method(source: Source, size: PixelSize, contract: ModelContract) -> Method:
+    """Return the method that is used when none is named: the size decides.
+
+    Native where a checkpoint draws one picture, cohesive beyond that. A mask keeps pixels outside it, which only
+    methods on one canvas do, so a masked picture is native at any size.
+    """
+    if isinstance(source, PictureSource):
+        return make_method(CohesiveMethod.kind, contract)
+    if size.area <= contract.native.area * DEFAULTS.native_slack or isinstance(source, InpaintSource):
+        return NativeMethod()
+    return make_method(DEFAULTS.large_method, contract)
+
+
+def choose_seed(seed: int | str | None) -> int:
+    """Return the seed that was said; a random one for None or "random".
+
+    Raises:
+        RequestError: another word.
+    """
+    if seed is None or seed == "random":
+        return secrets.randbelow(RANDOM_SEEDS)
+    if isinstance(seed, str):
+        raise RequestError("`seed` is a number or random", got=seed)
+    return seed
+
+
+def read_size(size: SizeLike) -> PixelSize:
+    """Return a size in px from "1024x576" or (width, height).
+
+    Raises:
+        RequestError: it is no size.
+    """
+    if isinstance(size, PixelSize):
+        return size
+    if isinstance(size, str):
+        return PixelSize.parse(size)
+    try:
+        width, height = size
+        return PixelSize(int(width), int(height))
+    except (TypeError, ValueError) as error:
+        raise RequestError("a size is two numbers, width and height in px", got=size, do="Say (1024, 576).") from error
+
+
+def read_lora(text: str) -> LoraRef:
+    """Read `FILE` or `FILE:WEIGHT`.
+
+    Raises:
+        RequestError: the weight is out of range.
+    """
+    path, colon, weight = text.rpartition(":")
+    try:
+        return LoraRef(path=path, weight=float(weight)) if colon else LoraRef(path=text)
+    except ValueError:
+        # What follows the colon is no number, so the colon belongs to the path.
+        return LoraRef(path=text)
+
+
+def store_picture(picture: Image.Image) -> Path:
+    """Keep a picture in memory as a PNG in the cache, named by its digest, so that its request can be repeated."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    packed = stream.getvalue()
+    path = find_cache_folder() / "inputs" / f"{hashlib.sha256(packed).hexdigest()}.png"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, lambda file: file.write(packed))
+    return path
+
+
+def _find_file(picture: PictureLike) -> Path:
+    return store_picture(picture) if isinstance(picture, Image.Image) else Path(picture)
+
+
+def _make_source(values: RequestValues, stored: RenderRequest | None) -> Source:
+    before = stored.source if stored else TextSource()
+    if values.init is None:
+        if values.mask is not None:
+            raise RequestError("`mask` has no effect without `init`", do="Add `init`, the picture to change.")
+        if isinstance(before, ImageSource | InpaintSource):
+            return _set_strength(before, values.strength)
+        if values.strength is not None:
+            raise RequestError("`strength` has no effect without `init`", do="Add `init`, or use `slice_strength`.")
+        return before
+    path, digest = _describe_file(values.init, "init")
+    strength = DEFAULTS.strength if values.strength is None else values.strength
+    if values.mask is None:
+        return ImageSource(path=path, sha256=digest, strength=strength)
+    mask, mask_digest = _describe_file(values.mask, "mask")
+    return InpaintSource(path=path, sha256=digest, mask=mask, mask_sha256=mask_digest, strength=strength)
+
+
+def _describe_file(picture: PictureLike, setting: str) -> tuple[str, str]:
+    path = _find_file(picture)
+    digest = file_sha256(path, what=f"the picture of `{setting}`")
+    # A stored request is repeated in another folder too; the digest says whether it still is the same picture.
+    return str(path.resolve()), digest
+
+
+def _set_strength(source: ImageSource | InpaintSource, strength: float | None) -> ImageSource | InpaintSource:
+    return source if strength is None else replace(source, strength=strength)
+
+
+def _choose_size(
+    values: RequestValues, source: Source, contract: ModelContract, stored: RenderRequest | None
+) -> PixelSize:
+    if values.size is not None:
+        return read_size(values.size)
+    if stored is not None and values.init is None:
+        return stored.size
+    if isinstance(source, TextSource | PictureSource):
+        return contract.native
+    found = read_picture_size(source.path)
+    if isinstance(source, InpaintSource):
+        # Every pixel outside the mask is kept, so the size is too.
+        return found
+    # A side is cut down to whole cells; the picture is cropped and resampled to that.
+    cells = [max(1, side // contract.factor) for side in (found.width, found.height)]
+    return PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
+
+
+def _choose_settings(
+    values: RequestValues, default: Method, contract: ModelContract, stored: RenderRequest | None
+) -> Method:
+    method = _choose_base(values, default, contract, stored)
+    changes: dict[str, Any] = {}
+    for setting, (field, kinds) in METHOD_SETTINGS.items():
+        value = getattr(values, setting)
+        if value is None:
+            continue
+        if method.kind not in kinds:
+            raise RequestError(
+                f"`{setting}` has no effect with {method.kind}", do=f"Use `method` {' or '.join(kinds)}."
+            )
+        changes[field] = _READERS.get(setting, _keep)(value)
+    return replace(method, **changes)
+
+
+def _choose_base(
+    values: RequestValues, default: Method, contract: ModelContract, stored: RenderRequest | None
+) -> Method:
+    if values.method is None:
+        return stored.method if stored and values.size is None else default
+    if stored and stored.method.kind == values.method:
+        return stored.method
+    return make_method(values.method, contract)
+
+
+def _keep(value: Any) -> Any:
+    return value
+
+
+def _read_upscaler(name: str) -> str:
+    # Other tools write "Lanczos".
+    return DEFAULTS.upscaler if name.casefold() == DEFAULTS.upscaler else name
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {"window": read_size, "upscaler": _read_upscaler}
+
+
+def _choose_sampling(values: RequestValues, stored: RenderRequest | None) -> dict[str, str]:
+    """Return sampler and schedule; a sampler's name may bring its schedule ("DPM++ 2M Karras")."""
+    if values.sampler is None and values.schedule is None:
+        return {}
+    before = stored.sampler if stored else DEFAULTS.sampler
+    sampler = make_sampler(values.sampler or before)
+    return {"sampler": sampler.label, "schedule": choose_schedule(sampler, values.schedule or "automatic")}
+
+
+def _uses_negative(request: RenderRequest) -> bool:
+    alone = len(parse_prompt(request.prompt).clauses) == 1
+    return request.guidance != 1.0 or not alone

@@ -1,0 +1,320 @@
+"""Run a job: open the model, draw, mend, and hand over each picture. A stream of events.
+
+Between two events a caller may stop: closing the stream leaves nothing half written. Start reading at `run`; `run_all`
+drives it to the end.
+"""
+
+from __future__ import annotations
+
+import copy
+import threading
+import time
+import weakref
+from collections.abc import Callable, Generator
+from contextlib import ExitStack, closing, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sfumato.canvas.formats.images import file_sha256, save_picture
+from sfumato.core.errors import InterruptedRender
+from sfumato.core.files import expand_path
+from sfumato.core.prompt.grammar import parse_prompt
+from sfumato.core.request import RenderRequest
+from sfumato.models.load import load_model
+from sfumato.render.engine import run_plan
+from sfumato.render.exact_scale import widen_inputs, widen_request
+from sfumato.render.methods.registry import find_method
+from sfumato.workflows.deliver import Drawn, deliver
+from sfumato.workflows.files.digests import find_lora
+from sfumato.workflows.files.resume import open_work
+from sfumato.workflows.forecast.calibrate import probe_loaded
+from sfumato.workflows.forecast.calibration_store import name_place, save_pace
+from sfumato.workflows.job import (
+    Event,
+    Job,
+    OnEvent,
+    Picture,
+    PictureEvent,
+    PlanEvent,
+    ProgressEvent,
+    WarningEvent,
+)
+from sfumato.workflows.self_check.redraw_faults import look_again
+
+if TYPE_CHECKING:
+    from sfumato.canvas.workspace.disk_workspace import DiskSpace
+    from sfumato.models.latent_model import LatentModel
+    from sfumato.render.progress import Progress, RenderResult
+    from sfumato.render.stages import Plan
+
+# Before this share of a picture is done, or this many seconds were timed, the time left is not told.
+LEAST_TIMED_FRAC, LEAST_TIMED_S = 0.03, 2.0
+# Renders of one model take turns: adapters and word maps are attached to its networks while a picture is drawn.
+_TURNS: weakref.WeakKeyDictionary[LatentModel, threading.Lock] = weakref.WeakKeyDictionary()
+_TURNS_LOCK = threading.Lock()
+
+
+def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None, tuple[Picture, ...]]:
+    """Render every picture of a job; yield what happens, and return the pictures.
+
+    Picture i of a batch has the same bytes as a request for one picture with seed + i. `model` is one that is loaded;
+    without it the job's model is opened. Jobs on one model take turns. Every picture is delivered before its event.
+
+    Raises:
+        ModelError: the model cannot be opened, or gave numbers that are no picture.
+        StorageError: the disk refuses.
+    """
+    started = job.options.started_s or time.monotonic()
+    yield PlanEvent(plan=job.plan)
+    for message in job.warnings:
+        yield WarningEvent(message=message)
+    opened_s, done = None, list[Picture]()
+    if model is None and not (job.finished and all(job.finished)):
+        request, options = job.request, job.options
+        model = load_model(
+            request.model,
+            vae=request.vae,
+            prediction=request.prediction,
+            device=options.device,
+            dtype=options.dtype,
+        )
+        opened_s = time.monotonic() - started
+    with nullcontext() if model is None else take_turn(model), ExitStack() as attached:
+        if model is not None:
+            probe_loaded(model, job.plan)
+            # A copy of the record, not of the networks: limits of one job are nothing to another.
+            model = copy.copy(model)
+            attached.enter_context(attach_adapters(model, job.request))
+        for index in range(job.request.batch):
+            work = _Work(job=job, index=index, opened_s=None if done else opened_s)
+            if job.finished and job.finished[index]:
+                picture = _find_finished(work)
+            else:
+                assert model is not None, "it was opened as something is left to draw"
+                picture = yield from _run_one(work, model)
+            done.append(picture)
+            for message in picture.warnings:
+                yield WarningEvent(message=f"{picture.path or 'the picture'}: {message}")
+            yield PictureEvent(index=index, picture=picture)
+    return tuple(done)
+
+
+def run_all(
+    job: Job,
+    *,
+    model: LatentModel | None = None,
+    on_event: OnEvent | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> tuple[Picture, ...]:
+    """Run a job to its end and return its pictures.
+
+    `on_event` gets every event. `should_stop` is asked between two events; True stops the work.
+
+    Raises:
+        InterruptedRender: stopped by `should_stop` or the keyboard; finished pictures stay, nothing is half written.
+        Others: as `run`.
+    """
+    done = list[Picture]()
+    events = run(job, model=model)
+    try:
+        with closing(events):
+            for event in events:
+                if isinstance(event, PictureEvent):
+                    done.append(event.picture)
+                if on_event is not None:
+                    on_event(event)
+                if should_stop is not None and len(done) < job.request.batch and should_stop():
+                    raise _interrupted(job, done)
+    except KeyboardInterrupt as error:
+        raise _interrupted(job, done) from error
+    return tuple(done)
+
+
+@contextmanager
+def take_turn(model: LatentModel) -> Generator[None]:
+    """Wait until no other thread renders with a model."""
+    with _TURNS_LOCK:
+        lock = _TURNS.setdefault(model, threading.Lock())
+    with lock:
+        yield
+
+
+@contextmanager
+def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[None]:
+    """Attach the adapters of a request for a while; the weights are bit-identical afterwards.
+
+    Raises:
+        RequestError: a LoRA named in the prompt is not there.
+    """
+    with ExitStack() as attached:
+        for embedding in request.embeddings:
+            attached.callback(model.attach_embedding(expand_path(embedding, what="an embedding")).detach)
+        for lora in request.loras:
+            attached.callback(model.attach_lora(expand_path(lora.path, what="a LoRA"), lora.weight).detach)
+        for tag in parse_prompt(request.prompt).loras:
+            path = find_lora(tag.name)
+            attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
+        yield
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Work:
+    """Hold one picture of a job."""
+
+    job: Job
+    index: int
+    opened_s: float | None
+
+    @property
+    def request(self) -> RenderRequest:
+        """Return the request of this picture alone."""
+        return replace(self.job.request, seed=self.job.request.seed + self.index, batch=1)
+
+    @property
+    def path(self) -> Path | None:
+        """Return where it goes."""
+        return self.job.paths[self.index] if self.job.paths else None
+
+
+@dataclass(eq=False)
+class TimeLeft:
+    """Turn estimates of the time left into what is shown: nothing at first, then a number that never rises. A leaf."""
+
+    clock: Callable[[], float] = time.monotonic
+    _began: float = field(init=False)
+    _shown_s: float | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._began = self.clock()
+
+    def tell(self, done_frac: float) -> float | None:
+        """Return the seconds left at a share of the work, by the pace so far."""
+        spent = self.clock() - self._began
+        if done_frac < LEAST_TIMED_FRAC or spent < LEAST_TIMED_S:
+            return None
+        left = spent * (1.0 - done_frac) / done_frac
+        self._shown_s = left if self._shown_s is None else min(self._shown_s, left)
+        return self._shown_s
+
+
+def _find_finished(work: _Work) -> Picture:
+    """Return a picture that lies finished in its file."""
+    assert work.path is not None, "only files are found finished"
+    page = work.path.with_suffix(".html")
+    return Picture(
+        request=work.request,
+        plan=work.job.plan,
+        digests=work.job.digests,
+        path=work.path,
+        report_path=page if work.job.options.report and page.exists() else None,
+        sha256=file_sha256(work.path),
+    )
+
+
+def _run_one(work: _Work, model: LatentModel) -> Generator[Event, None, Picture]:
+    began, job = time.monotonic(), work.job
+    space: DiskSpace | None = None
+    plan = job.plan
+    if work.path is not None:
+        run = (work.request, job.digests, job.plan)
+        space, plan = open_work(work.path, run, model.policy, resume=job.options.resume)
+    with closing(space) if space else nullcontext():
+        model.autoencoder_bytes = plan.autoencoder_bytes
+        drawn = yield from _draw(work, plan, model, space, began)
+        picture = deliver(drawn)
+        if space:
+            # While it is still held: between letting go and removing somebody could go on with it.
+            space.remove()
+    return picture
+
+
+def _draw(
+    work: _Work, plan: Plan, model: LatentModel, space: DiskSpace | None, began: float
+) -> Generator[Event, None, Drawn]:
+    request, options = work.request, work.job.options
+    grown = widen_request(request, model.contract.factor)
+    inputs = widen_inputs(work.job.inputs, grown)
+    teller = _Teller(work=work, plan=plan)
+    result: RenderResult = yield from teller.follow(run_plan(plan, grown, model, inputs, space))
+    if not options.resume:
+        # What was done before a stop took no time here, and would teach that it never does.
+        save_pace(model.contract, name_place(model.policy), result.trace, open_s=work.opened_s)
+    drawn_s = time.monotonic()
+    events = list[Event]()
+    looked = look_again(
+        result,
+        request=grown,
+        plan=plan,
+        model=model,
+        space=space,
+        on_progress=lambda progress: events.append(teller.make(progress)),
+    )
+    yield from events
+    return Drawn(
+        request=request,
+        plan=plan,
+        digests=work.job.digests,
+        result=looked.result,
+        checks=looked.judged,
+        reruns=looked.reruns,
+        model=model,
+        path=work.path,
+        report=options.report,
+        opened_s=work.opened_s,
+        began_s=began,
+        drawn_s=drawn_s,
+        checked_s=time.monotonic(),
+    )
+
+
+@dataclass(eq=False, kw_only=True)
+class _Teller:
+    """Turn the engine's progress into events, and keep the preview file. A leaf."""
+
+    work: _Work
+    plan: Plan
+    left: TimeLeft = field(default_factory=TimeLeft)
+    ticks: int = 0
+
+    def follow(self, steps: Generator[Progress, None, RenderResult]) -> Generator[Event, None, RenderResult]:
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                return end.value
+            yield self.make(progress)
+
+    def make(self, progress: Progress) -> ProgressEvent:
+        options = self.work.job.options
+        self.ticks += 1
+        if options.preview and progress.preview and self.ticks % options.preview_every == 0:
+            save_picture(options.preview, progress.preview(), {})
+        stages = self.plan.stages
+        unit = stages[min(progress.stage_index, len(stages) - 1)].unit
+        return ProgressEvent(
+            index=self.work.index,
+            pictures=self.work.job.request.batch,
+            stage=progress.stage,
+            stage_index=progress.stage_index,
+            stages=progress.stages,
+            step=progress.step,
+            steps=progress.steps,
+            unit=unit,
+            done_frac=progress.done_frac,
+            left_s=self.left.tell(progress.done_frac),
+            preview=progress.preview,
+        )
+
+
+def _interrupted(job: Job, done: list[Picture]) -> InterruptedRender:
+    kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
+    if len(done) == job.request.batch:
+        return InterruptedRender("stopped after the last picture was saved", got=kept, do="Nothing is left to do.")
+    preview = job.options.preview
+    if preview is not None and preview.exists():
+        kept += f", the last preview is {preview}"
+    seed = f"`seed` {job.request.seed}"
+    if find_method(job.request.method).keeps_work and job.paths:
+        return InterruptedRender("the render was stopped", got=kept, do=f"Run it again with `resume` and {seed}.")
+    return InterruptedRender("the render was stopped", got=kept, do=f"Run it again with {seed}.")
