@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.progress import Progress, RenderResult
-    from sfumato.render.stages import Plan, Stage
+    from sfumato.render.stages import Plan
 
 # Before this share of a picture is done, or this many seconds were timed, the time left is not told.
 LEAST_TIMED_FRAC, LEAST_TIMED_S = 0.03, 2.0
@@ -305,18 +305,11 @@ class _Teller:
             stages=progress.stages,
             step=progress.step,
             steps=progress.steps,
-            unit=_name_unit(stage),
+            unit=stage.unit,
             done_frac=progress.done_frac,
             left_s=self.left.tell(progress.done_frac),
             preview=progress.preview,
         )
-
-
-def _name_unit(stage: Stage) -> str:
-    """Say what one report of progress of a stage counts."""
-    if stage.ticks == stage.steps - stage.first_step:
-        return "step"
-    return "row of windows" if stage.work_bytes else "part"
 
 
 def _interrupted(job: Job, done: list[Picture]) -> InterruptedRender:
