@@ -31,7 +31,11 @@ _FIXED: dict[str, tuple[object, ...]] = {
 }  # fmt: skip
 _UNREAD = frozenset(
     {
-        "_class_name", "_diffusers_version", "_name_or_path", "_use_default_values", "sample_size",
+        "_class_name",
+        "_diffusers_version",
+        "_name_or_path",
+        "_use_default_values",
+        "sample_size",
         "addition_embed_type_num_heads",
     }
 )

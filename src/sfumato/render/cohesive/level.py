@@ -18,7 +18,7 @@ from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
 from sfumato.core.memory import give_back_memory
 from sfumato.core.request import CohesiveMethod
-from sfumato.models.autoencoder.kl_tiles import Kept
+from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
 from sfumato.nn.tiled import Notes
@@ -182,7 +182,7 @@ class Level:
             self.space.save_part(self._name("shrunk"), {"shrunk": shrunk.numpy()})
         self._pixels.flush()
 
-    def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:
+    def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> CoderCheckpoint | None:
         """Return what notes how far the autoencoder is; nothing where nothing outlives the process."""
         if self.space.folder is None:
             return None
@@ -192,7 +192,7 @@ class Level:
             self._note(place, mark=mark)
 
         mark = find_mark(entry, self.index, place.phase)
-        return Kept(notes=Notes(mark=mark, note=note), folder=self.space.folder)
+        return CoderCheckpoint(notes=Notes(mark=mark, note=note), folder=self.space.folder)
 
     @property
     def _decoded(self) -> PixelStore:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.pixels import PixelStore
     from sfumato.core.geometry import LatentBox, PixelBox
-    from sfumato.models.autoencoder.kl_tiles import Kept
+    from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
     from sfumato.models.latent_model import LatentModel
     from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.sampling.latent_rows import Planes
@@ -39,7 +39,7 @@ def write_reference(
     given: tuple[PixelStore, Upscaler],
     stage: Stage,
     target: Planes,
-    kept: Kept | None = None,
+    kept: CoderCheckpoint | None = None,
 ) -> None:
     """Encode what a stage takes of the pixels of the level below, enlarged to its canvas, on from where it is kept."""
     (below, upscaler), canvas = given, stage.canvas

@@ -18,7 +18,7 @@ from sfumato.canvas.overlay import PatchedPixels, measure_own
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
-from sfumato.models.autoencoder.kl_tiles import Kept
+from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
 from sfumato.nn.tiled import Notes
 from sfumato.render.cohesive.finish import Held, find_drifting, hold_colours
 from sfumato.render.cohesive.journal import find_mark, say_mark
@@ -138,7 +138,7 @@ class Mending:
             )
             self.level.space.save_part(f"{self.name}-shrunk", {"shrunk": shrunk.numpy()})
 
-    def _keep(self, entry: Entry | None) -> Kept | None:
+    def _keep(self, entry: Entry | None) -> CoderCheckpoint | None:
         """Return what notes how far the autoencoder is; nothing where nothing outlives the process."""
         if self.level.space.folder is None:
             return None
@@ -149,7 +149,7 @@ class Mending:
             self.level.space.note(Entry({"stage": self.index, "phase": "decode", **words}, arrays))
 
         notes = Notes(mark=find_mark(entry, self.index, "decode"), note=note)
-        return Kept(notes=notes, folder=self.level.space.folder)
+        return CoderCheckpoint(notes=notes, folder=self.level.space.folder)
 
     def _is_noted(self, entry: Entry | None, phase: str) -> bool:
         return entry is not None and (entry.words["stage"], entry.words["phase"]) == (self.index, phase)

@@ -16,7 +16,7 @@ import torch
 
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.core.request import GobigMethod, RenderRequest
-from sfumato.models.autoencoder.offload import find_spill_folder, measure_spill_bytes
+from sfumato.models.autoencoder.offload import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
@@ -120,8 +120,8 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budg
         free_bytes=free,
         decode_share=FREE_SHARE_CUDA if apart else FREE_SHARE_CPU,
         packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
-        spill_bytes=measure_spill_bytes(),
-        spill_shared=_is_one_disk(find_spill_folder(), wishes.out.parent),
+        spill_bytes=measure_offload_bytes(),
+        spill_shared=_is_one_disk(find_offload_folder(), wishes.out.parent),
         maps_beside=policy.device.type == "cpu",
         pyramid=wishes.out.suffix.lower() in PYRAMID_SUFFIXES,
         whole_bytes=count_whole_bytes(wishes.out),

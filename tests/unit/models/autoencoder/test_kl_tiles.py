@@ -15,7 +15,13 @@ from sfumato.core.errors import BudgetError, ModelError, StorageError
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.models.autoencoder import kl_tiles, offload
-from sfumato.models.autoencoder.coder import Autoencoder, decode_box, decode_latents, encode_pixels, estimate_kl_bytes
+from sfumato.models.autoencoder.coder import (
+    TiledAutoencoder,
+    decode_box,
+    decode_latents,
+    encode_pixels,
+    estimate_kl_bytes,
+)
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.autoencoder.kl_tiles import (
     HEAP,
@@ -28,7 +34,7 @@ from sfumato.models.autoencoder.kl_tiles import (
     run_in_tiles,
     runs_whole,
 )
-from sfumato.models.autoencoder.offload import FileShelf, Spill
+from sfumato.models.autoencoder.offload import DiskOffload, FileMapStore
 from sfumato.models.hardware.policy import Policy
 from sfumato.nn.tiled import Conv, Extent, Room, Upsample, make_program
 from sfumato.nn.tiled.regions import Region, Span
@@ -60,7 +66,7 @@ def files_of_at_most(size_bytes):
 
 
 def run_tiles(layers, x, tile_pixels, folder):
-    opened = Spill(DEVICE, folder=folder).open
+    opened = DiskOffload(DEVICE, folder=folder).open
     room = Room(work_bytes=2**26, store_bytes=2**20, open_spill=opened, tile_pixels=tile_pixels)
     return run_streamed(layers, x, room)
 
@@ -116,7 +122,7 @@ def test_tiles_are_handed_out_one_by_one_and_read_in_parts(kl, crowded, monkeypa
     """Neither the canvas nor the picture exists as one tensor."""
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
     latents, decoded, read = make_latents(9, 40), torch.full((1, 3, 320, 72), float("nan")), []
-    coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
+    coder = TiledAutoencoder(vae=kl, contract=KL, policy=CPU)
 
     def note(box):
         read.append(box)
@@ -140,7 +146,7 @@ def test_tiles_are_handed_out_one_by_one_and_read_in_parts(kl, crowded, monkeypa
 def test_bands_are_no_higher_than_what_a_wide_picture_allows(kl, crowded, monkeypatch):
     monkeypatch.setattr(autoencoder, "BAND_BYTES", 1)
     bands = []
-    coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
+    coder = TiledAutoencoder(vae=kl, contract=KL, policy=CPU)
     latents = make_latents(3, 19)
     with torch.inference_mode():
         coder.decode_into(
@@ -223,7 +229,7 @@ def test_the_estimate_is_what_the_true_decoder_keeps():
 
 
 def test_too_little_disk_is_found_before_the_first_tile(kl, monkeypatch):
-    monkeypatch.setattr(kl_tiles, "measure_spill_bytes", lambda: 1000)
+    monkeypatch.setattr(kl_tiles, "measure_offload_bytes", lambda: 1000)
     start, sheet = Extent(4, 9, 9), Sheet(Extent(3, 72, 72).region, 3)
     ends = make_ends(make_latents(9, 9), sheet)
     with pytest.raises(BudgetError, match="of disk"):
@@ -236,7 +242,7 @@ def test_too_little_disk_is_found_before_the_first_tile(kl, monkeypatch):
 def test_a_file_gives_back_every_bit_and_has_no_name(tmp_path, dtype):
     extent = Extent(5, 6, 7)
     whole = torch.randn(1, 5, 6, 7).to(dtype)
-    shelf = FileShelf(extent, dtype, DEVICE, tmp_path)
+    shelf = FileMapStore(extent, dtype, DEVICE, tmp_path)
     shelf.write(Region(Span(0, 6), Span(0, 3)), whole[..., :3])
     shelf.write(Region(Span(0, 6), Span(3, 7)), whole[..., 3:])
     assert torch.equal(shelf.read(Region(Span(2, 4), Span(0, 7))), whole[..., 2:4, :])
@@ -248,29 +254,29 @@ def test_a_file_gives_back_every_bit_and_has_no_name(tmp_path, dtype):
 def test_a_full_disk_is_an_error_that_says_where(tmp_path):
     extent = Extent(64, 64, 64)
     with files_of_at_most(2**19), pytest.raises(StorageError, match="no room"):
-        FileShelf(extent, FP32, DEVICE, tmp_path)
-    shelf = FileShelf(extent, FP32, DEVICE, tmp_path)
+        FileMapStore(extent, FP32, DEVICE, tmp_path)
+    shelf = FileMapStore(extent, FP32, DEVICE, tmp_path)
     with files_of_at_most(2**19), pytest.raises(StorageError, match="no room"):
         shelf.write(extent.region, torch.zeros(1, 64, 64, 64))
     shelf.close()
     with pytest.raises(StorageError, match="cannot keep"):
-        FileShelf(extent, FP32, DEVICE, tmp_path / "absent")
+        FileMapStore(extent, FP32, DEVICE, tmp_path / "absent")
 
 
 def test_the_hosts_memory_is_used_before_a_file(tmp_path):
-    shelves = Spill(DEVICE, host_bytes=5000, folder=tmp_path)
+    shelves = DiskOffload(DEVICE, host_bytes=5000, folder=tmp_path)
     first, second = (shelves.open(Extent(10, 10, 10), FP32) for _ in range(2))
-    assert not isinstance(first, FileShelf)
-    assert isinstance(second, FileShelf)
+    assert not isinstance(first, FileMapStore)
+    assert isinstance(second, FileMapStore)
     second.close()
     first.close()
-    assert not isinstance(shelves.open(Extent(10, 10, 10), FP32), FileShelf)
+    assert not isinstance(shelves.open(Extent(10, 10, 10), FP32), FileMapStore)
 
 
 def test_tmpdir_says_where_files_go(tmp_path, monkeypatch):
     monkeypatch.setattr(offload.tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert offload.find_spill_folder() == tmp_path
+    assert offload.find_offload_folder() == tmp_path
 
 
 def test_another_build_is_refused_by_name():
