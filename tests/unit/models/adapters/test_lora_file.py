@@ -348,7 +348,7 @@ def test_empty_files_and_pickles_are_refused(tiny_parts: Any, tmp_path: Path) ->
     (tmp_path / "style.pt").write_bytes(b"\x80\x02.")
     with pytest.raises(UnsafeFileError, match="models convert"):
         rack.attach_lora(tmp_path / "style.pt")
-    with pytest.raises(ModelError, match="no file at this path"):
+    with pytest.raises(RequestError, match="no such LoRA"):
         rack.attach_lora(tmp_path / "nothing.safetensors")
 
 
