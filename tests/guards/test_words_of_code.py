@@ -5,6 +5,7 @@ Each table of exceptions may only shrink: an entry that is no longer needed fail
 """
 
 import ast
+import re
 from collections.abc import Iterator
 
 from guards.source import Module, find_modules, make_module, report, walk_functions
@@ -12,56 +13,19 @@ from guards.source import Module, find_modules, make_module, report, walk_functi
 # Class names that still mean two things; none may be added.
 REPEATED_CLASSES = frozenset(
     {
-        "Description",
         "Strip",
         "Level",
-        "Layout",
         "Entry",
-        "Part",
-        "Span",
         "Piece",
         "Reader",
         "Settings",
-        "Compared",
-        "Place",
-        "Map",
         "Program",
         "Stage",
-        "Held",
-        "Known",
-        "Budget",
-        "Scene",
         "Plan",
-        "Run",
     }
 )
 # file:function(parameter) of those that still hold unlike things; none may be added.
-MIXED_TUPLES = frozenset(
-    {
-        "src/sfumato/canvas/formats/tiff_directory.py:_read_value(shape)",
-        "src/sfumato/cli/read_options.py:_make_size(given)",
-        "src/sfumato/cli/read_options.py:_make_method(usual)",
-        "src/sfumato/cli/read_options.py:_base_method(usual)",
-        "src/sfumato/lab/bench/forecast.py:render_apart(what)",
-        "src/sfumato/lab/true_shapes/render_process.py:_look_once(made)",
-        "src/sfumato/render/cohesive/certainty.py:measure_predictability(base)",
-        "src/sfumato/render/cohesive/finish.py:hold_colours(against)",
-        "src/sfumato/render/cohesive/level.py:Level.run(given)",
-        "src/sfumato/render/cohesive/level.py:Level.walk(given)",
-        "src/sfumato/render/cohesive/reference.py:write_reference(given)",
-        "src/sfumato/render/cohesive/run.py:run_cohesive(given)",
-        "src/sfumato/render/cohesive/run.py:_run_base(given)",
-        "src/sfumato/render/cohesive/windows.py:WindowRows.add_row(at)",
-        "src/sfumato/render/engine.py:_run_stage(given)",
-        "src/sfumato/render/layout.py:_lay_side(wanted)",
-        "src/sfumato/render/redraw/run.py:_draw(drawn)",
-        "src/sfumato/render/redraw/run.py:_draw(known)",
-        "src/sfumato/workflows/files/resume.py:open_work(run)",
-        "src/sfumato/workflows/forecast/plan_request.py:make_plan(on)",
-        "src/sfumato/workflows/self_check/redraw_faults.py:look_again(made)",
-        "src/sfumato/workflows/self_check/redraw_faults.py:_try(seen)",
-    }
-)
+MIXED_TUPLES: frozenset[str] = frozenset()
 
 
 def find_repeated_classes(modules) -> dict[str, list[str]]:
@@ -99,6 +63,24 @@ def shrink(found, table: frozenset[str], fault: str) -> None:
         [f"{name}: {fault}" for name in found if name not in table]
         + [f"{name}: the exception is no longer needed" for name in table if name not in found]
     )
+
+
+def find_options(module: Module) -> Iterator[str]:
+    """Yield the places of strings that name an option of the command line; whole commands may."""
+    if module.name.startswith(("sfumato.cli", "sfumato.lab", "sfumato.workflows.report")):
+        return
+    words = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(module.tree):
+        if not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or id(node) in words:
+            continue
+        named = re.search(r"(?<![\w-])--[a-z]{2,}", node.value)
+        if named and "sfumato " not in node.value and node.value != "--model":
+            yield f"{module.place(node)}: {node.value[:60]!r}"
+
+
+def test_only_the_command_line_names_its_options():
+    report([line for module in find_modules("src") for line in find_options(module)])
+    assert list(find_options(make_module("sfumato.core.x", 'do = "Leave --size out."\n')))
 
 
 def test_a_class_name_means_one_thing():

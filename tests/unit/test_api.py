@@ -1,6 +1,8 @@
 """Sfumato from Python: pictures in memory, replayable, stoppable, safe between threads, with the command line's defaults."""
 
 import shutil
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -35,6 +37,14 @@ def test_the_public_names_are_there_and_no_others():
         assert getattr(sfumato, name) is not None
     with pytest.raises(AttributeError):
         _ = sfumato.nothing_of_this_name
+
+
+@pytest.mark.parametrize("first", ["import sfumato.render.engine", "import sfumato.api", "sfumato.render", "pass"])
+def test_render_is_callable_whatever_was_imported_before(first):
+    script = f"import sfumato\n{first}\nassert callable(sfumato.render)\nassert callable(sfumato.render)\n"
+    script += "import sfumato.render.engine\nassert sfumato.render.engine.run_plan\n"
+    script += "try:\n    sfumato.render('')\nexcept sfumato.RequestError as error:\n    assert 'nothing to draw' in str(error)\n"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_a_picture_stays_in_memory_and_its_request_repeats_it(model, tmp_path, monkeypatch):

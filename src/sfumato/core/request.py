@@ -263,7 +263,7 @@ class RenderRequest:
         check_int("the number of pictures", self.batch, low=1, high=MOST_PICTURES)
         check_int("the seed of the last picture", self.seed + self.batch - 1, low=0, high=LARGEST_SEED)
         if isinstance(self.source, PictureSource) and not self.method.grows_picture:
-            do = "Use the cohesive method, or start from the picture with --init."
+            do = "Use the cohesive method, or start from the picture with `init`."
             raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
 
     def _check_words(self) -> None:

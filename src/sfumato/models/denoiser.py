@@ -50,7 +50,7 @@ def predict_clean(
         return_dict=False,
     )[0].float()
     if not bool(torch.isfinite(out.sum())):
-        raise ModelError("the denoiser gave numbers that are no picture", do="Try --dtype fp32 or bf16.")
+        raise ModelError("the denoiser gave numbers that are no picture", do="Try `dtype` fp32 or bf16.")
     return [to_clean(x, half, level, contract.prediction) for half in out.chunk(count)]
 
 

@@ -174,7 +174,7 @@ def _describe_file(
     packaged = load_family_configs(packaged_name(layout.family, None))
     _check_texts(configs, layout.family)
     if swap is None and "vae" not in layout.parts:
-        raise ModelError("the file holds no autoencoder", got=str(checked.path), do="Give one with --vae FILE.")
+        raise ModelError("the file holds no autoencoder", got=str(checked.path), do="Give one with `vae` FILE.")
     own = swap or VaeSource(configs["vae"], (header,), prefix=layout.parts["vae"])
     contract = _write_contract(checked, configs | {"index": packaged["index"]}, layout.family, own)
     denoiser = _count_parameters((header,), layout.parts["unet"])

@@ -96,6 +96,6 @@ def _impossible(source: PictureSource, size: PixelSize, factor: int) -> RequestE
     *others, last = [str(other) for other in near if is_growing(source, other)]
     return RequestError(
         f"a size is a multiple of {factor} pixels, or the picture's own times a whole number of quarters",
-        got=f"--size {size}, the picture is {source.size}",
+        got=f"`size` {size}, the picture is {source.size}",
         do=f"Ask for {', '.join(others)} or {last}." if others else f"Ask for {last}.",
     )

@@ -56,7 +56,7 @@ def get_model(name: str, *, folder: Path | str | None = None, file: str = "", re
     """
     root = expand_path(folder, what="the folder") if folder else models_folder()
     if root is None:
-        do = "Set SFUMATO_MODELS to your folder of models, or give --folder DIR."
+        do = "Set SFUMATO_MODELS to your folder of models, or give `folder` DIR."
         raise RequestError("there is no folder to put the model in", got=name, do=do)
     made = download_checkpoint(name, root, file=file, revision=revision)
     return {"name": made.path.stem, "commit": made.commit, "files": len(made.files)} | inspect_model(made.path)

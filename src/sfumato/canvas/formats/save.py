@@ -104,7 +104,7 @@ def check_place(path: Path, size: PixelSize) -> None:
     check_path(path, what="the picture")
     remove_leftovers(path)
     if path.is_dir():
-        raise RequestError("a folder has the name of the picture", got=str(path), do="Give another --out.")
+        raise RequestError("a folder has the name of the picture", got=str(path), do="Give another `out`.")
     suffix = path.suffix.lower()
     most = _LONGEST_SIDE_PX.get(suffix)
     if most is not None and max(size.width, size.height) > most:

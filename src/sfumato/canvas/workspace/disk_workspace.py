@@ -298,7 +298,7 @@ def read_identity(folder: Path) -> dict[str, Json]:
         # A folder that is not ours stays as it is.
         pass
     raise RequestError(
-        "the place for work in progress is taken", got=str(folder), do="Move it away, or give another --out."
+        "the place for work in progress is taken", got=str(folder), do="Move it away, or give another `out`."
     )
 
 
@@ -312,7 +312,7 @@ def check_asked(folder: Path, *, resume: bool) -> None:
         raise RequestError(
             "an earlier render of this picture was stopped and can be resumed",
             got=str(folder),
-            do=f"Add --resume to go on with it, or remove {folder} to start anew.",
+            do=f"Add `resume` to go on with it, or remove {folder} to start anew.",
         )
 
 
@@ -343,7 +343,7 @@ def _open_latents(path: Path, size: LatentSize, channels: int) -> MappedLatents:
 
 
 def _say_lost(path: Path, why: str) -> LostWorkError:
-    do = f"Remove the whole folder {path.parent} and start without --resume."
+    do = f"Remove the whole folder {path.parent} and start without `resume`."
     return LostWorkError("a file that the stopped render needs is lost", got=f"{path}: {why}", do=do)
 
 
@@ -370,5 +370,5 @@ def _read(path: Path) -> dict[str, NDArray[np.generic]] | None:
 
 
 def _say_damaged(path: Path) -> LostWorkError:
-    do = f"Remove the whole folder {path.parent} and start without --resume."
+    do = f"Remove the whole folder {path.parent} and start without `resume`."
     return LostWorkError("the journal of a render is damaged", got=str(path), do=do)

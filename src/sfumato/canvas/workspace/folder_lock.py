@@ -42,7 +42,7 @@ def lock_folder(folder: Path) -> FolderLock:
         lock = FolderLock(handle := os.open(folder, os.O_RDONLY))
         if not hold(handle):
             raise RequestError(
-                "another process is at work on this picture", got=str(folder), do="Wait for it, or give another --out."
+                "another process is at work on this picture", got=str(folder), do="Wait for it, or give another `out`."
             )
         if _is_still_there(folder, handle):
             return lock

@@ -116,7 +116,7 @@ def _check_names(what: str, names: Sequence[str], known: Sequence[str]) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class _Job:
+class _MethodJob:
     """One prompt at one size with its methods, in the part of the comparison that it belongs to."""
 
     part: str
@@ -181,36 +181,38 @@ def find_size(area: str, native: PixelSize) -> PixelSize:
     return PixelSize(round(native.width * across), round(native.height * down))
 
 
-def _list_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_Job]:
+def _list_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_MethodJob]:
     """Return all work: sizes in step with each other, so that every one has its share when time runs out."""
     methods = list_methods((DRAWN, *wanted.methods), studio.model)
-    found: list[tuple[float, _Job]] = []
+    found: list[tuple[float, _MethodJob]] = []
     for area, count in wanted.pictures.items():
         size = find_size(area, studio.model.contract.native)
         prompts = list_prompts(count, seed=wanted.seed, aspect=size.width / size.height)
-        found += [((place + 0.5) / count, _Job(area, size, prompt, methods)) for place, prompt in enumerate(prompts)]
+        found += [
+            ((place + 0.5) / count, _MethodJob(area, size, prompt, methods)) for place, prompt in enumerate(prompts)
+        ]
     jobs = [job for _, job in sorted(found, key=lambda pair: pair[0])]
     return [*jobs, *(_list_ablation_jobs(wanted, studio) if wanted.ablations else ())]
 
 
-def _list_ablation_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_Job]:
+def _list_ablation_jobs(wanted: HiresEvaluation, studio: Studio) -> list[_MethodJob]:
     size = find_size(ABLATED, studio.model.contract.native)
     whole = list_methods((DRAWN, LANCZOS, COHESIVE), studio.model)
     engine = whole[COHESIVE]
     assert isinstance(engine, CohesiveMethod), "the engine is what is taken apart"
     methods = whole | list_ablations(engine)
     prompts = list_prompts(wanted.ablation_pictures, seed=wanted.seed)
-    return [_Job("ablation", size, prompt, methods) for prompt in prompts]
+    return [_MethodJob("ablation", size, prompt, methods) for prompt in prompts]
 
 
-def _make_outcome(job: _Job, studio: Studio, judge: Judge) -> Outcome:
+def _make_outcome(job: _MethodJob, studio: Studio, judge: Judge) -> Outcome:
     base = studio.make_base(job.prompt, job.size)
     made = {name: studio.make(name, method, job.prompt, job.size) for name, method in job.methods.items()}
     case = Case(job.prompt, job.size, base, made)
     return Outcome(case, judge.judge(case))
 
 
-def _find_outcome(job: _Job, studio: Studio, judge: Judge) -> Outcome | None:
+def _find_outcome(job: _MethodJob, studio: Studio, judge: Judge) -> Outcome | None:
     """Return what is made and judged already, None where anything is missing."""
     base = studio.find_base(job.prompt, job.size)
     found = {name: studio.find(name, method, job.prompt, job.size) for name, method in job.methods.items()}

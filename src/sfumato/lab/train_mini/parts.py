@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfumato.lab.train_mini.pictures import ROWS_PER_WRITE, Table, choose_seeds, open_pictures
+from sfumato.lab.train_mini.pictures import ROWS_PER_WRITE, PictureTable, choose_seeds, open_pictures
 from sfumato.train.store import ExampleStore
 from sfumato.world.crop import make_crop
 from sfumato.world.stream import Wish, make_sample
@@ -44,12 +44,12 @@ def classify_parts(truth: Truth) -> NDArray[np.uint8]:
     return table[truth.ids]
 
 
-def open_parts(state: Path, table: Table) -> ExampleStore:
+def open_parts(state: Path, table: PictureTable) -> ExampleStore:
     """Open the class maps of a table of pictures: uint8 [height, width], row by row as the pictures."""
     return ExampleStore(state / f"{table.name}_parts", (table.height, table.width), "uint8")
 
 
-def draw_parts(state: Path, table: Table, *, keep_going: Callable[[], bool] = lambda: True) -> int:
+def draw_parts(state: Path, table: PictureTable, *, keep_going: Callable[[], bool] = lambda: True) -> int:
     """Draw the class maps of all pictures of a table; return how many it holds. 4 ms of one core each, crops 16."""
     store, count = open_parts(state, table), len(open_pictures(state, table))
     store.trim()
@@ -66,7 +66,7 @@ def _classify_path(path: str) -> int:
     return next((i for i, pattern in enumerate(PATTERNS) if re.search(pattern, bare)), CLASSES - 1)
 
 
-def _draw(table: Table, seed: int) -> NDArray[np.uint8]:
+def _draw(table: PictureTable, seed: int) -> NDArray[np.uint8]:
     if table.crops:
         truth = make_crop(seed, size=table.height).truth
     else:

@@ -30,7 +30,7 @@ ROWS_PER_WRITE = 128
 
 
 @dataclass(frozen=True)
-class Table:
+class PictureTable:
     """A kind of training picture: its folder's name, its size in pixels, and how many there are per square one."""
 
     name: str
@@ -40,33 +40,33 @@ class Table:
     crops: bool = False
 
 
-SQUARES = Table("pictures", 128, 128, 1.0)
-HELD_OUT = Table("held_out", 128, 128, 0.0)
-CROPS = Table("pictures_crops", 128, 128, 0.3, crops=True)
+SQUARES = PictureTable("pictures", 128, 128, 1.0)
+HELD_OUT = PictureTable("held_out", 128, 128, 0.0)
+CROPS = PictureTable("pictures_crops", 128, 128, 0.3, crops=True)
 # The order fixes the seeds. Sizes are what a render takes as its base for wide and tall pictures.
 TABLES = (
     SQUARES,
     CROPS,
-    Table("pictures_176x96", 176, 96, 0.2),
-    Table("pictures_96x176", 96, 176, 0.13),
-    Table("pictures_144x112", 144, 112, 0.1),
-    Table("pictures_112x144", 112, 144, 0.1),
+    PictureTable("pictures_176x96", 176, 96, 0.2),
+    PictureTable("pictures_96x176", 96, 176, 0.13),
+    PictureTable("pictures_144x112", 144, 112, 0.1),
+    PictureTable("pictures_112x144", 112, 144, 0.1),
 )
 
 
-def open_pictures(state: Path, table: Table = SQUARES) -> ExampleStore:
+def open_pictures(state: Path, table: PictureTable = SQUARES) -> ExampleStore:
     """Open a table of drawn pictures: uint8 [height, width, 3], notes hold captions and labels."""
     return ExampleStore(state / table.name, (table.height, table.width, 3), "uint8")
 
 
-def choose_seeds(table: Table) -> range:
+def choose_seeds(table: PictureTable) -> range:
     """Return the seeds of a table's pictures, in order."""
     first = HELD_OUT_SEEDS if table is HELD_OUT else TRAINING_SEEDS + SEEDS_PER_TABLE * TABLES.index(table)
     return range(first, first + SEEDS_PER_TABLE)
 
 
 def draw_pictures(
-    state: Path, squares: int, table: Table = SQUARES, *, keep_going: Callable[[], bool] = lambda: True
+    state: Path, squares: int, table: PictureTable = SQUARES, *, keep_going: Callable[[], bool] = lambda: True
 ) -> int:
     """Fill a table in its share of `squares` pictures; return how many it holds. 3 ms of one core each, crops 15."""
     count = HELD_OUT_PICTURES if table is HELD_OUT else round(squares * table.share)
@@ -80,7 +80,7 @@ def draw_pictures(
     return len(store)
 
 
-def _draw(table: Table, seed: int) -> tuple[NDArray[np.uint8], dict[str, object]]:
+def _draw(table: PictureTable, seed: int) -> tuple[NDArray[np.uint8], dict[str, object]]:
     if table.crops:
         crop = make_crop(seed, size=table.height)
         return crop.image, {"captions": list(crop.captions), "labels": {"scale": crop.scale}}

@@ -21,7 +21,7 @@ from sfumato.lab.train_mini.pictures import (
     HELD_OUT,
     SQUARES,
     TABLES,
-    Table,
+    PictureTable,
     draw_pictures,
     open_pictures,
 )
@@ -240,7 +240,7 @@ def encode_pictures(wanted: MiniTraining) -> int:
     return sum(len(open_latents(wanted.state, table)[0]) for table in TABLES)
 
 
-def open_latents(state: Path, table: Table = SQUARES) -> tuple[ExampleStore, ExampleStore]:
+def open_latents(state: Path, table: PictureTable = SQUARES) -> tuple[ExampleStore, ExampleStore]:
     """Open a table's latents (float16) and token ids (uint16, four paraphrases)."""
     place = state / table.name.replace("pictures", "latents").replace("held_out", "latents_held_out")
     shape = (LATENT_CHANNELS, table.height // CELL_PX, table.width // CELL_PX)
@@ -285,7 +285,7 @@ def spell(tokenizer: Any, captions: list[str] | tuple[str, ...]) -> np.ndarray[A
     return np.asarray(found.input_ids, dtype=np.uint16)
 
 
-def _open_examples(state: Path, table: Table) -> Examples:
+def _open_examples(state: Path, table: PictureTable) -> Examples:
     latents, tokens = open_latents(state, table)
     return Examples(latents.open_rows(), tokens.open_rows())
 

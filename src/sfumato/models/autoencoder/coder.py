@@ -258,7 +258,7 @@ class TiledAutoencoder:
         def check(region: Region, tile: Tensor) -> None:
             if not bool(torch.isfinite(tile.sum())):
                 raise ModelError(
-                    "the autoencoder gave numbers that are no picture", do="Try --dtype fp32, or another --vae."
+                    "the autoencoder gave numbers that are no picture", do="Try `dtype` fp32, or another `vae`."
                 )
             put(region, tile)
 

@@ -115,5 +115,5 @@ def _check(plain: bool, what: object) -> None:
         raise ModelError(
             "this KL autoencoder is built in a way that cannot run in tiles",
             got=type(what).__name__,
-            do="Make the picture smaller, free memory, or use another --vae.",
+            do="Make the picture smaller, free memory, or use another `vae`.",
         )

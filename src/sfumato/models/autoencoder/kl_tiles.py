@@ -136,7 +136,7 @@ def check_free(needed_bytes: int, device: torch.device) -> None:
         raise BudgetError(
             f"the autoencoder needs {needed_bytes / 2**20:.0f} MiB for this size",
             got=f"{free / 2**20:.0f} MiB free",
-            do="Free memory and try again; with a smaller --budget-gb it is begun in tiles.",
+            do="Free memory and try again; with a smaller `budget_gb` it is begun in tiles.",
         )
 
 
@@ -187,7 +187,7 @@ def measure_store(memory_bytes: int) -> int:
         raise BudgetError(
             f"the autoencoder needs at least {LEAST_BYTES / 2**20:.0f} MiB, in tiles",
             got=f"{max(0, memory_bytes) / 2**20:.0f} MiB to use",
-            do="Free memory and try again, or use a tiny autoencoder with --vae.",
+            do="Free memory and try again, or use a tiny autoencoder with `vae`.",
         )
     return memory_bytes - LEAST_BYTES
 
@@ -232,5 +232,5 @@ def _check_disk(needed: int) -> None:
         raise BudgetError(
             f"the autoencoder needs {needed / 2**30:.1f} GiB of disk in {find_offload_folder()} for this size",
             got=f"{free / 2**30:.1f} GiB free",
-            do="Set TMPDIR to a folder with more room, free memory, or use a tiny autoencoder with --vae.",
+            do="Set TMPDIR to a folder with more room, free memory, or use a tiny autoencoder with `vae`.",
         )

@@ -77,7 +77,7 @@ class CheckpointMaps:
             LostWorkError: it is among those that were `left`, and is not as it was.
         """
         if one in left and not self._is_whole(one, extent.count * dtype.itemsize):
-            do = f"Remove the whole folder {self.folder} and start without --resume."
+            do = f"Remove the whole folder {self.folder} and start without `resume`."
             raise LostWorkError(
                 "a file that the stopped render needs is lost", got=str(self.folder / self._name(one)), do=do
             )

@@ -83,5 +83,5 @@ def _check(plain: bool, what: object) -> None:
         raise ModelError(
             "this tiny autoencoder is built in a way that cannot run in tiles",
             got=type(what).__name__,
-            do="Use another --vae.",
+            do="Use another `vae`.",
         )

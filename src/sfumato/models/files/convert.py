@@ -85,7 +85,7 @@ def _check_request(source: Path, target: Path, *, replace: bool) -> None:
     if target.suffix != ".safetensors":
         raise RequestError("the result is a .safetensors file", got=target.name)
     if target.exists() and not replace:
-        raise RequestError("the target exists", got=str(target), do="Give another --out, or remove it.")
+        raise RequestError("the target exists", got=str(target), do="Give another `out`, or remove it.")
 
 
 def _run_child_and_clean(source: Path, descriptor: int, draft: Path) -> dict[str, Any]:

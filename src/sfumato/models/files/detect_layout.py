@@ -97,7 +97,7 @@ def _check_supported(header: Header, shapes: Shapes) -> None:
         ("edm_mean", "a model with EDM latents"),
     ):
         if any(name.startswith(prefix) for name in shapes):
-            do = "Attach it with --lora." if "LoRA" in what else _SUPPORTED
+            do = "Attach it with `loras`." if "LoRA" in what else _SUPPORTED
             raise ModelError(f"this file is {what}, not a checkpoint that can be opened", got=str(header.path), do=do)
     first = shapes.get(f"{UNET}input_blocks.0.0.weight")
     if first is not None and (len(first) != 4 or first[1] != 4):

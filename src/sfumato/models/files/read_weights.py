@@ -109,7 +109,7 @@ def _check_finite(header: Header, name: str, tensor: Tensor) -> None:
         raise UnsafeFileError(
             f"{header.path} is refused: a weight is not a number or infinite as {tensor.dtype}",
             got=name,
-            do="Get the file again; if it is sound in fp32, load it with --dtype fp32 or bf16.",
+            do="Get the file again; if it is sound in fp32, load it with `dtype` fp32 or bf16.",
         )
 
 

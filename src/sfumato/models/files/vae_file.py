@@ -1,4 +1,4 @@
-"""Where an autoencoder comes from: part of a checkpoint, or a file or folder of its own (`--vae`).
+"""Where an autoencoder comes from: part of a checkpoint, or a file or folder of its own (`vae`).
 
 Knows files and configurations; builds no network. Start reading at `open_vae`.
 """

@@ -147,7 +147,7 @@ def _choose_device(name: str) -> torch.device:
         raise RequestError("unknown device", got=name, do="Use auto, cpu, cuda or cuda:N.") from error
     if place.type == "cuda" and not torch.cuda.is_available():
         raise ModelError(
-            "no CUDA device is visible to torch", got=name, do="Use --device cpu, or check `sfumato doctor`."
+            "no CUDA device is visible to torch", got=name, do="Use `device` cpu, or check `sfumato doctor`."
         )
     return place
 

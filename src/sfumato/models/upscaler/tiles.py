@@ -113,5 +113,5 @@ def measure_radius(network: Callable[[Tensor], Tensor], scale: int, most_px: int
 
 def _to_pixels(values: Tensor) -> Pixels:
     if not bool(torch.isfinite(values).all()):
-        raise ModelError("the upscaler gave numbers that are no picture", do="Use another --upscaler.")
+        raise ModelError("the upscaler gave numbers that are no picture", do="Use another `upscaler`.")
     return (values[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()

@@ -270,7 +270,7 @@ class Level:
         packed = torch.cat(kept, dim=1)[0]
         if not bool(torch.isfinite(packed.sum())):
             where = f"{self.stage.name}, step {self.stage.first_step + position.step + 1} of {self.stage.steps}"
-            do = "Use --dtype fp32, another sampler, or a lower --guidance."
+            do = "Use `dtype` fp32, another sampler, or a lower `guidance`."
             raise ModelError("the sampler gave numbers that are no picture", got=where, do=do)
         return packed
 

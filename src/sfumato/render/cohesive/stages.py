@@ -64,7 +64,7 @@ def check_cohesive(request: RenderRequest, contract: ModelContract) -> None:
 
     Raises: as `check_enlarging`.
     """
-    check_enlarging(request, contract, strength=settings_of(request).strength, option="--level-strength")
+    check_enlarging(request, contract, strength=settings_of(request).strength, option="`level_strength`")
 
 
 def find_phrased(request: RenderRequest) -> PromptPart | None:

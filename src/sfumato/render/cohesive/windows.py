@@ -147,7 +147,7 @@ class WindowRows:
         pixels = box.to_pixels(self.work.model.contract.factor)
         corners = f"({pixels.left}, {pixels.top}) to ({pixels.right}, {pixels.bottom}) px"
         where = f"{self.stage.name}, step {step + 1} of {self.stage.steps}, window {corners}, also in float32"
-        return ModelError(error.what, got=where, do="Use another sampler, a lower --guidance, or another model.")
+        return ModelError(error.what, got=where, do="Use another sampler, a lower `guidance`, or another model.")
 
     def _condition(self, boxes: tuple[LatentBox, ...], step: int) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) of a batch of windows: the phrases that lie in each, else the whole prompt."""

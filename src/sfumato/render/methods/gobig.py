@@ -56,7 +56,7 @@ def check_gobig(request: RenderRequest, contract: ModelContract) -> None:
 
     Raises: as `check_enlarging`.
     """
-    check_enlarging(request, contract, strength=settings_of(request).strength, option="--slice-strength")
+    check_enlarging(request, contract, strength=settings_of(request).strength, option="`slice_strength`")
 
 
 def list_gobig_stages(stages: StageList) -> tuple[StageUse, ...]:

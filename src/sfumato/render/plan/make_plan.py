@@ -131,7 +131,7 @@ def draft_plan(
     )
     # Where everything that is free is allowed, allowing more does not help.
     is_all = budget.free_bytes is not None and budget.memory_bytes >= budget.free_bytes
-    cure = "free some memory" if is_all else "raise --budget-gb"
+    cure = "free some memory" if is_all else "raise `budget_gb`"
     saving = (to_save, budget.host_bytes if budget.separate else budget.memory_bytes)
     spill_limit, place = _find_spill_limit(plan, budget, beside=uses[-1].in_bands)
     spilled = f"{{0}} of disk for the autoencoder's work, {place}, and {{1}} are left"
@@ -155,7 +155,7 @@ def draft_plan(
             needed=peak_disk,
             limit=budget.disk_bytes,
             words="{0} of disk, and {1} are free",
-            cure="free some disk space, or give another --out",
+            cure="free some disk space, or give another `out`",
         ),
     )
     return DraftPlan(plan=plan, needs=needs)
@@ -189,21 +189,21 @@ def _over_budget(request: RenderRequest, contract: ModelContract, budget: Render
         # A picture to inpaint keeps its size: another method where that fits, else a smaller picture.
         windows = replace(request, method=MultidiffusionMethod())
         if row.draws_whole and _find_fitting(windows, contract, budget):
-            advice = "Use --method multidiffusion"
+            advice = "Use `method` multidiffusion"
         else:
             advice = f"Shrink the picture and its mask to {largest}" if largest else "Use a smaller model"
     elif largest is None:
         do = f"{short.cure[0].upper()}{short.cure[1:]}, or use a smaller model."
         return BudgetError("no size fits the budget", got=got, do=do)
     elif row.draws_whole:
-        advice = f"Ask for --size {largest}, use --method multidiffusion"
+        advice = f"Ask for `size` {largest}, use `method` multidiffusion"
     else:
-        advice = f"Ask for --size {largest}"
+        advice = f"Ask for `size` {largest}"
         try:
             check_request(replace(request, size=largest), contract)
         except RequestError:
             # So small that there is nothing to enlarge.
-            advice += " with --method native"
+            advice += " with `method` native"
     return BudgetError("over budget", got=got, do=f"{advice}, or {short.cure}.")
 
 

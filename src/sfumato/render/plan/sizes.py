@@ -48,7 +48,7 @@ def check_enlarging(request: RenderRequest, contract: ModelContract, *, strength
     if isinstance(request.source, InpaintSource):
         raise RequestError(
             f"{kind} re-renders the whole picture, so it cannot keep the pixels outside a mask",
-            do="Use --method native or --method multidiffusion with --mask.",
+            do="Use `method` native or `method` multidiffusion with `mask`.",
         )
     if isinstance(request.source, PictureSource):
         _check_larger(request.size, request.source, contract.factor)
@@ -56,7 +56,7 @@ def check_enlarging(request: RenderRequest, contract: ModelContract, *, strength
         raise RequestError(
             f"{kind} has nothing to enlarge: {contract.name} draws {contract.native} at once",
             got=str(request.size),
-            do="Use --method native, or a larger --size.",
+            do="Use `method` native, or a larger `size`.",
         )
     if strength == 0.0:
         what = option.removeprefix("--").removesuffix("-strength")
@@ -69,6 +69,6 @@ def _check_larger(size: PixelSize, source: PictureSource, factor: int) -> None:
     twice = PixelSize(2 * source.size.width, 2 * source.size.height).round_up(factor)
     raise RequestError(
         "a picture grows to a larger size",
-        got=f"--size {size}, the picture is {source.size}",
+        got=f"`size` {size}, the picture is {source.size}",
         do=f"Ask for more, {twice} say.",
     )

@@ -135,5 +135,5 @@ def _naming(stage: Stage, step: int) -> Generator[None]:
 
 def _check_finite(x: Tensor) -> None:
     if not bool(torch.isfinite(x.sum())):
-        do = "Use --dtype fp32, another sampler, or a lower --guidance."
+        do = "Use `dtype` fp32, another sampler, or a lower `guidance`."
         raise ModelError("the sampler gave numbers that are no picture", do=do)

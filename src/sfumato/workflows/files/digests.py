@@ -62,10 +62,10 @@ def find_lora(name: str) -> Path:
         RequestError: no folder is set, or it holds no such file, or several, or the name is a path.
     """
     if Path(name).name != name or name.startswith("."):
-        raise RequestError("a LoRA in the prompt is a name, not a path", got=name, do="Use --lora FILE:WEIGHT.")
+        raise RequestError("a LoRA in the prompt is a name, not a path", got=name, do="Use `loras` FILE:WEIGHT.")
     settings = load_settings()
     if not settings.models and not settings.lora_folder:
-        do = "Set SFUMATO_MODELS to your folder of models, or use --lora FILE:WEIGHT."
+        do = "Set SFUMATO_MODELS to your folder of models, or use `loras` FILE:WEIGHT."
         raise RequestError("a LoRA in the prompt is looked up in a folder, and none is set", got=name, do=do)
     return find_model_file("lora", name, paths=False)
 

@@ -39,13 +39,13 @@ def read_inputs(request: RenderRequest) -> Inputs:
     if isinstance(source, PictureSource):
         _check_same(source.path, source.sha256, do="Put it back there, or start again with sfumato upscale.")
         return Inputs(given=open_picture(Path(source.path)))
-    picture = _read_same(source.path, source.sha256, "--init")
+    picture = _read_same(source.path, source.sha256, "`init`")
     if isinstance(source, ImageSource):
         return Inputs(picture=picture)
     if picture.size != (request.size.width, request.size.height):
         got = f"size {request.size}, picture {picture.width}x{picture.height}"
-        raise RequestError("inpainting keeps the size of the picture", got=got, do="Leave --size out.")
-    mask = _read_same(source.mask, source.mask_sha256, "--mask")
+        raise RequestError("inpainting keeps the size of the picture", got=got, do="Leave `size` out.")
+    mask = _read_same(source.mask, source.mask_sha256, "`mask`")
     # Read again where it is used; here only so that what is wrong with it is found first.
     read_mask(mask, request.size)
     return Inputs(picture=picture, mask=mask)
@@ -81,7 +81,7 @@ def check_decoding(request: RenderRequest, memory_bytes: int) -> None:
 
 def _read_same(path: str, sha256: str, option: str) -> Image:
     if not Path(path).exists():
-        raise RequestError("a picture of the request is not there", got=path, do="Give it again, as --init or --mask.")
+        raise RequestError("a picture of the request is not there", got=path, do="Give it again, as `init` or `mask`.")
     _check_same(path, sha256, do=f"Give it as {option}.")
     return load_picture(path)
 

@@ -46,7 +46,7 @@ def check_report_place(page: Path) -> None:
         raise RequestError(
             "a file that is no report of ours is in the way of the report",
             got=str(page),
-            do="Give another --out, or --no-report.",
+            do="Give another `out`, or write no report.",
         )
 
 
@@ -76,14 +76,14 @@ def check_places(request: RenderRequest, out: Path, preview: Path | None = None)
         RequestError: something is in the way, a side is longer than the format has, or a picture that the request
             starts from would be replaced: then the request stored in the new one could never be repeated.
     """
-    places = [("--out", path) for path in list_paths(out, request.batch)]
+    places = [("`out`", path) for path in list_paths(out, request.batch)]
     for _, path in places:
         check_place(path, request.size)
         remove_leftovers(name_work(path))
     if preview is not None:
         check_path(preview, what="the preview")
         remove_leftovers(preview)
-    for option, path in [*places, *([] if preview is None else [("--preview", preview)])]:
+    for option, path in [*places, *([] if preview is None else [("`preview`", preview)])]:
         for source in _list_sources(request):
             if _is_one_file(path, source):
                 what = f"{option} would replace a picture that the request starts from"
@@ -135,7 +135,7 @@ def find_stopped(outs: Iterable[Path], request: RenderRequest) -> Path | None:
                 return out
             others.append(f"{folder}: {join_differences(differences)}")
     if others:
-        do = "Ask for the same as one of them, give the --out of another, or leave --resume out to start anew."
+        do = "Ask for the same as one of them, give the `out` of another, or leave `resume` out to start anew."
         raise RequestError(
             "of the renders that were stopped none is the one to be resumed", got=" | ".join(others), do=do
         )

@@ -35,12 +35,12 @@ def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
     """
     if not find_method(request.method).keeps_work:
         if resume:
-            got = f"--method {request.method.kind}"
-            raise RequestError("only the cohesive method can be resumed", got=got, do="Leave --resume out.")
+            got = f"`method` {request.method.kind}"
+            raise RequestError("only the cohesive method can be resumed", got=got, do="Leave `resume` out.")
         return
     if is_held(name_work(path)):
         raise RequestError(
-            "another process is at work on this picture", got=str(path), do="Wait for it, or give another --out."
+            "another process is at work on this picture", got=str(path), do="Wait for it, or give another `out`."
         )
     check_asked(name_work(path), resume=resume)
 
