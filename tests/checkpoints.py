@@ -25,7 +25,13 @@ from sfumato.models.files.rename_keys import UnetShape, find_name, invert, name_
 from sfumato.models.text.tokenizers import load_clip_tokenizer
 
 FAMILIES = ("sd15", "sd21-base", "sd21", "sdxl")
-DTYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
+DTYPES = {
+    torch.float32: "F32",
+    torch.float16: "F16",
+    torch.bfloat16: "BF16",
+    torch.float8_e4m3fn: "F8_E4M3",
+    torch.float8_e5m2: "F8_E5M2",
+}
 Configs = dict[str, dict[str, Any]]
 Value = Callable[[], Tensor]
 
@@ -115,7 +121,11 @@ def write_tensors(path: Path, tensors: Iterable[tuple[str, tuple[int, ...], Valu
         for _, shape, value in rows:
             tensor = value().to(dtype).contiguous()
             assert tuple(tensor.shape) == shape
-            file.write(memoryview(tensor.view(torch.uint8).numpy()) if tensor.ndim else tensor.numpy().tobytes())
+            file.write(
+                memoryview(tensor.view(torch.uint8).numpy())
+                if tensor.ndim
+                else tensor.reshape(1).view(torch.uint8).numpy().tobytes()
+            )
 
 
 def write_folder(root: Path, family: str, *, tiny: bool = True, dtype: torch.dtype = torch.float32) -> Path:

@@ -30,7 +30,7 @@ from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
-from sfumato.workflows.enlarge import EnlargedPicture, enlarge
+from sfumato.workflows.enlarge import EnlargedPicture, enlarge, read_size_of
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -105,9 +105,9 @@ class Model:
     picture is drawn. Settings of one render never stay on the model. For renders at the same time, load it twice.
     """
 
-    def __init__(self, latent_model: LatentModel, ref: str, vae: str | None) -> None:
+    def __init__(self, latent_model: LatentModel, ref: str, *, vae: str | None, prediction: str | None) -> None:
         """Wrap a loaded model; use `load`."""
-        self._latent_model, self._ref, self._vae = latent_model, ref, vae
+        self._latent_model, self._ref, self._vae, self._prediction = latent_model, ref, vae, prediction
 
     @property
     def contract(self) -> ModelContract:
@@ -233,22 +233,28 @@ class Model:
         return run_all(job, model=self._latent_model, on_event=on_event, should_stop=should_stop)
 
     def _own(self, request: RenderRequest) -> RenderRequest:
-        return replace(request, model=self._ref, vae=self._vae)
+        return replace(request, model=self._ref, vae=self._vae, prediction=self._prediction)
 
 
 def load(
-    model: str | Path = DEFAULTS.model, *, vae: str | Path | None = None, device: str = "auto", dtype: str = "auto"
+    model: str | Path = DEFAULTS.model,
+    *,
+    vae: str | Path | None = None,
+    prediction: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
 ) -> Model:
     """Open `mini`, a diffusers folder, or a single .safetensors checkpoint.
 
-    `vae` replaces the autoencoder. `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16.
+    `vae` replaces the autoencoder. `prediction` is "epsilon" or "v", where the files do not say it. `device` is auto,
+    cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16.
 
     Raises:
         UnsafeFileError: a file is refused before anything in it is used.
         ModelError: it is no checkpoint that can be opened.
     """
-    latent_model = load_model(model, vae=vae, device=device, dtype=dtype)
-    return Model(latent_model, str(model), str(vae) if vae else None)
+    latent_model = load_model(model, vae=vae, prediction=prediction, device=device, dtype=dtype)
+    return Model(latent_model, str(model), vae=str(vae) if vae else None, prediction=prediction)
 
 
 def render(
@@ -285,9 +291,7 @@ def upscale(
         names = ", ".join(sorted(settings))
         raise RequestError("these settings need a model", got=names, do="Name a `model`, or leave them out.")
     path = store_picture(image) if isinstance(image, Image.Image) else Path(image)
-    with Image.open(path) as opened:
-        own = PixelSize(*opened.size)
-    target = choose_upscale_size(own, size, scale)
+    target = choose_upscale_size(read_size_of(path), size, scale)
     return enlarge(path, target, upscaler=upscaler, out=None if out is None else Path(out))
 
 

@@ -17,14 +17,14 @@ from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
 from sfumato.canvas.formats.images import load_picture
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable
-from sfumato.canvas.workspace.folder_lock import is_held, lock_folder
+from sfumato.canvas.workspace.folder_lock import lock_folder
 from sfumato.canvas.workspace.workspace import Entry
-from sfumato.workflows.files.name_output import find_free_path
 from sfumato.core.errors import RequestError
-from sfumato.core.files import file_sha256
+from sfumato.core.files import file_sha256, is_held
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.render.cohesive.journal import JOURNAL
+from sfumato.workflows.files.name_output import find_free_path
 
 # Two levels above the native 64 px, some rows of windows in each step.
 LARGE = ("--size", "256x192", "--steps", 8, "--no-report")

@@ -10,7 +10,7 @@ from bundles import tiny_mini
 from sfumato.canvas.formats.images import load_picture, read_request
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import PictureSource
-from sfumato.render.trials import TRIALS
+from sfumato.render.cohesive.stages import SEEDS, STEPS
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def test_a_picture_grows_and_carries_its_request(upscale, render, room, picture)
     assert done.code == 0, done.err
     assert done.json["size"] == "192x144"
     assert [stage["name"] for stage in done.json["stages"]] == ["picture", "level 1 of 1"]
-    assert {"base consistency", "phantom mass"} <= set(done.json["checks"]["measures"])
+    assert {"base consistency", "added object mass"} <= set(done.json["checks"]["measures"])
     request = read_request(room / "big.png")
     assert isinstance(request.source, PictureSource)
     assert (request.source.size, request.prompt) == (PixelSize(96, 72), "")
@@ -181,7 +181,7 @@ def test_a_stopped_upscale_is_resumed_to_the_same_bytes(upscale, room, picture, 
 
     def stop_late(*given, **more):
         calls.append(1)
-        if len(calls) == TRIALS + 2:
+        if len(calls) == SEEDS * STEPS + 2:
             raise KeyboardInterrupt
         return denoise(*given, **more)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.windows import Fusion, count_cover, count_shifted, cover, fuse, make_weights, shifted_cover
-from sfumato.render.cohesive.change_map import Freedom
+from sfumato.render.cohesive.change_map import ChangeMap
 from sfumato.render.cohesive.update import MARGIN_CELLS, find_margin
 from sfumato.render.sampling.window_grid import list_windows
 
@@ -130,12 +130,12 @@ def test_around_a_free_cell_every_cell_that_its_low_band_is_made_of_is_predicted
     first_steps = torch.ones(size.shape_hw)
     first_steps[row, column] = 0.0
     margin = find_margin(min(window.width, window.height) - stride)
-    freedom = Freedom(
+    change_map = ChangeMap(
         first_steps=first_steps, share=first_steps, part=(0.0, 0.0, 1.0, 1.0), canvas=size, margin_cells=margin
     )
     seen = torch.zeros(size.shape_hw)
     for box in list_windows(size, window, stride, step):
-        if freedom.is_open(box, 0):
+        if change_map.is_open(box, 0):
             seen[box.slices_hw] = 1.0
     around = LatentBox(column, row, column + 1, row + 1).grow(MARGIN_CELLS).clip(size)
     assert seen[around.slices_hw].all()

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import json
 import os
 import pickle
+import re
 import struct
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from safetensors.torch import load_file
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.models.files import convert_child
-from sfumato.models.files.convert import convert_pickle
+from sfumato.models.files.convert import convert_pickle, name_target
 from sfumato.models.files.header import read_header
 
 
@@ -180,6 +182,63 @@ def test_a_textual_inversion_is_converted(tmp_path, held):
     assert {name: tuple(tensor.shape) for name, tensor in tensors.items()} == {"emb_params": (2, 8)}
 
 
+@pytest.mark.parametrize("keep", [dict, torch.nn.ParameterDict])
+@pytest.mark.parametrize("wrap", [torch.nn.Parameter, torch.clone])
+def test_embeddings_of_every_year_are_converted(tmp_path, held, keep, wrap):
+    vector = torch.randn(3, 8)
+    content = {"string_to_token": {"*": 265}, "string_to_param": keep({"*": wrap(vector)}), "name": "x"}
+    torch.save(content, tmp_path / "x.pt")
+    tensors, _ = held(tmp_path / "x.pt")
+    assert torch.equal(tensors["emb_params"], vector)
+
+
+def test_an_embedding_in_a_parameter_table_is_converted_by_the_child(tmp_path):
+    torch.save({"string_to_param": torch.nn.ParameterDict({"*": torch.ones(3, 8)})}, tmp_path / "x.pt")
+    made = convert_pickle(tmp_path / "x.pt")
+    assert load_file(made.path)["emb_params"].shape == (3, 8)
+
+
+def test_a_stand_in_keeps_nothing_but_parameters(tmp_path, held):
+    table = torch.nn.ParameterDict({"*": torch.ones(2, 8), "+": torch.ones(2, 8)})
+    torch.save({"string_to_param": table}, tmp_path / "x.pt")
+    with pytest.raises(convert_child.RefusedError, match="one token"):
+        held(tmp_path / "x.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("pytorch_model.bin", "model.safetensors"),
+        ("pytorch_model.fp16.bin", "model.fp16.safetensors"),
+        ("diffusion_pytorch_model.bin", "diffusion_pytorch_model.safetensors"),
+        ("v1-5.ckpt", "v1-5.safetensors"),
+    ],
+)
+def test_the_result_has_the_name_that_the_loader_looks_for(tmp_path, name, made):
+    assert name_target(tmp_path / name) == tmp_path / made
+
+
+ODD = {
+    "a call": Call(os.system, "true"), "a counter": collections.Counter(a=1), "a set": {1, 2}, "an object": object(),
+    "a dtype": torch.float8_e5m2, "a path": Path("/"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("cut", [0, 30, 10**6])
+def test_no_advice_to_read_a_file_unsafely_is_passed_on(tmp_path, held, case, legacy, cut):
+    path = tmp_path / "x.pt"
+    torch.save({"w": ODD[case], "v": torch.ones(2)}, path, _use_new_zipfile_serialization=not legacy)
+    path.write_bytes(path.read_bytes()[: max(4, path.stat().st_size - cut)])
+    said = ""
+    try:
+        held(path)
+    except convert_child.RefusedError as error:
+        said = str(error)
+    assert not re.search(r"weights_only|torch.load|safe_globals|trust the", said)
+
+
 def test_requests_that_make_no_sense_are_told_apart(tmp_path):
     (tmp_path / "x.safetensors").write_bytes(b"")
     with pytest.raises(RequestError, match="pickle"):
@@ -197,7 +256,7 @@ spec = spec_from_file_location("convert_child", {child!r})
 convert_child = module_from_spec(spec)
 spec.loader.exec_module(convert_child)
 descriptor = os.open({target!r}, os.O_RDWR | os.O_CREAT)
-print("held", *convert_child.lock_down(1000, descriptor))
+print("held", *convert_child.lock_down({source!r}, 1000, descriptor))
 def attempt(name, action):
     try:
         action()
@@ -211,13 +270,15 @@ attempt("raw write", lambda: os.open({marker!r}, os.O_WRONLY | os.O_CREAT))
 attempt("program", lambda: os.system("true"))
 attempt("fork", lambda: os.fork())
 attempt("remove", lambda: os.unlink({target!r}))
-attempt("read", lambda: open({target!r}).read())
+attempt("read", lambda: open({source!r}).read())
 attempt("output", lambda: os.write(descriptor, b"x"))
 """
 
 
 def test_the_child_can_neither_reach_out_nor_write_elsewhere(tmp_path):
-    script = PROBE.format(child=convert_child.__file__, target=str(tmp_path / "out"), marker=str(tmp_path / "marker"))
+    (tmp_path / "source").write_text("weights")
+    names = {"target": tmp_path / "out", "marker": tmp_path / "marker", "source": tmp_path / "source"}
+    script = PROBE.format(child=convert_child.__file__, **{name: str(path) for name, path in names.items()})
     done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
     said = dict(
         line.split(" ", 1) if not line.startswith("raw") else ("raw write", line[10:])
@@ -232,39 +293,91 @@ def test_the_child_can_neither_reach_out_nor_write_elsewhere(tmp_path):
 
 
 KERNEL = """
-import ctypes, os, socket, sys
+import ctypes, os, sys, threading
 from importlib.util import module_from_spec, spec_from_file_location
 spec = spec_from_file_location("convert_child", {child!r})
 convert_child = module_from_spec(spec)
 spec.loader.exec_module(convert_child)
-held = [convert_child.forbid_writes(), convert_child.forbid_calls()]
-print(*held)
+libc = ctypes.CDLL(None, use_errno=True)
+descriptor = os.open({output!r}, os.O_RDWR | os.O_CREAT)
+print("held", *convert_child.forbid_files({source!r}), *convert_child.forbid_calls())
 # No audit hook here: what stops these calls is the kernel.
-for action in (socket.socket, os.fork, lambda: os.execv("/bin/true", ["true"]), lambda: open({marker!r}, "w")):
-    try:
-        action()
-        print("worked")
-    except OSError as error:
-        print("stopped", error.errno)
-import threading
-thread = threading.Thread(target=print, args=("thread works",))
+victim, other, bystander = {victim!r}.encode(), {other!r}.encode(), {bystander}
+calls = {{
+    "socket": lambda: libc.socket(2, 1, 0),
+    "fork": lambda: libc.fork(),
+    "program": lambda: libc.execv(b"/bin/true", (ctypes.c_char_p * 2)(b"true", None)),
+    "write": lambda: libc.open(victim, os.O_WRONLY),
+    "append": lambda: libc.open(victim, os.O_WRONLY | os.O_APPEND),
+    "open truncating": lambda: libc.open(victim, os.O_RDONLY | os.O_TRUNC),
+    "create": lambda: libc.creat(other, 0o600),
+    "remove": lambda: libc.unlink(victim),
+    "rename": lambda: libc.rename(victim, other),
+    "symlink": lambda: libc.symlink(victim, other),
+    "link": lambda: libc.link(victim, other),
+    "folder": lambda: libc.mkdir(other, 0o700),
+    "mode": lambda: libc.chmod(victim, 0o777),
+    "owner": lambda: libc.chown(victim, os.getuid(), os.getgid()),
+    "times": lambda: libc.utimes(victim, None),
+    "attribute": lambda: libc.setxattr(victim, b"user.x", b"1", 1, 0),
+    "truncate": lambda: libc.truncate(victim, 0),
+    "read another file": lambda: libc.open(victim, os.O_RDONLY),
+    "list a folder": lambda: libc.open(b"/", os.O_RDONLY | os.O_DIRECTORY),
+    "signal": lambda: libc.kill(bystander, 9),
+    "signal to a group": lambda: libc.killpg(bystander, 9),
+    "process descriptor": lambda: libc.syscall(434, bystander, 0),
+    "priority": lambda: libc.setpriority(0, bystander, 10),
+    "limits of another process": lambda: libc.prlimit(bystander, 7, None, None),
+    "trace": lambda: libc.ptrace(16, bystander, None, None),
+    "owner of a descriptor": lambda: libc.fcntl(descriptor, 8, bystander),
+    "name space": lambda: libc.unshare(0x00020000),
+    "shared memory": lambda: libc.shmget(0, 4096, 0o1666),
+    "memory file": lambda: libc.memfd_create(b"x", 0),
+    "another ring": lambda: libc.syscall(425, 8, None),
+}}
+for name, call in calls.items():
+    print("worked" if call() >= 0 else "stopped", name, flush=True)
+print("ok" if os.read(os.open({source!r}, os.O_RDONLY), 7) == b"weights" and os.write(descriptor, b"x") else "not ok", "own files")
+thread = threading.Thread(target=print, args=("ok thread",))
 thread.start(); thread.join()
 """
 
 
 def test_the_kernel_holds_the_child_even_without_python(tmp_path):
-    script = KERNEL.format(child=convert_child.__file__, marker=str(tmp_path / "marker"))
-    done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
-    lines = done.stdout.splitlines()
-    landlock, seccomp = (word == "True" for word in lines[0].split())
-    if not (landlock and seccomp):
+    """Every way out that a process has; where a kernel lacks a wall, the child says so instead."""
+    names = {name: tmp_path / name for name in ("source", "output", "victim", "other")}
+    names["source"].write_text("weights")
+    names["victim"].write_text("precious")
+    with subprocess.Popen(["sleep", "30"], start_new_session=True) as bystander:
+        paths = {name: str(path) for name, path in names.items()}
+        script = KERNEL.format(child=convert_child.__file__, bystander=bystander.pid, **paths)
+        done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
+        alive = bystander.poll() is None
+        bystander.kill()
+    held, *lines = done.stdout.splitlines()
+    if "landlock" not in held or "seccomp" not in held:
         pytest.skip("this kernel has no Landlock or seccomp; the audit hook is what holds")
-    assert [line.split()[0] for line in lines[1:5]] == ["stopped"] * 4, lines
-    assert lines[5] == "thread works"
+    worked = [line for line in lines if not line.startswith(("stopped", "ok"))]
+    assert worked == []
+    assert lines[-2:] == ["ok own files", "ok thread"]
+    assert alive
+    assert names["victim"].read_text() == "precious"
+    assert not names["other"].exists()
+
+
+def test_a_wall_that_a_machine_lacks_is_said(tmp_path, monkeypatch, capsys):
+    """The answer of the child names what it could not be kept from."""
+    torch.save({"w": torch.ones(2)}, tmp_path / "x.pt")
+    monkeypatch.setattr(convert_child, "rehearse", lambda: None)
+    monkeypatch.setattr(convert_child, "lock_down", lambda *_: ["limits", "seccomp", "audit"])
+    with (tmp_path / "out").open("wb") as file:
+        monkeypatch.setattr(sys, "argv", ["child", str(tmp_path / "x.pt"), str(file.fileno())])
+        convert_child.main()
+    assert json.loads(capsys.readouterr().out)["open"] == [convert_child.WALLS["landlock"]]
 
 
 def test_the_filter_is_whole_instructions():
-    for machine in convert_child.CALLS:
+    for machine in convert_child.ALLOWED:
         code = convert_child.build_filter(machine)
         assert len(code) % 8 == 0
         jumps = [struct.unpack("<HBBI", code[at : at + 8]) for at in range(0, len(code), 8)]

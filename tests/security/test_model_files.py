@@ -6,6 +6,8 @@ anything in the file is used.
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
 import os
@@ -22,7 +24,9 @@ from checkpoints import make_configs
 from sfumato.core.errors import ModelError, UnsafeFileError
 from sfumato.models.files.gate import check_checkpoint, check_weights_file
 from sfumato.models.files.gate_configs import check_component, check_index
-from sfumato.models.files.header import read_header
+from sfumato.models.files.gate_json import LARGEST_CONFIG_BYTES, LARGEST_VOCABULARY_BYTES, read_json
+from sfumato.models.files.header import LARGEST_HEADER_BYTES, read_header
+from sfumato.models.files.vocabularies import read_folder
 
 MOST_SECONDS, MOST_BYTES = 1.0, 200 * 2**20
 F32 = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -91,6 +95,92 @@ def test_a_hostile_header_is_refused_fast_and_small(tmp_path, case):
     assert len(str(caught.value)) < 2000
     assert seconds < 4 * MOST_SECONDS  # tracing alone slows this several times
     assert peak < MOST_BYTES
+
+
+def fill(start, item, end=b"", *, limit):
+    """Repeat an item until the text is as long as the limit allows; `%d` in it counts."""
+    if b"%d" not in item:
+        return start + item * ((limit - len(start) - len(end)) // len(item)) + end
+    width = len(item % 10**6)
+    return start + b"".join(item % (10**6 + number) for number in range((limit - len(start) - len(end)) // width)) + end
+
+
+# Each text drives one loop of the checks as far as the limit of its file lets it.
+LONG_TEXTS = {
+    "a string of escaped quotes that never closes": lambda limit: fill(b'{"', b'\\"', limit=limit),
+    "a closed string of escaped quotes": lambda limit: fill(b'{"__metadata__":{"a":"', b'\\"', b'"}}', limit=limit),
+    "backslashes": lambda limit: fill(b'{"', b"\\", limit=limit),
+    "quotes": lambda limit: fill(b"{", b'"', limit=limit),
+    "many keys and one double": lambda limit: fill(b'{"__metadata__":{', b'"%d":"",', b'"1000001":""}}', limit=limit),
+    "few enough keys and one double": lambda limit: fill(
+        b'{"__metadata__":{', b'"%d":"",', b'"1000001":""}}', limit=min(limit, 1_900_000)
+    ),
+    "the same key": lambda limit: fill(b"{", b'"a":1,', b'"a":1}', limit=limit),
+    "commas": lambda limit: fill(b"{", b",", limit=limit),
+    "numbers": lambda limit: fill(b'{"a":{"shape":[', b"1,", b"1]}}", limit=limit),
+    "few enough numbers": lambda limit: fill(b'{"a":{"shape":[', b"1,", b"1]}}", limit=min(limit, 900_000)),
+    "brackets": lambda limit: fill(b"{", b"[],", b"[]}", limit=limit),
+    "opening brackets": lambda limit: fill(b"{", b"[", limit=limit),
+    "blanks": lambda limit: fill(b"{", b" ", b"}", limit=limit),
+    "digits": lambda limit: fill(b'{"a":', b"9", b"}", limit=limit),
+}
+
+
+@pytest.mark.parametrize("case", LONG_TEXTS)
+def test_no_text_at_a_limit_keeps_the_gate_busy(tmp_path, case):
+    """Headers and every JSON file of a folder: linear time, below a second at the largest size that is read."""
+    path = write_file(tmp_path / "x.safetensors", LONG_TEXTS[case](LARGEST_HEADER_BYTES), b"")
+    texts = {size: tmp_path / f"{size}.json" for size in (LARGEST_CONFIG_BYTES, LARGEST_VOCABULARY_BYTES)}
+    for size, text in texts.items():
+        text.write_bytes(LONG_TEXTS[case](size))
+    readers = [lambda: read_header(path)] + [functools.partial(read_json, text, size) for size, text in texts.items()]
+    for read in readers:
+        begun = time.process_time()
+        with contextlib.suppress(UnsafeFileError):
+            read()
+        assert time.process_time() - begun < MOST_SECONDS
+
+
+@pytest.mark.parametrize("line", [b"\n", b"a b\n", b" ", b"a"])
+def test_no_list_of_merge_rules_keeps_the_gate_busy(tmp_path, line):
+    (tmp_path / "vocab.json").write_text('{"a": 1}')
+    (tmp_path / "merges.txt").write_bytes(line * (LARGEST_VOCABULARY_BYTES // len(line)))
+    begun = time.process_time()
+    with contextlib.suppress(UnsafeFileError):
+        read_folder(tmp_path)
+    assert time.process_time() - begun < MOST_SECONDS
+
+
+@pytest.mark.parametrize("megabytes", [1, 9, 30])
+def test_long_training_notes_are_no_danger(tmp_path, megabytes):
+    notes = {"ss_tag_frequency": '"' * (megabytes * 2**19), "ss_network_dim": "8"}
+    found = read_header(write_file(tmp_path / "x.safetensors", {"__metadata__": notes, "a": F32}))
+    assert found.metadata["ss_network_dim"] == "8"
+    assert set(found.tensors) == {"a"}
+
+
+STAND_INS = {
+    "a Git LFS pointer": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+    "a web page": b"<!DOCTYPE html><html><body>Not found</body></html>" * 9,
+    "a web page without a type": b"\n <HTML><head></head></html>",
+    "an answer of a store": b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>',
+}
+
+
+@pytest.mark.parametrize("case", STAND_INS)
+def test_what_was_saved_in_place_of_a_model_is_named(tmp_path, case):
+    path = tmp_path / "x.safetensors"
+    path.write_bytes(STAND_INS[case])
+    with pytest.raises(UnsafeFileError, match=r"Git LFS pointer|web page"):
+        read_header(path)
+
+
+def test_the_short_suffix_of_safetensors_is_opened(tmp_path):
+    path = write_file(tmp_path / "x.sft", {"a": F32})
+    assert set(check_weights_file(path).tensors) == {"a"}
+    with pytest.raises(UnsafeFileError) as caught:
+        check_weights_file(path.rename(tmp_path / "x.model"))
+    assert "rename" in caught.value.do
 
 
 @pytest.mark.parametrize("suffix", [".ckpt", ".pt", ".pth", ".bin", ".pkl", ".CKPT"])

@@ -2,7 +2,8 @@
 
 A band is a number of rows of cells. A table says for each band which of its slots is valid; of the
 two tables the valid one with the higher count holds. So a flush is one write of a table, and what
-stood there before it is intact until then. Knows places and bytes, maps nothing.
+stood there before it is intact until then. A table also holds a checksum of each valid slot, so what rots
+on the disk is noticed. Knows places and bytes, maps nothing.
 Source: shadow paging, Lorie 1977. Start reading at `Layout`.
 """
 
@@ -22,8 +23,10 @@ from sfumato.core.geometry import LatentSize
 PAGE_BYTES = 4096
 # A slot of a canvas of 16384 px has 1 MiB: copied in a moment, and few enough to list.
 BAND_ROWS = 32
-_MAGIC = b"sfumato latents 1"
+_MAGIC = b"sfumato latents 2"
 _HEADER, _TABLE = struct.Struct("<17sIIII"), struct.Struct("<QI")
+# Bytes of a checksum.
+_SUM_BYTES = 4
 # Beyond these a header is damage, not a canvas.
 _LONGEST_SIDE, _MOST_CHANNELS = 2**20, 4096
 
@@ -54,7 +57,7 @@ class Layout:
     @property
     def table_bytes(self) -> int:
         """Return the room of a table."""
-        return _round_up(_TABLE.size + self.bands)
+        return _round_up(_TABLE.size + self.bands * (1 + _SUM_BYTES))
 
     @property
     def file_bytes(self) -> int:
@@ -91,19 +94,34 @@ def read_header(raw: bytes) -> Layout:
     return Layout(LatentSize(width, height), channels, rows)
 
 
-def write_table(count: int, slots: NDArray[np.uint8]) -> bytes:
-    """Return a table: the count of flushes so far, a checksum, a valid slot for each band."""
-    raw = slots.tobytes()
-    return _TABLE.pack(count, zlib.crc32(raw, count & 0xFFFFFFFF)) + raw
+@dataclass(eq=False, slots=True)
+class Table:
+    """Hold the count of flushes so far, and for each band its valid slot (uint8) and that slot's checksum (uint32)."""
+
+    count: int
+    slots: NDArray[np.uint8]
+    sums: NDArray[np.uint32]
+
+    def to_bytes(self) -> bytes:
+        """Write the table, with a checksum of its own."""
+        raw = self.slots.tobytes() + self.sums.astype("<u4").tobytes()
+        return _TABLE.pack(self.count, zlib.crc32(raw, self.count & 0xFFFFFFFF)) + raw
 
 
-def find_table(raw: bytes, bands: int) -> tuple[int, NDArray[np.uint8]] | None:
+def make_table(layout: Layout) -> Table:
+    """Return the table of a canvas of zeros."""
+    zeros = zlib.crc32(bytes(layout.slot_bytes))
+    return Table(1, np.zeros(layout.bands, np.uint8), np.full(layout.bands, zeros, np.uint32))
+
+
+def find_table(raw: bytes, bands: int) -> Table | None:
     """Read a table, or return None where it is torn or was never written."""
     count, check = _TABLE.unpack(raw[: _TABLE.size])
-    slots = raw[_TABLE.size : _TABLE.size + bands]
-    if not count or check != zlib.crc32(slots, count & 0xFFFFFFFF) or len(slots) < bands:
+    body = raw[_TABLE.size : _TABLE.size + bands * (1 + _SUM_BYTES)]
+    if not count or check != zlib.crc32(body, count & 0xFFFFFFFF) or len(body) < bands * (1 + _SUM_BYTES):
         return None
-    return count, np.frombuffer(slots, np.uint8).copy()
+    slots, sums = np.frombuffer(body[:bands], np.uint8), np.frombuffer(body[bands:], "<u4")
+    return Table(count, slots.copy(), sums.astype(np.uint32)) if slots.max() <= 1 else None
 
 
 def _round_up(count: int) -> int:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.canvas.mapped_latents import MappedLatents, create_file
+from sfumato.core.errors import StorageError
 from sfumato.core.geometry import LatentBox, LatentSize
 
 Values = NDArray[np.float32]
@@ -110,4 +111,10 @@ def open_latents(path: Path) -> LatentStore:
     Raises:
         StorageError: there is no such file, or it is damaged.
     """
-    return MappedLatents(path)
+    store = MappedLatents(path)
+    try:
+        store.check_bands()
+    except StorageError:
+        store.close()
+        raise
+    return store

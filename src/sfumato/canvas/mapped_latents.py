@@ -11,6 +11,7 @@ from __future__ import annotations
 import mmap
 import os
 import shutil
+import zlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.canvas.latent_file import PAGE_BYTES, Layout, find_table, read_header, write_header, write_table
+from sfumato.canvas.latent_file import PAGE_BYTES, Layout, Table, find_table, make_table, read_header, write_header
 from sfumato.core.errors import StorageError
 from sfumato.core.files import make_storage_error, reserve_file, write_atomic
 from sfumato.core.geometry import LatentBox, LatentSize
@@ -41,7 +42,7 @@ def create_file(path: Path, size: LatentSize, channels: int) -> None:
         reserve_file(stream.fileno(), layout.file_bytes)
         stream.write(write_header(layout))
         stream.seek(layout.place_table(0))
-        stream.write(write_table(1, np.zeros(layout.bands, np.uint8)))
+        stream.write(make_table(layout).to_bytes())
 
     write_atomic(path, write)
 
@@ -64,7 +65,7 @@ class MappedLatents:
                 self._map = mmap.mmap(stream.fileno(), self._layout.file_bytes)
         except OSError as error:
             raise StorageError("the latents cannot be opened", got=str(error)) from error
-        self._count, self._slots = self._read_table()
+        self._table = self._read_table()
         self._dirty = np.zeros(self._layout.bands, np.bool_)
         # Whoever had the file before may have flushed for a crash of its own only.
         self._unsynced = np.ones(self._layout.bands, np.bool_)
@@ -74,6 +75,11 @@ class MappedLatents:
     def size(self) -> LatentSize:
         """Return width and height in cells."""
         return self._layout.size
+
+    @property
+    def flushes(self) -> int:
+        """Count the flushes of the file so far."""
+        return self._table.count
 
     @property
     def channels(self) -> int:
@@ -105,7 +111,7 @@ class MappedLatents:
         self._unsynced |= self._dirty
         if durable:
             for band in np.flatnonzero(self._unsynced).tolist():
-                self._sync(self._layout.place_slot(band, int(self._slots[band])), self._layout.slot_bytes)
+                self._sync(self._layout.place_slot(band, int(self._table.slots[band])), self._layout.slot_bytes)
         if self._dirty.any():
             self._write_table()
         if durable and self._unsynced.any():
@@ -115,9 +121,11 @@ class MappedLatents:
             self._unsynced[:] = False
 
     def _write_table(self) -> None:
-        self._count += 1
+        self._table.count += 1
+        for band in np.flatnonzero(self._dirty).tolist():
+            self._table.sums[band] = self._sum(band)
         # The tables take turns: a torn one leaves the other.
-        place, raw = self._layout.place_table((self._count - 1) % 2), write_table(self._count, self._slots)
+        place, raw = self._layout.place_table((self._table.count - 1) % 2), self._table.to_bytes()
         self._map[place : place + len(raw)] = raw
         self._dirty[:] = False
 
@@ -127,13 +135,35 @@ class MappedLatents:
             self.flush()
             self._map.close()
 
-    def _read_table(self) -> tuple[int, NDArray[np.uint8]]:
+    def check_bands(self, *, least_flushes: int = 0) -> None:
+        """Check every band against its checksum.
+
+        Raises:
+            StorageError: a band is not what was flushed, or the file is older than `least_flushes` flushes.
+        """
+        if self._table.count < least_flushes:
+            got = f"{self._table.count} of {least_flushes} flushes"
+            raise StorageError("the table of the latents is damaged", got=got)
+        for band in range(self._layout.bands):
+            if self._sum(band) != self._table.sums[band]:
+                got = f"rows from {band * self._layout.band_rows} on"
+                raise StorageError("the latents are not what was written", got=got)
+
+    def _sum(self, band: int) -> int:
+        place = self._layout.place_slot(band, int(self._table.slots[band]))
+        self._touched_bytes += self._layout.slot_bytes
+        with memoryview(self._map) as whole, whole[place : place + self._layout.slot_bytes] as part:
+            found = zlib.crc32(part)
+        self._rest()
+        return found
+
+    def _read_table(self) -> Table:
         places = [self._layout.place_table(which) for which in (0, 1)]
         tables = [find_table(self._map[at : at + self._layout.table_bytes], self._layout.bands) for at in places]
-        valid = [table for table in tables if table is not None and table[1].max() <= 1]
+        valid = [table for table in tables if table is not None]
         if not valid:
             raise StorageError("the latents are damaged", got=str(self.path))
-        return max(valid, key=lambda table: table[0])
+        return max(valid, key=lambda table: table.count)
 
     def _split(self, box: LatentBox) -> Generator[tuple[int, slice, slice]]:
         """Yield each band of a box with the box's rows in it and the band's rows in the box."""
@@ -145,7 +175,7 @@ class MappedLatents:
 
     def _view(self, band: int) -> Values:
         self._touched_bytes += self._layout.slot_bytes
-        place = self._layout.place_slot(band, int(self._slots[band]))
+        place = self._layout.place_slot(band, int(self._table.slots[band]))
         return np.ndarray(self._layout.band_shape, np.float32, self._map, place)
 
     def _prepare(self, band: int) -> Values:
@@ -153,7 +183,7 @@ class MappedLatents:
         if self._dirty[band]:
             return self._view(band)
         valid = self._view(band)
-        self._slots[band] = 1 - self._slots[band]
+        self._table.slots[band] = 1 - self._table.slots[band]
         self._dirty[band] = True
         fresh = self._view(band)
         fresh[...] = valid

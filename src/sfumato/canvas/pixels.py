@@ -6,6 +6,7 @@ Knows boxes of pixels; no format, torch or latents. Start reading at `PixelStore
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Generator
 from pathlib import Path
 from typing import Protocol
@@ -24,6 +25,8 @@ _RGB = 3
 BAND_ROWS, LEAST_BAND_ROWS, BAND_PX = 256, 16, 1 << 19
 # Bytes read or written at once.
 _MOST_BYTES = 1 << 28
+# Bytes of rows that share a checksum, about.
+_SUM_BYTES = 1 << 20
 
 
 class PixelStore(Protocol):
@@ -75,7 +78,11 @@ class MemoryPixels:
 
 
 class FilePixels:
-    """Keep a canvas in a file of plain rows; opened again it holds what was written."""
+    """Keep a canvas in a file of plain rows; opened again it holds what was written.
+
+    Behind the rows stands a checksum for each band of rows, 0 while the band is written to: a crash leaves
+    such bands, and whoever goes on writes them again.
+    """
 
     def __init__(self, path: Path, size: PixelSize) -> None:
         """Open the file.
@@ -89,7 +96,12 @@ class FilePixels:
             found = os.fstat(self._handle).st_size
         except OSError as error:
             raise StorageError("the pixels cannot be opened", got=str(error)) from error
-        if found != size.area * _RGB:
+        self._band_rows, self._sums = _choose_sum_rows(size), np.zeros(_count_sums(size), np.uint32)
+        self._dirty = np.zeros(len(self._sums), np.bool_)
+        if found == _count_bytes(size):
+            raw = os.pread(self._handle, self._sums.nbytes, size.area * _RGB)
+            self._sums[:] = np.frombuffer(raw, "<u4")
+        else:
             self.close()
             raise StorageError("the pixels are cut off", got=str(path))
 
@@ -108,6 +120,7 @@ class FilePixels:
             StorageError: the disk refuses.
         """
         try:
+            self._open_bands(box)
             for rows, place in self._list_runs(box):
                 raw = memoryview(np.ascontiguousarray(values[rows]).tobytes())
                 done = 0
@@ -125,8 +138,42 @@ class FilePixels:
         """
         try:
             os.fsync(self._handle)
+            if self._dirty.any():
+                for band in np.flatnonzero(self._dirty).tolist():
+                    self._sums[band] = self._sum(band)
+                self._dirty[:] = False
+                self._write_sums()
         except OSError as error:
             raise make_storage_error(self.path, error) from error
+
+    def check_bands(self) -> None:
+        """Check every band against its checksum, but for those that a crash left half written.
+
+        Raises:
+            StorageError: a band is not what was flushed.
+        """
+        for band in np.flatnonzero(self._sums).tolist():
+            if self._sum(band) != self._sums[band]:
+                raise StorageError("the pixels are not what was written", got=f"rows from {band * self._band_rows} on")
+
+    def _open_bands(self, box: PixelBox) -> None:
+        """Mark the bands that a box touches as being written to, on the disk before the first byte of them changes."""
+        bands = slice(box.top // self._band_rows, -(-box.bottom // self._band_rows))
+        self._dirty[bands] = True
+        if self._sums[bands].any():
+            self._sums[bands] = 0
+            self._write_sums()
+
+    def _write_sums(self) -> None:
+        os.pwrite(self._handle, self._sums.astype("<u4").tobytes(), self.size.area * _RGB)
+        os.fsync(self._handle)
+
+    def _sum(self, band: int) -> int:
+        top = band * self._band_rows
+        rows = min(self._band_rows, self.size.height - top)
+        pitch = self.size.width * _RGB
+        # 0 says that a band is being written to.
+        return zlib.crc32(os.pread(self._handle, rows * pitch, top * pitch)) or 1
 
     def close(self) -> None:
         """Close the file; it stays."""
@@ -149,7 +196,21 @@ def create_pixels(path: Path, size: PixelSize) -> None:
     Raises:
         StorageError: the disk has no room for it, or refuses; nothing is left behind.
     """
-    write_atomic(path, lambda stream: reserve_file(stream.fileno(), size.area * _RGB))
+    write_atomic(path, lambda stream: reserve_file(stream.fileno(), _count_bytes(size)))
+
+
+def _choose_sum_rows(size: PixelSize) -> int:
+    """Return how many rows share a checksum: about as many bytes as are read in a moment."""
+    return max(1, _SUM_BYTES // (size.width * _RGB))
+
+
+def _count_sums(size: PixelSize) -> int:
+    return -(-size.height // _choose_sum_rows(size))
+
+
+def _count_bytes(size: PixelSize) -> int:
+    """Return the length of the file of a canvas: its rows, then a checksum of four bytes for each band."""
+    return size.area * _RGB + 4 * _count_sums(size)
 
 
 def choose_band_rows(width_px: int) -> int:

@@ -26,6 +26,7 @@ def make_app() -> typer.Typer:
     app.command("plan")(rendering.plan)
     app.command("upscale")(rendering.upscale)
     app.command("compare")(comparing.compare)
+    app.command("show")(commands.show)
     app.command("doctor")(commands.doctor)
     for name, words, group in commands.GROUPS:
         part = typer.Typer(help=words, no_args_is_help=True)

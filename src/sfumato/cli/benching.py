@@ -24,10 +24,11 @@ def bench_probe(
     dtype: Annotated[str, _DTYPE] = "auto",
 ) -> None:
     """Measure what a model costs here, for later plans: seconds and memory of its calls; last line JSON."""
+    from sfumato.core.escape import write_command
     from sfumato.workflows.forecast.calibrate import run_probe
 
-    words = ["sfumato bench probe", f"--model {model}", *([f"--vae {vae}"] if vae else [])]
-    found = run_probe(model, vae=vae, device=device, dtype=dtype, command=" ".join(words))
+    words = ["sfumato", "bench", "probe", "--model", model, *(["--vae", vae] if vae else [])]
+    found = run_probe(model, vae=vae, device=device, dtype=dtype, command=write_command(*words))
     sys.stdout.write(f"{found.to_text()}\n{found.to_line()}\n")
 
 
@@ -57,10 +58,6 @@ def bench_growth(
     steps: Annotated[int, typer.Option("--steps", help="Steps of every render.", metavar="N")] = 20,
     suffix: Annotated[str, typer.Option("--suffix", help="Format written: .png, .tif or .dzi.", metavar="S")] = ".tif",
     model: Annotated[str, typer.Option("--model", help="mini, a folder, or a file.", metavar="REF")] = "mini",
-    place: Annotated[
-        bool,
-        typer.Option("--place", help="Render each once more and draw one place of it again.", show_default=False),
-    ] = False,
 ) -> None:
     """Measure that cost per pixel and memory do not follow the size; prints a table, last line JSON."""
     from sfumato.core.errors import RequestError
@@ -73,7 +70,7 @@ def bench_growth(
         _count("trial", done, trials)
 
     wanted = tuple(int(side) for side in sides.split(","))
-    bench = run_bench_growth(wanted, model=model, steps=steps, suffix=suffix, place=place, on_trial=on_trial)
+    bench = run_bench_growth(wanted, model=model, steps=steps, suffix=suffix, on_trial=on_trial)
     sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
 
 

@@ -15,6 +15,7 @@ import typer
 from sfumato.cli.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
 from sfumato.cli.evaluating import evaluate_hires
 from sfumato.cli.training import train_mini
+from sfumato.core.escape import escape_controls
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]
 Reference = Annotated[
@@ -28,14 +29,33 @@ def models_list(
     ] = None,
     json: Json = False,
 ) -> None:
-    """List the embedded model, and the checkpoints of a folder."""
+    """List the embedded model, what SFUMATO_MODELS holds, and the checkpoints of a folder."""
     from sfumato.workflows.checkpoints import list_models
 
     found = list_models(folder)
     if json:
         _print({"models": found}, as_json=True)
     else:
-        sys.stdout.write("".join(f"{line}\n" for line in _describe_models(found)))
+        sys.stdout.write("".join(f"{escape_controls(line)}\n" for line in _describe_models(found)))
+
+
+def models_get(
+    name: Annotated[str, typer.Argument(help="The model on the hub.", metavar="OWNER/NAME", show_default=False)],
+    folder: Annotated[
+        Path | None, typer.Option("--folder", help="Folder of models; left out: SFUMATO_MODELS.", metavar="DIR")
+    ] = None,
+    file: Annotated[
+        str, typer.Option("--file", help="Which file of several.", metavar="FILE", show_default=False)
+    ] = "",
+    revision: Annotated[
+        str, typer.Option("--revision", help="Which branch, tag or commit.", metavar="REV", show_default=False)
+    ] = "",
+    json: Json = False,
+) -> None:
+    """Fetch a checkpoint from a model hub, resumably, and check it; nothing else here goes online."""
+    from sfumato.workflows.checkpoints import get_model
+
+    _print(get_model(name, folder=folder, file=file, revision=revision), as_json=json)
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
@@ -57,6 +77,21 @@ def models_convert(
     from sfumato.workflows.checkpoints import convert_checkpoint
 
     _print(convert_checkpoint(Path(path), out), as_json=json)
+
+
+def show(
+    picture: Annotated[Path, typer.Argument(help="A picture of Sfumato or of another tool.", metavar="PICTURE")],
+    json: Json = False,
+) -> None:
+    """Print what a picture holds: its size, its request, or the parameters of another tool."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.files.describe_picture import describe_picture
+
+    found = describe_picture(picture)
+    if json:
+        print_json(found.to_json())
+    else:
+        sys.stdout.writelines(escape_controls(line) + "\n" for line in found.to_lines())
 
 
 def world_sample(
@@ -176,7 +211,7 @@ def doctor(json: Json = False) -> None:
     from sfumato.workflows.doctor.doctor import run_doctor
 
     found = run_doctor()
-    sys.stdout.write(f"{found.to_line() if json else found.to_text()}\n")
+    sys.stdout.write(f"{found.to_line() if json else escape_controls(found.to_text(), keep=chr(10))}\n")
 
 
 def _count(what: str, done: int, count: int) -> None:
@@ -195,7 +230,7 @@ def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
             item = ", ".join(f"{name} {count}" for name, count in item.items())
         items = item if isinstance(item, list | tuple) else [item]
         for place, one in enumerate(items or ["none"]):
-            sys.stdout.write(f"{key if place == 0 else '':<{width}}  {one}\n")
+            sys.stdout.write(f"{key if place == 0 else '':<{width}}  {escape_controls(str(one))}\n")
 
 
 def _describe_models(found: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -207,7 +242,7 @@ def _describe_models(found: Sequence[Mapping[str, Any]]) -> list[str]:
 def _describe_model(model: Mapping[str, Any]) -> str:
     if "refused" in model:
         return f"refused: {model['refused']['what']}"
-    what = [model["kind"], model.get("family"), model.get("native"), f"{model['bytes'] / 1e6:,.0f} MB"]
+    what = [str(model["kind"]), model.get("family"), model.get("native"), f"{model['bytes'] / 1e6:,.0f} MB"]
     return ", ".join(word for word in what if word)
 
 
@@ -215,8 +250,8 @@ Command = Callable[..., None]
 GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     (
         "models",
-        "Checkpoints: list, inspect, convert.",
-        {"list": models_list, "inspect": models_inspect, "convert": models_convert},
+        "Checkpoints: list, fetch, inspect, convert.",
+        {"list": models_list, "get": models_get, "inspect": models_inspect, "convert": models_convert},
     ),
     ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
     ("train", "Train the embedded model.", {"mini": train_mini}),

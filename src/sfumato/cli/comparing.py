@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.cli.options import COMPARE_LACKS, CompareOptions, takes_options
+from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -55,7 +56,7 @@ def compare(options: CompareOptions) -> None:
     if options.json:
         print_json({**done.to_json(), "request": done.request.to_json()})
     else:
-        sys.stdout.write(_describe(done))
+        sys.stdout.write(escape_controls(_describe(done), keep="\n"))
 
 
 def _split(text: str | None) -> tuple[str, ...] | None:
@@ -92,7 +93,7 @@ def _find_stopped_seed(requests: dict[str, RenderRequest]) -> int:
 
 
 def _describe(done: Comparison) -> str:
-    from sfumato.core.table import align
+    from sfumato.core.cards import align
     from sfumato.workflows.compare.compare import PAGE, SHEET
     from sfumato.workflows.compare.page import list_rows
 

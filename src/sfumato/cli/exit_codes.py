@@ -6,6 +6,7 @@ unsafe, 5 the model failed or the disk refused, 130 interrupted. Start reading a
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 import typer
 
 from sfumato.core.errors import InterruptedRender, RequestError, SfumatoError
+from sfumato.core.escape import escape_controls, escape_json
 
 # What a shell reports for a program that a closed pipe stopped: 128 + SIGPIPE.
 CLOSED_PIPE_EXIT = 141
@@ -29,6 +31,10 @@ DEFECT_EXIT = 1
 def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
     """Run the application and return its exit code; every failure is printed here and nowhere else."""
     as_json = "--json" in arguments
+    # What a terminal cannot show is shown as an escape: printing a name must not make a failure of a saved picture.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         code = app(list(arguments), standalone_mode=False, prog_name="sfumato")
         sys.stdout.flush()
@@ -53,7 +59,12 @@ def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
 
 def print_json(value: object) -> None:
     """Print one JSON object as the last line of stdout."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+    text = escape_json(json.dumps(value, ensure_ascii=False, allow_nan=False))
+    try:
+        text.encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(value, allow_nan=False)
+    sys.stdout.write(f"{text}\n")
 
 
 def _report(error: SfumatoError, *, as_json: bool) -> int:
@@ -86,7 +97,7 @@ def _usage_error(error: typer.TyperException) -> RequestError:
 
 
 def _report_defect(error: Exception, *, as_json: bool) -> int:
-    traceback.print_exception(error, file=sys.stderr)
+    sys.stderr.write(escape_controls("".join(traceback.format_exception(error)), keep="\n"))
     sys.stderr.write("sfumato: this is a defect of sfumato, not of your request; please report the lines above\n")
     if as_json:
         print_json({"error": "defect", "what": f"{type(error).__name__}: {error}", "got": None, "do": "Report it."})

@@ -20,13 +20,6 @@ _BASES = {
     "guess": "a guess until something was rendered; `sfumato bench probe` measures it",
 }
 
-# Below this share of the machine, what other work takes is noise.
-_QUIET_FRAC = 0.2
-_MEMORY_BASES = {
-    "probe": "as a probe of this machine says",
-    "formula": "by a formula for models of this kind; `sfumato bench probe` measures it",
-}
-
 
 def write_plan(plan: Plan) -> str:
     """Write a plan as aligned text: a row per stage, then the totals."""
@@ -54,14 +47,12 @@ def _totals(plan: Plan) -> list[str]:
     times = f" x {plan.batch} pictures" if plan.batch > 1 else ""
     each_s = plan.seconds + plan.save_s
     opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""
-    busy = f"; other work kept {plan.busy_frac:.0%} of it busy" if plan.busy_frac > _QUIET_FRAC else ""
     return [
         f"method       {plan.method}, {plan.size}{f', cut from {plan.canvas}' if plan.canvas != plan.size else ''}",
         *_memory(plan),
         _disk(plan),
-        f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]}{busy})",
-        *_beside(plan),
-        *_coding(plan),
+        f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
+        *_spill(plan),
     ]
 
 
@@ -72,38 +63,22 @@ def _disk(plan: Plan) -> str:
     return f"disk         {write_bytes(plan.peak_disk_bytes)} at most{after}"
 
 
-def _coding(plan: Plan) -> list[str]:
-    """Say where the autoencoder needs another disk, or does otherwise than with more memory or disk."""
-    lines: list[str] = []
-    if plan.spill_bytes and not plan.map_bytes:
-        lines.append(f"autoencoder  keeps {write_bytes(plan.spill_bytes)} with temporary files (TMPDIR) while it works")
-    if plan.cut_for_memory:
-        lines.append("autoencoder  in tiles even where the picture is small, for want of memory: last bits may differ")
-    if plan.unkept_bytes:
-        what = f"{write_bytes(plan.unkept_bytes)} beside the picture to go on after a stop"
-        lines.append(f"autoencoder  would need {what}; encoding or decoding starts again")
-    return lines
-
-
-def _beside(plan: Plan) -> list[str]:
-    """Say what the totals count although it may be spared, and what they leave out."""
-    if not plan.again_bytes:
+def _spill(plan: Plan) -> list[str]:
+    """Say where the autoencoder needs another disk."""
+    if not plan.spill_bytes:
         return []
-    more = f"about {write_seconds(plan.again_s)} and {write_bytes(plan.again_bytes)} of disk"
     return [
-        "             every window is counted; those with nothing to draw anew are spared",
-        f"             not counted: {more} where the self-check has places drawn again",
+        f"autoencoder  keeps {write_bytes(plan.spill_bytes)} with temporary files (TMPDIR) if the picture's disk is full"
     ]
 
 
 def _memory(plan: Plan) -> list[str]:
     """Write one number where device and host share their memory, else two."""
-    basis = _MEMORY_BASES[plan.memory_basis]
     if not plan.host_bytes:
         memory = write_bytes(plan.memory_bytes)
-        return [f"memory       {memory} at most, the model included; device and host are one ({basis})"]
+        return [f"memory       {memory} at most, the model included; device and host are one"]
     return [
-        f"device       {write_bytes(plan.memory_bytes)} at most, the model included ({basis})",
+        f"device       {write_bytes(plan.memory_bytes)} at most, the model included",
         f"host         {write_bytes(plan.host_bytes)} at most",
     ]
 
@@ -121,16 +96,13 @@ def write_seconds(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min" if minutes >= 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
 
 
-# Stages of native size, which need no announcement.
-_SMALL = ("sample", "read")
-
-
 def write_cost(plan: Plan, options: RunOptions) -> str | None:
     """Say size, levels, windows, time, memory and disk of a plan, in the words of `sfumato plan`; None at native size."""
-    large = [stage for stage in plan.stages if stage.kind not in _SMALL]
+    # The base of a method, or a picture of native size, needs no announcement.
+    large = [stage for stage in plan.stages if len(stage.windows) > 1]
     if not large:
         return None
-    grown = sum(stage.kind == "grow" for stage in large)
+    grown = len(plan.stages) - 1 if plan.work_bytes else 0
     levels = f" in {grown} level{'s' if grown > 1 else ''}" if grown else ""
     windows = sum(len(stage.windows) for stage in large)
     each = f" for each of {plan.batch} pictures" if plan.batch > 1 else ""

@@ -6,7 +6,7 @@ Start reading at `read_values`.
 from __future__ import annotations
 
 import dataclasses
-import math
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from sfumato.cli.options import RenderOptions
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
+from sfumato.core.escape import escape_controls
+from sfumato.core.settings import LARGEST_BUDGET_GB
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -46,8 +48,9 @@ def check_options(options: RenderOptions) -> None:
         raise RequestError("`preview_every` has no effect without `preview`", do="Add a `preview` file.")
     if options.preview_every is not None and options.preview_every < 1:
         raise RequestError("`preview_every` is at least 1", got=options.preview_every, do="Give a number of steps.")
-    if options.budget_gb is not None and not 0.0 < options.budget_gb < math.inf:
-        raise RequestError("`budget_gb` is a number above 0", got=options.budget_gb, do="Give gigabytes, like 4.")
+    if options.budget_gb is not None and not 0.0 < options.budget_gb <= LARGEST_BUDGET_GB:
+        what = f"`budget_gb` is a number above 0, at most {LARGEST_BUDGET_GB:g}"
+        raise RequestError(what, got=options.budget_gb, do="Give gigabytes, like 4.")
 
 
 def read_values(options: RenderOptions) -> RequestValues:
@@ -92,9 +95,12 @@ def make_request(options: RenderOptions) -> RenderRequest:
 
     values, stored = read_values(options), None
     if options.source is not None:
-        stored, values = read_stored(options.source, values)
+        stored, values, left = read_stored(options.source, values)
+        sys.stderr.writelines(escape_controls(f"not honoured: {said}") + "\n" for said in left)
     model = values.model or (stored.model if stored else DEFAULTS.model)
-    contract = load_contract(model, vae=values.vae or (stored.vae if stored else None))
+    vae = values.vae or (stored.vae if stored else None)
+    prediction = values.prediction or (stored.prediction if stored else None)
+    contract = load_contract(model, vae=vae, prediction=prediction)
     return make(values, contract, stored=stored)
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from sfumato.cli.options import UPSCALE_LACKS, PlanOptions, RenderOptions, UpscaleOptions, takes_options
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
+from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
@@ -62,7 +63,7 @@ def run_request(request: RenderRequest, options: RunOptions, *, as_json: bool) -
     if line is not None:
         sys.stderr.write(f"{line}\n")
     warnings = list[str](job.warnings)
-    sys.stderr.writelines(f"warning: {said}\n" for said in warnings)
+    sys.stderr.writelines(escape_controls(f"warning: {said}") + "\n" for said in warnings)
     with show_progress(request.batch) as on_progress:
         from sfumato.workflows.run import run_all
 
@@ -73,7 +74,7 @@ def run_request(request: RenderRequest, options: RunOptions, *, as_json: bool) -
                 warnings.append(event.message)
 
         done = run_all(job, on_event=hear)
-    sys.stderr.writelines(f"warning: {said}\n" for said in warnings[len(job.warnings) :])
+    sys.stderr.writelines(escape_controls(f"warning: {said}") + "\n" for said in warnings[len(job.warnings) :])
     if as_json:
         pictures = [picture.to_json() for picture in done]
         print_json({**pictures[0], "pictures": pictures, "request": request.to_json(), "warnings": warnings})
@@ -101,13 +102,13 @@ def show_plan(request: RenderRequest, options: RunOptions, *, as_json: bool) -> 
     """Plan a request, and print the plan."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.cli.plan_table import write_plan
-    from sfumato.workflows.prepare import plan_request
+    from sfumato.workflows.forecast.plan_request import plan_request
 
     made = plan_request(request, options)
     if as_json:
         print_json({**made.to_json(), "request": request.to_json()})
     else:
-        sys.stdout.write(write_plan(made))
+        sys.stdout.write(escape_controls(write_plan(made), keep="\n"))
 
 
 @takes_options(UpscaleOptions, without=UPSCALE_LACKS)
@@ -184,7 +185,7 @@ def _upscale_plain(options: UpscaleOptions, picture: Path) -> None:
     upscaler = options.upscaler if _names_network(options) and options.upscaler else DEFAULTS.upscaler
     out = choose_output(options.out, picture, size)
     if options.dry_run:
-        sys.stdout.write(f"{picture} would become {size} by {upscaler}, {out}\n")
+        sys.stdout.write(escape_controls(f"{picture} would become {size} by {upscaler}, {out}") + "\n")
         return
     done = enlarge(picture, size, upscaler=upscaler, out=out)
     if options.json:
@@ -194,11 +195,11 @@ def _upscale_plain(options: UpscaleOptions, picture: Path) -> None:
         sys.stderr.write(
             "enlarged by Lanczos: sharp, nothing drawn anew; --model draws new detail, --upscaler runs an ESRGAN file\n"
         )
-    sys.stdout.write(f"picture  {done.path}  ({size}, {upscaler})\n")
+    sys.stdout.write(escape_controls(f"picture  {done.path}  ({size}, {upscaler})") + "\n")
 
 
 def _describe(picture: Picture) -> str:
     lines = [f"picture  {picture.path}  ({picture.plan.size}, seed {picture.seed}, {picture.seconds:.1f} s)"]
     if picture.report_path:
         lines.append(f"report   {picture.report_path}")
-    return "\n".join(lines) + "\n"
+    return escape_controls("\n".join(lines), keep="\n") + "\n"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from sfumato.core.escape import escape_controls
+
 # A caller may hand us a megabyte of nonsense; a message has to stay readable in a log line.
 LONGEST_GOT_CHARACTERS = 400
 # What helps with any picture that turns out to be damaged.
@@ -21,7 +23,8 @@ class SfumatoError(Exception):
     kind: ClassVar[str] = "error"
 
     def __init__(self, what: str, *, got: object = None, do: str = "") -> None:
-        """Keep the three parts; `got` is shown through `repr`, so control characters stay visible."""
+        """Keep the three parts; control characters in any of them are shown as escapes."""
+        what, do = escape_controls(what), escape_controls(do)
         super().__init__(what, got, do)
         self.what = what
         self.got = got
@@ -90,7 +93,12 @@ class InterruptedRender(SfumatoError):  # noqa: N818 - stopping is no mistake of
 
 
 def _clip(got: object) -> str:
-    text = got if isinstance(got, str) and got.isprintable() and len(got) <= LONGEST_GOT_CHARACTERS else repr(got)
+    try:
+        text = got if isinstance(got, str) and got.isprintable() and len(got) <= LONGEST_GOT_CHARACTERS else repr(got)
+    except ValueError:
+        # Python writes no whole number of more than some thousand digits.
+        text = f"a {type(got).__name__} that is too long to write"
+    text = escape_controls(text)
     if len(text) <= LONGEST_GOT_CHARACTERS:
         return text
     return text[: LONGEST_GOT_CHARACTERS - 1] + "…"

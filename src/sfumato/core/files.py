@@ -7,9 +7,12 @@ what is written piece by piece is an `UnfinishedFile`.
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import os
+import re
 import secrets
+import shutil
 import stat
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, suppress
@@ -19,8 +22,22 @@ from typing import BinaryIO
 
 from sfumato.core.errors import RequestError, StorageError
 
+try:
+    import fcntl
+except ImportError:  # Not on POSIX: there nothing can be held.
+    fcntl = None
+
+# Held by somebody else; anything else says that the file system knows no locks.
+_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 # A disk, a quota or a limit of the process is used up; each says so in its own number.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# The system cannot take such a path, whatever lies there; a path through a file, say, is another matter.
+_IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP)
+# What nearly every file system allows, where the system does not tell.
+_NAME_BYTES = 255
+_DIGEST_CHARACTERS = 8
+# What `name_unfinished` puts behind a name.
+_BEHIND = re.compile(r"\.[0-9a-f]{8}\.part")
 
 
 class UnfinishedFile:
@@ -35,6 +52,8 @@ class UnfinishedFile:
         self._beside = name_unfinished(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         self.stream: BinaryIO = self._beside.open("xb")
+        # Held until it is closed, so that nobody takes it for the leftover of a process that was killed.
+        hold(self.stream.fileno())
 
     def publish(self) -> None:
         """Flush to disk, rename, and flush the folder too; OSError where the disk refuses."""
@@ -76,8 +95,99 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def name_unfinished(path: Path) -> Path:
-    """Return a fresh name beside `path` for what is not whole yet."""
-    return path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    """Return a fresh name beside `path` for what is not whole yet; a name as long as the system takes is shortened."""
+    end = f".{secrets.token_hex(4)}.part"
+    return path.with_name(f".{shorten_name(path, len(end) + 1)}{end}")
+
+
+def shorten_name(path: Path, more_bytes: int) -> str:
+    """Return the name of a path, cut where `more_bytes` would not fit behind it; a digest then tells it from others."""
+    most = _longest_name_bytes(path.parent) - more_bytes
+    raw = os.fsencode(path.name)
+    if len(raw) <= most:
+        return path.name
+    digest = hashlib.sha256(raw).hexdigest()[:_DIGEST_CHARACTERS]
+    # What is cut within a character loses that character.
+    return raw[: most - _DIGEST_CHARACTERS - 1].decode("utf-8", errors="ignore") + f"~{digest}"
+
+
+def _longest_name_bytes(folder: Path) -> int:
+    with suppress(OSError, ValueError, AttributeError):
+        return os.pathconf(folder, "PC_NAME_MAX")
+    return _NAME_BYTES
+
+
+def check_path(path: Path, *, what: str) -> None:
+    """Check that the system can take a path at all, whether or not a file lies there.
+
+    Raises:
+        RequestError: a name is too long, or holds what no file name can hold.
+    """
+    try:
+        os.lstat(path)
+    except OSError as error:
+        if error.errno in _IMPOSSIBLE:
+            raise _say_impossible(path, what, error.strerror) from error
+    except ValueError as error:
+        # NUL, or a character without a form in the encoding of file names.
+        raise _say_impossible(path, what, error) from error
+
+
+def expand_path(text: str | Path, *, what: str) -> Path:
+    """Return a path with `~` replaced by the home folder of this or the named user.
+
+    Raises:
+        RequestError: there is no such user, or the system cannot take the path.
+    """
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError as error:
+        raise RequestError(
+            f"{what} names the home folder of nobody", got=str(text), do="Write the whole path."
+        ) from error
+    check_path(path, what=what)
+    return path
+
+
+def _say_impossible(path: Path, what: str, why: object) -> RequestError:
+    return RequestError(
+        f"{what} has a path that no file can have", got=f"{path}: {why}", do="Use a shorter, plain name."
+    )
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes left beside `path` that were killed while they wrote or removed it; never what is held."""
+    head = f".{shorten_name(path, len('.') + len('.00000000.part'))}"
+    for found in path.parent.glob(f"{glob.escape(head)}.*.part"):
+        if _BEHIND.fullmatch(found.name.removeprefix(head)) and not found.is_symlink() and not is_held(found):
+            with suppress(OSError):
+                if found.is_dir():
+                    shutil.rmtree(found)
+                else:
+                    found.unlink()
+
+
+def hold(handle: int) -> bool:
+    """Hold an open file or folder until it is closed or the process ends; False where another process holds it."""
+    if fcntl is None:
+        return True
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _TAKEN
+    return True
+
+
+def is_held(path: Path) -> bool:
+    """Tell whether a process holds a file or folder; False where that cannot be told."""
+    try:
+        handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
+    except OSError:
+        return False
+    try:
+        return not hold(handle)
+    finally:
+        os.close(handle)
 
 
 def make_storage_error(path: Path, error: OSError) -> StorageError:

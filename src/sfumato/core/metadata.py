@@ -1,28 +1,18 @@
 """What a picture says about itself: the `parameters` text that other tools read, and our whole request.
 
-Turns a request into texts and back; knows no picture format and opens no weights (digests are
-given). The grammar of `parameters` is written from its observed behaviour: a prompt, an optional
-line that opens with `Negative prompt:`, and one last line of `key: value` pairs.
+Turns a request into texts; knows no picture format and opens no weights (digests are given).
+`foreign_parameters` reads such texts of any tool.
 Start reading at `write_metadata`; `images` puts its texts into files and reads them back.
 """
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.core import serialize
-from sfumato.core.request import (
-    CohesiveMethod,
-    GobigMethod,
-    ImageSource,
-    InpaintSource,
-    MultidiffusionMethod,
-    RenderRequest,
-)
+from sfumato.core.request import ImageSource, InpaintSource, RenderRequest
 from sfumato.core.version import __version__
 
 # Names that other tools know; ours pass through when they have no name there.
@@ -46,9 +36,6 @@ _SCHEDULES = {
     "trailing": "Trailing",
 }
 _NEGATIVE = "Negative prompt: "
-_PAIR = re.compile(r'\s*(\w[\w \-/]+):\s*("(?:\\.|[^\\"])*"|[^,]*)(?:,|$)')
-# A last line with fewer pairs is a line of the prompt that happens to hold a colon.
-_FEWEST_PAIRS = 3
 # Shown widths of digests that other tools look up: checkpoints by 10 hex digits, adapters by 12.
 _MODEL_DIGITS, _ADAPTER_DIGITS = 10, 12
 
@@ -61,15 +48,6 @@ class WeightDigests:
     vae: str = ""
     loras: tuple[tuple[str, str], ...] = ()
     embeddings: tuple[tuple[str, str], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Infotext:
-    """A `parameters` text taken apart."""
-
-    prompt: str
-    negative: str
-    pairs: Mapping[str, str]
 
 
 def write_metadata(request: RenderRequest, digests: WeightDigests | None = None) -> dict[str, str]:
@@ -89,17 +67,6 @@ def write_infotext(request: RenderRequest, digests: WeightDigests) -> str:
     pairs["Version"] = f"sfumato {__version__}"
     lines.append(", ".join(f"{key}: {_quote(str(value))}" for key, value in pairs.items() if value is not None))
     return "\n".join(lines)
-
-
-def parse_infotext(text: str) -> Infotext:
-    """Take a `parameters` text of any tool apart; anything is accepted, as it comes from outside."""
-    *lines, last = text.strip().split("\n")
-    pairs = {key: _unquote(value) for key, value in _PAIR.findall(last)}
-    if len(pairs) < _FEWEST_PAIRS:
-        lines, pairs = [*lines, last], {}
-    opens = next((index for index, line in enumerate(lines) if line.startswith(_NEGATIVE.strip())), len(lines))
-    negative = "\n".join(lines[opens:]).removeprefix(_NEGATIVE.strip()).strip()
-    return Infotext(prompt="\n".join(lines[:opens]).strip(), negative=negative, pairs=pairs)
 
 
 def _render_pairs(request: RenderRequest) -> dict[str, object]:
@@ -135,17 +102,7 @@ def _write_strength(request: RenderRequest) -> str | None:
 
 
 def _method_pairs(request: RenderRequest) -> dict[str, object]:
-    method = request.method
-    pairs: dict[str, object] = {"Method": method.kind}
-    if isinstance(method, GobigMethod):
-        pairs["Upscaler"] = Path(method.upscaler).stem
-        pairs["Slice strength"] = f"{method.strength:g}"
-    if isinstance(method, CohesiveMethod):
-        pairs["Upscaler"] = Path(method.upscaler).stem
-        pairs["Level strength"] = f"{method.strength:g}"
-    if isinstance(method, GobigMethod | MultidiffusionMethod | CohesiveMethod):
-        pairs["Tile overlap"] = f"{method.overlap:g}"
-    return pairs
+    return {"Method": request.method.kind, **request.method.to_pairs()}
 
 
 def _join_digests(named: tuple[tuple[str, str], ...]) -> str | None:
@@ -154,12 +111,3 @@ def _join_digests(named: tuple[tuple[str, str], ...]) -> str | None:
 
 def _quote(value: str) -> str:
     return json.dumps(value, ensure_ascii=False) if any(mark in value for mark in ",\n:") else value
-
-
-def _unquote(value: str) -> str:
-    if not value.startswith('"'):
-        return value.strip()
-    try:
-        return str(json.loads(value))
-    except ValueError:
-        return value

@@ -3,7 +3,7 @@
 Same request + same weights = same bytes. The request is checked when it is made, round-trips
 through JSON, and is stored in every picture. It knows ranges that hold for any model; whether a
 sampler name exists or a size fits a model is decided by the packages above.
-Start reading at `RenderRequest`; the two unions are `Source` and `Method`.
+Start reading at `RenderRequest`; the sources are a closed union, the methods are open: see `Method`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from dataclasses import dataclass
+from pathlib import PurePath
 from typing import ClassVar, TypeAlias, cast
 
 from sfumato.core import serialize
@@ -99,14 +100,39 @@ class PictureSource:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NativeMethod:
+class Method:
+    """The settings of one render method; a method has a child of this class, with a `kind` of its own. An interface.
+
+    A child is known to `from_json` once it is registered: see `register_settings`. Fields that several methods
+    have bear one name: `upscaler`, `strength`, `overlap`. `grows_picture` says that it takes a `PictureSource`.
+    """
+
+    kind: ClassVar[str]
+    grows_picture: ClassVar[bool] = False
+
+    def to_pairs(self) -> dict[str, str]:
+        """Return the pairs that the `parameters` text of a picture lists, by the names that other tools use."""
+        return {}
+
+
+def register_settings(settings: type[Method]) -> None:
+    """Let the settings of a method be read from JSON.
+
+    Raises:
+        RequestError: another class has the same kind.
+    """
+    serialize.register(Method, settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NativeMethod(Method):
     """Denoise the whole canvas at once."""
 
     kind: ClassVar[str] = "native"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class GobigMethod:
+class GobigMethod(Method):
     """Render a native base, then enlarge it round by round and re-render overlapping slices by img2img.
 
     `upscale` is the enlargement of one round, `overlap` a fraction of the slice's side, `strength`
@@ -129,9 +155,13 @@ class GobigMethod:
         if self.steps is not None:
             check_int("the steps of slices", self.steps, low=1, high=MOST_STEPS)
 
+    def to_pairs(self) -> dict[str, str]:
+        """Return the pairs of `parameters`."""
+        return _list_pairs(self.overlap, self.upscaler, "Slice strength", self.strength)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MultidiffusionMethod:
+class MultidiffusionMethod(Method):
     """Fuse the predictions of overlapping windows on the whole canvas at every step.
 
     `window` is a size in pixels (None: the model's native size), `overlap` a fraction of its side.
@@ -145,9 +175,13 @@ class MultidiffusionMethod:
     def __post_init__(self) -> None:
         check_float("the overlap of windows", self.overlap, low=0.0, high=0.95)
 
+    def to_pairs(self) -> dict[str, str]:
+        """Return the pairs of `parameters`."""
+        return {"Tile overlap": f"{self.overlap:g}"}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CohesiveMethod:
+class CohesiveMethod(Method):
     """Grow a native base level by level, every window of every step held to the whole picture.
 
     `strength` is the share of the schedule that a level walks, `overlap` the least a window shares with
@@ -160,6 +194,7 @@ class CohesiveMethod:
     """
 
     kind: ClassVar[str] = "cohesive"
+    grows_picture: ClassVar[bool] = True
     upscaler: str = "lanczos"
     strength: float = 0.35
     overlap: float = 0.35
@@ -179,9 +214,15 @@ class CohesiveMethod:
         check_float("the gain of fine detail", self.detail, low=1.0, high=1.5)
         check_float("the share of sharp detail that is kept", self.keep, low=0.0, high=1.0)
 
+    def to_pairs(self) -> dict[str, str]:
+        """Return the pairs of `parameters`."""
+        return _list_pairs(self.overlap, self.upscaler, "Level strength", self.strength)
+
+
+for _settings in (NativeMethod, GobigMethod, MultidiffusionMethod, CohesiveMethod):
+    register_settings(_settings)
 
 Source: TypeAlias = TextSource | ImageSource | InpaintSource | PictureSource
-Method: TypeAlias = NativeMethod | GobigMethod | MultidiffusionMethod | CohesiveMethod
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,9 +247,13 @@ class RenderRequest:
     embeddings: tuple[str, ...] = ()
     source: Source = TextSource()
     method: Method = NativeMethod()
+    # What the checkpoint predicts, where it does not say it itself: epsilon or v.
+    prediction: str | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
+        if self.prediction not in (None, "epsilon", "v"):
+            raise RequestError("a checkpoint predicts epsilon or v", got=self.prediction)
         check_int("a side of the picture", max(self.size.width, self.size.height), low=1, high=LONGEST_SIDE_PX)
         check_int("the seed", self.seed, low=0, high=LARGEST_SEED)
         check_int("the number of steps", self.steps, low=1, high=MOST_STEPS)
@@ -217,7 +262,7 @@ class RenderRequest:
         check_int("clip_skip", self.clip_skip, low=1, high=DEEPEST_CLIP_SKIP)
         check_int("the number of pictures", self.batch, low=1, high=MOST_PICTURES)
         check_int("the seed of the last picture", self.seed + self.batch - 1, low=0, high=LARGEST_SEED)
-        if isinstance(self.source, PictureSource) and not isinstance(self.method, CohesiveMethod):
+        if isinstance(self.source, PictureSource) and not self.method.grows_picture:
             do = "Use the cohesive method, or start from the picture with --init."
             raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
 
@@ -232,7 +277,9 @@ class RenderRequest:
 
     def to_json(self) -> dict[str, serialize.Json]:
         """Return the request as JSON values, tagged with its kind."""
-        return cast("dict[str, serialize.Json]", serialize.to_json(self))
+        value = cast("dict[str, serialize.Json]", serialize.to_json(self))
+        # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
+        return {key: item for key, item in value.items() if key != "prediction" or item is not None}
 
     @classmethod
     def from_json(cls, value: object) -> RenderRequest:
@@ -246,6 +293,14 @@ class RenderRequest:
     def request_hash(self) -> str:
         """Return the SHA-256 (hex) of the canonical JSON of the request."""
         return hashlib.sha256(serialize.canonical_text(self.to_json()).encode()).hexdigest()
+
+
+def _list_pairs(overlap: float, upscaler: str, strength_name: str, strength: float) -> dict[str, str]:
+    return {
+        "Upscaler": PurePath(upscaler).stem,
+        strength_name: f"{strength:g}",
+        "Tile overlap": f"{overlap:g}",
+    }
 
 
 def _check_file(what: str, path: str, sha256: str) -> None:

@@ -2,7 +2,7 @@
 
 A class that takes part in a union carries a tag `kind`; an unknown tag, an unknown key, a
 missing key or a wrong type is a `RequestError` that names the place. Knows no class by name:
-the field annotations are the schema. Start reading at `to_json` and `from_json`.
+the field annotations are the schema, and `register` adds classes to an open union. Start reading at `to_json` and `from_json`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ T = TypeVar("T")
 LONGEST_JSON_CHARACTERS = 1_000_000
 
 
+# The classes that may stand where a field has the type of their base.
+_MEMBERS: dict[type, dict[str, type]] = {}
+
+
 class Tagged(Protocol):
     """A dataclass that can be told from its neighbours in a union."""
 
@@ -43,6 +47,17 @@ def to_json(value: object) -> Json:
         return tag | {name: _field_to_json(hint, getattr(value, name)) for name, hint in _hints(type(value)).items()}
     assert value is None or isinstance(value, bool | int | float | str), f"no JSON form for {type(value)}"
     return value
+
+
+def register(base: type, member: type) -> None:
+    """Let a member stand where a field has the type of its base; `from_json` tells members apart by their `kind`.
+
+    Raises:
+        RequestError: another class of this base has the same kind.
+    """
+    members, kind = _MEMBERS.setdefault(base, {}), cast("Tagged", member).kind
+    if members.setdefault(kind, member) is not member:
+        raise RequestError(f"two classes have the kind {kind!r}", got=member.__name__)
 
 
 def from_json(kind: type[T], value: object, *, where: str) -> T:
@@ -102,6 +117,8 @@ def _unique_keys(pairs: list[tuple[str, Json]]) -> dict[str, Json]:
 def _decode(hint: Any, value: object, where: str) -> object:
     if typing.get_origin(hint) in (types.UnionType, typing.Union):
         return _decode_union(typing.get_args(hint), value, where)
+    if hint in _MEMBERS:
+        return _decode_union(tuple(_MEMBERS[hint].values()), value, where)
     if typing.get_origin(hint) is tuple:
         return _decode_tuple(typing.get_args(hint)[0], value, where)
     if hint is PixelSize:
@@ -159,7 +176,10 @@ def _check_keys(kind: type, given: Mapping[str, object], where: str) -> None:
 def _decode_plain(hint: Any, value: object, where: str) -> object:
     # JSON has one kind of number, so 7 is a fine float; True is never a number here.
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        try:
+            value = float(value)
+        except OverflowError as error:
+            raise RequestError(f"{where} is larger than any number of this kind", got=value) from error
     if not isinstance(value, hint) or (isinstance(value, bool) and hint is not bool):
         raise RequestError(f"{where} has to be of type {hint.__name__}", got=value)
     if isinstance(value, float) and not math.isfinite(value):

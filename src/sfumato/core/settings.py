@@ -21,6 +21,7 @@ PREFIX = "SFUMATO_"
 # 16384 x 16384 decodes to 1 GB of RGBA: the most that one picture may cost unless the owner of the machine says otherwise.
 _LARGEST_PICTURE_PIXELS = 2**28
 _LONGEST_TEXT_CHARACTERS = 4096
+LARGEST_BUDGET_GB = 1e6
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
@@ -49,10 +50,15 @@ class Settings:
         choices=("auto", "fp32", "bf16", "fp16"),
     )
     budget_gb: float = _row(
-        0.0, "Memory (GB) that a render may use; 0 takes what is free when it starts.", low=0.0, high=1e6
+        0.0, "Memory (GB) that a render may use; 0 takes what is free when it starts.", low=0.0, high=LARGEST_BUDGET_GB
     )
     threads: int = _row(0, "CPU threads that models use; 0 takes the cores this process may run on.", low=0, high=1024)
-    lora_folder: str = _row("", "Folder in which `<lora:name:weight>` in a prompt is looked up; empty turns it off.")
+    models: str = _row(
+        "",
+        "Folder of models in the layout of A1111 or ComfyUI, or flat: checkpoints, autoencoders, LoRAs, embeddings and "
+        "upscalers in it are found by short name.",
+    )
+    lora_folder: str = _row("", "Another folder in which LoRAs are found by name, as `<lora:name:weight>` in a prompt.")
     max_picture_pixels: int = _row(
         _LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
     )

@@ -21,7 +21,7 @@ def check_int(what: str, value: object, *, low: int, high: int) -> None:
 
 def check_float(what: str, value: object, *, low: float, high: float) -> None:
     """Check a finite number between `low` and `high`, both allowed; whole numbers will do."""
-    if not isinstance(value, int | float) or isinstance(value, bool) or not math.isfinite(value):
+    if not isinstance(value, int | float) or isinstance(value, bool) or not _is_finite(value):
         raise RequestError(f"{what} is a finite number", got=value, do=f"Give one from {low:g} to {high:g}.")
     if not low <= value <= high:
         raise RequestError(f"{what} lies between {low:g} and {high:g}", got=value, do="Give a number in that range.")
@@ -38,3 +38,8 @@ def check_text(what: str, value: object, *, most: int, empty: bool = True) -> No
     # NUL ends a PNG keyword or text early; lone surrogates have no UTF-8 form.
     if "\0" in value or any("\ud800" <= character <= "\udfff" for character in value):
         raise RequestError(f"{what} has characters that cannot be stored", got=value)
+
+
+def _is_finite(value: float) -> bool:
+    # A whole number beyond what a float can hold is finite, and a request may name one.
+    return isinstance(value, int) or math.isfinite(value)

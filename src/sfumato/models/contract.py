@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 Family = Literal["mini", "sd1", "sd2", "sdxl"]
 Prediction = Literal["epsilon", "v_prediction", "sample"]
+# What a user may say of a checkpoint that does not say it itself.
+SaidPrediction = Literal["epsilon", "v"]
 
 
 @dataclass(frozen=True)

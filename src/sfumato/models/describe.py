@@ -8,27 +8,40 @@ Start reading at `describe_checkpoint`; `load_contract` is the short way for a p
 from __future__ import annotations
 
 import math
+import os
+import re
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast, Literal, get_args
 
-from sfumato.core.errors import ModelError
+from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.models.contract import ModelContract
-from sfumato.models.files.detect_layout import Layout, find_layout, load_configs, load_family_configs, packaged_name
+from sfumato.models.contract import ModelContract, Prediction
+from sfumato.models.files.detect_layout import (
+    CheckpointLayout,
+    find_layout,
+    load_configs,
+    load_family_configs,
+    packaged_name,
+)
 from sfumato.models.files.gate import check_checkpoint
 from sfumato.models.files.gate_configs import check_component
+from sfumato.models.files.gate_json import LARGEST_CONFIG_BYTES
+from sfumato.models.files.header import open_plain_file
+from sfumato.models.files.library import find_model_file
 from sfumato.models.files.vae_file import VaeSource, open_vae
 from sfumato.models.files.vocabularies import count_folder_words
 from sfumato.nn.schedules import NoiseSchedule
 
 if TYPE_CHECKING:
-    from sfumato.models.contract import Family, Prediction
+    from sfumato.models.contract import Family
     from sfumato.models.files.gate import CheckedCheckpoint
     from sfumato.models.files.header import Header
 
 MINI = "mini"
+PREDICTIONS = get_args(Prediction)
+PredictionSource = Literal["request", "checkpoint", "yaml", "family"]
 TEXT_PARTS = ("text_encoder", "text_encoder_2")
 # Every SD 1.x, 2.x and SDXL has the vocabulary of CLIP; a smaller one is ours.
 CLIP_WORDS = 49408
@@ -42,8 +55,9 @@ _FOLDER_NEEDS = frozenset({"unet", "vae", "text_encoder", "tokenizer", "schedule
 class Description:
     """Hold all that headers and configurations say of a checked checkpoint.
 
-    `prediction` is None where they leave it open. `layout` is None for a diffusers folder. `texts`
-    names the text encoders in order.
+    `prediction` is None where they leave it open, and `prediction_source` tells who says it: the request, the
+    checkpoint, the `.yaml` beside it, or nobody, so that the usual one of its family is taken. `layout` is None
+    for a diffusers folder.
     """
 
     checked: CheckedCheckpoint
@@ -51,7 +65,8 @@ class Description:
     vae: VaeSource
     contract: ModelContract
     prediction: Prediction | None
-    layout: Layout | None = None
+    prediction_source: PredictionSource = "checkpoint"
+    layout: CheckpointLayout | None = None
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -59,18 +74,20 @@ class Description:
         return tuple(part for part in TEXT_PARTS if part in self.configs)
 
 
-def load_contract(ref: str | Path, *, vae: str | Path | None = None) -> ModelContract:
+def load_contract(ref: str | Path, *, vae: str | Path | None = None, prediction: str | None = None) -> ModelContract:
     """Return the contract of `mini`, a diffusers folder or a single file, from its headers alone.
+
+    `prediction` overrides what the checkpoint says of itself.
 
     Raises:
         UnsafeFileError: the gate refuses a file.
         ModelError: it is no checkpoint that can be opened.
     """
-    return describe_checkpoint(ref, vae=vae).contract
+    return describe_checkpoint(ref, vae=vae, prediction=prediction).contract
 
 
 def describe_checkpoint(
-    ref: str | Path, *, vae: str | Path | None = None, prediction: Prediction | None = None
+    ref: str | Path, *, vae: str | Path | None = None, prediction: str | None = None
 ) -> Description:
     """Check a checkpoint, and the autoencoder that replaces its own, and say what they are.
 
@@ -80,7 +97,20 @@ def describe_checkpoint(
     """
     checked = check_checkpoint(find_checkpoint(ref))
     swap = None if vae is None else open_vae(vae)
-    return describe_checked(checked, swap, prediction)
+    return describe_checked(checked, swap, name_prediction(prediction))
+
+
+def name_prediction(said: str | None) -> Prediction | None:
+    """Return the name that configurations use for a prediction type.
+
+    Raises:
+        RequestError: it is not one.
+    """
+    if said is None:
+        return None
+    if said not in (*PREDICTIONS, "v"):
+        raise RequestError("a checkpoint predicts epsilon or v", got=said)
+    return cast("Prediction", "v_prediction" if said == "v" else said)
 
 
 def describe_checked(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
@@ -95,13 +125,14 @@ def describe_checked(checked: CheckedCheckpoint, swap: VaeSource | None, predict
 
 
 def find_checkpoint(ref: str | Path) -> Path:
-    """Return the path a reference means: the packaged folder for `mini`, else the path itself.
+    """Return the path a reference means: the packaged folder for `mini`, else a path or a short name.
 
     Raises:
-        ModelError: `mini` is not in this installation.
+        ModelError: there is no such checkpoint, or `mini` is not in this installation.
+        RequestError: several files of the folder of models have the name.
     """
     if str(ref) != MINI:
-        return Path(ref).expanduser()
+        return find_model_file("checkpoint", ref)
     path = Path(str(resources.files("sfumato"))) / "data" / MINI
     if not path.is_dir():
         raise ModelError("the embedded model is missing from this installation", got=str(path), do="Reinstall sfumato.")
@@ -122,13 +153,15 @@ def _describe_folder(checked: CheckedCheckpoint, swap: VaeSource | None, predict
     contract = replace(
         contract, denoiser_parameters=_count_parameters(checked.headers["unet"]), parameters=_count_parameters(headers)
     )
-    return Description(checked, configs, swap or own, replace(contract, prediction=said), said)
+    source = "request" if prediction else "checkpoint"
+    return Description(checked, configs, swap or own, replace(contract, prediction=said), said, source)
 
 
 def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
     (header,) = checked.headers["file"]
     layout = find_layout(header)
-    layout = replace(layout, prediction=prediction or layout.prediction)
+    said, source = _find_prediction(checked.path, layout, prediction)
+    layout = replace(layout, prediction=said)
     configs = load_configs(layout, {name: entry.shape for name, entry in header.tensors.items()})
     for part, config in configs.items():
         check_component(checked.path, part, config)
@@ -140,7 +173,39 @@ def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None, predictio
     contract = _write_contract(checked, configs | {"index": packaged["index"]}, layout.family, own)
     denoiser = _count_parameters((header,), layout.parts["unet"])
     contract = replace(contract, denoiser_parameters=denoiser, parameters=_count_parameters((header,)))
-    return Description(checked, configs, own, contract, layout.prediction, layout)
+    return Description(checked, configs, own, contract, layout.prediction, source, layout)
+
+
+def _find_prediction(
+    path: Path, layout: CheckpointLayout, asked: Prediction | None
+) -> tuple[Prediction | None, PredictionSource]:
+    """Ask the request, the file, the `.yaml` beside it and the family, in this order."""
+    if asked:
+        return asked, "request"
+    if layout.prediction:
+        return layout.prediction, "checkpoint"
+    beside = read_yaml_prediction(path)
+    if beside:
+        return beside, "yaml"
+    # Files of SD 2.x exist in both kinds with the same names; the network itself is asked when it is loaded.
+    return (None if layout.family == "sd2" else "epsilon"), "family"
+
+
+def read_yaml_prediction(checkpoint: Path) -> Literal["epsilon", "v_prediction"] | None:
+    """Read `parameterization` from the configuration that training programs put beside a single file.
+
+    Only that line is looked for; the file is not parsed as YAML.
+
+    Raises:
+        UnsafeFileError: it is a link or no regular file.
+    """
+    path = next((path for suffix in (".yaml", ".yml") if (path := checkpoint.with_suffix(suffix)).is_file()), None)
+    if path is None:
+        return None
+    with os.fdopen(open_plain_file(path), "rb") as file:
+        text = file.read(LARGEST_CONFIG_BYTES).decode("utf-8", errors="replace")
+    found = re.search(r"^[ \t]*parameterization[ \t]*:[ \t]*[\"']?(\w+)", text, re.MULTILINE)
+    return {"v": "v_prediction", "eps": "epsilon", "epsilon": "epsilon"}.get(found[1]) if found else None  # pyright: ignore[reportReturnType]
 
 
 def _write_contract(

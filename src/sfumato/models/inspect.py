@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfumato.models.describe import describe_checkpoint, find_checkpoint
 from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.kinds import find_kind
 from sfumato.models.upscaler.detect_shape import find_upscaler
 
 if TYPE_CHECKING:
@@ -22,6 +23,12 @@ if TYPE_CHECKING:
 # What the notes of a file may say that a person wants to read: the standard ones and kohya's.
 SHOWN_NOTES = ("modelspec.title", "modelspec.architecture", "ss_base_model_version", "ss_network_dim", "ss_output_name")
 LONGEST_NOTE = 200
+SAID_BY = {
+    "request": "the request",
+    "checkpoint": "the checkpoint",
+    "yaml": "the .yaml beside it",
+    "family": "nobody: the file does not say it, and no .yaml lies beside it",
+}
 
 
 def inspect_model(path: str | Path) -> dict[str, Any]:
@@ -44,20 +51,6 @@ def inspect_model(path: str | Path) -> dict[str, Any]:
     return _inspect_checkpoint(path)
 
 
-def find_kind(header: Header) -> str:
-    """Tell a LoRA, embedding, autoencoder or upscaler from a checkpoint by its tensor names."""
-    names = header.tensors
-    if any(".lora_" in name or name.startswith(("lora_", "lycoris_")) or ".hada_" in name for name in names):
-        return "lora"
-    if len(names) <= 4 and any(name in ("emb_params", "clip_g", "clip_l", "string_to_param") for name in names):
-        return "embedding"
-    if len(names) == 1 and len(next(iter(names.values())).shape) <= 2:
-        return "embedding"
-    if any(name.startswith("encoder.") for name in names) and any(name.startswith("decoder.") for name in names):
-        return "autoencoder"
-    return "checkpoint" if find_upscaler(header) is None else "upscaler"
-
-
 def _describe_upscaler(header: Header) -> dict[str, Any]:
     shape = find_upscaler(header)
     return {} if shape is None else {"architecture": shape.architecture, "scale": shape.scale}
@@ -73,6 +66,7 @@ def _inspect_checkpoint(path: str | Path) -> dict[str, Any]:
         "layout": "diffusers folder" if said.layout is None else "original single file",
         "family": contract.family,
         "prediction": said.prediction or "unknown",
+        "prediction_said_by": SAID_BY[said.prediction_source],
         "native": str(contract.native),
         "autoencoder": contract.autoencoder,
         "text_width": contract.text_width,

@@ -42,7 +42,7 @@ def load_model(
     vae: str | Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
-    prediction: Prediction | None = None,
+    prediction: str | None = None,
 ) -> LatentModel:
     """Open `mini`, a diffusers folder or a single safetensors file.
 

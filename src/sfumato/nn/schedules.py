@@ -185,6 +185,9 @@ def _simple(schedule: NoiseSchedule, steps: int) -> Tensor:
 
 def _ddim(schedule: NoiseSchedule, steps: int) -> Tensor:
     """Song et al. 2021 (DDIM), section 4.2: t = c * i, plus the offset of 1 that SD was sampled with."""
+    if steps == 1:
+        # The one multiple would be 0, the least noise: a single step starts at the most.
+        return schedule.t_to_sigma(torch.tensor([schedule.steps - 1], dtype=torch.float64))
     stride = schedule.steps // steps
     # As many steps as trained timesteps leave no room for the offset.
     offset = min(1, schedule.steps - 1 - (steps - 1) * stride)

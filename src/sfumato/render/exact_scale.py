@@ -19,7 +19,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import PictureSource
 from sfumato.render.cohesive.input_picture import Given
-from sfumato.render.plan.choose_method import is_growing
+from sfumato.render.plan.sizes import is_growing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -87,7 +87,7 @@ def list_rounds(
     rounds = max(1, math.ceil(math.log(ratio) / math.log(upscale) - 1e-9))
     scales = [ratio ** ((done + 1 - rounds) / rounds) for done in range(rounds - 1)]
     limit = show_whole(base).shown if spare else fitted
-    between = [_make_round(target, scale, factor, (fitted, limit)) for scale in scales]
+    between = [_make_round(target, scale, factor, fitted, limit) for scale in scales]
     return (*between, Round(size=target, shown=fitted))
 
 
@@ -144,19 +144,17 @@ def _misfit(size: PixelSize, aspect: float, native: int) -> float:
     return shape + AREA_WEIGHT * area
 
 
-def _make_round(target: PixelSize, scale: float, factor: int, parts: tuple[FloatBox, FloatBox]) -> Round:
-    """Return the canvas of a round at a scale of the target; `parts` are what that shows, and the most to be shown."""
-    fitted, limit = parts
-    width, left, right = _lay_side((target.width, scale), factor, (fitted[0], fitted[2]), (limit[0], limit[2]))
-    height, top, bottom = _lay_side((target.height, scale), factor, (fitted[1], fitted[3]), (limit[1], limit[3]))
+def _make_round(target: PixelSize, scale: float, factor: int, fitted: FloatBox, limit: FloatBox) -> Round:
+    """Return the canvas of a round at a scale of the target; it shows the part `fitted`, or more up to the `limit`."""
+    width, left, right = _lay_side(target.width, scale, factor, (fitted[0], fitted[2]), (limit[0], limit[2]))
+    height, top, bottom = _lay_side(target.height, scale, factor, (fitted[1], fitted[3]), (limit[1], limit[3]))
     return Round(size=PixelSize(width, height), shown=(left, top, right, bottom))
 
 
 def _lay_side(
-    wanted: tuple[int, float], factor: int, fitted: tuple[float, float], limit: tuple[float, float]
+    target: int, scale: float, factor: int, fitted: tuple[float, float], limit: tuple[float, float]
 ) -> tuple[int, float, float]:
-    """Return the length of a side in px and the span it shows; `wanted` is that of the target, and the scale."""
-    target, scale = wanted
+    """Return the length of a side in px, and the span it shows, at a scale of the side of the target."""
     rounded, least = round(target * scale / factor) * factor, min(LEAST_CELLS * factor, target)
     if rounded >= least:
         return (rounded, *fitted)

@@ -165,18 +165,21 @@ class Stopwatch:
             return None
         before = self._planned_before()
         here = stage.seconds * step / max(1, stage.ticks)
-        prior = (STEP_PRIOR_FRAC * stage.seconds, self._slowness)
-        slowness_here = _blend(self.clock() - self._stage_began, here - self._stage_known_s, prior)
+        slowness_here = _blend(
+            self.clock() - self._stage_began,
+            here - self._stage_known_s,
+            prior_s=STEP_PRIOR_FRAC * stage.seconds,
+            prior=self._slowness,
+        )
         later = max(0.0, self.plan.seconds - before - stage.seconds)
         return (stage.seconds - here) * slowness_here + later * self._measure_slowness(before + here)
 
     def _measure_slowness(self, planned_s: float) -> float:
         """Return how many times as long as planned everything took so far, leaning on the plan at first."""
-        prior = (STAGE_PRIOR_FRAC[self.plan.basis] * self.plan.seconds, 1.0)
-        return _blend(self.clock() - self._began, planned_s - self._known_s, prior)
+        prior_s = STAGE_PRIOR_FRAC[self.plan.basis] * self.plan.seconds
+        return _blend(self.clock() - self._began, planned_s - self._known_s, prior_s=prior_s, prior=1.0)
 
 
-def _blend(spent_s: float, planned_s: float, prior: tuple[float, float]) -> float:
-    """Return spent / planned, with a prior of (its weight in planned seconds, its factor)."""
-    weight_s, factor = prior
-    return (spent_s + weight_s * factor) / max(planned_s + weight_s, 1e-9)
+def _blend(spent_s: float, planned_s: float, *, prior_s: float, prior: float) -> float:
+    """Return spent / planned, with a `prior` factor that weighs as much as `prior_s` planned seconds."""
+    return (spent_s + prior_s * prior) / max(planned_s + prior_s, 1e-9)

@@ -50,11 +50,6 @@ class Drawn:
     drawn_s: float
     checked_s: float
 
-    @property
-    def is_work_kept(self) -> bool:
-        """Tell whether the work is kept, because a re-run was left out that can be done after all."""
-        return any(rerun.left_out is not None and rerun.left_out.is_kept for rerun in self.reruns)
-
 
 def deliver(drawn: Drawn) -> Picture:
     """Save a picture and its report where it has a path, and return it; without a path it stays in memory.

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.canvas.formats.images import file_sha256, load_picture, read_size
 from sfumato.canvas.formats.save import BAND_SUFFIXES, check_place, save_bands, save_canvas
 from sfumato.canvas.pixels import cut_bands
 from sfumato.core import serialize
@@ -110,7 +110,7 @@ def read_size_of(picture: Path) -> PixelSize:
     Raises:
         RequestError: it cannot be read.
     """
-    return PixelSize(*load_picture(picture).size)
+    return read_size(picture)
 
 
 def choose_output(out: Path | None, picture: Path, size: PixelSize) -> Path:

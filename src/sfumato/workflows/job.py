@@ -18,7 +18,7 @@ from sfumato.canvas.pixels import PixelStore
 from sfumato.core.errors import RequestError
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.request import RenderRequest
-from sfumato.workflows.forecast.learned_speed import measure_error
+from sfumato.workflows.forecast.calibration_store import measure_error
 from sfumato.workflows.run_options import RunOptions
 
 if TYPE_CHECKING:

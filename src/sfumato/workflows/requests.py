@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.canvas.formats.images import file_sha256
+from sfumato.canvas.formats.images import read_size as read_picture_size
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.files import write_atomic
@@ -151,11 +152,7 @@ def make_request(
     source = _make_source(values, stored)
     size = _choose_size(values, source, contract, stored)
     method = _choose_settings(values, choose_method(source, size, contract), contract, stored)
-    changes: dict[str, Any] = {
-        name: getattr(values, name)
-        for name in _PLAIN
-        if getattr(values, name) is not None and hasattr(RenderRequest, name)
-    }
+    changes: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN if getattr(values, name) is not None}
     changes |= _choose_sampling(values, stored)
     if values.seed is not None or stored is None:
         changes["seed"] = choose_seed(values.seed)
@@ -324,7 +321,7 @@ def _choose_size(
         return stored.size
     if isinstance(source, TextSource | PictureSource):
         return contract.native
-    found = PixelSize(*load_picture(Path(source.path)).size)
+    found = read_picture_size(source.path)
     if isinstance(source, InpaintSource):
         # Every pixel outside the mask is kept, so the size is too.
         return found

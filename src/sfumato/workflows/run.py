@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING
 
 from sfumato.canvas.formats.images import file_sha256, save_picture
 from sfumato.core.errors import InterruptedRender
+from sfumato.core.files import expand_path
 from sfumato.core.prompt.grammar import parse_prompt
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import RenderRequest
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
+from sfumato.render.methods.registry import find_method
 from sfumato.workflows.deliver import Drawn, deliver
 from sfumato.workflows.files.digests import find_lora
 from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.forecast.calibrate import probe_loaded
-from sfumato.workflows.forecast.calibration_store import name_place
-from sfumato.workflows.forecast.learned_speed import save_pace
+from sfumato.workflows.forecast.calibration_store import name_place, save_pace
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -45,10 +46,8 @@ if TYPE_CHECKING:
     from sfumato.canvas.workspace.disk_workspace import DiskSpace
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.progress import Progress, RenderResult
-    from sfumato.render.stages import Plan
+    from sfumato.render.stages import Plan, Stage
 
-# What one report of progress counts, by the kind of stage.
-_UNITS = {"sample": "step", "fuse": "step", "refine": "slice step", "grow": "row of windows", "read": "look"}
 # Before this share of a picture is done, or this many seconds were timed, the time left is not told.
 LEAST_TIMED_FRAC, LEAST_TIMED_S = 0.03, 2.0
 # Renders of one model take turns: adapters and word maps are attached to its networks while a picture is drawn.
@@ -73,7 +72,13 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
     opened_s, done = None, list[Picture]()
     if model is None and not (job.finished and all(job.finished)):
         request, options = job.request, job.options
-        model = load_model(request.model, vae=request.vae, device=options.device, dtype=options.dtype)
+        model = load_model(
+            request.model,
+            vae=request.vae,
+            prediction=request.prediction,
+            device=options.device,
+            dtype=options.dtype,
+        )
         opened_s = time.monotonic() - started
     with nullcontext() if model is None else take_turn(model), ExitStack() as attached:
         if model is not None:
@@ -144,9 +149,9 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
     """
     with ExitStack() as attached:
         for embedding in request.embeddings:
-            attached.callback(model.attach_embedding(Path(embedding).expanduser()).detach)
+            attached.callback(model.attach_embedding(expand_path(embedding, what="an embedding")).detach)
         for lora in request.loras:
-            attached.callback(model.attach_lora(Path(lora.path).expanduser(), lora.weight).detach)
+            attached.callback(model.attach_lora(expand_path(lora.path, what="a LoRA"), lora.weight).detach)
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
@@ -218,7 +223,7 @@ def _run_one(work: _Work, model: LatentModel) -> Generator[Event, None, Picture]
         model.autoencoder_bytes = plan.autoencoder_bytes
         drawn = yield from _draw(work, plan, model, space, began)
         picture = deliver(drawn)
-        if space and not drawn.is_work_kept:
+        if space:
             # While it is still held: between letting go and removing somebody could go on with it.
             space.remove()
     return picture
@@ -237,7 +242,14 @@ def _draw(
         save_pace(model.contract, name_place(model.policy), result.trace, open_s=work.opened_s)
     drawn_s = time.monotonic()
     events = list[Event]()
-    looked = look_again(result, (grown, plan, model, space), lambda progress: events.append(teller.make(progress)))
+    looked = look_again(
+        result,
+        request=grown,
+        plan=plan,
+        model=model,
+        space=space,
+        on_progress=lambda progress: events.append(teller.make(progress)),
+    )
     yield from events
     return Drawn(
         request=request,
@@ -278,8 +290,7 @@ class _Teller:
         self.ticks += 1
         if options.preview and progress.preview and self.ticks % options.preview_every == 0:
             save_picture(options.preview, progress.preview(), {})
-        stages = self.plan.stages
-        kind = stages[min(progress.stage_index, len(stages) - 1)].kind
+        stage = self.plan.stages[min(progress.stage_index, len(self.plan.stages) - 1)]
         return ProgressEvent(
             index=self.work.index,
             pictures=self.work.job.request.batch,
@@ -288,19 +299,28 @@ class _Teller:
             stages=progress.stages,
             step=progress.step,
             steps=progress.steps,
-            unit=_UNITS.get(kind, "part"),
+            unit=_name_unit(stage),
             done_frac=progress.done_frac,
             left_s=self.left.tell(progress.done_frac),
             preview=progress.preview,
         )
 
 
+def _name_unit(stage: Stage) -> str:
+    """Say what one report of progress of a stage counts."""
+    if stage.ticks == stage.steps - stage.first_step:
+        return "step"
+    return "row of windows" if stage.work_bytes else "part"
+
+
 def _interrupted(job: Job, done: list[Picture]) -> InterruptedRender:
     kept = f"{len(done)} finished picture(s) kept" if done else "no picture was finished"
+    if len(done) == job.request.batch:
+        return InterruptedRender("stopped after the last picture was saved", got=kept, do="Nothing is left to do.")
     preview = job.options.preview
     if preview is not None and preview.exists():
         kept += f", the last preview is {preview}"
     seed = f"`seed` {job.request.seed}"
-    if isinstance(job.request.method, CohesiveMethod) and job.paths:
+    if find_method(job.request.method).keeps_work and job.paths:
         return InterruptedRender("the render was stopped", got=kept, do=f"Run it again with `resume` and {seed}.")
     return InterruptedRender("the render was stopped", got=kept, do=f"Run it again with {seed}.")

@@ -8,12 +8,12 @@ import pytest
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.lab.bench import forecast as module
-from sfumato.lab.bench.forecast import Compared, Forecasts, judge, list_sizes, run_apart, run_bench_forecast
-from sfumato.workflows.forecast.learned_speed import measure_error
+from sfumato.lab.bench.forecast import ForecastRow, Forecasts, judge, list_sizes, run_apart, run_bench_forecast
+from sfumato.workflows.forecast.calibration_store import measure_error
 
 
 def compared(name, *, seconds, peak_bytes=100):
-    return Compared(
+    return ForecastRow(
         name=name,
         planned_s=10.0,
         seconds=seconds,

@@ -8,11 +8,16 @@ import torch
 from PIL import Image
 
 from fakes import CONTRACT, GaussianModel
+from sfumato.core.errors import RequestError
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.core.request import RenderRequest
-from sfumato.lab.hires.demofusion import Demofusion, Phase, list_jittered, list_phases, run_demofusion
+from sfumato.lab.hires.demofusion import Demofusion, Phase, grow_base, list_jittered, list_phases
+from sfumato.render.engine import run_plan
+from sfumato.render.plan.budget import GUESSES, RenderBudget
+from sfumato.render.plan.choose_method import make_method
+from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.sampling.preview import Preview
-from sfumato.render.sampling.prompt_schedule import Words
+from sfumato.render.sampling.prompt_schedule import PromptSchedule
 from sfumato.render.sampling.run_steps import Work
 
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(192, 192), steps=3)
@@ -27,7 +32,7 @@ class Echo(GaussianModel):
 
 
 def make_work(model, request=REQUEST):
-    return Work(model=model, request=request, words=Words(model, request), preview=Preview(model))
+    return Work(model=model, request=request, prompts=PromptSchedule(model, request), preview=Preview(model))
 
 
 def drain(steps):
@@ -51,18 +56,18 @@ def test_phases_are_the_multiples_of_the_base_and_end_at_the_target():
 
 def test_the_picture_has_the_size_asked_for_and_repeats_to_the_byte():
     base = make_base()
-    first, steps = drain(run_demofusion(make_work(GaussianModel()), base))
-    again, _ = drain(run_demofusion(make_work(GaussianModel()), base))
+    first, steps = drain(grow_base(make_work(GaussianModel()), base, Demofusion()))
+    again, _ = drain(grow_base(make_work(GaussianModel()), base, Demofusion()))
     assert first.size == (192, 192)
     assert steps == 2 * 3
     assert first.tobytes() == again.tobytes()
-    other, _ = drain(run_demofusion(make_work(GaussianModel(), replace(REQUEST, seed=9)), base))
+    other, _ = drain(grow_base(make_work(GaussianModel(), replace(REQUEST, seed=9)), base, Demofusion()))
     assert other.tobytes() != first.tobytes()
 
 
 @pytest.mark.parametrize("size", [PixelSize(160, 96), PixelSize(136, 136)])
 def test_sizes_that_are_no_multiple_work(size):
-    picture, _ = drain(run_demofusion(make_work(GaussianModel(), replace(REQUEST, size=size)), make_base()))
+    picture, _ = drain(grow_base(make_work(GaussianModel(), replace(REQUEST, size=size)), make_base(), Demofusion()))
     assert picture.size == (size.width, size.height)
 
 
@@ -87,15 +92,15 @@ def test_a_blur_keeps_mean_and_spread_and_fades():
 
 def test_a_lead_that_never_fades_gives_back_the_base():
     base = Image.new("RGB", (64, 64), (40, 120, 200))
-    led, _ = drain(run_demofusion(make_work(Echo()), base, Demofusion(skip=0.0, anchor=False)))
-    free, _ = drain(run_demofusion(make_work(Echo()), base, Demofusion(skip=50.0, anchor=False)))
+    led, _ = drain(grow_base(make_work(Echo()), base, Demofusion(skip=0.0, anchor=False)))
+    free, _ = drain(grow_base(make_work(Echo()), base, Demofusion(skip=50.0, anchor=False)))
     target = np.array([40, 120, 200])
     assert np.abs(np.asarray(led).mean(axis=(0, 1)) - target).max() < np.abs(np.asarray(free) - target).mean()
 
 
 def test_windows_of_every_step_cover_the_canvas_and_move():
     canvas = LatentSize(24, 24)
-    each = [list_jittered(REQUEST, CONTRACT, Demofusion(), place=(1, step, canvas)) for step in range(4)]
+    each = [list_jittered(REQUEST, CONTRACT, Demofusion(), canvas, phase=1, step=step) for step in range(4)]
     assert len(set(each)) > 1
     for boxes in each:
         seen = np.zeros(canvas.shape_hw, int)
@@ -103,3 +108,17 @@ def test_windows_of_every_step_cover_the_canvas_and_move():
             assert isinstance(box, LatentBox)
             seen[box.slices_hw] += 1
         assert seen.min() >= 1
+
+
+def test_it_is_planned_and_drawn_through_the_engine_and_offered_to_nobody():
+    request = replace(REQUEST, size=PixelSize(160, 128), method=Demofusion())
+    assert RenderRequest.from_json(request.to_json()) == request
+    plan = plan_render(request, CONTRACT, RenderBudget(memory_bytes=2**40, cost=GUESSES["mini"]))
+    model = GaussianModel()
+    result, ticks = drain(run_plan(plan, request, model))
+    assert result.picture.size == (160, 128)
+    assert ticks == sum(stage.ticks for stage in plan.stages)
+    # Both halves of guidance are one evaluation of the stand-in.
+    assert sum(call[0] for call in model.calls) * 2 == plan.evaluations
+    with pytest.raises(RequestError, match="unknown method"):
+        make_method("demofusion", CONTRACT)

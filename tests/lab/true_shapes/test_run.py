@@ -21,7 +21,7 @@ from sfumato.lab.true_shapes.run import ShapesAsked, run_bench_shapes
 from sfumato.lab.true_shapes.table import list_lines
 from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.models.describe import load_contract
-from sfumato.render.plan import autoencoder_cost
+from sfumato.render.plan import cost
 
 CPU = torch.device("cpu")
 GIB = 1024**3
@@ -186,7 +186,7 @@ def test_a_resumed_render_that_only_decoded_is_told_by_what_the_render_held(rend
 
 def test_the_maps_of_a_decode_are_weighed_and_planned(folder, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for module in (autoencoder, autoencoder_cost):
+    for module in (autoencoder, cost):
         monkeypatch.setattr(module, "estimate_kl_bytes", lambda *_, **__: 2**50)
     found = try_render(ask_render(folder, tmp_path / "a.png", steps=2))
     # At full size the maps hold a quarter of 32 channels and twice 32, four bytes each.
@@ -198,7 +198,7 @@ def test_the_maps_of_a_decode_are_weighed_and_planned(folder, tmp_path, monkeypa
 def test_what_is_not_kept_lies_where_the_autoencoder_spills_and_is_gone_after(folder, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(bench_shapes, "find_spill_folder", lambda: tmp_path)
-    monkeypatch.setattr(bench_shapes, "_run_rows", lambda _, where, __: seen.append(where[1]) or {})
+    monkeypatch.setattr(bench_shapes, "_run_rows", lambda _trying, _asked, folder, *_: seen.append(folder) or {})
     run_bench_shapes(ShapesAsked(folders=(folder,), dtype="fp32", device="cpu"))
     assert [place.parent for place in seen] == [tmp_path]
     assert not list(tmp_path.iterdir())

@@ -9,17 +9,17 @@ from fakes import CONTRACT
 from sfumato.cli.plan_table import write_bytes, write_cost, write_seconds
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, NativeMethod, PictureSource, RenderRequest
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.run_options import RunOptions
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 256), steps=10, method=CohesiveMethod())
-PLAN = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+PLAN = plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 OPTIONS = RunOptions(out=Path("some/beach.png"))
 
 
 def plan(**changes):
-    return plan_render(replace(REQUEST, **changes), CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    return plan_render(replace(REQUEST, **changes), CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 
 
 def test_a_picture_that_is_grown_says_levels_windows_time_memory_and_disk():

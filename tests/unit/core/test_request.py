@@ -138,3 +138,13 @@ def edited(**changes):
 def test_json_that_is_not_a_request_says_where(value, place):
     with pytest.raises(RequestError, match=place):
         RenderRequest.from_json(value)
+
+
+@pytest.mark.parametrize("said", ["epsilon", "v"])
+def test_what_a_checkpoint_predicts_is_part_of_a_request(said):
+    request_ = dataclasses.replace(PLAIN, prediction=said)
+    assert RenderRequest.from_json(request_.to_json()) == request_
+    assert request_.request_hash() != PLAIN.request_hash()
+    assert "prediction" not in PLAIN.to_json()
+    with pytest.raises(RequestError):
+        dataclasses.replace(PLAIN, prediction=said.upper())

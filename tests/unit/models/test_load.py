@@ -11,10 +11,12 @@ import torch
 
 from checkpoints import FAMILIES, make_configs, make_value, write_folder, write_single_file, write_tensors
 from pictures import render_ours, render_theirs
-from sfumato.core.errors import ModelError, UnsafeFileError
+from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
-from sfumato.models.describe import load_contract
+from sfumato.models.describe import describe_checkpoint, load_contract
+from sfumato.models.files.convert import name_target
+from sfumato.models.inspect import inspect_model
 from sfumato.models.load import load_model, probe_prediction
 
 # Two float32 programs of one network: their sums run in another order.
@@ -40,7 +42,8 @@ def test_a_picture_equals_the_diffusers_pipelines(pair):
     assert said.prediction == ("v_prediction" if family == "sd21" else "epsilon")
     assert (model.contract.native, model.contract.weights_bytes) == (said.native, said.weights_bytes)
     noise = torch.randn(1, 4, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
-    for negative in ("", "blurry"):
+    # An empty negative prompt is zeros in SDXL alone; elsewhere it is a text like any other.
+    for negative in ("", "blurry") if family == "sdxl" else ("blurry",):
         theirs = render_theirs(folder, PROMPT, negative, noise, guidance=5.0)
         for one in (model, other):
             ours = render_ours(one, PROMPT, negative, noise, guidance=5.0)
@@ -186,3 +189,65 @@ def folder_rows(part: str, config):
 def test_the_packaged_configurations_are_json_of_known_classes():
     for family in FAMILIES:
         assert json.dumps(make_configs(family, tiny=False))
+
+
+@pytest.mark.parametrize("family", ["sd15", "sd21", "sdxl"])
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('model:\n  params:\n    parameterization: "v"\n', "v_prediction"),
+        ("model:\n  params:\n    parameterization: v # as trained\n", "v_prediction"),
+        ("model:\n  params:\n    parameterization: 'eps'\n", "epsilon"),
+        ("model:\n  params:\n    # parameterization: v\n    linear_start: 0.00085\n", None),
+        (None, None),
+    ],
+)
+def test_the_yaml_beside_a_file_says_what_it_predicts(tmp_path, family, text, said):
+    path = write_single_file(tmp_path / "one.safetensors", family)
+    if text is not None:
+        (tmp_path / "one.yaml").write_text(text)
+    found = describe_checkpoint(path)
+    usual = None if family == "sd21" else "epsilon"
+    assert (found.prediction, found.prediction_source) == ((said, "yaml") if said else (usual, "family"))
+    assert inspect_model(path)["prediction"] == (found.prediction or "unknown")
+    for asked, meant in (("v", "v_prediction"), ("epsilon", "epsilon")):
+        assert load_contract(path, prediction=asked).prediction == meant
+    with pytest.raises(RequestError):
+        load_contract(path, prediction="x")
+
+
+def test_a_request_outranks_a_folder_too(pair):
+    _, folder, _ = pair
+    assert load_contract(folder, prediction="v").prediction == "v_prediction"
+    assert load_model(folder, device="cpu", dtype="fp32", prediction="epsilon").contract.prediction == "epsilon"
+
+
+@pytest.mark.parametrize("dtype", [torch.float8_e4m3fn, torch.float8_e5m2])
+def test_eight_bit_weights_are_read_as_their_numbers(tmp_path, dtype):
+    """Inspect, plan and render agree: what has a contract loads."""
+    path = write_single_file(tmp_path / "one.safetensors", "sd15", dtype=dtype)
+    assert set(inspect_model(path)["dtypes"]) == {"F8_E4M3" if dtype == torch.float8_e4m3fn else "F8_E5M2"}
+    model = load_model(path, device="cpu", dtype="fp32")
+    weight = model.unet.conv_in.weight
+    assert weight.dtype == torch.float32
+    assert torch.equal(weight, weight.to(dtype).float())
+    assert torch.isfinite(render_ours(model, PROMPT, "", torch.zeros(1, 4, 8, 8), guidance=1.0)).all()
+
+
+def test_a_linked_folder_opens(tmp_path, pair):
+    _, folder, _ = pair
+    (tmp_path / "linked").symlink_to(folder.resolve())
+    assert load_contract(tmp_path / "linked").text_width == load_contract(folder).text_width
+
+
+@pytest.mark.parametrize("part", ["unet", "vae", "text_encoder"])
+def test_a_converted_part_of_a_folder_loads(tmp_path, part):
+    """What `models convert` makes of a pickle in a folder is what the loader looks for there."""
+    root = write_folder(tmp_path / "folder", "sd15")
+    weights = next((root / part).glob("*.safetensors"))
+    pickle_ = weights.with_name(("pytorch_" if part.startswith("text") else "") + weights.stem + ".bin")
+    size = load_contract(root).weights_bytes
+    weights.rename(name_target(pickle_))
+    assert load_contract(root).weights_bytes == size
+    name_target(pickle_).rename(pickle_.with_suffix(".safetensors"))
+    assert load_contract(root).weights_bytes == size

@@ -179,3 +179,9 @@ def test_numbers_do_not_depend_on_the_default_type(schedule):
         torch.set_default_dtype(torch.float32)
     assert after.dtype == torch.float32
     assert np.array_equal(before.numpy(), after.numpy())
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_one_step_starts_at_the_most_noise(name):
+    schedule = NoiseSchedule.from_betas()
+    assert float(make_sigmas(name, schedule, 1)[0]) == pytest.approx(schedule.sigma_max, rel=1e-4)

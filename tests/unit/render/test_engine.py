@@ -21,10 +21,10 @@ from sfumato.core.request import (
 )
 from sfumato.nn.samplers import list_samplers
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 
-BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(64, 64), steps=6, sampler="Euler", seed=3)
 DIGEST = "0" * 64
 

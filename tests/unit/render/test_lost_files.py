@@ -12,16 +12,14 @@ from sfumato.canvas.mapped_latents import MappedLatents
 from sfumato.canvas.workspace.disk_workspace import DiskSpace
 from sfumato.canvas.workspace.workspace import MemorySpace
 from sfumato.core.errors import RequestError, StorageError
-from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.cohesive.input_picture import Given
 from sfumato.render.engine import Inputs, run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.render.redraw.run import run_again
-from sfumato.render.redraw.workspace import Redo, Scene
 
-BUDGET = Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=4 * GIB, cost=GUESSES["mini"])
 # Two levels, and a sampler that asks twice in a step: it has a canvas for its trials.
 DRAWN = RenderRequest(
     prompt="a cat",
@@ -33,7 +31,6 @@ DRAWN = RenderRequest(
 )
 SMALL = PixelSize(72, 80)
 GIVEN = replace(DRAWN, source=PictureSource(path="a.png", sha256="0" * 64, size=SMALL), method=CohesiveMethod(keep=1.0))
-REDO = Redo(number=1, over=None, boxes=(PixelBox(40, 50, 60, 70),))
 
 
 class Killed(BaseException):
@@ -72,14 +69,12 @@ def drain(steps):
             return end.value
 
 
-def draw(request, space, *, again=False):
-    """Return the pixels of a render, or of its re-run."""
+def draw(request, space):
+    """Return the pixels of a render."""
     plan, pixels = plan_render(request, CONTRACT, BUDGET), np.arange(80 * 72 * 3, dtype=np.uint32)
     given = Given(SMALL, lambda: iter([(pixels * 2654435761 >> 24).astype(np.uint8).reshape(80, 72, 3)]))
     inputs = Inputs(given=given) if request.source.kind == "picture" else None
     made = drain(run_plan(plan, request, GaussianModel(), inputs, space)).pixels
-    if again:
-        made = drain(run_again(Scene(model=GaussianModel(), request=request, plan=plan, space=space), REDO)).pixels
     return made.read(made.size.box)
 
 
@@ -90,7 +85,6 @@ class Work:
     request: RenderRequest
     stages: Callable[[int], bool]
     phases: tuple[str, ...]
-    again: bool = False
 
 
 KINDS = {
@@ -98,7 +92,6 @@ KINDS = {
         DRAWN, lambda stage: stage in (0, 2), ("draw", "prepare", "predict", "update", "decode", "hold", "done")
     ),
     "given": Work(GIVEN, lambda stage: stage in (0, 1), ("draw", "prepare", "done")),
-    "again": Work(DRAWN, lambda stage: stage > 2, ("predict", "decode", "done"), again=True),
 }
 
 
@@ -120,14 +113,14 @@ def no_power_cut(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_work_that_lost_a_file_gives_the_same_bytes_or_none(kind, tmp_path):
     work, whole = KINDS[kind], Watched(tmp_path / "whole", resume=False)
-    wanted = draw(work.request, MemorySpace(), again=work.again)
-    assert np.array_equal(draw(work.request, whole, again=work.again), wanted)
+    wanted = draw(work.request, MemorySpace())
+    assert np.array_equal(draw(work.request, whole), wanted)
     refused = set()
     phases = [phase for phase in whole.seen if work.stages(phase[0]) and phase[1] in work.phases]
     for phase in dict.fromkeys(phases):
         stopped = tmp_path / "stopped"
         with pytest.raises(Killed):
-            draw(work.request, Watched(stopped, resume=False, dies_at=phase), again=work.again)
+            draw(work.request, Watched(stopped, resume=False, dies_at=phase))
         for path in sorted(stopped.iterdir()):
             for how in ("gone", "cut") if phase[1] == "prepare" and path.suffix != ".json" else ("gone",):
                 found, error = resume_without(work, stopped, path.name, how)
@@ -146,7 +139,7 @@ def resume_without(work, stopped, name, how):
     try:
         space = Watched(folder, resume=True)
         try:
-            return draw(work.request, space, again=work.again), None
+            return draw(work.request, space), None
         finally:
             space.release()
     except (StorageError, RequestError) as error:

@@ -8,13 +8,13 @@ import pytest
 from fakes import CONTRACT
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import GobigMethod, RenderRequest
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import Stopwatch
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 288), steps=10, method=GobigMethod())
 PLAN = plan_render(
-    REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=replace(GUESSES["mini"], start_s=0.0).scaled(1.0))
+    REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=replace(GUESSES["mini"], start_s=0.0).scaled(1.0))
 )
 
 

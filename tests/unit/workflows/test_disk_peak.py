@@ -15,11 +15,11 @@ from sfumato.core.request import CohesiveMethod, NativeMethod, PictureSource, Re
 from sfumato.lab.true_shapes.meter import weigh_tree
 from sfumato.lab.true_shapes.random_checkpoint import write_random_folder
 from sfumato.models.autoencoder import coder as autoencoder
-from sfumato.render.plan import autoencoder_cost
+from sfumato.render.plan import cost
 from sfumato.workflows import run as rendering
 from sfumato.workflows.prepare import prepare
 from sfumato.workflows.run_options import RunOptions
-from sfumato.workflows.self_check.redraw_faults import Looked
+from sfumato.workflows.self_check.redraw_faults import CheckedRender
 
 # Much more than was seen would send people away for nothing.
 MOST_OVER = 1.3
@@ -43,7 +43,7 @@ def watch(tmp_path, monkeypatch):
     out = tmp_path / "out"
     seen = []
     # What is drawn again comes on top, and the plan says so.
-    monkeypatch.setattr(rendering, "look_again", lambda result, *_: Looked(result, None))
+    monkeypatch.setattr(rendering, "look_again", lambda result, **_: CheckedRender(result, None))
 
     def look(*_):
         seen.append(weigh_tree(out))
@@ -100,7 +100,7 @@ def test_a_given_picture_lies_there_too(watch, tmp_path, keep):
 
 
 def test_the_maps_of_an_autoencoder_and_its_marks_lie_there_too(watch, tmp_path, monkeypatch):
-    for module in (autoencoder, autoencoder_cost):
+    for module in (autoencoder, cost):
         monkeypatch.setattr(module, "estimate_kl_bytes", lambda *_, **__: 2**50)
     folder = write_random_folder(tmp_path / "sd15", "sd15", NARROW)
     plan, seen = watch(ask(size=PixelSize(192, 192), model=str(folder)))

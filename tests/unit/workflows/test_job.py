@@ -8,13 +8,13 @@ from fakes import CONTRACT
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import StageTrace
 from sfumato.workflows.job import Picture
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, method=CohesiveMethod())
-PLAN = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+PLAN = plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 
 
 def tell(**more):

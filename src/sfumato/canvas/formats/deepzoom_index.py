@@ -19,9 +19,12 @@ from sfumato.core.validate import check_int
 LONGEST_BYTES = 4 * 1024 * 1024
 _SCHEMA, _OURS = "http://schemas.microsoft.com/deepzoom/2008", "urn:sfumato:picture"
 _IMAGE, _SIZE = re.compile(r"<Image\b([^<>]*)>"), re.compile(r"<Size\b([^<>]*)>")
-_ATTRIBUTE = re.compile(r"""([\w:]+)\s*=\s*["']([^"']*)["']""")
+# A name begins where none is before it, and nothing is tried twice: the time is linear in the text.
+_ATTRIBUTE = re.compile(r"""(?<![\w:])([\w:]++)\s*+=\s*+["']([^"']*+)["']""")
 _TEXTS = re.compile(r"<sf:Texts>([^<>]*)</sf:Texts>")
 _LARGEST_TILE_PX, _LARGEST_OVERLAP_PX = 4096, 64
+# Rows are read whole; the longest that a request of ours has.
+_LONGEST_SIDE_PX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,6 +70,7 @@ def parse_description(raw: bytes) -> Description:
         )
     except (KeyError, ValueError) as error:
         raise RequestError("the .dzi file is no description of a picture", got=str(error)) from error
+    check_int("a side of the picture", max(found.size.width, found.size.height), low=1, high=_LONGEST_SIDE_PX)
     check_int("the side of a tile", found.tile_px, low=1, high=_LARGEST_TILE_PX)
     check_int("the overlap of tiles", found.overlap_px, low=0, high=_LARGEST_OVERLAP_PX)
     return found

@@ -19,17 +19,19 @@ from numpy.typing import NDArray
 from sfumato.canvas.formats.deepzoom_index import Description
 from sfumato.canvas.formats.pyramid import Pyramid, Strip, list_halved_sizes
 from sfumato.canvas.formats.tiles import Packing, pack_jpeg, pack_png
+from sfumato.canvas.workspace.folder_lock import FolderLock, lock_folder
 from sfumato.core.errors import RequestError
 from sfumato.core.files import UnfinishedFile, name_unfinished, sync_folder
 from sfumato.core.geometry import PixelSize
 
 # With a pixel of overlap on each side a tile inside the picture has 256, which is what viewers expect.
 TILE_PX, OVERLAP_PX = 254, 1
+_TILES = "_files"
 
 
 def find_tiles_folder(path: Path) -> Path:
     """Return the folder of tiles that belongs to a .dzi file."""
-    return path.with_name(f"{path.stem}_files")
+    return path.with_name(f"{path.stem}{_TILES}")
 
 
 def check_folder_is_ours(path: Path) -> None:
@@ -58,10 +60,12 @@ class DeepZoomSink:
         self._pyramid = Pyramid(self._sizes, self._tile, OVERLAP_PX, self._put_strip)
         self._digest = hashlib.sha256()
         self._folder: Path | None = None
+        self._lock: FolderLock | None = None
 
     def start(self) -> None:
         """Make the folder under a name of its own, with one folder per level."""
         self._folder = name_unfinished(find_tiles_folder(self._path))
+        self._lock = lock_folder(self._folder)
         for level in range(len(self._sizes)):
             (self._folder / str(level)).mkdir(parents=True)
 
@@ -79,9 +83,15 @@ class DeepZoomSink:
             self._swap(self._folder, described)
         finally:
             described.discard()
+            self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
 
     def discard(self) -> None:
         """Remove what was written."""
+        self._release()
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -8,40 +8,62 @@ Start reading at `load_picture` and `save_picture`.
 
 from __future__ import annotations
 
+import io
+import struct
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
+from sfumato.canvas.formats.colour_profile import find_conversion, make_srgb_profile
 from sfumato.canvas.formats.deepzoom_read import read_description
+from sfumato.canvas.formats.png_write import SRGB_CHUNK
 from sfumato.canvas.formats.tiff_read import read_tiff_texts
 from sfumato.core import serialize
 from sfumato.core.errors import DAMAGED_DO, RequestError, SfumatoError, StorageError, UnsafeFileError
 from sfumato.core.files import file_sha256, open_regular, write_atomic
+from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings
 
-__all__ = ["file_sha256", "load_picture", "read_request", "read_texts", "save_picture"]
+__all__ = [
+    "count_decode_bytes",
+    "file_sha256",
+    "load_picture",
+    "read_header",
+    "read_request",
+    "read_size",
+    "read_texts",
+    "save_picture",
+]
 
 # The first bytes of each format; the file's name says nothing about its content.
 _PNG, _JPEG, _RIFF, _WEBP = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF", b"WEBP"
+# JPEG allows no more EXIF than this; PNG would.
+_LONGEST_EXIF_BYTES = 65536
 # Readers of AUTOMATIC1111 pictures expect this prefix and UTF-16 in big-endian order.
-_EXIF_UTF16 = b"UNICODE\0"
+_EXIF_UTF16, _EXIF_ASCII = b"UNICODE\0", b"ASCII\0\0\0"
+# Names of the JSON texts of ComfyUI: the graph as run, and as drawn.
+_COMFY_NAMES = ("prompt", "workflow")
 # EXIF has one text for people and one free blob; the blob carries every other text as JSON bytes.
 _EXIF_TAGS: Mapping[str, int] = {"parameters": ExifTags.Base.UserComment, "sfumato": ExifTags.Base.MakerNote}
+# Bytes that a pixel takes while a picture is opened: decoded, turned upright and converted, four channels each.
+_DECODE_BYTES = 12
 _FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
 
 def load_picture(path: Path | str, *, most_pixels: int | None = None) -> Image.Image:
-    """Read a picture upright in 8-bit RGB, or RGBA where it has transparency; of an animation the first frame.
+    """Read a picture upright in 8-bit sRGB, or RGBA where it has transparency; of an animation the first frame.
 
-    Without `most_pixels` the setting `max_picture_pixels` holds.
+    Colours are converted where the picture has a colour profile. Without `most_pixels` the setting
+    `max_picture_pixels` holds.
 
     Raises:
-        RequestError: no such file, another format, or a damaged file.
+        RequestError: no such file, another format, a damaged file, or a colour profile that cannot be used.
         UnsafeFileError: the header promises more than that many pixels, or a text chunk is a bomb.
     """
     most_pixels = load_settings().max_picture_pixels if most_pixels is None else most_pixels
@@ -49,6 +71,26 @@ def load_picture(path: Path | str, *, most_pixels: int | None = None) -> Image.I
         _check_size(picture.size, most_pixels, path)
         picture.load()
         return _to_rgb(ImageOps.exif_transpose(picture))
+
+
+def read_size(path: Path | str) -> PixelSize:
+    """Return the size that a picture has upright, from its header alone.
+
+    Raises:
+        RequestError: no such file, another format, or a damaged header.
+        UnsafeFileError: the header promises more pixels than `max_picture_pixels`, or a text chunk is a bomb.
+    """
+    with _open_picture(Path(path)) as picture:
+        _check_size(picture.size, load_settings().max_picture_pixels, path)
+        return _upright_size(picture, _read_exif(picture))
+
+
+def count_decode_bytes(path: Path | str) -> int:
+    """Return the memory that `load_picture` takes at most, from the header alone.
+
+    Raises: as `read_size`.
+    """
+    return read_size(path).area * _DECODE_BYTES
 
 
 def read_texts(path: Path | str) -> dict[str, str]:
@@ -64,10 +106,38 @@ def read_texts(path: Path | str) -> dict[str, str]:
     if suffix in (".tif", ".tiff"):
         return read_tiff_texts(Path(path))
     with _open_picture(Path(path)) as picture:
-        found = {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
-        if not isinstance(picture, PngImagePlugin.PngImageFile):
-            found |= _exif_texts(picture.getexif())
-        return found
+        return _list_texts(picture, _read_exif(picture))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PictureHeader:
+    """Hold what a picture file says before its pixels: size upright, mode as Pillow names it, profile, texts by name."""
+
+    format: str
+    size: PixelSize
+    mode: str
+    icc_profile: bytes
+    is_srgb: bool
+    texts: Mapping[str, str]
+
+
+def read_header(path: Path | str) -> PictureHeader:
+    """Read what a PNG, JPEG or WebP says before its pixels.
+
+    Raises:
+        RequestError: no such file, another format, or a damaged header.
+        UnsafeFileError: a text chunk is a bomb.
+    """
+    with _open_picture(Path(path)) as picture:
+        exif = _read_exif(picture)
+        return PictureHeader(
+            format=picture.format or "",
+            size=_upright_size(picture, exif),
+            mode=picture.mode,
+            icc_profile=bytes(picture.info.get("icc_profile") or b""),
+            is_srgb="srgb" in picture.info,
+            texts=_list_texts(picture, exif),
+        )
 
 
 def read_request(path: Path | str) -> RenderRequest:
@@ -146,16 +216,52 @@ def _check_size(size: tuple[int, int], most_pixels: int, path: Path | str) -> No
         )
 
 
+def _upright_size(picture: ImageFile.ImageFile, exif: Image.Exif) -> PixelSize:
+    width, height = picture.size
+    # Values 5 to 8 of the EXIF orientation turn the picture by a quarter.
+    is_turned = exif.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    return PixelSize(height, width) if is_turned else PixelSize(width, height)
+
+
+def _list_texts(picture: ImageFile.ImageFile, exif: Image.Exif) -> dict[str, str]:
+    return _exif_texts(exif) | {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
+
+
+def _read_exif(picture: ImageFile.ImageFile) -> Image.Exif:
+    return _find_png_exif(picture) if isinstance(picture, PngImagePlugin.PngImageFile) else picture.getexif()
+
+
+def _find_png_exif(picture: PngImagePlugin.PngImageFile) -> Image.Exif:
+    """Return the EXIF of a PNG, which may stand behind the pixels; Pillow would decode all of them to get there."""
+    exif, stream = Image.Exif(), picture.fp
+    assert stream is not None, "the picture is open"
+    if "exif" in picture.info:
+        exif.load(picture.info["exif"])
+        return exif
+    stream.seek(len(_PNG))
+    while len(head := stream.read(8)) == 8:
+        length, name = struct.unpack(">I4s", head)
+        if name == b"eXIf":
+            exif.load(b"Exif\0\0" + stream.read(min(length, _LONGEST_EXIF_BYTES)))
+            break
+        stream.seek(length + 4, io.SEEK_CUR)
+    return exif
+
+
 def _to_rgb(picture: Image.Image) -> Image.Image:
+    profile = picture.info.get("icc_profile")
     if picture.mode.startswith(("I", "F")):
         # Pillow would clip 16-bit grey at 255; 257 maps 65535 to 255 exactly.
         grey = np.asarray(picture, dtype=np.float64) / 257.0
         picture = Image.fromarray(np.clip(np.rint(grey), 0, 255).astype(np.uint8))
+    if profile and (convert := find_conversion(profile)) is not None:
+        return convert(picture)
     return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
 
 
 def _png_options(metadata: Mapping[str, str]) -> dict[str, object]:
     texts = PngImagePlugin.PngInfo()
+    texts.add(*SRGB_CHUNK)
     for name, text in metadata.items():
         texts.add_text(name, text)
     # Level 6 is zlib's own default; written down because the bytes of a picture are promised.
@@ -171,19 +277,34 @@ def _exif_options(kind: str, metadata: Mapping[str, str]) -> dict[str, object]:
         folder[_EXIF_TAGS["sfumato"]] = metadata["sfumato"].encode()
     # 95 is where JPEG stops showing ringing around thin lines; WebP is kept lossless.
     quality = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"lossless": True, "exact": True}
-    return {"exif": exif.tobytes(), **quality}
+    return {"exif": exif.tobytes(), "icc_profile": make_srgb_profile(), **quality}
 
 
 def _exif_texts(exif: Image.Exif) -> dict[str, str]:
     folder = exif.get_ifd(ExifTags.IFD.Exif)
     found: dict[str, str] = {}
     comment, blob = (folder.get(_EXIF_TAGS[name]) for name in ("parameters", "sfumato"))
-    if isinstance(comment, bytes) and comment.startswith(_EXIF_UTF16):
-        found["parameters"] = _decode_utf16(comment.removeprefix(_EXIF_UTF16))
+    if isinstance(comment, bytes) and (text := _decode_comment(comment)):
+        found["parameters"] = text
     if isinstance(blob, bytes):
         # Cameras keep binary notes here; those come out as nonsense that no reader asks for.
         found["sfumato"] = blob.decode(errors="replace")
+    for value in exif.values():
+        # ComfyUI writes `prompt:{...}` and `workflow:{...}` into tags that are meant for cameras.
+        name, colon, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+        if colon and name.lower() in _COMFY_NAMES:
+            found[name.lower()] = text
     return found
+
+
+def _decode_comment(raw: bytes) -> str:
+    """Return the text of a UserComment, whose first eight bytes name its encoding; tools do not always say the truth."""
+    kind, rest = raw[:8], raw[8:]
+    if kind == _EXIF_UTF16:
+        return _decode_utf16(rest).rstrip("\0")
+    if kind in (_EXIF_ASCII, bytes(8)):
+        return rest.decode(errors="replace").strip("\0 ")
+    return ""
 
 
 def _decode_utf16(raw: bytes) -> str:

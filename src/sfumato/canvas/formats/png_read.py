@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import PngImagePlugin
 
+from sfumato.canvas.formats.colour_profile import make_rows_conversion
 from sfumato.canvas.formats.png_write import SIGNATURE, write_chunk, write_header
 from sfumato.core.errors import DAMAGED_DO, RequestError
 from sfumato.core.files import open_regular
@@ -26,6 +27,8 @@ from sfumato.core.geometry import PixelBox, PixelSize
 _READ_BYTES, _BAND_BYTES = 1024 * 1024, 2 * 1024 * 1024
 # A row is held whole; the longest there is in a request of ours.
 _LONGEST_ROW_PX = 1_000_000
+# Profiles of printers, the largest there are, have about 2 MB.
+_LONGEST_PROFILE_BYTES = 4 * 1024 * 1024
 # Signature, length, name, size, kinds and checksum of the first chunk.
 _HEAD_BYTES = 33
 
@@ -37,13 +40,14 @@ class PngRegions:
         """Read the header.
 
         Raises:
-            RequestError: no such file, or a PNG of another kind.
+            RequestError: no such file, a PNG of another kind, or a colour profile that cannot be used.
         """
         self._path = path
         with open_regular(path, what="the picture") as stream:
             head = stream.read(_HEAD_BYTES)
         if len(head) < _HEAD_BYTES or not head.startswith(SIGNATURE):
             raise RequestError("the picture is no PNG", got=str(path))
+        self._convert = _find_conversion(path)
         self._size = PixelSize(*struct.unpack(">II", head[16:24]))
         if head != write_header(self._size) or self._size.width > _LONGEST_ROW_PX:
             raise RequestError("parts are read from 8-bit colour PNG", got=str(path), do="Open the whole picture.")
@@ -98,7 +102,7 @@ class PngRegions:
                 if whole:
                     band = self._unfilter(above, rest[:whole], whole // row_bytes)
                     above, rest = b"\0" + band[-1].tobytes(), rest[whole:]
-                    yield band
+                    yield band if self._convert is None else self._convert(band)
         except (zlib.error, OSError, ValueError, SyntaxError, struct.error) as error:
             raise RequestError("the picture is damaged", got=f"{self._path}: {error}", do=DAMAGED_DO) from error
 
@@ -110,6 +114,26 @@ class PngRegions:
         raw = write_header(size) + packed + write_chunk(b"IEND", b"")
         with PngImagePlugin.PngImageFile(io.BytesIO(raw)) as picture:
             return np.asarray(picture)[extra:]
+
+
+def _find_conversion(path: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]] | None:
+    """Return what converts rows to sRGB, from the chunk that holds the colour profile; None where nothing has to."""
+    with open_regular(path, what="the picture") as stream:
+        stream.seek(len(SIGNATURE))
+        while len(head := stream.read(8)) == 8:
+            length, name = struct.unpack(">I4s", head)
+            if name in (b"IDAT", b"IEND"):
+                break
+            if name != b"iCCP":
+                stream.seek(length + 4, io.SEEK_CUR)
+                continue
+            # A name, a zero, the kind of compression, then the profile.
+            packed = stream.read(min(length, _LONGEST_PROFILE_BYTES)).partition(b"\0")[2][1:]
+            try:
+                return make_rows_conversion(zlib.decompressobj().decompress(packed, _LONGEST_PROFILE_BYTES))
+            except zlib.error as error:
+                raise RequestError("the picture is damaged", got=f"{path}: {error}", do=DAMAGED_DO) from error
+    return None
 
 
 def _unpack(stream: BinaryIO, most_bytes: int) -> Generator[bytes]:

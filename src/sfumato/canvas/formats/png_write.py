@@ -73,6 +73,8 @@ _CHUNK_BYTES = 256 * 1024
 _FILTER_BYTES = 128 * 1024
 # 8 bits a sample, colour; deflate, the standard filters, not interlaced.
 _RGB8 = (8, 2, 0, 0, 0)
+# Says that the colours are sRGB, rendering intent perceptual.
+SRGB_CHUNK = (b"sRGB", b"\0")
 
 
 def write_header(size: PixelSize) -> bytes:
@@ -99,7 +101,7 @@ class PngSink:
     def start(self) -> None:
         """Write header and texts."""
         self._file = UnfinishedFile(self._path)
-        self._file.stream.write(write_header(self._size))
+        self._file.stream.write(write_header(self._size) + write_chunk(*SRGB_CHUNK))
         chosen = PngImagePlugin.PngInfo()
         for name, text in self._texts.items():
             chosen.add_text(name, text)

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.canvas.formats.deepzoom_write import DeepZoomSink, check_folder_is_ours
+from sfumato.canvas.formats.deepzoom_write import DeepZoomSink, check_folder_is_ours, find_tiles_folder
 from sfumato.canvas.formats.images import save_picture
 from sfumato.canvas.formats.png_write import PngSink
 from sfumato.canvas.formats.tiff_write import TiffSink
@@ -21,6 +21,7 @@ from sfumato.canvas.formats.tiles import Packing
 from sfumato.canvas.formats.write_bands import BandSink, BandWriter
 from sfumato.canvas.pixels import PixelStore, cut_bands, list_bands
 from sfumato.core.errors import RequestError
+from sfumato.core.files import check_path, remove_leftovers
 from sfumato.core.geometry import PixelSize
 
 BAND_SUFFIXES = (".png", ".tif", ".tiff", ".dzi")
@@ -94,10 +95,14 @@ def save_shown(path: Path | str, shown: Image.Image | PixelStore, texts: Mapping
 def check_place(path: Path, size: PixelSize) -> None:
     """Check, before anything is rendered, that a picture can be written, and that nothing of somebody else has to go for it.
 
+    What processes left there that were killed while they wrote the picture is removed.
+
     Raises:
-        RequestError: a folder has that name, a side is longer than the format has, or the folder of tiles of a `.dzi`
-            would replace something that is no tile.
+        RequestError: the system takes no such name, a folder has that name, a side is longer than the format has, or
+            the folder of tiles of a `.dzi` would replace something that is no tile.
     """
+    check_path(path, what="the picture")
+    remove_leftovers(path)
     if path.is_dir():
         raise RequestError("a folder has the name of the picture", got=str(path), do="Give another --out.")
     suffix = path.suffix.lower()
@@ -106,6 +111,9 @@ def check_place(path: Path, size: PixelSize) -> None:
         what = f"a {suffix} picture has at most {most} px a side"
         raise RequestError(what, got=f"{path.name}, {size}", do="Save it as .png, .tif or .dzi.")
     if suffix == ".dzi":
+        tiles = find_tiles_folder(path)
+        check_path(tiles, what="the folder of tiles")
+        remove_leftovers(tiles)
         check_folder_is_ours(path)
 
 

@@ -47,6 +47,7 @@ class Tag(IntEnum):
     TILE_OFFSETS = 324
     TILE_BYTE_COUNTS = 325
     YCBCR_SUBSAMPLING = 530
+    ICC_PROFILE = 34675
 
 
 _TAGS = frozenset(int(tag) for tag in Tag)
@@ -66,6 +67,7 @@ _ASCII, _SHORT, _LONG, _LONG8 = _Type(2, "c"), _Type(3, "H"), _Type(4, "I"), _Ty
 # A fraction is two numbers but counts once; as one number of 64 bits 1/1 is written by `ONE`.
 _RATIONAL = _Type(5, "Q")
 ONE = 1 | 1 << 32
+_UNDEFINED = _Type(7, "c")
 _TYPES = {kind.number: kind for kind in (_ASCII, _SHORT, _LONG, _LONG8)}
 _TYPE_OF = {
     Tag.IMAGE_WIDTH: _LONG,
@@ -75,8 +77,47 @@ _TYPE_OF = {
     Tag.Y_RESOLUTION: _RATIONAL,
     Tag.TILE_OFFSETS: _LONG8,
     Tag.TILE_BYTE_COUNTS: _LONG8,
+    Tag.ICC_PROFILE: _UNDEFINED,
 }
 Directory = Mapping[Tag, tuple[int, ...] | bytes]
+# Values that are read where they are used, so that memory does not follow what a file claims.
+_LONG_VALUES = (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS, Tag.IMAGE_DESCRIPTION)
+# Any other tag of a picture of ours has three numbers at most.
+_MOST_NUMBERS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class LongValue:
+    """Name numbers or letters that stay in the file: the place of the first, how many there are, and their kind."""
+
+    place: int
+    count: int
+    letter: str
+
+    def read(self, stream: BinaryIO, index: int) -> int:
+        """Return one number; the file was found to hold them all."""
+        one = struct.Struct(f"<{self.letter}")
+        stream.seek(self.place + index * one.size)
+        return one.unpack(stream.read(one.size))[0]
+
+    def read_text(self, stream: BinaryIO) -> bytes:
+        """Return all letters.
+
+        Raises:
+            RequestError: there are more than the longest text of a picture of ours has.
+        """
+        if self.count > _LONGEST_TEXT_BYTES:
+            raise RequestError("the TIFF holds too much text", got=f"{self.count} bytes", do=DAMAGED_DO)
+        stream.seek(self.place)
+        return stream.read(self.count)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDirectory:
+    """Hold the tags of a directory as read: few numbers each, and where the long values stand."""
+
+    tags: Mapping[Tag, tuple[int, ...]]
+    long_values: Mapping[Tag, LongValue]
 
 
 def write_directory(directory: Directory, at: int, *, last: bool) -> bytes:
@@ -84,7 +125,7 @@ def write_directory(directory: Directory, at: int, *, last: bool) -> bytes:
     entries, beyond = b"", b""
     behind = at + 8 + 20 * len(directory) + 8
     for tag, value in sorted(directory.items()):
-        kind = _ASCII if isinstance(value, bytes) else _TYPE_OF.get(tag, _SHORT)
+        kind = _TYPE_OF.get(tag, _ASCII if isinstance(value, bytes) else _SHORT)
         raw = value if isinstance(value, bytes) else struct.pack(f"<{len(value)}{kind.letter}", *value)
         entries += struct.pack("<HHQ", tag, kind.number, len(value))
         if len(raw) <= 8:
@@ -101,8 +142,10 @@ def write_header(first: int) -> bytes:
     return SIGNATURE + struct.pack("<HHQ", 8, 0, first)
 
 
-def read_directories(stream: BinaryIO) -> tuple[Directory, ...]:
-    """Read every directory of a file; tags and types that are not ours are left out.
+def read_directories(stream: BinaryIO, *, most: int = _MOST_LEVELS) -> tuple[ReadDirectory, ...]:
+    """Read the first `most` directories of a file; tags and types that are not ours are left out.
+
+    Takes memory for a few numbers a directory, whatever the file claims.
 
     Raises:
         RequestError: it is no BigTIFF, or it is damaged.
@@ -112,42 +155,54 @@ def read_directories(stream: BinaryIO) -> tuple[Directory, ...]:
     head = stream.read(HEADER_BYTES)
     if len(head) < HEADER_BYTES or head[:8] != write_header(0)[:8]:
         raise RequestError("the file is no BigTIFF of ours", do="Use a picture saved by sfumato.")
-    found: list[Directory] = []
+    found: list[ReadDirectory] = []
     (place,) = struct.unpack("<Q", head[_FIRST_PLACE:])
-    while place and len(found) < _MOST_LEVELS:
+    while place and len(found) < most:
         directory, place = _read_directory(stream, place, length)
         found.append(directory)
-    if place or not found:
+    if (place and most == _MOST_LEVELS) or not found:
         got = "directories that do not end" if place else "no directory"
         raise RequestError("the TIFF is damaged", got=got, do=DAMAGED_DO)
     return tuple(found)
 
 
-def _read_directory(stream: BinaryIO, place: int, length: int) -> tuple[Directory, int]:
+def _read_directory(stream: BinaryIO, place: int, length: int) -> tuple[ReadDirectory, int]:
     (count,) = struct.unpack("<Q", _read(stream, place, 8, length))
     if count > _MOST_TAGS:
         raise RequestError("the TIFF is damaged", got=f"{count} tags", do=DAMAGED_DO)
     raw = _read(stream, place + 8, 20 * count + 8, length)
-    directory: dict[Tag, tuple[int, ...] | bytes] = {}
+    tags: dict[Tag, tuple[int, ...]] = {}
+    long_values: dict[Tag, LongValue] = {}
     for start in range(0, 20 * count, 20):
         number, kind, many = struct.unpack("<HHQ", raw[start : start + 12])
-        if number in _TAGS and kind in _TYPES:
-            # A reader needs these whole; their size is bounded by the file itself.
-            directory[Tag(number)] = _read_value(stream, raw[start + 12 : start + 20], (_TYPES[kind], many), length)
-    return directory, struct.unpack("<Q", raw[-8:])[0]
+        if number not in _TAGS or kind not in _TYPES:
+            continue
+        tag, type_ = Tag(number), _TYPES[kind]
+        value_place = place + 8 + start + 12
+        if type_.bytes_ * many > 8:
+            (value_place,) = struct.unpack("<Q", raw[start + 12 : start + 20])
+        _check_inside(value_place, type_.bytes_ * many, length)
+        if tag in _LONG_VALUES:
+            if (type_ is _ASCII) == (tag is Tag.IMAGE_DESCRIPTION):
+                long_values[tag] = LongValue(value_place, many, type_.letter)
+        elif type_ is not _ASCII:
+            tags[tag] = _read_numbers(stream, value_place, type_, many)
+    return ReadDirectory(tags, long_values), struct.unpack("<Q", raw[-8:])[0]
 
 
-def _read_value(stream: BinaryIO, field: bytes, shape: tuple[_Type, int], length: int) -> tuple[int, ...] | bytes:
-    kind, many = shape
-    size = kind.bytes_ * many
-    if kind is _ASCII and size > _LONGEST_TEXT_BYTES:
-        raise RequestError("the TIFF holds too much text", got=f"{size} bytes", do=DAMAGED_DO)
-    raw = field[:size] if size <= 8 else _read(stream, struct.unpack("<Q", field)[0], size, length)
-    return raw if kind is _ASCII else struct.unpack(f"<{many}{kind.letter}", raw)
+def _read_numbers(stream: BinaryIO, place: int, type_: _Type, many: int) -> tuple[int, ...]:
+    if many > _MOST_NUMBERS:
+        raise RequestError("the TIFF is damaged", got=f"{many} numbers in one tag", do=DAMAGED_DO)
+    stream.seek(place)
+    return struct.unpack(f"<{many}{type_.letter}", stream.read(type_.bytes_ * many))
 
 
 def _read(stream: BinaryIO, place: int, count: int, length: int) -> bytes:
-    if place + count > length:
-        raise RequestError("the TIFF is damaged", got=f"{count} bytes at {place}, beyond the end", do=DAMAGED_DO)
+    _check_inside(place, count, length)
     stream.seek(place)
     return stream.read(count)
+
+
+def _check_inside(place: int, count: int, length: int) -> None:
+    if place + count > length:
+        raise RequestError("the TIFF is damaged", got=f"{count} bytes at {place}, beyond the end", do=DAMAGED_DO)

@@ -5,6 +5,7 @@ Files of other programs are refused with a reason where they differ. Start readi
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.canvas.formats.text_chunk import parse_texts
-from sfumato.canvas.formats.tiff_directory import Directory, Tag, read_directories
+from sfumato.canvas.formats.tiff_directory import LongValue, ReadDirectory, Tag, read_directories
 from sfumato.canvas.formats.tiff_write import DEFLATE, JPEG
 from sfumato.canvas.formats.tiles import list_rows, read_mosaic, unpack_deflate, unpack_image
 from sfumato.core.errors import DAMAGED_DO, RequestError
@@ -32,18 +33,18 @@ def read_tiff_texts(path: Path) -> dict[str, str]:
         RequestError: no such file, no BigTIFF, or a damaged one.
     """
     with open_regular(path, what="the picture") as stream:
-        described = read_directories(stream)[0].get(Tag.IMAGE_DESCRIPTION, b"")
-    assert isinstance(described, bytes), "texts are read as bytes"
-    return parse_texts(described.rstrip(b"\0").decode("ascii", errors="replace"))
+        described = read_directories(stream, most=1)[0].long_values.get(Tag.IMAGE_DESCRIPTION)
+        raw = b"" if described is None else described.read_text(stream)
+    return parse_texts(raw.rstrip(b"\0").decode("ascii", errors="replace"))
 
 
 @dataclass(frozen=True, slots=True)
-class _Level:
+class _TiffLevel:
     size: PixelSize
     tile_px: int
     jpeg: bool
-    offsets: tuple[int, ...]
-    counts: tuple[int, ...]
+    offsets: LongValue
+    counts: LongValue
 
 
 class TiffRegions:
@@ -84,10 +85,15 @@ class TiffRegions:
         chosen = self._levels[level]
         return (self.read(box, level) for box in list_rows(chosen.size, chosen.tile_px))
 
-    def _read_tile(self, level: _Level, index: int) -> NDArray[np.uint8]:
+    def _read_tile(self, level: _TiffLevel, index: int) -> NDArray[np.uint8]:
         with open_regular(self._path, what="the picture") as stream:
-            stream.seek(level.offsets[index])
-            raw = stream.read(level.counts[index])
+            place, count = level.offsets.read(stream, index), level.counts.read(stream, index)
+            length = os.fstat(stream.fileno()).st_size
+            if count > _MOST_GROWTH * level.tile_px * level.tile_px * 3 or place + count > length:
+                got = f"{self._path}: tile {index}: {count} bytes at {place}"
+                raise RequestError("a tile of the picture is damaged", got=got, do=DAMAGED_DO)
+            stream.seek(place)
+            raw = stream.read(count)
         try:
             tile = unpack_image(raw, jpeg=True) if level.jpeg else unpack_deflate(raw, level.tile_px)
         except (OSError, ValueError, SyntaxError) as error:
@@ -99,20 +105,21 @@ class TiffRegions:
         return tile
 
 
-def _read_level(directory: Directory) -> _Level:
+def _read_level(directory: ReadDirectory) -> _TiffLevel:
     def one(tag: Tag) -> int:
-        value = directory.get(tag, (0,))
+        value = directory.tags.get(tag, (0,))
         return value[0] if value else 0
 
     side, packed = one(Tag.TILE_WIDTH), one(Tag.COMPRESSION)
-    ours = directory.get(Tag.BITS_PER_SAMPLE) == (8, 8, 8) and packed in (DEFLATE, JPEG)
+    ours = directory.tags.get(Tag.BITS_PER_SAMPLE) == (8, 8, 8) and packed in (DEFLATE, JPEG)
     if not ours or not 0 < side <= _LARGEST_TILE_PX or one(Tag.TILE_LENGTH) != side:
         raise RequestError("the TIFF is of another kind than ours", do="Use a picture saved by sfumato.")
     if packed == DEFLATE and one(Tag.PREDICTOR) != 2:
         raise RequestError("the TIFF is packed in another way than ours", do="Use a picture saved by sfumato.")
     size = PixelSize(one(Tag.IMAGE_WIDTH), one(Tag.IMAGE_LENGTH))
-    offsets, counts = (tuple(directory.get(tag, ())) for tag in (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS))
+    offsets, counts = (directory.long_values.get(tag) for tag in (Tag.TILE_OFFSETS, Tag.TILE_BYTE_COUNTS))
     tiles = -(-size.width // side) * -(-size.height // side)
-    if not len(offsets) == len(counts) == tiles or max(counts) > _MOST_GROWTH * side * side * 3:
-        raise RequestError("the TIFF is damaged", got=f"{len(offsets)} places of {tiles} tiles", do=DAMAGED_DO)
-    return _Level(size, side, packed == JPEG, offsets, counts)
+    if offsets is None or counts is None or not offsets.count == counts.count == tiles:
+        found = 0 if offsets is None else offsets.count
+        raise RequestError("the TIFF is damaged", got=f"{found} places of {tiles} tiles", do=DAMAGED_DO)
+    return _TiffLevel(size, side, packed == JPEG, offsets, counts)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.canvas.formats import text_chunk as words
+from sfumato.canvas.formats.colour_profile import make_srgb_profile
 from sfumato.canvas.formats.pyramid import Pyramid, Strip, list_halved_sizes
 from sfumato.canvas.formats.tiff_directory import HEADER_BYTES, ONE, Directory, Tag, write_directory, write_header
 from sfumato.canvas.formats.tiles import Packing, pack_deflate, pack_jpeg
@@ -132,6 +133,7 @@ class TiffSink:
         else:
             found[Tag.PREDICTOR] = (_DIFFERENCES,)
         if level == 0:
+            found[Tag.ICC_PROFILE] = make_srgb_profile()
             found[Tag.SOFTWARE] = f"sfumato {__version__}\0".encode()
             found[Tag.IMAGE_DESCRIPTION] = words.write_texts(self._texts).encode() + b"\0"
         return found

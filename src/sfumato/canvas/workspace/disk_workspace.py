@@ -6,10 +6,8 @@ Start reading at `DiskSpace`.
 
 from __future__ import annotations
 
-import glob
 import json
 import os
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -24,15 +22,12 @@ from sfumato.canvas.latents import LatentStore
 from sfumato.canvas.mapped_latents import MappedLatents, create_file
 from sfumato.canvas.pixels import FilePixels, PixelStore, create_pixels
 from sfumato.canvas.workspace.fingerprint import join_differences, list_differences
-from sfumato.canvas.workspace.folder_lock import is_held, lock_folder
+from sfumato.canvas.workspace.folder_lock import lock_folder
 from sfumato.canvas.workspace.workspace import Arrays, Entry
 from sfumato.core.errors import LostWorkError, RequestError, StorageError
-from sfumato.core.files import make_storage_error, name_unfinished, sync_folder
+from sfumato.core.files import make_storage_error, name_unfinished, remove_leftovers, shorten_name, sync_folder
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.core.serialize import Json
-
-# What `name_unfinished` puts behind a name.
-_BEHIND = re.compile(r"\.[0-9a-f]{8}\.part")
 
 
 def clear_away(folder: Path, *, first: tuple[str, ...]) -> None:
@@ -53,18 +48,10 @@ def clear_away(folder: Path, *, first: tuple[str, ...]) -> None:
     shutil.rmtree(away, ignore_errors=True)
 
 
-def sweep_leftovers(folder: Path) -> None:
-    """Remove what processes left that were killed while they removed a folder of this name."""
-    for path in folder.parent.glob(f".{glob.escape(folder.name)}.*.part"):
-        ours = _BEHIND.fullmatch(path.name.removeprefix(f".{folder.name}"))
-        if ours and path.is_dir() and not path.is_symlink() and not is_held(path):
-            with suppress(OSError):
-                shutil.rmtree(path)
-
-
 Store = TypeVar("Store", MappedLatents, FilePixels)
 _OWNER, _JOURNAL, _DURABLE, _PART = "sfumato-work.json", "journal.npz", "journal-durable.npz", ".part.npz"
 _NEWBORN = f".{_OWNER}.part"
+_WORK, _LATENTS, _PIXELS = ".work", ".latents", ".pixels"
 _WORDS, _BOOT, _FILES = "words", "boot", "files"
 # Another at every start of the system; what was not flushed before that may be lost. Linux only.
 _BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
@@ -83,13 +70,14 @@ class DiskSpace:
         """
         self.folder = folder
         self._stores: dict[str, LatentStore | PixelStore] = {}
-        # Names of the files that the next entry counts on: those of the last one, and what was made since.
-        self._files = set[str]()
+        # The files that the next entry counts on, those of the last one and what was made since, each with the
+        # flushes of a canvas of latents when the entry was noted.
+        self._files = dict[str, int]()
         self._is_removed = False
         try:
             if folder.exists():
                 read_identity(folder)
-            sweep_leftovers(folder)
+            remove_leftovers(folder)
             self._lock = lock_folder(folder)
             try:
                 self._start(dict(identity), resume=resume)
@@ -105,7 +93,7 @@ class DiskSpace:
             check_asked(self.folder, resume=resume)
             _check_identity(self.folder, found, identity)
             last = self._read_last()
-            self._files = set() if last is None else set(cast("list[str]", last.words[_FILES]))
+            self._files = {} if last is None else dict(cast("dict[str, int]", last.words[_FILES]))
             return
         _empty(self.folder)
         newborn = self.folder / _NEWBORN
@@ -120,9 +108,12 @@ class DiskSpace:
             LostWorkError: the journal counts on it, and it is not there as it was left.
         """
         if name not in self._stores:
-            path = self.folder / f"{name}.latents"
+            path = self.folder / f"{name}{_LATENTS}"
             self._stores[name] = self._open(
-                path, lambda: create_file(path, size, channels), lambda: _open_latents(path, size, channels)
+                path,
+                lambda: create_file(path, size, channels),
+                lambda: _open_latents(path, size, channels),
+                lambda store: store.check_bands(least_flushes=self._files[path.name]),
             )
         store = self._stores[name]
         assert isinstance(store, MappedLatents), "a name belongs to one kind of canvas"
@@ -134,25 +125,35 @@ class DiskSpace:
         Raises: as `open_latents`.
         """
         if name not in self._stores:
-            path = self.folder / f"{name}.pixels"
-            self._stores[name] = self._open(path, lambda: create_pixels(path, size), lambda: FilePixels(path, size))
+            path = self.folder / f"{name}{_PIXELS}"
+            self._stores[name] = self._open(
+                path, lambda: create_pixels(path, size), lambda: FilePixels(path, size), FilePixels.check_bands
+            )
         store = self._stores[name]
         assert isinstance(store, FilePixels), "a name belongs to one kind of canvas"
         return store
 
-    def _open(self, path: Path, make: Callable[[], None], open_left: Callable[[], Store]) -> Store:
+    def _open(
+        self, path: Path, make: Callable[[], None], open_left: Callable[[], Store], check: Callable[[Store], None]
+    ) -> Store:
         """Open a canvas: as it was where the journal counts on it, else made anew, whatever a dead process left there."""
         if path.name in self._files:
             try:
-                return open_left()
+                store = open_left()
+                try:
+                    check(store)
+                except StorageError:
+                    store.close()
+                    raise
+                return store
             except StorageError as error:
-                raise _say_lost(path, error.what) from error
+                raise _say_lost(path, f"{error.what}: {error.got}") from error
         try:
             path.unlink(missing_ok=True)
         except OSError as error:
             raise make_storage_error(path, error) from error
         make()
-        self._files.add(path.name)
+        self._files[path.name] = 0
         return open_left()
 
     def drop(self, name: str) -> None:
@@ -160,8 +161,8 @@ class DiskSpace:
         store = self._stores.pop(name, None)
         if store is not None:
             store.close()
-        for path in (self.folder / f"{name}.latents", self.folder / f"{name}.pixels"):
-            self._files.discard(path.name)
+        for path in (self.folder / f"{name}{_LATENTS}", self.folder / f"{name}{_PIXELS}"):
+            self._files.pop(path.name, None)
             with suppress(OSError):
                 path.unlink(missing_ok=True)
 
@@ -169,7 +170,7 @@ class DiskSpace:
         """Keep small arrays under a name."""
         path = self.folder / f"{name}{_PART}"
         self._write(path, arrays, durable=True)
-        self._files.add(path.name)
+        self._files[path.name] = 0
 
     def load_part(self, name: str) -> dict[str, NDArray[np.generic]] | None:
         """Return what was kept, or None.
@@ -185,7 +186,10 @@ class DiskSpace:
 
     def note(self, entry: Entry, *, durable: bool = False) -> None:
         """Replace the entry of the journal, and where it is `durable` also the one that a power cut leaves."""
-        said = {**entry.words, _BOOT: find_boot(), _FILES: sorted(self._files)}
+        for name, store in self._stores.items():
+            if isinstance(store, MappedLatents):
+                self._files[f"{name}{_LATENTS}"] = store.flushes
+        said = {**entry.words, _BOOT: find_boot(), _FILES: self._files}
         words = np.frombuffer(json.dumps(said).encode(), np.uint8)
         arrays = {**entry.arrays, _WORDS: words}
         if durable:
@@ -262,7 +266,7 @@ class DiskSpace:
 
 def name_work(path: Path) -> Path:
     """Return the folder of the work on a picture, beside it."""
-    return path.with_name(f"{path.name}.work")
+    return path.with_name(f"{shorten_name(path, len(_WORK))}{_WORK}")
 
 
 def find_boot() -> str:

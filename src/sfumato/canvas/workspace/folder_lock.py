@@ -5,19 +5,11 @@ Knows folders and processes; nothing of what is in the folder. Start reading at 
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 from sfumato.core.errors import RequestError
-
-try:
-    import fcntl
-except ImportError:  # Not on POSIX: there a folder cannot be held.
-    fcntl = None
-
-# Held by somebody else; anything else says that the file system knows no locks.
-_TAKEN = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
+from sfumato.core.files import hold
 
 
 class FolderLock:
@@ -48,34 +40,12 @@ def lock_folder(folder: Path) -> FolderLock:
         if os.name != "posix":
             return FolderLock(-1)
         lock = FolderLock(handle := os.open(folder, os.O_RDONLY))
-        if not _hold(handle):
+        if not hold(handle):
             raise RequestError(
                 "another process is at work on this picture", got=str(folder), do="Wait for it, or give another --out."
             )
         if _is_still_there(folder, handle):
             return lock
-
-
-def is_held(folder: Path) -> bool:
-    """Tell whether a process holds a folder; False where that cannot be told."""
-    try:
-        lock = FolderLock(handle := os.open(folder, os.O_RDONLY))
-    except OSError:
-        return False
-    try:
-        return not _hold(handle)
-    finally:
-        lock.release()
-
-
-def _hold(handle: int) -> bool:
-    if fcntl is None:
-        return True
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno not in _TAKEN
-    return True
 
 
 def _is_still_there(folder: Path, handle: int) -> bool:

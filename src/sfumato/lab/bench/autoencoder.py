@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sfumato.core.cards import align
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.table import align
 from sfumato.core.validate import check_int
 from sfumato.models.describe import load_contract
 

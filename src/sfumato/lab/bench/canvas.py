@@ -14,8 +14,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from sfumato.core.cards import align
 from sfumato.core.errors import RequestError, StorageError
-from sfumato.core.table import align
 from sfumato.core.validate import check_int
 
 KINDS = {"png": "a.png", "tif": "a.tif", "dzi": "a.dzi", "latents": "a.latents"}

@@ -25,12 +25,12 @@ from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.throughput import find_cache_folder
-from sfumato.workflows.forecast.learned_speed import measure_error
+from sfumato.workflows.forecast.calibration_store import measure_error
 
 # Sides in native sides: mini, native 128, gets 256x256, 512x512 and 1024x576.
 SIDES = ((2.0, 2.0), (4.0, 4.0), (8.0, 4.5))
 METHODS = ("cohesive", "gobig")
-MEMORY_AIM, TIME_AIM = 10.0, 20.0
+MEMORY_AIM, TIME_AIM = 15.0, 30.0
 _PROMPT = "two women waving on a beach"
 
 OnRender = Callable[[str, int, int], None]
@@ -38,7 +38,7 @@ Run = Callable[[Sequence[str], Path], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Compared:
+class ForecastRow:
     """Hold what was planned of one render, and what happened."""
 
     name: str
@@ -71,11 +71,11 @@ def run_bench_forecast(wanted: Forecasts, *, on_render: OnRender | None = None) 
     renders = [
         (model, size, method) for model in wanted.models for size in list_sizes(model) for method in wanted.methods
     ]
-    compared: list[Compared] = []
+    compared: list[ForecastRow] = []
     with tempfile.TemporaryDirectory(prefix="sfumato-forecast-") as folder:
         caches = {model: probe_apart(model, wanted.dtype, Path(folder)) for model in wanted.models}
         for index, (model, size, method) in enumerate(renders):
-            compared.append(render_apart((model, size, method), wanted, caches[model]))
+            compared.append(render_apart(model, size, method, wanted, caches[model]))
             if on_render:
                 on_render("render", index + 1, len(renders))
     return judge(compared, wanted)
@@ -101,16 +101,15 @@ def probe_apart(model: str, dtype: str, folder: Path) -> Path:
     return cache
 
 
-def render_apart(what: tuple[str, PixelSize, str], wanted: Forecasts, cache: Path) -> Compared:
+def render_apart(model: str, size: PixelSize, method: str, wanted: Forecasts, cache: Path) -> ForecastRow:
     """Render one picture in a process of its own, with a copy of a cache, and compare."""
-    model, size, method = what
     with tempfile.TemporaryDirectory(dir=cache.parent) as folder:
         shutil.copytree(cache, Path(folder) / "cache")
         words = ["render", _PROMPT, "--model", model, "--size", str(size), "--method", method, "--json"]
         words += ["--steps", str(wanted.steps), "--dtype", wanted.dtype, "--out", str(Path(folder) / "a.png")]
         found = run_apart(words, Path(folder) / "cache")
     name = f"{method} {size}" if len(wanted.models) == 1 else f"{Path(model).name} {method} {size}"
-    return Compared(
+    return ForecastRow(
         name=name,
         planned_s=found["planned_seconds"],
         seconds=found["seconds"],
@@ -140,7 +139,7 @@ def run_apart(words: Sequence[str], cache: Path) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def judge(compared: Sequence[Compared], wanted: Forecasts) -> Card:
+def judge(compared: Sequence[ForecastRow], wanted: Forecasts) -> Card:
     """Make the card: sizes of errors over all renders, then each render with the sign of its error."""
     memory = [_percent(one.planned_bytes, one.peak_bytes) for one in compared if one.peak_bytes]
     seconds = [_percent(one.planned_s, one.seconds) for one in compared]

@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
+from sfumato.core.cards import align
 from sfumato.core.errors import BudgetError, RequestError
-from sfumato.core.table import align
 from sfumato.core.validate import check_int
 from sfumato.lab.bench.denoiser_speed import (
     DenoiserTimes,

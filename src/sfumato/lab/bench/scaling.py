@@ -13,19 +13,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from sfumato.core.cards import align
 from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.table import align
 from sfumato.core.validate import check_int
-from sfumato.lab.bench.scaling_redraw import PLACE, Placed
 
 SIDES_PX = (1024, 2048, 4096)
 SUFFIXES = (".png", ".tif", ".dzi")
 _SMALLEST_PX, _LARGEST_PX = 256, 131072
 _MIB = 1024**2
-_PLACE_HEAD = ("place s", "judged s", "place MiB of disk")
-_PLACE_NOTES = (
-    f"note: place: the middle {PLACE} px drawn again in a render of its own, and the picture judged after; of the processor",
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +28,6 @@ class GrowthTrial:
     """What one process took: seconds of the processor, native renders per native area, memory above what it held.
 
     `again_s` are seconds of the clock that places drawn again took, which some pictures have and others have not.
-    `place` is what one place took that was drawn again whatever the picture showed, None where nobody asked.
     """
 
     side_px: int
@@ -44,7 +38,6 @@ class GrowthTrial:
     held_bytes: int
     evaluations: int
     again_s: float
-    place: Placed | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,10 +58,6 @@ class GrowthBench:
         """What the largest picture held above the model, over what the smallest did."""
         return self.rows[-1].growth_bytes / max(1, self.rows[0].growth_bytes)
 
-    @property
-    def _has_places(self) -> bool:
-        return any(row.place for row in self.rows)
-
     def to_line(self) -> str:
         """Write one line of JSON, the last that the command prints."""
         rows = [asdict(row) for row in self.rows]
@@ -87,7 +76,6 @@ class GrowthBench:
             "native renders per native area",
             "again s",
             "memory MiB",
-            *(_PLACE_HEAD if self._has_places else ()),
         )
         rows = [
             (
@@ -99,14 +87,12 @@ class GrowthBench:
                 f"{row.native_renders:.2f}",
                 f"{row.again_s:.1f}",
                 f"{row.growth_bytes / _MIB:.0f}",
-                *(_write_place(row.place) if row.place else ()),
             )
             for row in self.rows
         ]
         notes = (
             f"note: dearest pixel over cheapest {self.cost_ratio:.2f}, largest memory over smallest {self.memory_ratio:.2f}",
             "note: memory: peak of a process above what it held with the model loaded; evaluations: at most, as planned",
-            *(_PLACE_NOTES if self._has_places else ()),
         )
         return "\n".join([*align([head, *rows]), *notes])
 
@@ -117,10 +103,9 @@ def run_bench_growth(
     model: str = "mini",
     steps: int = 20,
     suffix: str = ".tif",
-    place: bool = False,
     on_trial: Callable[[int, int], None] | None = None,
 ) -> GrowthBench:
-    """Render square pictures with the given sides, one process each; with `place`, once more to draw one place again.
+    """Render square pictures with some sides, one process each.
 
     Raises:
         RequestError: a side, the steps or the suffix is out of range, or the system does not tell a process's peak.
@@ -135,12 +120,11 @@ def run_bench_growth(
         raise RequestError("only Linux tells the peak memory of a process", got=sys.platform)
     rows: list[GrowthTrial] = []
     for side_px in sorted(sides_px):
-        rows.append(_measure(side_px, {"model": model, "steps": steps, "suffix": suffix, "place": place}))
+        rows.append(_measure(side_px, {"model": model, "steps": steps, "suffix": suffix}))
         if on_trial:
             on_trial(len(rows), len(sides_px))
     sides = ",".join(str(row.side_px) for row in rows)
     words = f"sfumato bench growth --sides {sides} --steps {steps} --suffix {suffix} --model {model}"
-    words += " --place" if place else ""
     return GrowthBench(rows=tuple(rows), command=words)
 
 
@@ -152,9 +136,4 @@ def _measure(side_px: int, how: dict[str, Any]) -> GrowthTrial:
         last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
         raise ModelError(f"a picture of {side_px} px could not be rendered", got=last, do="Give smaller --sides.")
     found = json.loads(done.stdout.strip().splitlines()[-1])
-    placed = found.pop("place")
-    return GrowthTrial(side_px=side_px, place=Placed(**placed) if placed else None, **found)
-
-
-def _write_place(placed: Placed) -> tuple[str, ...]:
-    return (f"{placed.drawn_s:.1f}", f"{placed.judged_s:.2f}", f"{placed.disk_bytes / _MIB:.1f}")
+    return GrowthTrial(side_px=side_px, **found)

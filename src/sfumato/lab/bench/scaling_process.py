@@ -1,7 +1,7 @@
 """One measurement of `sfumato bench growth`, in a process of its own: render a large picture, say what it took.
 
 The native picture is rendered first, so libraries are loaded, weights are packed, and the yardstick is
-of the same process. Where asked to, it also draws one place again. Prints one line of JSON. Start reading at `main`.
+of the same process. Prints one line of JSON. Start reading at `main`.
 """
 
 from __future__ import annotations
@@ -12,24 +12,20 @@ import sys
 import tempfile
 import time
 from collections import deque
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory, read_memory, restart_peak_memory
 from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
-from sfumato.lab.bench.scaling_redraw import Made, Placed, measure_place
-from sfumato.lab.true_shapes.meter import replacing
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
-from sfumato.render.progress import RenderResult
-from sfumato.workflows import run as rendering
-from sfumato.workflows.forecast.plan_request import Wishes, make_plan
+from sfumato.workflows.forecast.plan_request import make_plan
 from sfumato.workflows.job import Picture
 from sfumato.workflows.prepare import prepare
+from sfumato.workflows.run import run_all
 from sfumato.workflows.run_options import RunOptions
-from sfumato.workflows.self_check.redraw_faults import Looked
 
 # The native picture takes a tenth of a second, which other work on the machine moves by as much.
 YARDSTICKS = 7
@@ -57,7 +53,6 @@ def main() -> None:
         held = read_memory("VmRSS")
         spent, made = _render(large, model, Path(folder) / f"large{asked['suffix']}")
         peak = read_memory("VmHWM")
-        placed = _place(large, model, Path(folder)) if asked["place"] else None
     area = side_px**2 / model.contract.native.area
     found = {
         "native_s": round(yardstick, 4),
@@ -67,14 +62,13 @@ def main() -> None:
         "held_bytes": held,
         "evaluations": made.plan.evaluations,
         "again_s": round(sum(rerun.seconds for rerun in made.reruns), 3),
-        "place": None if placed is None else asdict(placed),
     }
     sys.stdout.write(json.dumps(found) + "\n")
 
 
 def _time_native(request: RenderRequest, model: LatentModel, folder: Path) -> float:
     """Return the seconds of the processor of a render alone: nothing is checked or saved, which would weigh most at few steps."""
-    plan = make_plan(request, (model.contract, model.policy), Wishes(out=folder / "native.png"))
+    plan = make_plan(request, model.contract, model.policy, RunOptions(out=folder / "native.png"))
     began = time.process_time()
     deque(run_plan(plan, request, model), maxlen=0)
     return time.process_time() - began
@@ -83,21 +77,8 @@ def _time_native(request: RenderRequest, model: LatentModel, folder: Path) -> fl
 def _render(request: RenderRequest, model: LatentModel, path: Path) -> tuple[float, Picture]:
     """Render; return the seconds of the processor, which other work on the machine does not change."""
     began = time.process_time()
-    made = rendering.run_all(prepare(request, RunOptions(out=path, report=False), model=model), model=model)[0]
+    made = run_all(prepare(request, RunOptions(out=path, report=False), model=model), model=model)[0]
     return time.process_time() - began, made
-
-
-def _place(request: RenderRequest, model: LatentModel, folder: Path) -> Placed:
-    """Render once more, and draw a place again where the self-check would choose some."""
-    found: list[Placed] = []
-
-    def look(result: RenderResult, made: Made, _on_progress: object) -> Looked:
-        found.append(measure_place(result, made))
-        return Looked(result, None)
-
-    with replacing(rendering, "look_again", look):
-        _render(request, model, folder / "placed.tif")
-    return found[0]
 
 
 if __name__ == "__main__":

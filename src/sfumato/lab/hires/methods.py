@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import TypeVar, cast
+from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import torch
 from PIL import Image
@@ -20,20 +20,19 @@ from sfumato.core.request import CohesiveMethod, GobigMethod, Method, NativeMeth
 from sfumato.core.resampling import fit_box
 from sfumato.core.serialize import Json
 from sfumato.critic.picture.seams import Lines
-from sfumato.lab.hires.demofusion import Demofusion, list_jittered, list_phases, run_demofusion
+from sfumato.lab.hires.demofusion import Demofusion, list_jittered, settings_of
 from sfumato.lab.hires.measures import StepLines
-from sfumato.lab.hires.prompts import Prompt, draw_scene_of
+from sfumato.lab.hires.prompts import ScenePrompt, draw_scene_of
 from sfumato.lab.hires.store import Record, Store, make_key
+from sfumato.models.contract import ModelContract
 from sfumato.models.latent_model import LatentModel
 from sfumato.render.engine import run_plan
 from sfumato.render.layout import choose_base_size
 from sfumato.render.plan.choose_method import make_method
-from sfumato.render.sampling.preview import Preview
-from sfumato.render.sampling.prompt_schedule import Words
-from sfumato.render.sampling.run_steps import Work
 from sfumato.render.sampling.window_grid import list_windows
 from sfumato.render.stages import Plan
-from sfumato.workflows.forecast.plan_request import Wishes, make_plan
+from sfumato.workflows.forecast.plan_request import make_plan
+from sfumato.workflows.run_options import RunOptions
 from sfumato.workflows.self_check.judge import find_lines
 from sfumato.world.stream import WORLD_VERSION
 
@@ -73,7 +72,6 @@ class Studio:
     seed: int
     weights: str = ""
     engine: str = ""
-    demofusion: Demofusion = field(default_factory=Demofusion)
 
     @property
     def run_with(self) -> dict[str, Json]:
@@ -81,12 +79,12 @@ class Studio:
         words = self.model.policy.to_json()
         return {name: words[name] for name in RUN_WITH}
 
-    def make_base(self, prompt: Prompt, size: PixelSize) -> Record:
+    def make_base(self, prompt: ScenePrompt, size: PixelSize) -> Record:
         """Return the line of the native picture that all methods start from, rendered or found."""
         request = replace(self.ask(prompt, size, NativeMethod()), size=choose_base_size(size, self.model.contract))
         return self._keep(self._key("native", request), lambda: self._render(request))
 
-    def make(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record:
+    def make(self, name: str, method: Method | None, prompt: ScenePrompt, size: PixelSize) -> Record:
         """Return the line of one method's picture; `method` is None where the engine does not make it."""
         request = self.ask(prompt, size, method or NativeMethod())
         base, key = self.make_base(prompt, size), self._key_of(name, request, prompt)
@@ -94,26 +92,24 @@ class Studio:
             return self._keep(key, lambda: (Image.fromarray(draw_scene_of(prompt, size)), {}))
         if name == LANCZOS:
             return self._keep(key, lambda: self._enlarge(base, size))
-        if name == DEMOFUSION:
-            return self._keep(key, lambda: self._run_demofusion(base, request))
         return self._keep(key, lambda: self._render(request, base))
 
-    def find(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record | None:
+    def find(self, name: str, method: Method | None, prompt: ScenePrompt, size: PixelSize) -> Record | None:
         """Return the line of one method's picture, None where it was not made yet."""
         return self.store.find(self._key_of(name, self.ask(prompt, size, method or NativeMethod()), prompt))
 
-    def find_base(self, prompt: Prompt, size: PixelSize) -> Record | None:
+    def find_base(self, prompt: ScenePrompt, size: PixelSize) -> Record | None:
         """Return the line of the base of a prompt, None where it was not made yet."""
         request = replace(self.ask(prompt, size, NativeMethod()), size=choose_base_size(size, self.model.contract))
         return self.store.find(self._key("native", request))
 
-    def ask(self, prompt: Prompt, size: PixelSize, method: Method) -> RenderRequest:
+    def ask(self, prompt: ScenePrompt, size: PixelSize, method: Method) -> RenderRequest:
         """Return the request of a prompt with everything else as the command line would choose it."""
         guidance = self.model.contract.guidance
         seed = self.seed * 100_000 + prompt.number
         return RenderRequest(prompt=prompt.text, size=size, guidance=guidance, seed=seed, method=method)
 
-    def warm_up(self, prompt: Prompt, size: PixelSize) -> None:
+    def warm_up(self, prompt: ScenePrompt, size: PixelSize) -> None:
         """Render once and keep nothing: the first call of a network is many times slower than all others."""
         request = self.ask(prompt, choose_base_size(size, self.model.contract), NativeMethod())
         self._render(replace(request, steps=2))
@@ -135,7 +131,7 @@ class Studio:
         size = {"width": picture.width, "height": picture.height}
         return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
 
-    def _key_of(self, name: str, request: RenderRequest, prompt: Prompt) -> str:
+    def _key_of(self, name: str, request: RenderRequest, prompt: ScenePrompt) -> str:
         if name != DRAWN:
             return self._key(name, request)
         size = str(request.size)
@@ -143,16 +139,15 @@ class Studio:
 
     def _key(self, name: str, request: RenderRequest) -> str:
         words: dict[str, Json] = {"name": name, "request": request.to_json(), "weights": self.weights, **self.run_with}
-        if name == DEMOFUSION:
-            words["settings"] = cast("Json", asdict(self.demofusion))
         return make_key(words)
 
     def _render(self, request: RenderRequest, base: Record | None = None) -> tuple[Image.Image, Record]:
         contract, policy = self.model.contract, self.model.policy
-        plan = make_plan(request, (contract, policy), Wishes(out=self.store.folder / "picture.png"))
+        plan = make_plan(request, contract, policy, RunOptions(out=self.store.folder / "picture.png"))
         self.model.autoencoder_bytes = plan.autoencoder_bytes
         result = _drain(run_plan(plan, request, self.model))
-        record: Record = {"evaluations": plan.evaluations, "lines": find_step_lines(plan, contract.factor).to_json()}
+        lines = find_step_lines(plan, request, contract)
+        record: Record = {"evaluations": plan.evaluations, "lines": lines.to_json()}
         if base is not None and result.base is not None:
             record["same_base"] = result.base.tobytes() == self.store.load(base["key"]).tobytes()
         return result.picture, record
@@ -163,25 +158,6 @@ class Studio:
         shown = picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
         return shown, {"before": base}
 
-    @torch.inference_mode()
-    def _run_demofusion(self, base: Record, request: RenderRequest) -> tuple[Image.Image, Record]:
-        words = Words(self.model, request)
-        work = Work(model=self.model, request=request, words=words, preview=Preview(self.model))
-        shown = self.store.load(base["key"])
-        picture = _drain(run_demofusion(work, shown, self.demofusion))
-        lines = self._find_phase_lines(request, PixelSize(*shown.size))
-        return picture, {"before": base, "lines": lines.to_json()}
-
-    def _find_phase_lines(self, request: RenderRequest, base: PixelSize) -> StepLines:
-        contract, how = self.model.contract, self.demofusion
-        canvas = request.size.to_latent(contract.factor)
-        number = len(list_phases(base.to_latent(contract.factor), canvas))
-        steps = [
-            list_jittered(request, contract, how, place=(number, step, canvas))
-            for step in range(how.count_steps(request))
-        ]
-        return _join_lines(steps, request.size, contract.factor)
-
 
 def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method | None]:
     """Return the methods of these names; None for those that the engine does not make.
@@ -189,7 +165,7 @@ def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method
     Raises:
         RequestError: a name is unknown.
     """
-    ours: dict[str, Method | None] = {DRAWN: None, LANCZOS: None, DEMOFUSION: None, TXT2IMGHD: PUBLISHED}
+    ours: dict[str, Method | None] = {DRAWN: None, LANCZOS: None, DEMOFUSION: Demofusion(), TXT2IMGHD: PUBLISHED}
     return {name: ours[name] if name in ours else make_method(name, model.contract) for name in names}
 
 
@@ -203,16 +179,20 @@ def list_ablations(method: CohesiveMethod) -> dict[str, Method]:
     return found
 
 
-def find_step_lines(plan: Plan, factor: int) -> StepLines:
+def find_step_lines(plan: Plan, request: RenderRequest, contract: ModelContract) -> StepLines:
     """Return where windows of the last stage ended, in px."""
-    last = plan.stages[-1]
-    if last.kind != "grow":
+    last, factor = plan.stages[-1], contract.factor
+    if not last.moving:
         lines = find_lines(plan, factor) or Lines()
         return StepLines(lines, lines)
-    cells, window = last.canvas.to_latent(factor), last.windows[0].size
+    cells, window, taken = last.canvas.to_latent(factor), last.windows[0].size, range(last.first_step, last.steps)
     stride = max(1, min(window.width, window.height) - last.overlap_cells)
-    taken = range(last.first_step, last.steps) if last.moving else range(1)
-    return _join_lines([list_windows(cells, window, stride, step) for step in taken], last.canvas, factor)
+    if plan.method == DEMOFUSION:
+        how, phase = settings_of(request), len(plan.stages) - 1
+        steps = [list_jittered(request, contract, how, cells, phase=phase, step=step) for step in taken]
+    else:
+        steps = [list_windows(cells, window, stride, step) for step in taken]
+    return _join_lines(steps, last.canvas, factor)
 
 
 def _join_lines(steps: Sequence[Sequence[LatentBox]], canvas: PixelSize, factor: int) -> StepLines:

@@ -16,11 +16,11 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import LatentSize
+from sfumato.lab.true_shapes.meter import start_weighing, weigh_peak
 from sfumato.models.autoencoder.coder import estimate_kl_bytes
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
 from sfumato.models.autoencoder.kl_tiles import run_in_tiles
 from sfumato.models.files.gate import check_checkpoint
-from sfumato.models.time_calls import start_weighing, weigh_peak
 from sfumato.nn.tiled import Ends, Extent
 from sfumato.nn.tiled.regions import Region, Span
 

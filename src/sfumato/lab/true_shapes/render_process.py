@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, name_work
-from sfumato.canvas.workspace.workspace import Entry, Workspace
+from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import SfumatoError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
@@ -45,7 +45,7 @@ from sfumato.workflows.job import Event, Picture, ProgressEvent
 from sfumato.workflows.prepare import prepare
 from sfumato.workflows.run_options import RunOptions
 from sfumato.workflows.self_check.judge import judge_result
-from sfumato.workflows.self_check.redraw_faults import Looked
+from sfumato.workflows.self_check.redraw_faults import CheckedRender
 
 _STDIN = 0
 
@@ -90,7 +90,7 @@ def say(what: dict[str, Any]) -> None:
 def try_probe(asked: dict[str, Any]) -> dict[str, Any]:
     """Measure single calls, so that the render is planned from this machine and not from a guess."""
     found = run_probe(asked["folder"], device=asked["device"], dtype=asked["dtype"]).to_json()
-    return {name: found[name] for name in ("cost", "footprint", "loaded_bytes", "seconds")}
+    return {name: found[name] for name in ("known", "seconds")}
 
 
 def try_render(asked: dict[str, Any]) -> dict[str, Any]:
@@ -128,12 +128,9 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
     return recorder.tell(made)
 
 
-def _look_once(
-    result: RenderResult, made: tuple[RenderRequest, Plan, LatentModel, Workspace | None], _on_progress: object
-) -> Looked:
+def _look_once(result: RenderResult, *, plan: Plan, model: LatentModel, **_unused: object) -> CheckedRender:
     """Check a render and leave it as it is: in noise the check finds things, and drawing them again means nothing."""
-    _, plan, model, _ = made
-    return Looked(result, judge_result(result, plan, model.contract.factor))
+    return CheckedRender(result, judge_result(result, plan, model.contract.factor))
 
 
 class Recorder:
@@ -185,7 +182,7 @@ class Recorder:
             "peak_bytes": max(part.peak_bytes for part in self.meter.parts.values()),
             "host_peak_bytes": max(part.host_peak_bytes for part in self.meter.parts.values()),
             "disk_bytes": self._disk,
-            "planned_disk_bytes": made.plan.work_bytes + made.plan.map_bytes,
+            "planned_disk_bytes": made.plan.peak_disk_bytes,
             "planned_spill_bytes": made.plan.spill_bytes,
             "planned_bytes": made.plan.memory_bytes,
             "planned_s": made.plan.seconds + made.plan.save_s,

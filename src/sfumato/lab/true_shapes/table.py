@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sfumato.core.table import align
+from sfumato.core.cards import align
 from sfumato.lab.true_shapes.rows import NOT_DONE, WAYS
-from sfumato.workflows.forecast.learned_speed import measure_error
+from sfumato.workflows.forecast.calibration_store import measure_error
 
 _GIB = 1024**3
 _HEAD = ("", "seconds", "processor s", "peak GiB", "above the model GiB", "")

@@ -16,9 +16,10 @@ from torch import nn
 
 from sfumato.core.errors import RequestError
 from sfumato.models.adapters.concept_file import read_vectors
-from sfumato.models.adapters.lora_file import read_changes
+from sfumato.models.adapters.lora_file import find_leftovers, read_changes
 from sfumato.models.adapters.tensor_file import open_tensors, read_scales
 from sfumato.models.adapters.weight_backup import WeightLedger
+from sfumato.models.files.library import find_model_file
 from sfumato.models.text.clip import Concept
 from sfumato.models.text.concepts import fold_name
 from sfumato.models.text.encoder import PromptEncoder
@@ -28,14 +29,17 @@ class Attachment:
     """An adapter in force; leaving its `with` block, or `detach`, takes it out again.
 
     `touched` counts changed weights of a LoRA, or vectors of an embedding; `names` are the words an
-    embedding answers to in prompts.
+    embedding answers to in prompts; `skipped` lists keys of the file that mean nothing for pictures.
     """
 
-    def __init__(self, path: Path, kind: str, *, names: tuple[str, ...], touched: int) -> None:
+    def __init__(
+        self, path: Path, kind: str, *, names: tuple[str, ...], touched: int, skipped: tuple[str, ...] = ()
+    ) -> None:
         self.path = path
         self.kind = kind
         self.names = names
         self.touched = touched
+        self.skipped = skipped
         self._undo: list[Callable[[], None]] = []
 
     @property
@@ -95,15 +99,18 @@ class AdapterRack:
         """
         text_weight = weight if text_weight is None else text_weight
         _check_weights(weight, text_weight)
+        path = find_model_file("lora", path)
         file = open_tensors(path)
-        deltas = read_changes(file.tensors, self._ledger, scales=read_scales(file))
+        skipped = find_leftovers(file.tensors)
+        tensors = {key: tensor for key, tensor in file.tensors.items() if key not in skipped}
+        deltas = read_changes(tensors, self._ledger, scales=read_scales(file))
         changes = {
             place: (weight if place.component == "unet" else text_weight, delta) for place, delta in deltas.items()
         }
         changes = {place: change for place, change in changes.items() if change[0]}
         owner = next(self._owners)
         self._ledger.add(owner, changes)
-        made = Attachment(path, "lora", names=(path.stem,), touched=len(changes))
+        made = Attachment(path, "lora", names=(path.stem,), touched=len(changes), skipped=skipped)
         return self._keep(made, lambda: self._ledger.remove(owner))
 
     def attach_embedding(self, path: Path, token: str | None = None) -> Attachment:
@@ -112,6 +119,7 @@ class AdapterRack:
         `token` is used instead of both where given.
         Raises: UnsafeFileError, ModelError (layout, widths, numbers), RequestError (a name in use).
         """
+        path = find_model_file("embedding", path)
         file = open_tensors(path)
         towers = self._prompts.towers
         limit = min(tower.length for tower in towers)

@@ -1,6 +1,6 @@
 """Which weight an adapter file means by a layer name.
 
-Knows the spellings in use (kohya's underscores, the original layout, diffusers and peft paths) and
+Knows the spellings in use (kohya's underscores, the original layout, diffusers, peft and ComfyUI paths) and
 the networks at hand; it opens no file. Start reading at `LayerNames.find`.
 """
 
@@ -16,6 +16,23 @@ from sfumato.models.adapters.weight_backup import Place
 # kohya names the first encoder "te" where there is one and "te1" where there are two; some tools mix them.
 _TEXT_PREFIXES = {"text_encoder": ("lora_te_", "lora_te1_"), "text_encoder_2": ("lora_te2_",)}
 _UNET_PREFIXES = ("lora_unet_", "lycoris_")
+# What stands in front of dotted names: peft's wrapper, the networks as diffusers, OneTrainer, ComfyUI and the
+# original code call them. Longest first.
+_DOTTED_PREFIXES = (
+    ("text_encoders.clip_l.transformer.", "text_encoder"),
+    ("text_encoders.clip_g.transformer.", "text_encoder_2"),
+    ("conditioner.embedders.0.transformer.", "text_encoder"),
+    ("conditioner.embedders.1.transformer.", "text_encoder_2"),
+    ("cond_stage_model.transformer.", "text_encoder"),
+    ("model.diffusion_model.", "unet"),
+    ("diffusion_model.", "unet"),
+    ("text_encoder_2.", "text_encoder_2"),
+    ("text_encoder_1.", "text_encoder"),
+    ("text_encoder.", "text_encoder"),
+    ("unet.", "unet"),
+    ("clip_l.", "text_encoder"),
+    ("clip_g.", "text_encoder_2"),
+)
 # Attention projections of CLIP under the names diffusers' first LoRA files gave them.
 _CLIP_SPELLING = {"to_q": "q_proj", "to_k": "k_proj", "to_v": "v_proj", "to_out": "out_proj"}
 
@@ -28,20 +45,24 @@ class LayerNames:
         self._components = components
         self._paths = {name: set(_weighted(module)) for name, module in components.items()}
         self._flat = dict(_flat_names(components))
+        self._old = find_old_names(components["unet"]) if "unet" in components else {}
 
     def find(self, name: str) -> Place | None:
         """Find the place of a layer; None when no network has it."""
         if "." not in name:
             return self._flat.get(name)
         name = name.removeprefix("base_model.model.")
-        component, _, rest = name.partition(".")
-        if component in self._components:
-            return self._dotted(component, rest)
+        for prefix, component in _DOTTED_PREFIXES:
+            if name.startswith(prefix):
+                return self._dotted(component, name.removeprefix(prefix)) if component in self._components else None
         # A file without prefixes holds one network's layers: the UNet's, or else a text encoder's.
         return next((place for each in self._components if (place := self._dotted(each, name))), None)
 
     def _dotted(self, component: str, path: str) -> Place | None:
-        for spelling in _spellings(component, path.replace(".processor", "")):
+        path = path.replace(".processor", "")
+        if component == "unet":
+            path = self._old.get(path, path)
+        for spelling in _spellings(component, path):
             if spelling in self._paths[component]:
                 return Place(component, spelling)
         return None

@@ -25,10 +25,18 @@ SHOWN_KEYS = 10
 
 _PLAIN = r"\.(alpha|dora_scale|diff|diff_b|w_norm|b_norm)"
 _KOHYA = r"\.lora_(down|up|mid)(?:\.weight)?"
-_PEFT = r"\.lora_(A|B|magnitude_vector)(?:\.default)?(?:\.weight)?"
+# Between the role and `weight` peft writes the adapter's name: default, default_0, or a user's word.
+_PEFT = r"\.lora_(A|B|magnitude_vector)(?:\.(?!weight$)[\w-]+)?(?:\.weight)?"
 _DIFFUSERS = r"(?:\.lora|_lora|\.lora_linear_layer)\.(down|up)\.weight"
 _LYCORIS = r"\.(hada_[wt][12](?:_[ab])?|lokr_[wt][12](?:_[ab])?)"
 _KEY = re.compile(f"(?P<layer>.+?)(?:{_PLAIN}|{_KOHYA}|{_PEFT}|{_DIFFUSERS}|{_LYCORIS})")
+
+# Keys that mean nothing for a picture: embeddings that OneTrainer and kohya bundle with a LoRA, buffers of text
+# encoders, and what training programs leave of their own state.
+_LEFTOVER = re.compile(
+    r"bundle_emb\..*|(?:.*[._])?(?:position_ids|logit_scale|num_batches_tracked|global_step|epoch|initial_step)"
+    r"|(?:optimizers?|lr_schedulers?|ema|scaler|random_states?|train_state|loss)[._].*"
+)
 
 _ROLES = {"A": "down", "B": "up", "w_norm": "diff", "b_norm": "diff_b"}
 # What each kind must have: one of these sets of roles, and may have besides.
@@ -68,6 +76,11 @@ def read_changes(
     _check_shapes(changes, ledger)
     _check_finite(changes)
     return changes
+
+
+def find_leftovers(keys: Iterable[str]) -> tuple[str, ...]:
+    """Find the keys that hold no change of a weight: training leftovers and bundled embeddings."""
+    return tuple(key for key in keys if _LEFTOVER.fullmatch(key))
 
 
 def list_keys(keys: Iterable[str]) -> str:

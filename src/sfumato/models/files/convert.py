@@ -26,16 +26,20 @@ LONGEST_ANSWER_BYTES = 64 * 2**10
 
 @dataclass(frozen=True)
 class Converted:
-    """Say what a conversion made: the file, its tensors, what was left out, what held the child back."""
+    """Say what a conversion made: the file, its tensors, what was left out, what held the child back.
+
+    `unguarded` names what this computer could not keep the child from, in words.
+    """
 
     path: Path
     tensors: int
     skipped: tuple[str, ...]
     held: tuple[str, ...]
+    unguarded: tuple[str, ...] = ()
 
 
 def convert_pickle(source: Path | str, target: Path | str | None = None, *, replace: bool = False) -> Converted:
-    """Convert `source` to `target` (default: the same name with .safetensors).
+    """Convert `source` to `target` (default: the same name with .safetensors; of a `pytorch_model`, `model`).
 
     The result passes the gate's header check before it gets its name; an existing file is only
     replaced when asked.
@@ -47,7 +51,7 @@ def convert_pickle(source: Path | str, target: Path | str | None = None, *, repl
         StorageError: the target cannot be written.
     """
     source = Path(source)
-    target = Path(target) if target is not None else source.with_suffix(".safetensors")
+    target = Path(target) if target is not None else name_target(source)
     _check_request(source, target, replace=replace)
     os.close(open_plain_file(source))
     try:
@@ -63,6 +67,14 @@ def convert_pickle(source: Path | str, target: Path | str | None = None, *, repl
         raise StorageError(
             "the converted file cannot be written", got=str(error), do="Check space and permissions."
         ) from error
+
+
+def name_target(source: Path) -> Path:
+    """Return where the weights of a pickle belong: beside it, under the name that loaders look for."""
+    target = source.with_suffix(".safetensors")
+    # transformers gives its pickles another name than its safetensors.
+    old, new = "pytorch_model", "model"
+    return target.with_name(new + target.name.removeprefix(old)) if target.name.startswith(old) else target
 
 
 def _check_request(source: Path, target: Path, *, replace: bool) -> None:
@@ -103,11 +115,16 @@ def _run_child(source: Path, descriptor: int) -> dict[str, Any]:
         raise ModelError("the conversion took too long", got=f"{LONGEST_SECONDS} s") from error
     answer = _read_answer(done.stdout)
     if answer is None:
-        last = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["nothing"]
-        raise ModelError("the conversion failed", got=f"exit {done.returncode}: {last[0]}", do="Is the file complete?")
+        raise ModelError("the conversion failed", got=_name_failure(done), do="Is the file complete?")
     if "refused" in answer:
         refuse(source, "it is not plain weights", got=answer["refused"], do="Get a .safetensors file of this model.")
     return answer
+
+
+def _name_failure(done: subprocess.CompletedProcess[bytes]) -> str:
+    last = (done.stderr.decode(errors="replace").strip().splitlines() or ["nothing"])[-1]
+    # Torch's own words may advise to read the file unsafely.
+    return f"exit {done.returncode}" + ("" if "weights_only" in last else f": {last[:200]}")
 
 
 def _read_answer(raw: bytes) -> dict[str, Any] | None:
@@ -130,8 +147,8 @@ def _publish(draft: Path, target: Path, answer: dict[str, Any]) -> Converted:
     except (UnsafeFileError, OSError):
         draft.unlink(missing_ok=True)
         raise
-    skipped = tuple(str(name) for name in answer.get("skipped", ()))
-    return Converted(target, len(header.tensors), skipped, tuple(answer.get("held", ())))
+    skipped, held, unguarded = (tuple(str(word) for word in answer.get(key, ())) for key in ("skipped", "held", "open"))
+    return Converted(target, len(header.tensors), skipped, held, unguarded)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -37,11 +37,11 @@ _SUPPORTED = "Sfumato opens SD 1.x, SD 2.x and SDXL text-to-image checkpoints."
 
 
 @dataclass(frozen=True)
-class Layout:
+class CheckpointLayout:
     """Say what a single file is: family, where each part lies, and what its notes claim.
 
     `parts` maps a component to the prefix of its names, only for parts that are in the file.
-    `prediction` is None where names and notes leave it open (SD 2.x).
+    `prediction` is None where names and notes leave it open.
     """
 
     family: Family
@@ -50,7 +50,7 @@ class Layout:
     zero_terminal_snr: bool = False
 
 
-def find_layout(header: Header) -> Layout:
+def find_layout(header: Header) -> CheckpointLayout:
     """Recognise a single-file checkpoint.
 
     Raises:
@@ -66,7 +66,7 @@ def find_layout(header: Header) -> Layout:
     }[family]
     wanted = {"unet": UNET, "vae": VAE, **texts}
     parts = {part: prefix for part, prefix in wanted.items() if any(name.startswith(prefix) for name in shapes)}
-    return Layout(family, parts, _find_prediction(header, family), "ztsnr" in shapes)
+    return CheckpointLayout(family, parts, _find_prediction(header), "ztsnr" in shapes)
 
 
 def _find_family(header: Header, shapes: Shapes) -> Family:
@@ -105,7 +105,7 @@ def _check_supported(header: Header, shapes: Shapes) -> None:
         raise ModelError(f"this file is {what} ({first[1]} input channels, not 4)", got=str(header.path), do=_SUPPORTED)
 
 
-def _find_prediction(header: Header, family: Family) -> Literal["epsilon", "v_prediction"] | None:
+def _find_prediction(header: Header) -> Literal["epsilon", "v_prediction"] | None:
     notes = {key: header.metadata.get(f"modelspec.{key}", "").lower() for key in ("prediction_type", "architecture")}
     if "v_pred" in header.tensors or notes["prediction_type"] in ("v", "v_prediction"):
         return "v_prediction"
@@ -115,10 +115,10 @@ def _find_prediction(header: Header, family: Family) -> Literal["epsilon", "v_pr
         return "v_prediction"
     if "v2-512" in notes["architecture"]:
         return "epsilon"
-    return None if family == "sd2" else "epsilon"
+    return None
 
 
-def load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:
+def load_configs(layout: CheckpointLayout, shapes: Shapes) -> dict[str, dict[str, Any]]:
     """Describe the networks of a single file as diffusers and transformers configurations.
 
     Raises:
@@ -132,7 +132,7 @@ def load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:
         ) from error
 
 
-def _load_configs(layout: Layout, shapes: Shapes) -> dict[str, dict[str, Any]]:
+def _load_configs(layout: CheckpointLayout, shapes: Shapes) -> dict[str, dict[str, Any]]:
     base = load_family_configs(packaged_name(layout.family, layout.prediction))
     configs = {"unet": base["unet"] | _describe_unet(_below(shapes, UNET), layout.family)}
     if "vae" in layout.parts:

@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import Any, Literal, Never
 
 from sfumato.core.errors import ModelError, UnsafeFileError
+from sfumato.core.escape import write_command
 from sfumato.models.files.gate_configs import COMPONENTS, CONFIG_NAMES, NEVER_LOADED, check_component, check_index
 from sfumato.models.files.gate_json import LARGEST_CONFIG_BYTES, read_config, read_json
 from sfumato.models.files.header import Header, read_header, refuse
 
+# `.sft` is the short name that some programs give safetensors files.
+WEIGHTS = frozenset({".safetensors", ".sft"})
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
 # What a diffusers folder legitimately holds; everything else is named and refused.
 SUFFIXES = frozenset({".json", ".safetensors", ".txt", ".md", ".png", ".jpg", ".jpeg", ".webp", ".yaml", ".yml"})
@@ -37,6 +40,7 @@ class CheckedCheckpoint:
     """List what passed the gate.
 
     `headers` maps a component to its weight files ("file" for a single file); `configs` maps a
+    component to its configuration.
     """
 
     path: Path
@@ -80,8 +84,9 @@ def check_weights_file(path: Path | str) -> Header:
         raise ModelError("there is no file at this path", got=str(path), do="Check the path.")
     if path.suffix.lower() in PICKLES:
         _refuse_pickle(path)
-    if path.suffix.lower() != ".safetensors":
-        refuse(path, "only .safetensors files are opened", got=path.suffix or "no suffix", do=_convert_advice(path))
+    if path.suffix.lower() not in WEIGHTS:
+        do = "If it is a safetensors file, rename it to end in .safetensors."
+        refuse(path, "only .safetensors files are opened", got=path.suffix or "no suffix", do=do)
     return read_header(path)
 
 
@@ -95,7 +100,7 @@ def _refuse_pickle(path: Path) -> Never:
 
 
 def _convert_advice(path: Path) -> str:
-    return f"Convert it once: sfumato models convert {path}"
+    return f"Convert it once: {write_command('sfumato', 'models', 'convert', path)}"
 
 
 def _check_folder(root: Path) -> CheckedCheckpoint:
@@ -160,7 +165,7 @@ def _check_entry(root: Path, path: Path) -> None:
             path,
             "a pickle can run any program when it is opened",
             got=path.name,
-            do=f"Remove it if there is a .safetensors beside it, or convert it: sfumato models convert {path}",
+            do=f"Remove it if there is a .safetensors beside it. {_convert_advice(path)}",
         )
     if suffix not in SUFFIXES and path.name not in PLAIN_NAMES:
         refuse(path, "a checkpoint folder holds only weights and texts", got=path.name, do="Remove it.")
@@ -177,9 +182,11 @@ def find_weights(folder: Path, component: str) -> tuple[Header, ...]:
     assert component not in NEVER_LOADED, "the index leaves these out"
     stem = _WEIGHTS["text" if component.startswith("text") else component]
     for variant in _VARIANTS:
-        whole = folder / f"{stem}{variant}.safetensors"
-        if whole.is_file():
-            return (read_header(whole),)
+        # Some converters keep the name of the pickle that they converted.
+        for name in (stem, f"pytorch_{stem}"):
+            whole = folder / f"{name}{variant}.safetensors"
+            if whole.is_file():
+                return (read_header(whole),)
         # Shards of a variant are listed in `stem.safetensors.index.fp16.json`.
         index = folder / f"{stem}.safetensors.index{variant}.json"
         if index.is_file():

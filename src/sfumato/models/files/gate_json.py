@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from typing import TYPE_CHECKING, Any, Never
 
-from sfumato.models.files.header import open_plain_file, refuse
+from sfumato.models.files.header import JSON_TOKEN, find_double, open_plain_file, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +30,8 @@ KNOWN_PRIVATE_KEYS = frozenset(
 )
 CODE_KEYS = frozenset({"trust_remote_code", "auto_map", "custom_pipeline", "custom_pipelines"})
 
-_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+# tokenizer.json of CLIP has 390,000: strings, brackets and commas of 49,000 words and as many merge rules.
+MOST_TOKENS = 600_000
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -61,18 +61,23 @@ def read_json(path: Path, limit: int) -> Any:
         raw = file.read(limit + 1)
     if len(raw) > limit:
         refuse(path, f"it is larger than {limit} bytes")
-    if measure_depth(raw) > DEEPEST:
-        refuse(path, f"it is nested deeper than {DEEPEST} levels")
+    _check_outline(path, raw)
     return _parse(path, raw)
 
 
-def measure_depth(raw: bytes) -> int:
-    """Return how deep the brackets of a JSON text go, without parsing it."""
-    depth = deepest = 0
-    for sign in re.findall(rb"[\[\]{}]", _STRING.sub(b"", raw)):
-        depth += 1 if sign in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def _check_outline(path: Path, raw: bytes) -> None:
+    """Bound the depth and the number of values of a JSON text before it is parsed."""
+    depth = 0
+    for count, match in enumerate(JSON_TOKEN.finditer(raw)):
+        sign = raw[match.start()]
+        if sign in b"[{":
+            depth += 1
+        elif sign in b"]}":
+            depth -= 1
+        if depth > DEEPEST:
+            refuse(path, f"it is nested deeper than {DEEPEST} levels")
+        if count > MOST_TOKENS:
+            refuse(path, f"it holds more than {MOST_TOKENS} words, lists and tables")
 
 
 def walk_keys(value: Any) -> Iterator[str]:
@@ -90,7 +95,7 @@ def _parse(path: Path, raw: bytes) -> Any:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
         if len(found) != len(items):
-            refuse(path, "a key appears twice")
+            refuse(path, "a key appears twice", got=find_double(name for name, _ in items)[:LONGEST_NUMBER_CHARACTERS])
         return found
 
     def number(text: str, kind: type[int] | type[float]) -> int | float:

@@ -20,27 +20,34 @@ from typing import TYPE_CHECKING, Any, Never
 from sfumato.core.errors import ModelError, UnsafeFileError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
 # A full SDXL checkpoint has 2,515 tensors and a 350 KB header; training notes inside LoRA files
-# reach a few megabytes.
-LARGEST_HEADER_BYTES = 8 * 2**20
+# reach tens of megabytes (tag counts of large data sets). The format itself stops at 100 MB.
+LARGEST_HEADER_BYTES = 32 * 2**20
+# Longer notes are dropped before parsing: nothing here reads them, and escapes in them would cost memory.
+LONGEST_NOTE_BYTES = 2**20
 MOST_TENSORS = 20_000
 # What is left of the header without its strings: about 60 bytes per tensor.
 LARGEST_SKELETON_BYTES = 128 * MOST_TENSORS
-# Strings and brackets: eleven per tensor.
-MOST_TOKENS = 16 * MOST_TENSORS
+# Strings, brackets and commas: 18 per tensor of four axes.
+MOST_TOKENS = 24 * MOST_TENSORS
 DEEPEST = 3
 MOST_AXES = 8
 LONGEST_NAME = 512
 LONGEST_NUMBER_DIGITS = 16
+SNIFFED_BYTES = 64
 
 ITEM_BYTES = {
     "F64": 8, "F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1,
     "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U64": 8, "U32": 4, "U16": 2, "U8": 1, "BOOL": 1,
 }  # fmt: skip
 
-_TOKEN = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"|[\[\]{}]', re.DOTALL)
+# A string that never closes matches to the end of the text, and no repeat gives back what it took (`*+`):
+# each byte is looked at once, whatever the text is.
+JSON_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+(?:"|\\?\Z)|[\[\]{},]', re.DOTALL)
+_QUOTE, _COMMA, _BRACE, _OPENING = ord('"'), ord(","), ord("{"), b"[{"
 _GET_ANOTHER = "Do not load it; get the file again from a source you trust."
 
 
@@ -88,8 +95,7 @@ def read_header(path: Path) -> Header:
         UnsafeFileError: anything else that is wrong.
     """
     raw, stamp = _read_bounded(path)
-    _check_skeleton(path, raw)
-    fields = _parse(path, raw)
+    fields = _parse(path, _drop_long_notes(path, raw))
     metadata = _check_metadata(path, fields.pop("__metadata__", {}))
     tensors = {name: _check_tensor(path, name, entry) for name, entry in fields.items()}
     _check_coverage(path, tensors, stamp[2] - 8 - len(raw))
@@ -131,6 +137,8 @@ def _read_bounded(path: Path) -> tuple[bytes, tuple[int, int, int, int]]:
         if not stat.S_ISREG(status.st_mode):
             refuse(path, "it is not a regular file")
         prefix = file.read(8)
+        _check_download(path, prefix + file.read(SNIFFED_BYTES))
+        file.seek(8)
         length = int.from_bytes(prefix, "little")
         if len(prefix) < 8 or length < 2 or length > status.st_size - 8:
             refuse(path, "the header is longer than the file", got=f"{length} bytes of {status.st_size}")
@@ -142,30 +150,55 @@ def _read_bounded(path: Path) -> tuple[bytes, tuple[int, int, int, int]]:
     return raw, _stamp(status)
 
 
-def _check_skeleton(path: Path, raw: bytes) -> None:
+def _check_download(path: Path, start: bytes) -> None:
+    """Name the two things that are saved in place of a model most often."""
+    if start.startswith(b"version https://git-lfs"):
+        do = "Get the file itself: `git lfs pull` in its repository, or download it again."
+        refuse(path, "it is a Git LFS pointer, a note of where the weights are", do=do)
+    text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if text.startswith((b"<!doctype", b"<html", b"<head", b"<?xml")):
+        do = "Download it again; the site may want a login or an accepted licence first."
+        refuse(path, "it is a web page that was saved under this name", do=do)
+
+
+def _drop_long_notes(path: Path, raw: bytes) -> bytes:
+    """Check the outline of a header before anything parses it; return it with very long strings emptied."""
     # A scan that stops early: even to split a header of a million strings would cost 200 MB.
-    depth = tensors = text_bytes = 0
-    for tokens, match in enumerate(_TOKEN.finditer(raw)):
-        sign = raw[match.start() : match.start() + 1]
-        if sign == b'"':
-            text_bytes += match.end() - match.start()
-        else:
-            depth += 1 if sign in b"[{" else -1
-            tensors += sign == b"{"
+    depth = tensors = text_bytes = copied = 0
+    kept: list[bytes] = []
+    for tokens, match in enumerate(JSON_TOKEN.finditer(raw)):
+        sign, begin, end = raw[match.start()], match.start(), match.end()
+        if sign == _QUOTE:
+            text_bytes += end - begin
+            if end - begin > LONGEST_NOTE_BYTES:
+                kept += (raw[copied:begin], b'""')
+                copied = end
+        elif sign in _OPENING:
+            depth += 1
+            tensors += sign == _BRACE
+        elif sign != _COMMA:
+            depth -= 1
         if depth > DEEPEST:
             refuse(path, "the header is nested too deeply", got=f"more than {DEEPEST} levels")
         if tensors > MOST_TENSORS + 2 or tokens > MOST_TOKENS:
             refuse(path, f"it claims more than {MOST_TENSORS} tensors")
     if len(raw.rstrip(b" ")) - text_bytes > LARGEST_SKELETON_BYTES:
         refuse(path, "the header holds more than names, shapes and offsets")
+    return b"".join((*kept, raw[copied:]))
+
+
+def find_double(names: Iterable[str]) -> str:
+    """Return the first name that appears a second time, "" if none does."""
+    seen: set[str] = set()
+    return next((name for name in names if name in seen or seen.add(name)), "")
 
 
 def _parse(path: Path, raw: bytes) -> dict[str, Any]:
     def pairs(items: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(items)
         if len(found) != len(items):
-            names = [name for name, _ in items]
-            refuse(path, "a name appears twice in the header", got=next(n for n in names if names.count(n) > 1))
+            double = find_double(name for name, _ in items)
+            refuse(path, "a name appears twice in the header", got=double[:LONGEST_NAME])
         return found
 
     def whole(text: str) -> int:

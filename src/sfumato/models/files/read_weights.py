@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sfumato.models.files.header import Header
     from sfumato.models.files.rename_keys import Pairs
 
-READABLE = frozenset({"F32", "F16", "BF16", "F64"})
+READABLE = frozenset({"F32", "F16", "BF16", "F64", "F8_E4M3", "F8_E5M2"})
 # Buffers and heads that old files carry and no network here has.
 SKIPPED = re.compile(r"(.*\.)?(position_ids|logit_scale|attn_mask)$|loss\..*|model_ema\..*")
 # Names of the autoencoder's attention before diffusers 0.18.
@@ -92,7 +92,9 @@ def read_tensors(
             if SKIPPED.fullmatch(name) or not keep(name):
                 continue
             if entry.dtype not in READABLE:
-                raise ModelError(f"weights of type {entry.dtype} are not read", got=name, do="Use fp32, fp16 or bf16.")
+                raise ModelError(
+                    f"weights of type {entry.dtype} are not read", got=name, do="Use fp32, fp16, bf16 or fp8."
+                )
             # A copy even when nothing is converted: a mapped file that is overwritten would crash us.
             tensor = file.get_tensor(name).to(dtype, copy=True)
             _check_finite(header, name, tensor)

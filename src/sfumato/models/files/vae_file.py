@@ -6,7 +6,6 @@ Knows files and configurations; builds no network. Start reading at `open_vae`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from sfumato.core.errors import ModelError
@@ -14,9 +13,12 @@ from sfumato.models.files.detect_layout import VAE, describe_vae, load_family_co
 from sfumato.models.files.gate import check_checkpoint, check_folder_files, check_weights_file, find_weights
 from sfumato.models.files.gate_configs import check_component
 from sfumato.models.files.gate_json import read_config
+from sfumato.models.files.library import find_model_file
 from sfumato.models.files.read_weights import read_component, read_part, read_tensors, read_vae_names
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import torch
     from torch import Tensor
 
@@ -67,7 +69,7 @@ class VaeSource:
 
 
 def open_vae(path: str | Path) -> VaeSource:
-    """Check an autoencoder: a safetensors file (either naming), its folder, or a whole model's folder.
+    """Check an autoencoder: a safetensors file (either naming), its folder, a whole model's folder, or a short name.
 
     A bare file carries no scale; that of the family whose width it has is used: 0.18215.
 
@@ -75,8 +77,8 @@ def open_vae(path: str | Path) -> VaeSource:
         UnsafeFileError: the gate refuses it.
         ModelError: it holds no autoencoder.
     """
-    path = Path(path).expanduser()
-    if path.is_dir() and not path.is_symlink():
+    path = find_model_file("vae", path)
+    if path.is_dir():
         return _open_folder(path)
     header = check_weights_file(path)
     shapes = {name: entry.shape for name, entry in header.tensors.items()}

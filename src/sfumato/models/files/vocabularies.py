@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 
+# CLIP has 48,894.
+MOST_MERGES = 300_000
+
 Merges = list[tuple[str, str]]
 
 
@@ -85,11 +88,13 @@ def _read_merges(path: Path) -> Merges:
         raw = file.read(LARGEST_VOCABULARY_BYTES + 1)
     if len(raw) > LARGEST_VOCABULARY_BYTES:
         refuse(path, f"it is larger than {LARGEST_VOCABULARY_BYTES} bytes")
+    if raw.count(b"\n") > MOST_MERGES:
+        refuse(path, f"it holds more than {MOST_MERGES} merge rules")
     return _split_merges(raw.decode("utf-8", errors="replace"))
 
 
 def _split_merges(text: str) -> Merges:
-    lines = (line.split(" ") for line in text.split("\n") if line and not line.startswith("#version"))
+    lines = (line.split(" ", 2) for line in text.split("\n") if line and not line.startswith("#version"))
     return [(parts[0], parts[1]) for parts in lines if len(parts) == 2]
 
 
@@ -98,7 +103,7 @@ def _read_fast(path: Path) -> tuple[Any, Merges]:
     model = content.get("model") if isinstance(content, dict) else None
     if not isinstance(model, dict) or model.get("type") != "BPE" or not isinstance(model.get("merges"), list):
         refuse(path, "it is not a byte-pair tokenizer")
-    pairs = (tuple(merge.split(" ")) if isinstance(merge, str) else tuple(merge) for merge in model["merges"])
+    pairs = (tuple(merge.split(" ", 2)) if isinstance(merge, str) else tuple(merge) for merge in model["merges"])
     return model.get("vocab"), [(pair[0], pair[1]) for pair in pairs if len(pair) == 2]
 
 

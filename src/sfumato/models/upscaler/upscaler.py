@@ -6,7 +6,6 @@ Knows pictures and files, no diffusion. Start reading at `load_upscaler`.
 from __future__ import annotations
 
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,6 +18,7 @@ from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.resampling import FloatBox, ReadPixels, Resampling
 from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.library import find_model_file
 from sfumato.models.upscaler.detect_shape import FOLD_PX, HALO_PX, TILE_PX
 from sfumato.models.upscaler.tiles import GrownPicture, measure_radius
 from sfumato.nn.tiled import Local
@@ -110,7 +110,7 @@ class NetworkUpscaler:
 
 
 def load_upscaler(name: str, device: torch.device) -> Upscaler:
-    """Load the upscaler called `lanczos`, or the network in a .safetensors file.
+    """Load the upscaler called `lanczos`, or the network in a .safetensors file, by path or short name.
 
     Raises:
         UnsafeFileError: the file does not pass the gate.
@@ -119,7 +119,7 @@ def load_upscaler(name: str, device: torch.device) -> Upscaler:
     """
     if name == LANCZOS:
         return Lanczos()
-    path = Path(name)
+    path = find_model_file("upscaler", name)
     check_weights_file(path)
     try:
         network = ModelLoader(device="cpu").load_from_state_dict(load_file(path))

@@ -18,8 +18,8 @@ from sfumato.nn.bands import take_low
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.samplers import make_sampler, run_sampler
 from sfumato.nn.schedules import make_sigmas
+from sfumato.render.cohesive.stages import SEEDS, STEPS, STRENGTH
 from sfumato.render.sampling.run_steps import predict
-from sfumato.render.trials import SEEDS, STEPS, STRENGTH
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,17 +42,17 @@ _RIM_CELLS = 1
 
 def measure_predictability(
     work: Work,
-    base: tuple[Float[Tensor, "1 c h w"], Float[Tensor, "1 3 H W"]],
+    clean: Float[Tensor, "1 c h w"],
+    pixels: Float[Tensor, "1 3 H W"],
     phrases: PhraseMaps | None,
     recall: Callable[[str, Callable[[], Tensor]], Tensor] | None = None,
 ) -> Float[Tensor, "h w"]:
-    """Return for each cell of the base from 0 (keep what is there) to 1 (draw anew); `base` is latents and pixels.
+    """Return for each cell of the base from 0 (keep what is there) to 1 (draw anew), by its latents and pixels.
 
     Each trial is asked of `recall`, where there is one; it draws what it does not know.
 
     Cost: 12 guided evaluations at native size.
     """
-    clean, pixels = base
     box = LatentBox(0, 0, clean.shape[-1], clean.shape[-2])
     asked = [(f"trial {seed}", partial(_try_again, work, clean, box, seed)) for seed in range(SEEDS)]
     trials = torch.cat([make() if recall is None else recall(name, make) for name, make in asked])
@@ -72,7 +72,7 @@ def _try_again(work: Work, clean: Tensor, box: LatentBox, seed: int) -> Tensor:
     sampler = make_sampler(SAMPLER)
 
     def denoise(x: Tensor, sigma: float, /) -> Tensor:
-        return predict(work, x, sigma, (0, work.request.steps))
+        return predict(work, x, sigma, step=0, steps=work.request.steps)
 
     def noise(step: int, substep: int, /) -> Tensor:
         return draw(step + 1, box, clean.shape[1], clean.device, substep=substep)[None]

@@ -1,7 +1,7 @@
-"""From which step on each place of a canvas is drawn anew, and until then is the level below with noise.
+"""The change map: from which step on each place of a canvas is drawn anew; until then it is the level below with noise.
 
 A wall or a sky has nothing to gain from many steps and much to lose; a face has. Knows a small map and
-boxes; no network. Start reading at `Freedom`.
+boxes; no network. Start reading at `ChangeMap`.
 
 Source: a strength for every pixel, Levin and Fried 2023, "Differential Diffusion", section 4.
 """
@@ -24,11 +24,11 @@ _ROUNDING = 1e-3
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Freedom:
-    """Hold for each cell of a small map the step from which it is free, and its share of freedom (0 to 1). A leaf.
+class ChangeMap:
+    """Hold for each cell of a small map the step from which it may change, and how much it may (0 to 1). A leaf.
 
     `part` is the share of the map that the canvas shows: left, top, right, bottom from 0 to 1. Windows that
-    end less than `margin_cells` from a free cell are drawn too, for those who look across the border.
+    end less than `margin_cells` from a cell that may change are drawn too, since others look across the border.
     """
 
     first_steps: Float[Tensor, "h w"]
@@ -42,7 +42,7 @@ class Freedom:
         return (self._cut(self.first_steps, rows, slice(0, self.canvas.width)) <= step + _ROUNDING).float()
 
     def share_rows(self, rows: slice) -> Float[Tensor, "rows w"]:
-        """Return the share of freedom of the cells of some rows."""
+        """Return how much the cells of some rows may change, 0 to 1."""
         return self._cut(self.share, rows, slice(0, self.canvas.width))
 
     def is_open(self, box: LatentBox, step: int) -> bool:

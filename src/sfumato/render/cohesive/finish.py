@@ -9,7 +9,6 @@ Source: back projection, Irani and Peleg 1991, "Improving resolution by image re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,15 +17,15 @@ import torch.nn.functional as F
 from PIL import Image
 
 from sfumato.canvas.grid import list_squares
-from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
-from sfumato.nn.resample import Shrinking, enlarge_part, find_touched
+from sfumato.nn.resample import Shrinking, enlarge_part
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float
     from torch import Tensor
 
     from sfumato.canvas.pixels import PixelStore
+    from sfumato.core.geometry import PixelBox
     from sfumato.core.resampling import FloatBox
 
 # Half the side of the square that a drift is averaged over, in px of the base, taken twice.
@@ -35,72 +34,26 @@ REACH_PX = 1
 TYPICAL_LEVELS = 6.0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Held:
-    """Say that only some squares have changed since all colours of a picture were held.
+def hold_colours(pixels: PixelStore, base: Image.Image, part: FloatBox | None) -> None:
+    """Add the smoothed difference between a base and the shrunk picture, square by square.
 
-    `shrunk` is what `hold_colours` returned then. `squares` are those whose pixels or colours change; they have
-    their pixels from before any holding. See `find_drifting`.
+    The picture shows the `part` of the base (left, top, right, bottom in px); None is all of it.
     """
-
-    shrunk: Float[Tensor, "3 h w"]
-    squares: tuple[PixelBox, ...]
-
-
-def hold_colours(
-    pixels: PixelStore, against: tuple[Image.Image, FloatBox | None], held: Held | None = None
-) -> Float[Tensor, "3 h w"]:
-    """Add the smoothed difference between the base and the shrunk picture, square by square; return it shrunk before.
-
-    It is held `against` a base and the part of that (left, top, right, bottom in px) which the picture shows; None is all
-    of it. Where all but some squares are `held`, those come out as if the whole had been held.
-    """
-    base, part = against
     size, small = pixels.size, PixelSize(*base.size)
     shown = base.resize(base.size, Image.Resampling.BICUBIC, box=part)
     wanted = torch.from_numpy(np.array(shown, dtype=np.float32)).permute(2, 0, 1)
-    squares = tuple(list_squares(size)) if held is None else held.squares
+    squares = tuple(list_squares(size))
     # In float64: what a sum was added up in order of must not be seen.
     shrinking = Shrinking(size.shape_hw, small.shape_hw, wanted.double())
     for box in squares:
         rows, columns = box.slices_hw
         shrinking.add(rows, _read(pixels, box).double(), columns)
-    shrunk = shrinking.finish().float()
-    if held is not None:
-        shrunk = torch.where(_find_whole(size, small, squares), shrunk, held.shrunk)
-    drift = _find_drift(wanted - shrunk)
+    drift = _find_drift(wanted - shrinking.finish().float())
     for box in squares:
         moved = _read(pixels, box) + enlarge_part(drift, size.shape_hw, *box.slices_hw)
         pixels.write(box, moved.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
     # Nothing that comes after it fits what the squares leave in the heap.
     give_back_memory()
-    return shrunk
-
-
-def find_drifting(size: PixelSize, base: PixelSize, box: PixelBox) -> PixelBox:
-    """Return where colours may be held otherwise when the pixels of a box change."""
-    across = _find_span(size.width, base.width, slice(box.left, box.right))
-    down = _find_span(size.height, base.height, slice(box.top, box.bottom))
-    return PixelBox(across.start, down.start, across.stop, down.stop)
-
-
-def _find_span(canvas: int, small: int, span: slice) -> slice:
-    touched = find_touched(canvas, small, span)
-    # The mean is taken twice, and the cubic that enlarges it looks two cells around.
-    reach = 2 * REACH_PX + 2
-    begin, end = max(0, touched.start - reach), min(small, touched.stop + reach)
-    return slice(begin * canvas // small, -(-end * canvas // small))
-
-
-def _find_whole(size: PixelSize, small: PixelSize, squares: tuple[PixelBox, ...]) -> Bool[Tensor, "h w"]:
-    """Tell which cells of the shrunk picture lie under some squares, and under no other."""
-    whole, known = torch.ones(small.shape_hw, dtype=torch.bool), set(squares)
-    for box in list_squares(size):
-        if box not in known:
-            rows, columns = box.slices_hw
-            down = find_touched(size.height, small.height, rows)
-            whole[down, find_touched(size.width, small.width, columns)] = False
-    return whole
 
 
 def _find_drift(residual: Tensor) -> Tensor:

@@ -17,9 +17,9 @@ from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
 from sfumato.core.resampling import fit_box
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.schedules import first_step, make_sigmas
+from sfumato.render.cohesive.stages import LOOK_STRENGTHS
 from sfumato.render.sampling.phrase_maps import make_phrase_maps
 from sfumato.render.sampling.run_steps import predict
-from sfumato.render.trials import LOOK_STRENGTHS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,14 +123,14 @@ def find_words(work: Work, clean: Float[Tensor, "1 c h w"], canvas: PixelSize, t
     A drawn base is listened to while it appears; here its latents get noise at a few levels of the middle,
     where the denoiser decides what is where. Cost: one guided evaluation for each of `LOOK_STRENGTHS`.
     """
-    whole, _ = work.words.at_step(0, work.request.steps, canvas)
+    whole, _ = work.prompts.at_step(0, work.request.steps, canvas)
     sigmas = make_sigmas(work.request.schedule, work.model.contract.schedule, _LOOK_STEPS)
     box = LatentBox(0, 0, clean.shape[-1], clean.shape[-2])
     with work.model.watch_words(whole, canvas) as maps:
         for step, strength in enumerate(LOOK_STRENGTHS):
             sigma = float(sigmas[first_step(_LOOK_STEPS, strength)])
             noise = normal_noise(work.request.seed, LOOK_STAGES, step, box, clean.shape[1], clean.device)
-            predict(work, clean + sigma * noise[None], sigma, (0, work.request.steps))
+            predict(work, clean + sigma * noise[None], sigma, step=0, steps=work.request.steps)
 
     def read(word: str) -> Tensor:
         return maps.read(work.model.text.find_words(text.segments, word))

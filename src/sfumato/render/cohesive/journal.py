@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sfumato.core.serialize import Json
 
 # Counted up whenever entries, or the canvases and parts beside them, change their meaning.
-JOURNAL = 5
+JOURNAL = 6
 _PREFIX = "mark "
 _COUNTS = ("sweep", "tiles", "work_bytes")
 

@@ -3,7 +3,7 @@
 The autoencoder eats small things and the denoiser draws others in their place; what the level below knows is
 still in its pixels. Octave by octave and place by place: where those have the detail that a sharp picture has,
 they stay; where they are blurred, and in the new octave, what was drawn stays. Knows pixels in bands; no
-latents and no step. Start reading at `Known.keep`; how sharp a picture is as a whole says `measure_sharpness`.
+latents and no step. Start reading at `KnownDetail.keep`; how sharp a picture is as a whole says `measure_sharpness`.
 
 Source: back projection, Irani and Peleg 1991, "Improving resolution by image registration", one round of it,
 here for each octave and only as far as it is not blurred.
@@ -28,7 +28,7 @@ from sfumato.render.layout import show_whole
 from sfumato.render.sampling.latent_rows import grow_rows
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from jaxtyping import Float
 
@@ -51,23 +51,20 @@ SOFT_PICTURE, SHARP_PICTURE = 0.76, 0.9
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Known:
+class KnownDetail:
     """Hold what a level grew from, how much of its sharp detail is kept, 0 to 1, and the part of it (px) that is shown. A leaf."""
 
     share: float
     open_below: Callable[[], PixelStore]
     box: FloatBox | None = None
 
-    def keep(self, made: PixelStore, target: PixelStore, squares: Sequence[PixelBox] | None = None) -> None:
-        """Write `made` to `target`, all squares or some, with what the level below knows; the two are not one store.
-
-        It reads `measure_margin` around a square.
-        """
+    def keep(self, made: PixelStore, target: PixelStore) -> None:
+        """Write `made` to `target` with the sharp detail of the level below; the two are not one store."""
         below, size = self.open_below(), made.size
         box = self.box or show_whole(below.size).shown
         enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), _find_scale(box, size)
         margin = _find_margin(scale)
-        for square in list_squares(size) if squares is None else squares:
+        for square in list_squares(size):
             high, down = grow_rows(square.slices_hw[0], margin, size.height)
             wide, across = grow_rows(square.slices_hw[1], margin, size.width)
             part = PixelBox(wide.start, high.start, wide.stop, high.stop)
@@ -75,10 +72,6 @@ class Known:
             mixed = mix_octaves(drawn, _read(enlarged, part), scale).clamp(0, 255)
             held = torch.lerp(drawn, mixed, self.share)[0, :, down, across]
             target.write(square, held.round().to(torch.uint8).permute(1, 2, 0).numpy())
-
-    def measure_margin(self, size: PixelSize) -> int:
-        """Return how far around a pixel of a level of some size is read, in px."""
-        return _find_margin(_find_scale(self.box or show_whole(self.open_below().size).shown, size))
 
 
 def mix_octaves(

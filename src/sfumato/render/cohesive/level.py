@@ -17,7 +17,6 @@ from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
 from sfumato.core.memory import give_back_memory
-from sfumato.core.request import CohesiveMethod
 from sfumato.models.autoencoder.kl_tiles import Kept
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
@@ -25,6 +24,7 @@ from sfumato.nn.tiled import Notes
 from sfumato.render.cohesive.finish import hold_colours
 from sfumato.render.cohesive.journal import find_mark, say_mark
 from sfumato.render.cohesive.reference import Below, write_reference
+from sfumato.render.cohesive.stages import settings_of
 from sfumato.render.cohesive.update import Update, cut_bands
 from sfumato.render.cohesive.windows import Rolling, WindowRows, list_window_rows
 from sfumato.render.sampling.latent_rows import Planes
@@ -42,20 +42,20 @@ if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.geometry import LatentSize
+    from sfumato.core.request import CohesiveMethod
     from sfumato.core.serialize import Json
-    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.nn.samplers import Sampler
     from sfumato.nn.samplers.replay import Course
     from sfumato.nn.tiled import Mark
-    from sfumato.render.cohesive.change_map import Freedom
-    from sfumato.render.cohesive.kept_detail import Known
+    from sfumato.render.cohesive.change_map import ChangeMap
+    from sfumato.render.cohesive.kept_detail import KnownDetail
     from sfumato.render.progress import Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Stage
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class LevelPosition:
     """Say what is to be done next in a level: `band` of the windows (`predict`) or of the canvas (`update`).
 
     `step` counts from the first step of the level, `sweep` the times the denoiser was asked in it.
@@ -79,45 +79,33 @@ class Level:
     index: int
     space: Workspace
     base: Image.Image
-    freedom: Freedom | None = None
-    known: Known | None = None
+    change_map: ChangeMap | None = None
+    known: KnownDetail | None = None
 
-    def run(
-        self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
-    ) -> Generator[Progress]:
+    def run(self, open_below: Callable[[], Below], watch: Stopwatch, entry: Entry | None) -> Generator[Progress]:
         """Take every step that is left and decode; yield after every row of windows.
 
         Raises:
             ModelError: a window or the sampler gave numbers that are no picture.
             StorageError: the disk refuses; what was noted so far can be resumed.
         """
-        place = yield from self.walk(given, watch, entry)
-        place = self._decode(place, entry)
+        position, rolling = self._find_position(entry)
+        watch.go_on(self.stage, self._count_done(position))
+        if position.phase == "prepare":
+            below = open_below()
+            self._prepare(below, position, entry)
+            position = self._note(LevelPosition(phase="predict"), durable=True)
+            (below.trim if self.known else below.drop)()
+        while position.step < len(self.course.asked):
+            if position.phase == "predict":
+                position = yield from self._predict(position, rolling, watch)
+            position = self._update(position)
+            rolling = None
+        position = self._decode(position, entry)
         if self.finishes:
             self._finish()
-        self._note(replace(place, phase="done"), durable=True)
+        self._note(replace(position, phase="done"), durable=True)
         self.space.drop(self._name("decoded"))
-
-    def walk(
-        self, given: tuple[Callable[[], Below], Upscaler], watch: Stopwatch, entry: Entry | None
-    ) -> Generator[Progress, None, Place]:
-        """Take every step that is left; yield after every row of windows, return where to go on.
-
-        Raises: as `run`.
-        """
-        place, rolling = self._find_place(entry)
-        watch.go_on(self.stage, self._count_done(place))
-        if place.phase == "prepare":
-            below = given[0]()
-            self._prepare(below, given[1], place, entry)
-            place = self._note(Place(phase="predict"), durable=True)
-            (below.trim if self.known else below.drop)()
-        while place.step < len(self.course.asked):
-            if place.phase == "predict":
-                place = yield from self._predict(place, rolling, watch)
-            place = self._update(place)
-            rolling = None
-        return place
 
     def is_done(self, entry: Entry) -> bool:
         """Tell whether an entry of the journal lies behind this level."""
@@ -136,10 +124,10 @@ class Level:
         for name in ("even", "odd", "anchor", "predictions", "trial", "decoded"):
             self.space.drop(self._name(name))
 
-    def _decode(self, place: Place, entry: Entry | None) -> Place:
+    def _decode(self, position: LevelPosition, entry: Entry | None) -> LevelPosition:
         """Decode the last state, on from where an entry says; into pixels of their own where they are finished after."""
-        if place.phase == "hold":
-            return place
+        if position.phase == "hold":
+            return position
         steps = len(self.course.asked)
         # Nobody reads them again, and the pixels need room.
         for name in ("odd" if steps % 2 == 0 else "even", "predictions", "trial"):
@@ -153,17 +141,15 @@ class Level:
         def write(box: PixelBox, decoded: Tensor) -> None:
             pixels.write(box, to_bytes(decoded))
 
-        kept = self._keep(replace(place, phase="decode"), entry, lambda: None)
+        kept = self._keep(replace(position, phase="decode"), entry, lambda: None)
         self.work.model.decode_into(read, self._cells, write, kept)
         pixels.flush()
-        return self._note(replace(place, phase="hold"), durable=True) if self.finishes else place
+        return self._note(replace(position, phase="hold"), durable=True) if self.finishes else position
 
     @property
     def method(self) -> CohesiveMethod:
         """Return the settings of the method."""
-        method = self.work.request.method
-        assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-        return method
+        return settings_of(self.work.request)
 
     @property
     def finishes(self) -> bool:
@@ -171,27 +157,26 @@ class Level:
         return self.method.hold or self.known is not None
 
     def _finish(self) -> None:
-        """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in place."""
+        """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in position."""
         if self.known is None:
             for band in cut_pixels(self.stage.canvas):
                 self._pixels.write(band, self._decoded.read(band))
         else:
             self.known.keep(self._decoded, self._pixels)
         if self.method.hold:
-            shrunk = hold_colours(self._pixels, (self.base, self.stage.shown))
-            self.space.save_part(self._name("shrunk"), {"shrunk": shrunk.numpy()})
+            hold_colours(self._pixels, self.base, self.stage.shown)
         self._pixels.flush()
 
-    def _keep(self, place: Place, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:
+    def _keep(self, position: LevelPosition, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:
         """Return what notes how far the autoencoder is; nothing where nothing outlives the process."""
         if self.space.folder is None:
             return None
 
         def note(mark: Mark) -> None:
             flush()
-            self._note(place, mark=mark)
+            self._note(position, mark=mark)
 
-        mark = find_mark(entry, self.index, place.phase)
+        mark = find_mark(entry, self.index, position.phase)
         return Kept(notes=Notes(mark=mark, note=note), folder=self.space.folder)
 
     @property
@@ -215,10 +200,10 @@ class Level:
         """Return the sampler of the request."""
         return make_sampler(self.work.request.sampler)
 
-    def _prepare(self, below: Below, upscaler: Upscaler, place: Place, entry: Entry | None) -> None:
+    def _prepare(self, below: Below, position: LevelPosition, entry: Entry | None) -> None:
         """Write the reference, on from where an entry says, and the first state: the reference with noise on top."""
-        kept = self._keep(place, entry, lambda: self._anchor.store.flush(durable=False))
-        write_reference(self.work.model, (below.pixels, upscaler), self.stage, self._anchor, kept)
+        kept = self._keep(position, entry, lambda: self._anchor.store.flush(durable=False))
+        write_reference(self.work, below.pixels, self.stage, self._anchor, kept)
         first = float(self._sigmas[0])
         for rows in cut_bands(self._cells):
             noise = make_noise(self.work, self.stage, (self._box(rows),)).initial()[0]
@@ -226,52 +211,57 @@ class Level:
         self._anchor.store.flush()
         self._state(0).store.flush()
 
-    def _predict(self, place: Place, rolling: Rolling | None, watch: Stopwatch) -> Generator[Progress, None, Place]:
+    def _predict(
+        self, position: LevelPosition, rolling: Rolling | None, watch: Stopwatch
+    ) -> Generator[Progress, None, LevelPosition]:
         """Predict x0 under every row of windows that is left; return where to go on."""
-        step = self.stage.first_step + place.step
+        step = self.stage.first_step + position.step
         rows = list_window_rows(self.stage, self._cells, step)
-        is_open = self.freedom.is_open if self.freedom else _always
+        is_open = self.change_map.is_open if self.change_map else _always
         windows = WindowRows(work=self.work, stage=self.stage, canvas=self._cells, is_open=is_open)
         rolling = rolling or windows.make_rolling(rows[0][0].height)
-        source = self._trial if place.sweep else self._state(place.step)
-        for band in range(place.band, len(rows)):
+        source = self._trial if position.sweep else self._state(position.step)
+        for band in range(position.band, len(rows)):
             top, height = rows[band][0].top, rows[band][0].height
             x = source.read(slice(top, top + height))
-            windows.add_row(rows[band], x, (step, self.course.asked[place.step][place.sweep]), rolling)
+            sigma = self.course.asked[position.step][position.sweep]
+            windows.add_row(rows[band], x, rolling, step=step, sigma=sigma)
             done = slice(top, rows[band + 1][0].top if band + 1 < len(rows) else self._cells.height)
             self._predictions.write(done, rolling.take(done))
             self._predictions.store.flush(durable=False)
-            self._note(replace(place, band=band + 1), rolling)
-            yield watch.tick(self.stage, self._count(place, band + 1), partial(self._draw, place))
-        return self._note(replace(place, phase="update", band=0))
+            self._note(replace(position, band=band + 1), rolling)
+            yield watch.tick(self.stage, self._count(position, band + 1), partial(self._draw, position))
+        return self._note(replace(position, phase="update", band=0))
 
-    def _update(self, place: Place) -> Place:
+    def _update(self, position: LevelPosition) -> LevelPosition:
         """Turn predictions into the next state, or into what the sampler wants denoised next."""
-        update, bands = self._make_update(place), cut_bands(self._cells)
-        last = place.sweep + 1 == len(self.course.asked[place.step])
-        target = self._state(place.step + 1) if last else self._trial
-        for band in range(place.band, len(bands)):
-            target.write(bands[band], self._advance(place, bands[band], update.clean_rows(bands[band])))
+        update, bands = self._make_update(position), cut_bands(self._cells)
+        last = position.sweep + 1 == len(self.course.asked[position.step])
+        target = self._state(position.step + 1) if last else self._trial
+        for band in range(position.band, len(bands)):
+            target.write(bands[band], self._advance(position, bands[band], update.clean_rows(bands[band])))
             if band + 1 < len(bands):
                 target.store.flush(durable=False)
-                self._note(replace(place, band=band + 1))
+                self._note(replace(position, band=band + 1))
         target.store.flush(durable=last)
         if last:
-            return self._note(Place(phase="predict", step=place.step + 1), durable=True)
-        return self._note(Place(phase="predict", step=place.step, sweep=place.sweep + 1))
+            return self._note(LevelPosition(phase="predict", step=position.step + 1), durable=True)
+        return self._note(LevelPosition(phase="predict", step=position.step, sweep=position.sweep + 1))
 
-    def _advance(self, place: Place, rows: slice, clean: Tensor) -> Tensor:
+    def _advance(self, position: LevelPosition, rows: slice, clean: Tensor) -> Tensor:
         """Return the rows of the next state, or of the trial and the answers before it.
 
         Raises:
             ModelError: the sampler left the numbers.
         """
-        depth = self.course.depths[place.step]
-        x, *history = self._state(place.step).read(rows, count=1 + depth).split(self._channels)
-        answers = [*self._trial.read(rows, first=1, count=place.sweep).split(self._channels)] if place.sweep else []
+        depth = self.course.depths[position.step]
+        x, *history = self._state(position.step).read(rows, count=1 + depth).split(self._channels)
+        answers = (
+            [*self._trial.read(rows, first=1, count=position.sweep).split(self._channels)] if position.sweep else []
+        )
         sigmas = tuple(self._sigmas.double().tolist())
         state = SamplerState(
-            x[None], sigmas, place.step, self.sampler.stages, history=tuple(past[None] for past in history)
+            x[None], sigmas, position.step, self.sampler.stages, history=tuple(past[None] for past in history)
         )
         noise = make_noise(self.work, self.stage, (self._box(rows),))
         told = [answer[None] for answer in (*answers, clean)]
@@ -279,55 +269,60 @@ class Level:
         kept = (after.x, *told) if isinstance(after, Question) else (after.x, *after.history)
         packed = torch.cat(kept, dim=1)[0]
         if not bool(torch.isfinite(packed.sum())):
-            where = f"{self.stage.name}, step {self.stage.first_step + place.step + 1} of {self.stage.steps}"
+            where = f"{self.stage.name}, step {self.stage.first_step + position.step + 1} of {self.stage.steps}"
             do = "Use --dtype fp32, another sampler, or a lower --guidance."
             raise ModelError("the sampler gave numbers that are no picture", got=where, do=do)
         return packed
 
-    def _make_update(self, place: Place) -> Update:
+    def _make_update(self, position: LevelPosition) -> Update:
         return Update(
             canvas=self._cells,
             predictions=self._predictions,
             anchor=self._anchor,
             method=self.method,
-            step=self.stage.first_step + place.step,
-            freedom=self.freedom,
+            step=self.stage.first_step + position.step,
+            change_map=self.change_map,
         )
 
-    def _draw(self, place: Place) -> Image.Image:
+    def _draw(self, position: LevelPosition) -> Image.Image:
         """Return the predictions at about the size of the base; the base until there is one of every row."""
-        if place.step == 0 and place.sweep == 0:
+        if position.step == 0 and position.sweep == 0:
             return self.base
         times = max(1.0, max(self.stage.canvas.width, self.stage.canvas.height) / max(self.base.size))
         height, width = (max(1, round(side / times)) for side in self._cells.shape_hw)
-        return self.work.preview.draw(self._make_update(place).shrink((height, width))[None])
+        return self.work.preview.draw(self._make_update(position).shrink((height, width))[None])
 
     def _note(
-        self, place: Place, rolling: Rolling | None = None, *, mark: Mark | None = None, durable: bool = False
-    ) -> Place:
+        self,
+        position: LevelPosition,
+        rolling: Rolling | None = None,
+        *,
+        mark: Mark | None = None,
+        durable: bool = False,
+    ) -> LevelPosition:
         arrays: dict[str, NDArray[np.generic]] = {}
         if rolling is not None:
             arrays |= {"sums": rolling.sums.cpu().numpy(), "weight": rolling.weight.cpu().numpy()}
         top = rolling.top if rolling else 0
-        words: dict[str, Json] = {"stage": self.index, "top": top, **asdict(place)}
+        words: dict[str, Json] = {"stage": self.index, "top": top, **asdict(position)}
         if mark is not None:
             said, numbers = say_mark(mark)
             words, arrays = words | said, arrays | numbers
         self.space.note(Entry(words, arrays), durable=durable)
         # Rows of windows and strips leave holes in the heap that the next ones do not fit: a quarter of what a large picture takes.
         give_back_memory()
-        return place
+        return position
 
-    def _find_place(self, entry: Entry | None) -> tuple[Place, Rolling | None]:
+    def _find_position(self, entry: Entry | None) -> tuple[LevelPosition, Rolling | None]:
         """Return where an entry of this level left off, and the sums it kept."""
         if entry is None or entry.words["stage"] != self.index:
-            return Place(), None
+            return LevelPosition(), None
         words, device = entry.words, self.work.model.device
-        place = Place(**{name: cast("Any", words[name]) for name in ("phase", "step", "sweep", "band")})
+        position = LevelPosition(**{name: cast("Any", words[name]) for name in ("phase", "step", "sweep", "band")})
         if "sums" not in entry.arrays:
-            return place, None
+            return position, None
         sums, weight = (torch.from_numpy(entry.arrays[name]).to(device) for name in ("sums", "weight"))
-        return place, Rolling(cast("int", words["top"]), sums, weight)
+        return position, Rolling(cast("int", words["top"]), sums, weight)
 
     def _state(self, step: int) -> Planes:
         return self._planes("odd" if step % 2 else "even", 1 + self.course.deepest)
@@ -351,21 +346,21 @@ class Level:
     def _box(self, rows: slice) -> LatentBox:
         return LatentBox(0, rows.start, self._cells.width, rows.stop)
 
-    def _count_done(self, place: Place) -> int:
+    def _count_done(self, position: LevelPosition) -> int:
         """Count the rows of windows that are done where a level goes on."""
-        if place.phase in ("predict", "update"):
-            rows = len(list_window_rows(self.stage, self._cells, self.stage.first_step + place.step))
-            return self._count(place, place.band if place.phase == "predict" else rows)
-        return 0 if place.phase == "prepare" else self.stage.ticks
+        if position.phase in ("predict", "update"):
+            rows = len(list_window_rows(self.stage, self._cells, self.stage.first_step + position.step))
+            return self._count(position, position.band if position.phase == "predict" else rows)
+        return 0 if position.phase == "prepare" else self.stage.ticks
 
-    def _count(self, place: Place, bands: int) -> int:
+    def _count(self, position: LevelPosition, bands: int) -> int:
         """Count the rows of windows that are done."""
         before = sum(
             len(list_window_rows(self.stage, self._cells, self.stage.first_step + step)) * len(asked)
-            for step, asked in enumerate(self.course.asked[: place.step])
+            for step, asked in enumerate(self.course.asked[: position.step])
         )
-        here = len(list_window_rows(self.stage, self._cells, self.stage.first_step + place.step))
-        return before + here * place.sweep + bands
+        here = len(list_window_rows(self.stage, self._cells, self.stage.first_step + position.step))
+        return before + here * position.sweep + bands
 
     @cached_property
     def _sigmas(self) -> Tensor:

@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
     from sfumato.core.geometry import LatentBox, PixelBox
     from sfumato.models.autoencoder.kl_tiles import Kept
-    from sfumato.models.latent_model import LatentModel
-    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.sampling.latent_rows import Planes
+    from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Stage
 
 
@@ -34,17 +33,12 @@ class Below:
     trim: Callable[[], None] = lambda: None
 
 
-def write_reference(
-    model: LatentModel,
-    given: tuple[PixelStore, Upscaler],
-    stage: Stage,
-    target: Planes,
-    kept: Kept | None = None,
-) -> None:
-    """Encode what a stage takes of the pixels of the level below, enlarged to its canvas, on from where it is kept."""
-    (below, upscaler), canvas = given, stage.canvas
+def write_reference(work: Work, below: PixelStore, stage: Stage, target: Planes, kept: Kept | None = None) -> None:
+    """Encode the part that a stage takes of the pixels below, enlarged to its canvas, on from where it is kept."""
+    assert work.upscaler is not None, "the engine loads the upscaler that the settings name"
+    model, canvas = work.model, stage.canvas
     box = stage.taken or show_whole(below.size).shown
-    enlarged = upscaler.enlarge_into(below.read, below.size, canvas, box)
+    enlarged = work.upscaler.enlarge_into(below.read, below.size, canvas, box)
 
     def read(part: PixelBox) -> Tensor:
         return from_bytes(enlarged(part)).to(model.device)

@@ -23,9 +23,9 @@ from sfumato.canvas.pixels import MemoryPixels
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.phrases import split_phrases
-from sfumato.core.request import CohesiveMethod, PictureSource
+from sfumato.core.request import PictureSource
 from sfumato.render.cohesive.certainty import measure_predictability
-from sfumato.render.cohesive.change_map import Freedom
+from sfumato.render.cohesive.change_map import ChangeMap
 from sfumato.render.cohesive.input_picture import (
     choose_shown_size,
     drop_given,
@@ -34,16 +34,17 @@ from sfumato.render.cohesive.input_picture import (
     open_given,
     shrink_given,
 )
-from sfumato.render.cohesive.kept_detail import Known, measure_sharpness
+from sfumato.render.cohesive.kept_detail import KnownDetail, measure_sharpness
 from sfumato.render.cohesive.level import Level, name_pixels
 from sfumato.render.cohesive.reference import Below
+from sfumato.render.cohesive.stages import find_phrased, settings_of
 from sfumato.render.cohesive.update import find_margin
 from sfumato.render.layout import show_whole
 from sfumato.render.methods.native import run_latents
+from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.base_journal import BaseNotes
 from sfumato.render.sampling.phrase_maps import PhraseMaps, make_phrase_maps
 from sfumato.render.sampling.pixels import to_picture, to_tensor
-from sfumato.render.sampling.prompt_schedule import find_told
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -51,10 +52,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from sfumato.canvas.pixels import PixelStore
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.resampling import FloatBox
-    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.methods.native import Inputs
     from sfumato.render.progress import Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
@@ -62,7 +61,7 @@ if TYPE_CHECKING:
 
 _BASE = "base"
 # The share of a level's strength that places get which nobody is sure of.
-LEAST_FREEDOM = 0.5
+LEAST_CHANGE = 0.5
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -75,14 +74,14 @@ class Base:
 
     picture: Image.Image
     phrases: PhraseMaps | None = None
-    freedom: Tensor | None = None
+    change_map: Tensor | None = None
     sharp: float = 0.0
 
 
 def run_cohesive(
-    work: Work, plan: Plan, given: tuple[Inputs, Upscaler, Workspace], watch: Stopwatch
-) -> Generator[Progress, None, tuple[PixelStore, Image.Image]]:
-    """Draw the base and grow it level by level, on from where the workspace says; return the pixels and the base.
+    work: Work, plan: Plan, inputs: Inputs, space: Workspace, watch: Stopwatch
+) -> Generator[Progress, None, RenderResult]:
+    """Draw the base and grow it level by level, on from where the workspace says.
 
     A given picture takes the place of the base: it is laid out and looked at, and the first level grows from it.
 
@@ -90,9 +89,8 @@ def run_cohesive(
         ModelError: a window or the sampler gave numbers that are no picture.
         StorageError: the disk refuses; what was noted can be resumed.
     """
-    inputs, upscaler, space = given
     base, entry = load_base(work, plan.stages, space), _find_level_entry(space)
-    if inputs.given is not None and (entry is None or _is_read_again(plan, base, entry)):
+    if inputs.given is not None and (entry is None or _is_read_again(base, entry)):
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
         lay_out(inputs.given, space)
     elif inputs.given is not None and not _is_beginning(entry):
@@ -100,7 +98,7 @@ def run_cohesive(
         drop_given(space)
     if base is None:
         notes = BaseNotes(space, work.model.device)
-        run = _run_base(work, plan.stages, (inputs, notes), watch)
+        run = _run_base(work, plan.stages, inputs, notes, watch)
         base = yield from (run if inputs.given is None else _run_given(work, plan.stages, notes, watch))
         _save_base(space, base)
         space.note(Entry({"stage": 0, "phase": "done"}), durable=True)
@@ -110,20 +108,21 @@ def run_cohesive(
     open_below = partial(_open_base, work, base, space)
     for index, stage in enumerate(plan.stages[1:], start=1):
         part = find_part(plan.stages[0].canvas, stage)
-        told = replace(work, phrases=replace(base.phrases, part=part) if base.phrases else None)
-        freedom = _make_freedom(work, stage, part, base.freedom)
+        phrased = replace(work, phrases=replace(base.phrases, part=part) if base.phrases else None)
+        change_map = _make_change_map(work, stage, part, base.change_map)
         known = find_known(work, base, plan.stages, index, space)
-        level = Level(work=told, stage=stage, index=index, space=space, base=base.picture, freedom=freedom, known=known)
+        level = Level(
+            work=phrased, stage=stage, index=index, space=space, base=base.picture, change_map=change_map, known=known
+        )
         if entry is None or not level.is_done(entry):
-            yield from level.run((open_below, upscaler), watch, entry)
-            if known is not None and index + 1 < len(plan.stages):
-                # What the last level grew from stays: what is drawn again there is finished in the same way.
+            yield from level.run(open_below, watch, entry)
+            if known is not None:
                 open_below().drop()
         else:
             watch.go_on(stage, stage.ticks)
         open_below = level.open_result
         watch.close(stage)
-    return open_below().pixels, base.picture
+    return RenderResult(shown=open_below().pixels, base=base.picture, trace=watch.trace)
 
 
 def _find_level_entry(space: Workspace) -> Entry | None:
@@ -137,68 +136,67 @@ def _is_beginning(entry: Entry | None) -> bool:
     return entry is not None and (entry.words["stage"], entry.words["phase"]) == (1, "prepare")
 
 
-def _is_read_again(plan: Plan, base: Base | None, entry: Entry) -> bool:
+def _is_read_again(base: Base | None, entry: Entry) -> bool:
     """Tell whether the given picture is still to be read where an entry goes on: the first level keeps its detail."""
     if base is None or base.sharp == 0.0:
         return False
-    return len(plan.stages) == 2 or (entry.words["stage"] == 1 and entry.words["phase"] != "done")
+    return entry.words["stage"] == 1 and entry.words["phase"] != "done"
 
 
-def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, space: Workspace) -> Known | None:
+def find_known(work: Work, base: Base, stages: tuple[Stage, ...], index: int, space: Workspace) -> KnownDetail | None:
     """Return what a level keeps the detail of: what it grows from, if that began as a given picture that is sharp."""
     if base.sharp == 0.0:
         return None
     box = stages[index].taken
     if index == 1:
-        return Known(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels, box=box)
+        return KnownDetail(share=base.sharp, open_below=lambda: _open_base(work, base, space).pixels, box=box)
     name, size = name_pixels(index - 1), stages[index - 1].canvas
-    return Known(share=base.sharp, open_below=lambda: space.open_pixels(name, size), box=box)
+    return KnownDetail(share=base.sharp, open_below=lambda: space.open_pixels(name, size), box=box)
 
 
 def _run_base(
-    work: Work, stages: tuple[Stage, ...], given: tuple[Inputs, BaseNotes], watch: Stopwatch
+    work: Work, stages: tuple[Stage, ...], inputs: Inputs, notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Draw the base and find where the phrases of the prompt are in it; nowhere where a prompt changes or has parts."""
-    inputs, notes = given
-    base, text = stages[0], find_told(work.request)
+    base, text = stages[0], find_phrased(work.request)
     with ExitStack() as open_maps:
         maps = None
         if text is not None:
-            whole, _ = work.words.at_step(0, base.steps, base.canvas)
+            whole, _ = work.prompts.at_step(0, base.steps, base.canvas)
             maps = open_maps.enter_context(work.model.watch_words(whole, base.canvas))
             notes.listen(maps)
         clean = yield from run_latents(work, base, inputs, watch, notes)
-    pixels, phrases, freedom = work.model.decode(clean), None, None
+    pixels, phrases, change_map = work.model.decode(clean), None, None
     if maps is not None and text is not None:
 
         def read(word: str) -> Tensor:
             return maps.read(work.model.text.find_words(text.segments, word))
 
         phrases = make_phrase_maps(text.segments[0], read, find_part(base.canvas, stages[-1]))
-    if _method_of(work).predict:
-        freedom = measure_predictability(work, (clean, pixels), phrases, notes.recall)
-    return Base(picture=to_picture(pixels), phrases=phrases, freedom=freedom)
+    if settings_of(work.request).predict:
+        change_map = measure_predictability(work, clean, pixels, phrases, notes.recall)
+    return Base(picture=to_picture(pixels), phrases=phrases, change_map=change_map)
 
 
 def _run_given(
     work: Work, stages: tuple[Stage, ...], notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
-    native, target, text = stages[0].canvas, stages[-1].canvas, find_told(work.request)
-    pixels, phrases, freedom = open_given(_given_size(work), notes.space), None, None
+    native, target, text = stages[0].canvas, stages[-1].canvas, find_phrased(work.request)
+    pixels, phrases, change_map = open_given(_given_size(work), notes.space), None, None
     small = to_tensor(shrink_given(pixels, target, native))
     clean = work.model.encode_image(small).to(work.model.device)
     if text is not None:
         spans, looked = text.segments[0], text
         masks = notes.recall("masks", lambda: find_words(work, clean, native, looked).masks)
         phrases = PhraseMaps(split_phrases(spans), masks)
-    if _method_of(work).predict:
-        freedom = measure_predictability(work, (clean, small), phrases, notes.recall)
+    if settings_of(work.request).predict:
+        change_map = measure_predictability(work, clean, small, phrases, notes.recall)
     picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, native))
-    keep = _method_of(work).keep
+    keep = settings_of(work.request).keep
     sharp = keep * measure_sharpness(pixels) if keep > 0.0 else 0.0
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
-    return Base(picture=picture, phrases=phrases, freedom=freedom, sharp=sharp)
+    return Base(picture=picture, phrases=phrases, change_map=change_map, sharp=sharp)
 
 
 def find_part(base: PixelSize, stage: Stage) -> FloatBox:
@@ -207,12 +205,12 @@ def find_part(base: PixelSize, stage: Stage) -> FloatBox:
     return (left / base.width, top / base.height, right / base.width, bottom / base.height)
 
 
-def _make_freedom(work: Work, stage: Stage, part: FloatBox, share: Tensor | None) -> Freedom | None:
+def _make_change_map(work: Work, stage: Stage, part: FloatBox, share: Tensor | None) -> ChangeMap | None:
     if share is None:
         return None
     cells = stage.canvas.to_latent(work.model.contract.factor)
-    strength = _method_of(work).strength * (LEAST_FREEDOM + (1.0 - LEAST_FREEDOM) * share)
-    return Freedom(
+    strength = settings_of(work.request).strength * (LEAST_CHANGE + (1.0 - LEAST_CHANGE) * share)
+    return ChangeMap(
         first_steps=stage.steps - (stage.steps * strength).floor().clamp_min(1.0),
         share=share,
         part=part,
@@ -232,29 +230,23 @@ def _save_base(space: Workspace, base: Base) -> None:
     arrays: dict[str, NDArray[np.generic]] = {"picture": np.asarray(base.picture), "sharp": np.array(base.sharp)}
     if base.phrases is not None:
         arrays["masks"] = base.phrases.masks.cpu().numpy()
-    if base.freedom is not None:
-        arrays["freedom"] = base.freedom.cpu().numpy()
+    if base.change_map is not None:
+        arrays["change_map"] = base.change_map.cpu().numpy()
     space.save_part(_BASE, arrays)
 
 
 def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
     """Return the base that a workspace keeps, None where there is none yet."""
-    arrays, text = space.load_part(_BASE), find_told(work.request)
+    arrays, text = space.load_part(_BASE), find_phrased(work.request)
     if arrays is None:
         return None
     phrases = None
     if "masks" in arrays and text is not None:
         part = find_part(stages[0].canvas, stages[-1])
         phrases = PhraseMaps(split_phrases(text.segments[0]), torch.from_numpy(arrays["masks"]), part)
-    freedom = torch.from_numpy(arrays["freedom"]).to(work.model.device) if "freedom" in arrays else None
+    change_map = torch.from_numpy(arrays["change_map"]).to(work.model.device) if "change_map" in arrays else None
     sharp = float(arrays["sharp"])
-    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, freedom=freedom, sharp=sharp)
-
-
-def _method_of(work: Work) -> CohesiveMethod:
-    method = work.request.method
-    assert isinstance(method, CohesiveMethod), "levels belong to the cohesive method"
-    return method
+    return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, change_map=change_map, sharp=sharp)
 
 
 def _given_size(work: Work) -> PixelSize:

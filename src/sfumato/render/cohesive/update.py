@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sfumato.core.geometry import LatentSize
     from sfumato.core.request import CohesiveMethod
-    from sfumato.render.cohesive.change_map import Freedom
+    from sfumato.render.cohesive.change_map import ChangeMap
     from sfumato.render.sampling.latent_rows import Planes
 
 # Rows worked on at once, in cells; of a wide canvas fewer, so that they hold about so many cells.
@@ -36,7 +36,7 @@ class Update:
     """Turn the fused predictions of a step into its clean canvas. A leaf.
 
     `anchor` is the enlarged level below, `method` says how much of its low band is held, and how much stronger
-    the fine band gets. `freedom` says what is free of the anchor at `step`, where the lock is softer and the
+    the fine band gets. `change_map` says what is free of the anchor at `step`, where the lock is softer and the
     fine band stronger; None leaves all cells alike.
     """
 
@@ -45,7 +45,7 @@ class Update:
     anchor: Planes
     method: CohesiveMethod
     step: int
-    freedom: Freedom | None = None
+    change_map: ChangeMap | None = None
 
     def clean_rows(self, rows: slice) -> Tensor:
         """Return x0 of some rows [C, rows, w].
@@ -54,7 +54,7 @@ class Update:
         """
         wide, inner = grow_rows(rows, MARGIN_CELLS, self.canvas.height)
         clean, anchor = self.predictions.read(wide)[None], self.anchor.read(wide)[None]
-        low, share = take_low(clean), 1.0 if self.freedom is None else self.freedom.share_rows(wide)
+        low, share = take_low(clean), 1.0 if self.change_map is None else self.change_map.share_rows(wide)
         fine = (self.method.detail - 1.0) * share * (clean - low)
         held = (1.0 - (1.0 - self.method.lock) * share) * (take_low(anchor) - low)
         return self._hold(clean + fine + held, anchor, wide)[0, :, inner]
@@ -71,7 +71,9 @@ class Update:
 
     def _hold(self, clean: Tensor, anchor: Tensor, rows: slice) -> Tensor:
         """Return the anchor where a cell is not free yet."""
-        return clean if self.freedom is None else torch.lerp(anchor, clean, self.freedom.open_rows(rows, self.step))
+        return (
+            clean if self.change_map is None else torch.lerp(anchor, clean, self.change_map.open_rows(rows, self.step))
+        )
 
 
 def find_margin(overlap_cells: int) -> int:

@@ -104,13 +104,12 @@ class WindowRows:
         sums = torch.zeros(contract.latent_channels, height, self.canvas.width, device=self.work.model.device)
         return Rolling(0, sums, torch.zeros_like(sums[0]))
 
-    def add_row(self, boxes: tuple[LatentBox, ...], x: Tensor, at: tuple[int, float], rolling: Rolling) -> None:
-        """Add one row of windows; x [C, h, w] are the rows under it, `at` the step and its sigma.
+    def add_row(self, boxes: tuple[LatentBox, ...], x: Tensor, rolling: Rolling, *, step: int, sigma: float) -> None:
+        """Add one row of windows; x [C, h, w] are the rows under it.
 
         Raises:
             ModelError: a window is no picture, in full precision neither; names it.
         """
-        step, sigma = at
         rolling.roll(boxes[0].top)
         wanted = tuple(box for box in boxes if self.is_open(box, step))
         for batch in split_batches(wanted, self.stage.window_batch):
@@ -128,8 +127,10 @@ class WindowRows:
 
     def _guide(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:
         request = self.work.request
-        told = self._tell(boxes, step)
-        return self.work.model.denoise_guided(cuts, sigma, *told, request.guidance, rescale=request.guidance_rescale)
+        prompt, negative = self._condition(boxes, step)
+        return self.work.model.denoise_guided(
+            cuts, sigma, prompt, negative, request.guidance, rescale=request.guidance_rescale
+        )
 
     def _predict_again(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:
         """Predict window by window in full precision: half precision overflows where float32 does not."""
@@ -148,11 +149,11 @@ class WindowRows:
         where = f"{self.stage.name}, step {step + 1} of {self.stage.steps}, window {corners}, also in float32"
         return ModelError(error.what, got=where, do="Use another sampler, a lower --guidance, or another model.")
 
-    def _tell(self, boxes: tuple[LatentBox, ...], step: int) -> tuple[Conditioning, Conditioning]:
-        """Return what a batch of windows is told: the phrases that lie in each, else the whole prompt."""
+    def _condition(self, boxes: tuple[LatentBox, ...], step: int) -> tuple[Conditioning, Conditioning]:
+        """Return (prompts, negative prompt) of a batch of windows: the phrases that lie in each, else the whole prompt."""
         size = boxes[0].size.to_pixels(self.work.model.contract.factor)
         if self.work.phrases is None:
-            return self.work.words.at_step(step, self.stage.steps, size)
+            return self.work.prompts.at_step(step, self.stage.steps, size)
         chosen = [self.work.phrases.choose(box, self.canvas) for box in boxes]
         detail = self.work.model.contract.detail_words
-        return self.work.words.at_windows([join_phrases(phrases, detail=detail) for phrases in chosen], size)
+        return self.work.prompts.at_windows([join_phrases(phrases, detail=detail) for phrases in chosen], size)

@@ -15,24 +15,41 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.core.request import MultidiffusionMethod
 from sfumato.nn.windows import Fusion, make_weights
 from sfumato.render.methods.native import run_canvas
+from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.run_steps import Work, predict, split_batches
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from PIL.Image import Image
     from torch import Tensor
 
+    from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.render.methods.native import Inputs
+    from sfumato.render.plan.list_stages import StageList, StageUse
     from sfumato.render.progress import Progress, Stopwatch
-    from sfumato.render.stages import Stage
+    from sfumato.render.stages import Plan, Stage
 
 
-def run_fuse(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Image]:
-    """Denoise a canvas through its windows; return the picture."""
-    return (yield from run_canvas(work, stage, inputs, watch, partial(predict_fused, work, stage)))
+def list_multidiffusion_stages(stages: StageList) -> tuple[StageUse, ...]:
+    """List the one stage of the method: windows of native size, or of the size that its settings name."""
+    method = stages.request.method
+    assert isinstance(method, MultidiffusionMethod), "the row of the method plans its own settings"
+    cover = stages.cover(stages.canvas, method.window or stages.contract.native, method.overlap)
+    return (stages.make("multidiffusion", stages.canvas, cover),)
+
+
+def run_multidiffusion(
+    work: Work, plan: Plan, inputs: Inputs, space: Workspace, watch: Stopwatch
+) -> Generator[Progress, None, RenderResult]:
+    """Denoise a canvas through its windows."""
+    del space
+    (stage,) = plan.stages
+    picture = yield from run_canvas(work, stage, inputs, watch, partial(predict_fused, work, stage))
+    watch.close(stage)
+    return RenderResult(shown=picture, base=None, trace=watch.trace)
 
 
 def predict_fused(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
@@ -41,7 +58,7 @@ def predict_fused(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) 
     fusion = Fusion(canvas, x)
     for boxes in split_batches(stage.windows, stage.window_batch):
         cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
-        clean = predict(work, cuts, sigma, (step, stage.steps))
+        clean = predict(work, cuts, sigma, step=step, steps=stage.steps)
         for box, values in zip(boxes, clean.split(1), strict=True):
             fusion.add(box, values, make_weights(box, canvas, stage.overlap_cells))
     return fusion.finish()

@@ -1,7 +1,7 @@
 """The canvas denoised at once: txt2img, img2img and inpaint at a size the model can hold.
 
 Knows no windows; `multidiffusion` differs from this in one function. Start reading at
-`run_sample`.
+`run_native`.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.canvas.mask import read_mask
 from sfumato.core.request import TextSource
+from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import (
     flatten,
     mask_cells,
     pad_picture,
     place_picture,
     put_inside,
-    read_mask,
     to_picture,
     to_tensor,
 )
@@ -33,12 +34,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
+    from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.nn.samplers import SamplerState
     from sfumato.render.cohesive.input_picture import Given
+    from sfumato.render.plan.list_stages import StageList, StageUse
     from sfumato.render.progress import Progress, Stopwatch
     from sfumato.render.sampling.base_journal import BaseNotes
     from sfumato.render.sampling.run_steps import StepDenoise, Work
-    from sfumato.render.stages import Stage
+    from sfumato.render.stages import Plan, Stage
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,7 +65,23 @@ class Start:
     state: SamplerState | None = None
     kept: Tensor | None = None
     free_cells: Tensor | None = None
-    inside: NDArray[np.bool_] | None = None
+    inside: NDArray[np.float32] | None = None
+
+
+def list_native_stages(stages: StageList) -> tuple[StageUse, ...]:
+    """List the one stage of the method."""
+    return (stages.make("native", stages.canvas, stages.cover(stages.canvas)),)
+
+
+def run_native(
+    work: Work, plan: Plan, inputs: Inputs, space: Workspace, watch: Stopwatch
+) -> Generator[Progress, None, RenderResult]:
+    """Draw the one stage of a plan."""
+    del space
+    (stage,) = plan.stages
+    picture = yield from run_sample(work, stage, inputs, watch)
+    watch.close(stage)
+    return RenderResult(shown=picture, base=None, trace=watch.trace)
 
 
 def run_sample(work: Work, stage: Stage, inputs: Inputs, watch: Stopwatch) -> Generator[Progress, None, Image]:
@@ -143,4 +162,4 @@ def keep_outside(start: Start, denoise: StepDenoise, step: int, x: Tensor, sigma
 
 
 def _predict_whole(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
-    return predict(work, x, sigma, (step, stage.steps))
+    return predict(work, x, sigma, step=step, steps=stage.steps)

@@ -11,25 +11,25 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import CohesiveMethod, InpaintSource, MultidiffusionMethod, NativeMethod
-from sfumato.render.plan import budget as cost
-from sfumato.render.plan.budget import SMALLER_BATCHES
-from sfumato.render.plan.canvas_cost import count_disk_bytes
-from sfumato.render.plan.choose_method import SMALLEST_SIDE_CELLS, check_request, is_growing
-from sfumato.render.plan.list_stages import draft_plan, hold_canvas
+from sfumato.core.request import InpaintSource, MultidiffusionMethod
+from sfumato.render.methods.registry import find_method
+from sfumato.render.plan.budget import GIB, SMALLER_BATCHES
+from sfumato.render.plan.choose_method import check_request
+from sfumato.render.plan.cost import PIXEL_BYTES, count_disk_bytes, price_stage
+from sfumato.render.plan.list_stages import StageList
+from sfumato.render.plan.sizes import SMALLEST_SIDE_CELLS, is_growing
+from sfumato.render.stages import Plan
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import ModelContract
-    from sfumato.render.plan.budget import Budget
-    from sfumato.render.stages import Plan
+    from sfumato.render.plan.budget import RenderBudget
 
 
-def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan:
+def plan_render(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> Plan:
     """Plan one picture of a request on a model, within a budget.
 
-    Where all windows of a batch at once are too much, fewer are denoised in one call; what the
-    autoencoder may take follows from what is left.
+    Where all windows of a batch at once are too much, fewer are denoised in one call.
 
     Raises:
         RequestError: the size, sampler or a combination does not fit the model or method.
@@ -39,163 +39,11 @@ def plan_render(request: RenderRequest, contract: ModelContract, budget: Budget)
     fitted = _find_fitting(request, contract, budget)
     if fitted is None:
         smallest = replace(budget, window_batch=min(SMALLER_BATCHES))
-        raise _over_budget(request, contract, smallest, _draft_if_canvas_fits(request, contract, smallest))
-    return draft_plan(request, contract, fitted, listed=True)
+        raise _over_budget(request, contract, smallest)
+    return draft_plan(request, contract, fitted, listed=True).plan
 
 
-def _find_fitting(request: RenderRequest, contract: ModelContract, budget: Budget) -> Budget | None:
-    """Return the budget with the largest batch of windows whose plan fits it, or None."""
-    for batch in SMALLER_BATCHES:
-        tried = replace(budget, window_batch=batch)
-        plan = _draft_if_canvas_fits(request, contract, tried)
-        if plan is None:
-            return None
-        if _fits(plan, tried):
-            return tried
-    return None
-
-
-def _draft_if_canvas_fits(request: RenderRequest, contract: ModelContract, budget: Budget) -> Plan | None:
-    """Draft a plan without its windows, or None where the canvas alone is beyond the budget."""
-    memory = _standing(request, contract, budget) <= budget.memory_bytes
-    disk = budget.disk_bytes is None or _count_pictures(request, budget) <= budget.disk_bytes
-    return draft_plan(request, contract, budget) if memory and disk else None
-
-
-def _count_pictures(request: RenderRequest, budget: Budget) -> int:
-    return count_disk_bytes(request.size, pyramid=budget.pyramid) * request.batch
-
-
-def _standing(request: RenderRequest, contract: ModelContract, budget: Budget) -> int:
-    return cost.standing_bytes(contract, budget, hold_canvas(request, contract))
-
-
-def _fits(plan: Plan, budget: Budget) -> bool:
-    return not any(need.is_short for need in _list_needs(plan, budget))
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Need:
-    """Hold bytes of a resource that are needed, those there are or None, how to say that it is too much, and what helps."""
-
-    needed: int
-    limit: int | None
-    words: str
-    cure: str
-
-    @property
-    def is_short(self) -> bool:
-        return self.limit is not None and self.needed > self.limit
-
-    def say(self) -> str:
-        limit = self.limit or 0
-        # As many digits as tell the two apart.
-        digits = next((count for count in range(2, 9) if _gib(self.needed, count) != _gib(limit, count)), 9)
-        return self.words.format(_gib(self.needed, digits), _gib(limit, digits))
-
-
-def _list_needs(plan: Plan, budget: Budget) -> tuple[_Need, ...]:
-    """List what a plan needs of each resource."""
-    spill_room, where = _find_spill_room(plan, budget)
-    drawn, on_host = max(stage.memory_bytes for stage in plan.stages), max(stage.host_bytes for stage in plan.stages)
-    spilled = f"{{0}} of disk for the autoencoder's work, {where}, and {{1}} are left"
-    return (
-        _need_memory(drawn, budget),
-        _Need(
-            needed=on_host,
-            limit=budget.host_bytes,
-            words="{0} of {1} of the host's memory",
-            cure="free memory of the host",
-        ),
-        _need_to_save(plan, budget),
-        _Need(needed=plan.room_bytes, limit=budget.free_bytes, words="{0} free, and {1} are", cure="free some memory"),
-        _Need(needed=plan.spill_bytes, limit=spill_room, words=spilled, cure="set TMPDIR to a folder with more room"),
-        _need_disk(plan.peak_disk_bytes, budget),
-    )
-
-
-def _need_memory(needed: int, budget: Budget, words: str = "{0} of {1}") -> _Need:
-    # Where everything that is free is allowed, allowing more does not help.
-    is_all = budget.free_bytes is not None and budget.memory_bytes >= budget.free_bytes
-    cure = "free some memory" if is_all else "raise --budget-gb"
-    return _Need(needed=needed, limit=budget.memory_bytes, words=words, cure=cure)
-
-
-def _need_to_save(plan: Plan, budget: Budget) -> _Need:
-    """Return what a plan needs of the memory that a picture is saved from: it is the most where a format takes it whole."""
-    needed, limit = (
-        (plan.host_bytes, budget.host_bytes) if budget.separate else (plan.memory_bytes, budget.memory_bytes)
-    )
-    return _Need(needed=needed, limit=limit, words="{0} of {1} to be saved", cure="save it as .png, .tif or .dzi")
-
-
-def _need_disk(needed: int, budget: Budget) -> _Need:
-    cure = "free some disk space, or give another --out"
-    return _Need(needed=needed, limit=budget.disk_bytes, words="{0} of disk, and {1} are free", cure=cure)
-
-
-def _find_spill_room(plan: Plan, budget: Budget) -> tuple[int | None, str]:
-    """Return the disk for what the autoencoder cannot keep in memory, and where: also what work in progress leaves.
-
-    No disk is promised twice: where TMPDIR is on that of the picture, what lies beside it by then is taken off both.
-    """
-    taken = plan.work_bytes + plan.disk_bytes * (plan.batch - 1)
-    spill = budget.spill_bytes
-    if spill is not None and budget.spill_shared:
-        spill = max(0, spill - taken)
-    grown = plan.method == CohesiveMethod.kind and budget.maps_beside
-    if not grown or spill is None or budget.disk_bytes is None:
-        return spill, "see TMPDIR"
-    return max(spill, budget.disk_bytes - taken), "beside the picture or in TMPDIR"
-
-
-def _over_budget(request: RenderRequest, contract: ModelContract, budget: Budget, plan: Plan | None) -> BudgetError:
-    needs = _canvas_needs(request, contract, budget) if plan is None else _list_needs(plan, budget)
-    short = next(need for need in needs if need.is_short)
-    got = f"{request.size} needs {short.say()}"
-    largest = find_largest_size(request, contract, budget)
-    if isinstance(request.source, InpaintSource):
-        advice = _advise_inpainting(request, contract, budget, largest)
-    elif largest is None:
-        do = f"{short.cure[0].upper()}{short.cure[1:]}, or use a smaller model."
-        return BudgetError("no size fits the budget", got=got, do=do)
-    else:
-        advice = _advise_size(request, contract, largest)
-    return BudgetError("over budget", got=got, do=f"{advice}, or {short.cure}.")
-
-
-def _advise_size(request: RenderRequest, contract: ModelContract, largest: PixelSize) -> str:
-    """Say what size to ask for, and a method that draws it."""
-    if isinstance(request.method, NativeMethod):
-        return f"Ask for --size {largest}, use --method multidiffusion"
-    try:
-        check_request(replace(request, size=largest), contract)
-    except RequestError:
-        # So small that there is nothing to enlarge.
-        return f"Ask for --size {largest} with --method native"
-    return f"Ask for --size {largest}"
-
-
-def _advise_inpainting(
-    request: RenderRequest, contract: ModelContract, budget: Budget, largest: PixelSize | None
-) -> str:
-    """Say what helps a picture that keeps its size: another method where that fits, else a smaller picture."""
-    windows = replace(request, method=MultidiffusionMethod())
-    if isinstance(request.method, NativeMethod) and _find_fitting(windows, contract, budget):
-        return "Use --method multidiffusion"
-    return f"Shrink the picture and its mask to {largest}" if largest else "Use a smaller model"
-
-
-def _canvas_needs(request: RenderRequest, contract: ModelContract, budget: Budget) -> tuple[_Need, ...]:
-    memory = _need_memory(_standing(request, contract, budget), budget, "more than {0} of {1}")
-    return (memory, _need_disk(_count_pictures(request, budget), budget))
-
-
-def _gib(count: int, digits: int) -> str:
-    return f"{count / cost.GIB:.{digits}f} GiB"
-
-
-def find_largest_size(request: RenderRequest, contract: ModelContract, budget: Budget) -> PixelSize | None:
+def find_largest_size(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> PixelSize | None:
     """Return the largest size of the request's aspect whose plan fits the budget, or None."""
     low, high = 0, max(request.size.width, request.size.height) // contract.factor
     while low < high:
@@ -209,7 +57,161 @@ def find_largest_size(request: RenderRequest, contract: ModelContract, budget: B
     return largest if low >= SMALLEST_SIDE_CELLS and is_growing(request.source, largest) else None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Need:
+    """Hold bytes of a resource: the need, the limit or None, how to say that it is too much, and what helps."""
+
+    needed: int
+    limit: int | None
+    words: str
+    cure: str
+
+    @property
+    def is_short(self) -> bool:
+        """Tell whether the need is more than there is."""
+        return self.limit is not None and self.needed > self.limit
+
+    def say(self) -> str:
+        """Say the need and the limit."""
+        limit = self.limit or 0
+        # As many digits as tell the two apart.
+        digits = next((count for count in range(2, 9) if _gib(self.needed, count) != _gib(limit, count)), 9)
+        return self.words.format(_gib(self.needed, digits), _gib(limit, digits))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DraftPlan:
+    """Hold a plan, and its needs of every resource."""
+
+    plan: Plan
+    needs: tuple[Need, ...]
+
+    @property
+    def short(self) -> Need | None:
+        """Return the first need that is more than there is, None if all fit."""
+        return next((need for need in self.needs if need.is_short), None)
+
+
+def draft_plan(
+    request: RenderRequest, contract: ModelContract, budget: RenderBudget, *, listed: bool = False
+) -> DraftPlan:
+    """Draft a plan; unless `listed`, every stage holds only the first of its windows and costs the same."""
+    picture = count_disk_bytes(request.size, pyramid=budget.pyramid)
+    before = picture * (request.batch - 1)
+    disk = None if budget.disk_bytes is None else max(0, budget.disk_bytes - before)
+    lister = StageList(request=request, contract=contract, window_batch=budget.window_batch, listed=listed)
+    uses = find_method(request.method).list_stages(lister)
+    costs = [price_stage(use, contract, replace(budget, disk_bytes=disk), lister.halves) for use in uses]
+    first, *later = [one.stage for one in costs]
+    stages = (replace(first, seconds=first.seconds + budget.cost.start_s), *later)
+    # A format that is not written in bands takes the picture beside what it is encoded with.
+    saved = stages[-1].canvas.area * (budget.whole_bytes + PIXEL_BYTES) if budget.whole_bytes else 0
+    memory, host = max(stage.memory_bytes for stage in stages), max(one.host_bytes for one in costs)
+    to_save = (budget.host_base_bytes if budget.separate else budget.base_bytes) + saved
+    spill = max(one.spill_bytes for one in costs)
+    beside = [one.map_bytes or (one.spill_bytes if budget.spill_shared else 0) for one in costs]
+    work = [one.stage.work_bytes + maps for one, maps in zip(costs, beside, strict=True)]
+    peak_disk = before + max(*work, costs[-1].left_bytes + picture)
+    plan = Plan(
+        method=request.method.kind,
+        size=request.size,
+        batch=request.batch,
+        stages=stages,
+        memory_bytes=memory if budget.separate else max(memory, to_save),
+        host_bytes=max(host, to_save) if budget.separate else 0,
+        disk_bytes=picture,
+        peak_disk_bytes=peak_disk,
+        work_bytes=max(stage.work_bytes for stage in stages),
+        spill_bytes=spill,
+        autoencoder_bytes=min(one.autoencoder_bytes for one in costs),
+        seconds=sum(stage.seconds for stage in stages),
+        open_s=budget.cost.open_s,
+        save_s=request.size.area * budget.cost.save_s,
+        basis=budget.cost.basis,
+    )
+    # Where everything that is free is allowed, allowing more does not help.
+    is_all = budget.free_bytes is not None and budget.memory_bytes >= budget.free_bytes
+    cure = "free some memory" if is_all else "raise --budget-gb"
+    saving = (to_save, budget.host_bytes if budget.separate else budget.memory_bytes)
+    spill_limit, place = _find_spill_limit(plan, budget, beside=uses[-1].in_bands)
+    spilled = f"{{0}} of disk for the autoencoder's work, {place}, and {{1}} are left"
+    needs = (
+        Need(needed=memory, limit=budget.memory_bytes, words="{0} of {1}", cure=cure),
+        Need(
+            needed=host,
+            limit=budget.host_bytes,
+            words="{0} of {1} of the host's memory",
+            cure="free memory of the host",
+        ),
+        Need(needed=saving[0], limit=saving[1], words="{0} of {1} to be saved", cure="save it as .png, .tif or .dzi"),
+        Need(
+            needed=max(one.room_bytes for one in costs),
+            limit=budget.free_bytes,
+            words="{0} free, and {1} are",
+            cure="free some memory",
+        ),
+        Need(needed=spill, limit=spill_limit, words=spilled, cure="set TMPDIR to a folder with more room"),
+        Need(
+            needed=peak_disk,
+            limit=budget.disk_bytes,
+            words="{0} of disk, and {1} are free",
+            cure="free some disk space, or give another --out",
+        ),
+    )
+    return DraftPlan(plan=plan, needs=needs)
+
+
+def _find_spill_limit(plan: Plan, budget: RenderBudget, *, beside: bool) -> tuple[int | None, str]:
+    """Return the disk for what the autoencoder cannot keep in memory, and where that is.
+
+    No disk is promised twice: where TMPDIR is on that of the picture, what lies beside it by then is taken off both.
+    """
+    taken, spill = plan.work_bytes + plan.disk_bytes * (plan.batch - 1), budget.spill_bytes
+    if spill is not None and budget.spill_shared:
+        spill = max(0, spill - taken)
+    if not beside or budget.separate or spill is None or budget.disk_bytes is None:
+        return spill, "see TMPDIR"
+    return max(spill, budget.disk_bytes - taken), "beside the picture or in TMPDIR"
+
+
+def _find_fitting(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> RenderBudget | None:
+    """Return the budget with the largest batch of windows whose plan fits it, or None."""
+    tries = [replace(budget, window_batch=batch) for batch in SMALLER_BATCHES]
+    return next((one for one in tries if draft_plan(request, contract, one).short is None), None)
+
+
+def _over_budget(request: RenderRequest, contract: ModelContract, budget: RenderBudget) -> BudgetError:
+    short = draft_plan(request, contract, budget).short
+    assert short is not None, "only what does not fit is refused"
+    got, row = f"{request.size} needs {short.say()}", find_method(request.method)
+    largest = find_largest_size(request, contract, budget)
+    if isinstance(request.source, InpaintSource):
+        # A picture to inpaint keeps its size: another method where that fits, else a smaller picture.
+        windows = replace(request, method=MultidiffusionMethod())
+        if row.draws_whole and _find_fitting(windows, contract, budget):
+            advice = "Use --method multidiffusion"
+        else:
+            advice = f"Shrink the picture and its mask to {largest}" if largest else "Use a smaller model"
+    elif largest is None:
+        do = f"{short.cure[0].upper()}{short.cure[1:]}, or use a smaller model."
+        return BudgetError("no size fits the budget", got=got, do=do)
+    elif row.draws_whole:
+        advice = f"Ask for --size {largest}, use --method multidiffusion"
+    else:
+        advice = f"Ask for --size {largest}"
+        try:
+            check_request(replace(request, size=largest), contract)
+        except RequestError:
+            # So small that there is nothing to enlarge.
+            advice += " with --method native"
+    return BudgetError("over budget", got=got, do=f"{advice}, or {short.cure}.")
+
+
 def _scaled(size: PixelSize, long_cells: int, factor: int) -> PixelSize:
     long = max(size.width, size.height)
     cells = [max(SMALLEST_SIDE_CELLS, side * long_cells // long) for side in (size.width, size.height)]
     return PixelSize(cells[0] * factor, cells[1] * factor)
+
+
+def _gib(count: int, digits: int) -> str:
+    return f"{count / GIB:.{digits}f} GiB"

@@ -13,7 +13,6 @@ import numpy as np
 import torch
 from PIL import Image, ImageFilter
 
-from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.resampling import fit_box
 
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
 
 # What is not drawn over in a picture with transparency shows paper.
 PAPER = (255, 255, 255)
-# A mask of 8 bits selects from this value on when it has to be yes or no.
-MASK_ON = 128
 # Rows turned into bytes at once.
 BAND_ROWS = 256
 # The rim of an inpainted part fades in over one latent cell: below that the decoder mixes both sides.
@@ -99,25 +96,7 @@ def pad_picture(picture: Image.Image, size: PixelSize) -> Image.Image:
     return Image.fromarray(np.pad(np.asarray(picture), ((0, more[0]), (0, more[1]), (0, 0)), mode="edge"))
 
 
-def read_mask(mask: Image.Image, size: PixelSize) -> NDArray[np.bool_]:
-    """Return [H, W], True where a mask picture is white.
-
-    Raises:
-        RequestError: the mask has another size than the picture, or selects nothing.
-    """
-    if mask.size != (size.width, size.height):
-        got = f"mask {mask.width}x{mask.height}, picture {size}"
-        raise RequestError("a mask has the size of its picture", got=got, do="Draw the mask on the picture itself.")
-    if mask.mode == "RGBA":
-        # A transparent part of a drawn mask is a part nobody painted on.
-        mask = Image.alpha_composite(Image.new("RGBA", mask.size, (0, 0, 0, 255)), mask)
-    inside = np.asarray(mask.convert("L")) >= MASK_ON
-    if not inside.any():
-        raise RequestError("the mask selects nothing", do="Paint white what is to be rendered again.")
-    return inside
-
-
-def mask_cells(inside: NDArray[np.bool_], factor: int) -> Float[Tensor, "1 1 h w"]:
+def mask_cells(inside: NDArray[np.bool_] | NDArray[np.float32], factor: int) -> Float[Tensor, "1 1 h w"]:
     """Return 1 for every latent cell (`factor` pixels a side) that holds a pixel of the mask, 0 elsewhere.
 
     The picture may end within the last row and column of cells; what is beyond it is kept.
@@ -128,19 +107,23 @@ def mask_cells(inside: NDArray[np.bool_], factor: int) -> Float[Tensor, "1 1 h w
     return torch.from_numpy(blocks.any(axis=(1, 3)).astype(np.float32))[None, None]
 
 
-def put_inside(original: Image.Image, rendered: Image.Image, inside: NDArray[np.bool_]) -> Image.Image:
+def put_inside(
+    original: Image.Image, rendered: Image.Image, inside: NDArray[np.bool_] | NDArray[np.float32]
+) -> Image.Image:
     """Put a rendered picture into the masked part of the original; every other pixel keeps its bytes.
 
-    What was rendered beyond the right and lower edge of the original is cut off. The rim is feathered
-    on the inner side only, and less where the mask is thin.
+    `inside` [H, W] is 0 outside the mask, 1 inside, and between them where the mask is soft. Pixels beyond the
+    right and lower edge of the original are cut off. The rim is feathered on the inner side only, and less
+    where the mask is thin.
     """
-    share = _feather(inside)[..., None]
+    is_inside = inside.astype(np.bool_)
+    share = np.minimum(_feather(is_inside), inside)[..., None]
     old = np.array(original)
     new = np.asarray(rendered.convert("RGB").crop((0, 0, *original.size)), dtype=np.float32)
     mixed = old[..., :3] + share * (new - old[..., :3])
-    old[..., :3] = np.where(inside[..., None], np.rint(mixed).astype(np.uint8), old[..., :3])
+    old[..., :3] = np.where(is_inside[..., None], np.rint(mixed).astype(np.uint8), old[..., :3])
     if original.mode == "RGBA":
-        old[..., 3] = np.where(inside, 255, old[..., 3])
+        old[..., 3] = np.where(is_inside, 255, old[..., 3])
     return Image.fromarray(old)
 
 

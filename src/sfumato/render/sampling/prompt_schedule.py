@@ -1,6 +1,6 @@
-"""What the denoiser is told at each step: prompt and negative prompt, encoded once per change.
+"""The prompt schedule: prompt and negative prompt of each step, encoded once per change.
 
-Knows the text side of a model only. Start reading at `Words.at_step`.
+Knows the text side of a model only. Start reading at `PromptSchedule.at_step`.
 """
 
 from __future__ import annotations
@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.core.prompt.grammar import Part, parse_prompt
-from sfumato.core.prompt.phrases import split_phrases
-from sfumato.core.request import CohesiveMethod
 from sfumato.models.text.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.prompt.grammar import Prompt, Span
+    from sfumato.core.prompt.grammar import Span
     from sfumato.core.request import RenderRequest
     from sfumato.models.latent_model import LatentModel
     from sfumato.models.text.conditioning import ConditioningPart
 
 
-class Words:
+class PromptSchedule:
     """Encode the two prompts of a request; prompts that change between steps are encoded when they do."""
 
     def __init__(self, model: LatentModel, request: RenderRequest) -> None:
@@ -42,9 +40,9 @@ class Words:
             self._encoded[key] = self._encode(*parts, size)
         return self._encoded[key]
 
-    def at_windows(self, told: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
+    def at_windows(self, phrases: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
-        rows = [self._at_window(spans, size) for spans in told]
+        rows = [self._at_window(spans, size) for spans in phrases]
         hidden = torch.cat([row.hidden for row in rows])
         pooled = [row.pooled for row in rows if row.pooled is not None]
         together = replace(rows[0], weight=1.0, hidden=hidden, pooled=torch.cat(pooled) if pooled else None)
@@ -72,15 +70,3 @@ class Words:
             encode(wanted, size=size, clip_skip=skip, chunks=chunks),
             encode(unwanted, size=size, clip_skip=skip, chunks=chunks, negative=True),
         )
-
-
-def find_told(request: RenderRequest) -> Part | None:
-    """Return the prompt where the windows of a level are told its phrases: it has some, and they stay the same."""
-    wanted = isinstance(request.method, CohesiveMethod) and request.method.phrases
-    text = _find_text(parse_prompt(request.prompt), parse_prompt(request.negative)) if wanted else None
-    return text if text is not None and split_phrases(text.segments[0]) else None
-
-
-def _find_text(wanted: Prompt, unwanted: Prompt) -> Part | None:
-    parts = wanted.at_step(0, 1) if wanted.is_constant and unwanted.is_constant else ()
-    return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None

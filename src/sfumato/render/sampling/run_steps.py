@@ -27,9 +27,10 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox
     from sfumato.core.request import RenderRequest
     from sfumato.models.latent_model import LatentModel
+    from sfumato.models.upscaler.upscaler import Upscaler
     from sfumato.render.sampling.phrase_maps import PhraseMaps
     from sfumato.render.sampling.preview import Preview
-    from sfumato.render.sampling.prompt_schedule import Words
+    from sfumato.render.sampling.prompt_schedule import PromptSchedule
     from sfumato.render.stages import Stage
 
 
@@ -43,12 +44,13 @@ class StepDenoise(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
-    """Hold what all stages of one picture share."""
+    """Hold what all stages of one picture share; there is an `upscaler` if the settings of the method name one."""
 
     model: LatentModel
     request: RenderRequest
-    words: Words
+    prompts: PromptSchedule
     preview: Preview
+    upscaler: Upscaler | None = None
     phrases: PhraseMaps | None = None
 
 
@@ -83,11 +85,11 @@ def make_noise(work: Work, stage: Stage, boxes: tuple[LatentBox, ...]) -> Canvas
     return CanvasNoise(seed=seed, stage=stage.noise_stage, boxes=boxes, channels=channels, device=work.model.device)
 
 
-def predict(work: Work, x: Tensor, sigma: float, step: tuple[int, int]) -> Tensor:
-    """Predict x0 of a batch of equal windows with guidance; `step` is (step, steps)."""
+def predict(work: Work, x: Tensor, sigma: float, *, step: int, steps: int) -> Tensor:
+    """Predict x0 of a batch of equal windows with guidance, at a step of a schedule of so many steps."""
     contract, request = work.model.contract, work.request
     size = LatentSize(x.shape[-1], x.shape[-2]).to_pixels(contract.factor)
-    wanted, unwanted = work.words.at_step(*step, size)
+    wanted, unwanted = work.prompts.at_step(step, steps, size)
     return work.model.denoise_guided(x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale)
 
 

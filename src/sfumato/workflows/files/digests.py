@@ -14,16 +14,22 @@ from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings
 from sfumato.models.describe import find_checkpoint
+from sfumato.models.files.gate import check_checkpoint, check_weights_file
+from sfumato.models.files.library import find_model_file
 
 SUFFIX = ".safetensors"
+# Changes of full rank to every weight of SDXL in float32 take 10.3 GB.
+LARGEST_ADAPTER_BYTES = 12 * 10**9
 
 
 def digest_weights(request: RenderRequest) -> WeightDigests:
     """Return the SHA-256 of every file of weights a request uses; of a folder, that of its denoiser."""
     loras, embeddings = list_adapters(request)
+    # The gate reads headers; a digest reads all of a file, however large it claims to be.
+    model = check_checkpoint(find_checkpoint(request.model)).path
     return WeightDigests(
-        model=_digest(find_checkpoint(request.model)),
-        vae=_digest(Path(request.vae)) if request.vae else "",
+        model=_digest(model),
+        vae=_digest(find_model_file("vae", request.vae)) if request.vae else "",
         loras=tuple((path.stem, _digest(path)) for path in loras),
         embeddings=tuple((path.stem, _digest(path)) for path in embeddings),
     )
@@ -34,36 +40,34 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
 
     Raises:
         RequestError: one of them is not there, or is named where it would have no effect.
+        UnsafeFileError: the gate refuses one.
     """
     if parse_prompt(request.negative).loras:
         do = "Name it in the prompt; a weight below 0 turns it around."
         raise RequestError("a LoRA in the negative prompt has no effect", got=request.negative, do=do)
     tags = [find_lora(tag.name) for tag in parse_prompt(request.prompt).loras]
-    loras = (*(Path(lora.path).expanduser() for lora in request.loras), *tags)
-    embeddings = tuple(Path(path).expanduser() for path in request.embeddings)
+    loras = (*(find_model_file("lora", lora.path) for lora in request.loras), *tags)
+    embeddings = tuple(find_model_file("embedding", path) for path in request.embeddings)
     for path in (*loras, *embeddings):
-        if not path.is_file():
-            raise RequestError("there is no such LoRA or embedding", got=str(path), do="Check the path.")
+        if check_weights_file(path).tensor_bytes > LARGEST_ADAPTER_BYTES:
+            do = "Is it a checkpoint? Use it as the model."
+            raise RequestError("a LoRA or embedding is smaller", got=f"{path.stat().st_size} bytes", do=do)
     return loras, embeddings
 
 
 def find_lora(name: str) -> Path:
-    """Return the file that `<lora:name:...>` means: a file of that name in the folder of the settings.
+    """Return the file that `<lora:name:...>` means, in the folder of models or that of LoRAs.
 
     Raises:
-        RequestError: no folder is set, or it holds no such file, or the name is a path.
+        RequestError: no folder is set, or it holds no such file, or several, or the name is a path.
     """
-    folder = load_settings().lora_folder
-    if not folder:
-        do = "Set SFUMATO_LORA_FOLDER to your folder of LoRAs, or use --lora FILE:WEIGHT."
-        raise RequestError("a LoRA in the prompt is looked up in a folder, and none is set", got=name, do=do)
     if Path(name).name != name or name.startswith("."):
         raise RequestError("a LoRA in the prompt is a name, not a path", got=name, do="Use --lora FILE:WEIGHT.")
-    path = Path(folder).expanduser() / f"{name.removesuffix(SUFFIX)}{SUFFIX}"
-    if not path.is_file():
-        known = ", ".join(sorted(file.stem for file in path.parent.glob(f"*{SUFFIX}"))[:8]) or "nothing"
-        raise RequestError("no such LoRA", got=name, do=f"{path.parent} holds {known}.")
-    return path
+    settings = load_settings()
+    if not settings.models and not settings.lora_folder:
+        do = "Set SFUMATO_MODELS to your folder of models, or use --lora FILE:WEIGHT."
+        raise RequestError("a LoRA in the prompt is looked up in a folder, and none is set", got=name, do=do)
+    return find_model_file("lora", name, paths=False)
 
 
 def _digest(path: Path) -> str:

@@ -8,15 +8,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.canvas.formats.images import file_sha256, load_picture
-from sfumato.core.errors import RequestError
-from sfumato.core.request import ImageSource, PictureSource, RenderRequest, TextSource
+from sfumato.canvas.formats.images import count_decode_bytes, file_sha256, load_picture
+from sfumato.canvas.mask import read_mask
+from sfumato.core.errors import BudgetError, RequestError
+from sfumato.core.files import check_path
+from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest, TextSource
 from sfumato.render.methods.native import Inputs
-from sfumato.render.sampling.pixels import read_mask
-from sfumato.workflows.files.source_picture import open_picture
+from sfumato.workflows.files.source_picture import count_source_bytes, open_picture
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+_GB = 1024**3
 
 
 def read_inputs(request: RenderRequest) -> Inputs:
@@ -29,6 +33,9 @@ def read_inputs(request: RenderRequest) -> Inputs:
     source = request.source
     if isinstance(source, TextSource):
         return Inputs()
+    check_path(Path(source.path), what="a picture of the request")
+    if isinstance(source, InpaintSource):
+        check_path(Path(source.mask), what="the mask of the request")
     if isinstance(source, PictureSource):
         _check_same(source.path, source.sha256, do="Put it back there, or start again with sfumato upscale.")
         return Inputs(given=open_picture(Path(source.path)))
@@ -42,6 +49,34 @@ def read_inputs(request: RenderRequest) -> Inputs:
     # Read again where it is used; here only so that what is wrong with it is found first.
     read_mask(mask, request.size)
     return Inputs(picture=picture, mask=mask)
+
+
+def check_decoding(request: RenderRequest, memory_bytes: int) -> None:
+    """Check, from headers alone, that the pictures of a request can be decoded in some memory.
+
+    Raises:
+        BudgetError: they take more.
+        RequestError: a picture is not there, or is none.
+        UnsafeFileError: a picture has more pixels than pictures from outside may have.
+    """
+    source = request.source
+    if isinstance(source, TextSource):
+        return
+    for path in [source.path, *([source.mask] if isinstance(source, InpaintSource) else [])]:
+        check_path(Path(path), what="a picture of the request")
+        if not Path(path).exists():
+            # Said with more advice where the pictures are read.
+            return
+    if isinstance(source, PictureSource):
+        needed = count_source_bytes(Path(source.path))
+    else:
+        needed = count_decode_bytes(source.path)
+        if isinstance(source, InpaintSource):
+            needed += count_decode_bytes(source.mask)
+    if needed > memory_bytes:
+        got = f"{needed / _GB:.2f} of {memory_bytes / _GB:.2f} GB"
+        do = "Make the picture smaller, or allow more memory."
+        raise BudgetError("the pictures of the request do not fit the memory", got=got, do=do)
 
 
 def _read_same(path: str, sha256: str, option: str) -> Image:

@@ -16,6 +16,7 @@ from sfumato.canvas.formats.save import check_place
 from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
 from sfumato.canvas.workspace.fingerprint import join_differences, list_differences
 from sfumato.core.errors import RequestError, SfumatoError
+from sfumato.core.files import check_path, remove_leftovers
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.request import InpaintSource, TextSource
 
@@ -34,9 +35,13 @@ HEAD_BYTES = 1024
 def check_report_place(page: Path) -> None:
     """Check, before anything is rendered, that a report would replace nothing but a report.
 
+    What processes left there that were killed while they wrote the report is removed.
+
     Raises:
-        RequestError: another file has the name of the page.
+        RequestError: another file has the name of the page, or the system takes no such name.
     """
+    check_path(page, what="the report")
+    remove_leftovers(page)
     if page.exists() and not _is_report(page):
         raise RequestError(
             "a file that is no report of ours is in the way of the report",
@@ -74,6 +79,10 @@ def check_places(request: RenderRequest, out: Path, preview: Path | None = None)
     places = [("--out", path) for path in list_paths(out, request.batch)]
     for _, path in places:
         check_place(path, request.size)
+        remove_leftovers(name_work(path))
+    if preview is not None:
+        check_path(preview, what="the preview")
+        remove_leftovers(preview)
     for option, path in [*places, *([] if preview is None else [("--preview", preview)])]:
         for source in _list_sources(request):
             if _is_one_file(path, source):

@@ -12,14 +12,15 @@ import numpy as np
 import torch
 
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, check_asked, name_work
-from sfumato.canvas.workspace.folder_lock import is_held
 from sfumato.core.errors import RequestError
+from sfumato.core.files import is_held
 from sfumato.core.metadata import WeightDigests
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json, to_json
 from sfumato.models.hardware.policy import Policy
 from sfumato.models.hardware.torch_settings import share_among
 from sfumato.render.cohesive.journal import JOURNAL
+from sfumato.render.methods.registry import find_method
 from sfumato.render.stages import Plan
 
 _CHOICES = "choices"
@@ -32,7 +33,7 @@ def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
         RequestError: the method keeps no journal, stopped work lies there and nobody asked to go on with it, or
             another process is at work there.
     """
-    if not isinstance(request.method, CohesiveMethod):
+    if not find_method(request.method).keeps_work:
         if resume:
             got = f"--method {request.method.kind}"
             raise RequestError("only the cohesive method can be resumed", got=got, do="Leave --resume out.")
@@ -57,7 +58,7 @@ def open_work(
         StorageError: the disk refuses.
     """
     request, digests, plan = run
-    if not isinstance(request.method, CohesiveMethod):
+    if not find_method(request.method).keeps_work:
         return None, plan
     # In the order in which differences are told: what follows from another comes after it.
     identity: dict[str, Json] = {
@@ -67,7 +68,7 @@ def open_work(
         "torch": torch.__version__,
         "device": policy.device.type,
         "dtype": str(policy.unet_dtype).removeprefix("torch."),
-        "stages": [f"{stage.kind} {stage.canvas}" for stage in plan.stages],
+        "stages": [f"{stage.name} {stage.canvas}" for stage in plan.stages],
     }
     space = DiskSpace(name_work(path), identity, resume=resume)
     kept = space.load_part(_CHOICES)

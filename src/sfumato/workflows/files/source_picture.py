@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfumato.canvas.formats.images import file_sha256, load_picture
+from sfumato.canvas.formats.images import count_decode_bytes, file_sha256, load_picture, read_size
 from sfumato.canvas.formats.png_read import PngRegions
 from sfumato.canvas.formats.read import open_regions
 from sfumato.core.errors import RequestError
@@ -42,8 +42,18 @@ def make_picture_source(path: Path) -> PictureSource:
         UnsafeFileError: it has more pixels than pictures from outside may have, or a text chunk is a bomb.
     """
     digest = file_sha256(path, what="the picture to grow")
+    regions = _find_regions(path)
+    size = read_size(path) if regions is None else regions.sizes[0]
     # A stored request is repeated in another folder too.
-    return PictureSource(path=str(path.resolve()), sha256=digest, size=open_picture(path).size)
+    return PictureSource(path=str(path.resolve()), sha256=digest, size=size)
+
+
+def count_source_bytes(path: Path) -> int:
+    """Return the memory that a picture to grow takes while it is decoded; 0 where it is read in bands.
+
+    Raises: as `make_picture_source`.
+    """
+    return count_decode_bytes(path) if _find_regions(path) is None else 0
 
 
 def open_picture(path: Path) -> Given:
@@ -51,13 +61,18 @@ def open_picture(path: Path) -> Given:
 
     Raises: as `make_picture_source`.
     """
-    if path.suffix.lower() == ".dzi":
-        got, do = str(path), "Give the .tif or .png of the same picture."
-        raise RequestError("the digest of a .dzi says nothing of its tiles, so no request can name it", got=got, do=do)
-    regions = open_regions(path) if path.suffix.lower() in _TIFF_SUFFIXES else _find_large_png(path)
+    regions = _find_regions(path)
     if regions is not None:
         return Given(regions.sizes[0], regions.walk)
     return Given(PixelSize(*load_picture(path).size), partial(_walk_whole, path))
+
+
+def _find_regions(path: Path) -> Regions | None:
+    """Return a reader in bands of a picture, None where it is decoded whole."""
+    if path.suffix.lower() == ".dzi":
+        got, do = str(path), "Give the .tif or .png of the same picture."
+        raise RequestError("the digest of a .dzi says nothing of its tiles, so no request can name it", got=got, do=do)
+    return open_regions(path) if path.suffix.lower() in _TIFF_SUFFIXES else _find_large_png(path)
 
 
 def _find_large_png(path: Path) -> Regions | None:

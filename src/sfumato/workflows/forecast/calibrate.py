@@ -1,246 +1,178 @@
-"""Measure what a model costs on this machine, and remember it for plans.
+"""Time single calls of a model on this machine, so that plans say how long a render takes.
 
-The measuring is done by a process of its own (`probe_trial`); here it becomes a cost model, a table and a
-line of JSON. Start reading at `run_probe`; `probe_loaded` does the same with a model that is loaded, for
-time alone.
+The window of a render is timed alone and several in one call, a tile of the autoencoder both ways. Start reading at
+`run_probe`; `probe_loaded` does the same before a long render.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import statistics
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sfumato.core.errors import BudgetError, ModelError, RequestError, SfumatoError, UnsafeFileError
-from sfumato.core.table import align
-from sfumato.models.describe import load_contract
-from sfumato.models.hardware.detect import detect_hardware
-from sfumato.models.hardware.policy import choose_policy, count_packed_bytes, measure_free_bytes
-from sfumato.models.time_calls import Trial, measure_trials
-from sfumato.render.plan.budget import GUESSES, MIB, RUNTIME_BYTES, SMALLER_BATCHES, Footprint, guess_footprint
-from sfumato.render.plan.fit_cost import count_trial_pixels, fit_cost, fit_footprint
-from sfumato.workflows.forecast.calibration_store import Known, load_known, name_machine, name_place, save_known
-from sfumato.workflows.forecast.plan_request import count_loaded_bytes
+import torch
+
+from sfumato.core.geometry import LatentSize
+from sfumato.core.prompt.grammar import parse_prompt
+from sfumato.models.load import load_model
+from sfumato.render.plan.budget import GUESSES, MIB, SMALLER_BATCHES, WINDOW_BATCH
+from sfumato.workflows.forecast.calibration_store import (
+    MachineCalibration,
+    load_calibration,
+    name_machine,
+    name_place,
+    save_calibration,
+    weigh_process,
+)
 
 if TYPE_CHECKING:
-    from sfumato.models.contract import ModelContract
-    from sfumato.models.hardware.policy import Policy
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.plan.budget import CostModel
     from sfumato.render.stages import Plan
 
-# A probe may fill this share of the memory that is free, with the model it opens.
-_MEMORY_SHARE = 0.75
-# A render that is to last fifty times as long as a probe pays 2 % for better forecasts from then on.
+# A render that is to last fifty times as long as a calibration pays 2 % for better forecasts from then on.
 WORTH_TIMES = 50
-# About what a probe evaluates where that is fast: see `models.probe`.
-_EVALUATIONS = 80
-_ERRORS: dict[str, type[SfumatoError]] = {
-    kind.kind: kind for kind in (RequestError, BudgetError, UnsafeFileError, ModelError)
-}
+# About what a calibration evaluates where that is fast.
+_EVALUATIONS = 60
+# Calls that take longer than this are timed once; the others in turns, so that other work meets all of them alike.
+_SLOW_S, _TURNS = 2.0, 5
+# Any noise does: the network works as hard at every level.
+_SIGMA, _SEED, _GUIDANCE, _PROMPT = 1.0, 5, 2.0, "a house by the sea"
+# Sides of tiles in cells. A KL decoder of SD's size takes a GiB and many seconds at twice that.
+_TILE_CELLS = {"tiny": 64, "kl": 32}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """What `sfumato bench probe` found."""
+    """Hold what `sfumato bench probe` found."""
 
     name: str
     place: str
-    known: Known
-    trials: tuple[Trial, ...]
+    known: MachineCalibration
     seconds: float
     command: str
-    factor: int
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Return everything as JSON values."""
-        return {
-            "bench": "probe",
-            "model": self.name,
-            "place": self.place,
-            "machine": name_machine(),
-            **{name: value for name, value in asdict(self.known).items() if name != "pace"},
-            "trials": [trial.to_json() for trial in self.trials],
-            "seconds": round(self.seconds, 2),
-            "command": self.command,
-        }
+        return {"bench": "probe", "machine": name_machine(), **asdict(self)}
 
     def to_line(self) -> str:
         """Write one line of JSON, the last that the command prints."""
         return json.dumps(self.to_json(), ensure_ascii=False, allow_nan=False)
 
     def to_text(self) -> str:
-        """Write the table for people: every trial beside what the fitted lines say."""
-        head = ("call", "cells", "evaluations", "ms", "fitted ms", "MiB", "fitted MiB")
-        rows = [self._row(trial) for trial in self.trials]
-        return "\n".join([f"{self.name} on {self.place}, {name_machine()}", *align([head, *rows]), *self._notes()])
-
-    def _row(self, trial: Trial) -> tuple[str, ...]:
-        cost, footprint = self.known.cost, self.known.footprint
-        assert cost is not None, "a probe has a cost"
-        pixels = count_trial_pixels(trial, self.factor)
-        return (
-            trial.part,
-            str(trial.cells),
-            str(trial.batch),
-            f"{1e3 * trial.seconds:.1f}",
-            f"{1e3 * _fitted_s(cost, trial, self.factor):.1f}",
-            _mib(trial.peak_bytes),
-            _mib(_fitted_bytes(footprint, trial, pixels)),
+        """Write the numbers for people."""
+        cost, memory = self.known.cost, self.known.device_bytes
+        return "\n".join(
+            (
+                f"{self.name} on {self.place}, {name_machine()}",
+                f"denoiser     {1e3 * cost.call_s:.1f} ms a call, {1e6 * cost.cell_s:.2f} us a cell and evaluation",
+                f"autoencoder  {1e9 * cost.decode_s:.0f} ns a pixel decoded, {1e9 * cost.encode_s:.0f} ns encoded",
+                f"first calls  {cost.start_s:.1f} s more than later ones",
+                f"memory       {'not told by this system' if memory is None else f'{memory / MIB:.0f} MiB'} once loaded",
+            )
         )
-
-    def _notes(self) -> list[str]:
-        cost, loaded = self.known.cost, self.known.loaded_bytes
-        assert cost is not None, "a probe has a cost"
-        memory = "not told by this system" if loaded is None else f"{_mib(loaded[0])} MiB"
-        host = f" on the device, {_mib(loaded[1])} MiB on the host" if loaded and loaded[0] != loaded[1] else ""
-        return [
-            f"note: a call {1e3 * cost.call_s:.1f} ms, a cell {1e6 * cost.cell_s:.2f} us",
-            f"note: a pixel {1e9 * cost.decode_s:.0f} ns decoded, {1e9 * cost.encode_s:.0f} ns encoded",
-            *([f"note: a pair of cells {1e9 * cost.attend_s:.2f} ns each way"] if cost.attend_s else []),
-            f"note: opening takes {cost.open_s:.1f} s, the first step {cost.start_s:.1f} s more than the next ones",
-            f"note: loaded, and every call run: {memory}{host}",
-            f"note: other work kept {cost.busy_frac:.0%} of the processors busy in the minute before",
-            "note: the smaller window is not fitted, it shows how far the line holds",
-        ]
 
 
 def run_probe(
     model: str = "mini", *, vae: str | None = None, device: str = "auto", dtype: str = "auto", command: str = ""
 ) -> Probe:
-    """Measure a model in a process of its own and remember the result; forgets the pace of earlier renders.
+    """Calibrate a model on this machine and remember the result; what earlier renders taught is replaced.
 
     Raises:
         SfumatoError: the model cannot be opened or fails, as in a render.
     """
-    contract, policy = load_contract(model, vae=vae), choose_policy(device, dtype)
-    asked = {"model": model, "vae": vae, "device": device, "dtype": dtype}
-    batches = choose_batches(contract, policy, measure_free_bytes(policy.device))
-    busy_frac = _measure_busy_frac()
-    began = time.monotonic()
-    found = _run_child({**asked, "batches": batches})
-    trials = tuple(Trial(**trial) for trial in found["trials"])
-    known = make_known(contract, trials, opened_s=found["opened_at"] - began, first_s=found["first_s"])
-    assert known.cost is not None, "a probe has a cost"
-    loaded = found["loaded_bytes"]
-    known = replace(
-        known,
-        cost=replace(known.cost, busy_frac=busy_frac),
-        loaded_bytes=(loaded[0], loaded[1]) if loaded else None,
-    )
-    save_known(contract, name_place(policy), known)
+    loaded, began = load_model(model, vae=vae, device=device, dtype=dtype), time.monotonic()
+    contract, place = loaded.contract, name_place(loaded.policy)
+    open_s = load_calibration(contract, place).cost.open_s
+    cost = replace(measure_speed(loaded), open_s=open_s)
+    known = weigh_process(MachineCalibration(cost=cost), place)
+    save_calibration(contract, place, known)
     return Probe(
         name=contract.name,
-        place=name_place(policy),
+        place=place,
         known=known,
-        trials=trials,
-        seconds=time.monotonic() - began,
+        seconds=round(time.monotonic() - began, 2),
         command=command or f"sfumato bench probe --model {model}",
-        factor=contract.factor,
     )
-
-
-def _measure_busy_frac() -> float:
-    """Return the share of the processors that others kept busy in the last minute; 0 where the system does not tell."""
-    try:
-        return min(1.0, os.getloadavg()[0] / detect_hardware().usable_cores)
-    except (OSError, AttributeError):
-        return 0.0
-
-
-def make_known(contract: ModelContract, trials: tuple[Trial, ...], *, opened_s: float, first_s: float) -> Known:
-    """Fit what was measured; the first picture, of one step, says what a first step takes beside the calls."""
-    cost = fit_cost(trials, GUESSES[contract.family], contract.factor)
-    native = contract.native
-    calls_s = cost.denoise_s(1, 2, native.to_latent(contract.factor).area) + native.area * cost.decode_s
-    return Known(
-        cost=replace(cost, start_s=max(0.0, first_s - calls_s), open_s=opened_s),
-        footprint=fit_footprint(trials, contract.factor),
-        probed=datetime.now(UTC).date().isoformat(),
-        open_s=opened_s,
-    )
-
-
-def choose_batches(contract: ModelContract, policy: Policy, free_bytes: int) -> tuple[int, int]:
-    """Return two numbers of windows in one call: one, and the most of a render that memory surely holds."""
-    footprint = guess_footprint(contract, policy.unet_dtype.itemsize)
-    window = contract.native.to_latent(contract.factor).area * 2 * footprint.cell
-    weights = count_loaded_bytes(contract, policy) or contract.weights_bytes
-    loaded = RUNTIME_BYTES + weights + count_packed_bytes(policy, contract.denoiser_parameters)
-    room = _MEMORY_SHARE * free_bytes - loaded
-    return (1, next((batch for batch in SMALLER_BATCHES[:-1] if batch * window <= room), SMALLER_BATCHES[-2]))
 
 
 def probe_loaded(model: LatentModel, plan: Plan) -> bool:
-    """Measure the time of a loaded model's calls before a render that is so long that it does not matter.
+    """Calibrate a loaded model before a render that is so long that it does not matter; tell whether that was done.
 
-    For the plans after this one: nothing that is already planned changes. Memory is left to `run_probe`.
+    For the plans after this one: the plan of this render stays.
     """
     contract, place = model.contract, name_place(model.policy)
-    known = load_known(contract, place)
-    if known.cost is not None or not _is_worth(contract, plan):
+    known, native = load_calibration(contract, place), contract.native.to_latent(contract.factor).area
+    work = sum(stage.evaluations * stage.windows[0].size.area for stage in plan.stages)
+    if known.cost.basis == "probe" or work < WORTH_TIMES * _EVALUATIONS * native:
         return False
-    trials = measure_trials(
-        model, (1, plan.window_batch if plan.window_batch > 1 else SMALLER_BATCHES[-2]), weigh=False
-    )
-    cost = fit_cost(trials, GUESSES[contract.family], contract.factor)
-    save_known(contract, place, replace(known, cost=cost, probed=datetime.now(UTC).date().isoformat(), pace=None))
+    cost = measure_speed(model, max(plan.window_batch, SMALLER_BATCHES[-2]))
+    save_calibration(contract, place, replace(known, cost=replace(cost, open_s=known.cost.open_s)))
     return True
 
 
-def _is_worth(contract: ModelContract, plan: Plan) -> bool:
-    native = contract.native.to_latent(contract.factor).area
-    work = sum(stage.evaluations * stage.windows[0].size.area for stage in plan.stages)
-    return work >= WORTH_TIMES * _EVALUATIONS * native
+def measure_speed(model: LatentModel, window_batch: int = WINDOW_BATCH) -> CostModel:
+    """Time the calls of a loaded model: the middle of a few tries; other work on the machine slows a render as well.
 
-
-def _run_child(asked: dict[str, Any]) -> dict[str, Any]:
-    command = [sys.executable, "-m", "sfumato.workflows.forecast.calibration_process", json.dumps(asked)]
-    done = subprocess.run(command, check=False, capture_output=True, text=True)
-    return read_result(done.stdout, done.stderr, done.returncode)
-
-
-def read_result(out: str, err: str, code: int) -> dict[str, Any]:
-    """Read what the process of a probe printed.
+    Cost: about 60 evaluations of a native window where one takes milliseconds, 12 where seconds.
 
     Raises:
-        SfumatoError: what it says went wrong; a ModelError where it says nothing.
+        ModelError: the model gave numbers that are no picture.
     """
-    lines = out.strip().splitlines()
-    if code or not lines:
-        last = (err.strip().splitlines() or ["no reason given"])[-1]
-        raise ModelError("the probe of the model broke off", got=last, do="Render without it; a guess will do.")
-    found = json.loads(lines[-1])
-    if "error" in found:
-        said = found["error"]
-        raise _ERRORS.get(said["error"], ModelError)(said["what"], got=said["got"], do=said["do"])
-    return found
+    contract, guess = model.contract, GUESSES[model.contract.family]
+    side = _TILE_CELLS[contract.autoencoder]
+    tile = LatentSize(side, side)
+    latents = _draw(model, (1, contract.latent_channels, side, side))
+    pixels = _draw(model, (1, 3, *tile.to_pixels(contract.factor).shape_hw)).clamp(-1.0, 1.0)
+    calls: list[Callable[[], object]] = [
+        _make_denoise(model, 1),
+        _make_denoise(model, window_batch),
+        lambda: model.decode(latents),
+        lambda: model.encode_image(pixels),
+    ]
+    firsts = [_time(model, call) for call in calls]
+    tries: list[list[float]] = [[first] if first > _SLOW_S else [] for first in firsts]
+    for _ in range(_TURNS):
+        for call, first, found in zip(calls, firsts, tries, strict=True):
+            if first <= _SLOW_S:
+                found.append(_time(model, call))
+    one, many, decode, encode = (statistics.median(found) for found in tries)
+    cells, area = 2 * contract.native.to_latent(contract.factor).area, tile.to_pixels(contract.factor).area
+    # Both halves of guidance run in a call. A line that begins below nothing: the one through the larger point.
+    cell_s = max(0.0, (many - one) / (cells * (window_batch - 1)))
+    call_s = max(0.0, one - cell_s * cells)
+    return replace(
+        guess,
+        call_s=call_s,
+        cell_s=cell_s if call_s else many / (cells * window_batch),
+        decode_s=decode / area,
+        encode_s=encode / area,
+        # A tile is too small to show attention between all cells of a picture: it is as much faster as the decoder.
+        attend_s=guess.attend_s * decode / area / guess.decode_s,
+        start_s=max(0.0, firsts[0] - one) + max(0.0, firsts[2] - decode),
+        basis="probe",
+    )
 
 
-def _fitted_s(cost: CostModel, trial: Trial, factor: int) -> float:
-    pairs = trial.cells * trial.batch
-    if trial.part == "denoise":
-        return cost.call_s + cost.cell_s * pairs
-    if trial.part == "attend":
-        return cost.attend_s * pairs
-    return (cost.decode_s if trial.part == "decode" else cost.encode_s) * trial.cells * factor**2
+def _make_denoise(model: LatentModel, windows: int) -> Callable[[], object]:
+    contract = model.contract
+    parts, size = parse_prompt(_PROMPT).at_step(0, 1), contract.native
+    prompt, negative = (model.encode_prompt(parts, size=size, negative=one) for one in (False, True))
+    x = _draw(model, (windows, contract.latent_channels, *size.to_latent(contract.factor).shape_hw))
+    return lambda: model.denoise_guided(x, _SIGMA, prompt, negative, _GUIDANCE)
 
 
-def _fitted_bytes(footprint: Footprint | None, trial: Trial, pixels: int) -> int | None:
-    if footprint is None:
-        return None
-    if trial.part == "attend":
-        # Its memory is bounded by the size of a tile, and no part of a footprint.
-        return None
-    if trial.part == "denoise":
-        return footprint.call + footprint.cell * trial.cells * trial.batch
-    return footprint.tile + pixels * (footprint.decode_pixel if trial.part == "decode" else footprint.encode_pixel)
+def _draw(model: LatentModel, shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(_SEED)).to(model.device)
 
 
-def _mib(count: int | None) -> str:
-    return "-" if count is None else f"{count / MIB:.0f}"
+def _time(model: LatentModel, call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    if model.device.type == "cuda":
+        torch.cuda.synchronize(model.device)
+    return time.perf_counter() - began

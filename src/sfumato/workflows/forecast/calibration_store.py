@@ -1,15 +1,14 @@
-"""What is known of a model on this machine: a probe, the pace of its renders, how long it takes to open.
+"""The calibration of a model on this machine: how fast its parts run, and what it holds once loaded.
 
-One small file in the user's cache folder, an entry for each model, device, number type and number of
-threads; losing it costs nothing. An entry of another machine or torch is not believed. Start reading at
-`Known`, then `load_known` and `save_known`.
+One small file in the user's cache folder, an entry for each model, device, number type and number of threads. Losing
+it costs nothing; an entry of another machine or torch is not believed. Every render corrects its entry. Start reading
+at `MachineCalibration`, then `load_calibration` and `save_pace`.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,31 +16,37 @@ import torch
 
 from sfumato.core.errors import StorageError
 from sfumato.core.files import write_atomic
+from sfumato.core.memory import give_back_memory, read_memory
 from sfumato.models.hardware.detect import detect_hardware
 from sfumato.models.hardware.throughput import find_cache_folder
-from sfumato.render.plan.budget import CostModel, Footprint
+from sfumato.render.plan.budget import GUESSES, CostModel
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
     from sfumato.models.hardware.policy import Policy
+    from sfumato.render.progress import StageTrace
 
 # Another version of these fields is another file: an older program does not trip over it.
-VERSION = 3
+VERSION = 4
+# A new long render counts as much as all before it: machines change more often than they are noisy.
+NEW_SHARE = 0.5
+# What the first steps of a process cost more is a large share of a render that is this short.
+SHORT_S = 5.0
+# Shorter runs measure warming up.
+SHORTEST_S = 0.5
+# A machine that much slower or faster than planned was asleep, or its clock jumped.
+SLOWEST, FASTEST = 1000.0, 0.001
+# Three digits of a share: the fourth of a clock is noise.
+_DIGITS = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Known:
-    """Hold what was measured; None is what was not. `probed` is the day of the probe, `pace` a factor on top of it.
+class MachineCalibration:
+    """Hold the speed of a model's parts, and the bytes it holds once it has run, on the device and on the host."""
 
-    `loaded_bytes` is what the model takes once it has run: on the device, on the host.
-    """
-
-    cost: CostModel | None = None
-    footprint: Footprint | None = None
-    loaded_bytes: tuple[int, int] | None = None
-    probed: str = ""
-    pace: float | None = None
-    open_s: float | None = None
+    cost: CostModel
+    device_bytes: int | None = None
+    host_bytes: int | None = None
 
 
 def name_place(policy: Policy) -> str:
@@ -51,21 +56,22 @@ def name_place(policy: Policy) -> str:
     return f"{kind}/{str(policy.unet_dtype).removeprefix('torch.')}/{chip}"
 
 
-def load_known(contract: ModelContract, place: str) -> Known:
-    """Return what is known; nothing where the file or entry is missing, damaged or of another machine."""
-    entry = _read().get(_key(contract, place))
-    if not isinstance(entry, dict) or entry.get("machine") != name_machine():
-        return Known()
+def load_calibration(contract: ModelContract, place: str) -> MachineCalibration:
+    """Return what is known of a model; a guess where the entry is missing, damaged or of another machine."""
+    entry, unknown = _read().get(_key(contract, place)), MachineCalibration(cost=GUESSES[contract.family])
+    if not isinstance(entry, dict) or entry.pop("machine", None) != name_machine():
+        return unknown
     try:
-        return _from_json(entry)
-    except (TypeError, ValueError, KeyError):
-        return Known()
+        return MachineCalibration(
+            cost=CostModel(**entry["cost"]), device_bytes=entry["device_bytes"], host_bytes=entry["host_bytes"]
+        )
+    except (TypeError, KeyError):
+        return unknown
 
 
-def save_known(contract: ModelContract, place: str, known: Known) -> None:
-    """Replace what is known; a folder that cannot be written is no error."""
-    entry = {name: value for name, value in asdict(known).items() if value is not None}
-    table = _read() | {_key(contract, place): entry | {"machine": name_machine()}}
+def save_calibration(contract: ModelContract, place: str, known: MachineCalibration) -> None:
+    """Replace the entry of a model; a folder that cannot be written is no error."""
+    table = _read() | {_key(contract, place): asdict(known) | {"machine": name_machine()}}
     text = json.dumps(table, sort_keys=True, indent=1).encode()
     try:
         write_atomic(find_path(), lambda stream: stream.write(text))
@@ -73,9 +79,43 @@ def save_known(contract: ModelContract, place: str, known: Known) -> None:
         return
 
 
+def save_pace(
+    contract: ModelContract, place: str, trace: tuple[StageTrace, ...], *, open_s: float | None = None
+) -> None:
+    """Correct the calibration by a finished render, and by the opening of the model where this process opened it.
+
+    Longer renders teach more. Where the model was opened here, this process holds it alone, so its memory is noted too.
+    """
+    known = load_calibration(contract, place)
+    took, planned = sum(stage.seconds for stage in trace), sum(stage.planned_s for stage in trace)
+    if took >= SHORTEST_S and planned > 0:
+        ratio = min(SLOWEST, max(FASTEST, took / planned))
+        share = 1.0 if known.cost.basis == "guess" else NEW_SHARE * took / (took + SHORT_S)
+        known = replace(known, cost=known.cost.scaled(ratio**share))
+    if open_s is not None:
+        cost = replace(known.cost, open_s=max(FASTEST, open_s))
+        known = replace(weigh_process(known, place), cost=cost)
+    save_calibration(contract, place, known)
+
+
+def weigh_process(known: MachineCalibration, place: str) -> MachineCalibration:
+    """Return a calibration with the memory that this process holds now; as it was where the system does not tell."""
+    if not Path("/proc/self/status").is_file():
+        return known
+    give_back_memory()
+    host = read_memory("VmRSS")
+    on_device = int(torch.cuda.memory_allocated()) if place.startswith("cuda") else host
+    return replace(known, device_bytes=on_device, host_bytes=host)
+
+
+def measure_error(planned: float, actual: float | None) -> float | None:
+    """Return (planned - actual) / actual: above 0 too much was planned, below too little; None without a number."""
+    return round((planned - actual) / actual, _DIGITS) if actual else None
+
+
 def find_path() -> Path:
     """Return where the file is."""
-    return find_cache_folder() / f"costs-{VERSION}.json"
+    return find_cache_folder() / f"calibration-{VERSION}.json"
 
 
 def name_machine() -> str:
@@ -93,26 +133,3 @@ def _read() -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return table if isinstance(table, dict) else {}
-
-
-def _from_json(entry: dict[str, Any]) -> Known:
-    cost, footprint, loaded = (entry.get(name) for name in ("cost", "footprint", "loaded_bytes"))
-    return Known(
-        cost=None if cost is None else CostModel(**{name: _read_cost(name, value) for name, value in cost.items()}),
-        footprint=None if footprint is None else Footprint(**{name: int(value) for name, value in footprint.items()}),
-        loaded_bytes=None if loaded is None else (int(loaded[0]), int(loaded[1])),
-        probed=str(entry.get("probed", "")),
-        pace=_positive(entry.get("pace")),
-        open_s=_positive(entry.get("open_s")),
-    )
-
-
-def _read_cost(name: str, value: Any) -> Any:
-    return str(value) if name == "basis" else float(value)
-
-
-def _positive(value: Any) -> float | None:
-    if value is None:
-        return None
-    number = float(value)
-    return number if math.isfinite(number) and number > 0 else None

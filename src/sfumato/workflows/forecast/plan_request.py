@@ -6,20 +6,24 @@ Start reading at `plan_request`.
 
 from __future__ import annotations
 
+import functools
 import shutil
+import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
+from sfumato.core.memory import read_memory
 from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.models.autoencoder.offload import find_spill_folder, measure_spill_bytes
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.library import find_model_file
 from sfumato.models.hardware.policy import (
     FREE_SHARE_CPU,
     FREE_SHARE_CUDA,
@@ -30,60 +34,56 @@ from sfumato.models.hardware.policy import (
 )
 from sfumato.models.upscaler.detect_shape import UpscalerShape, describe_upscaler
 from sfumato.render.exact_scale import widen_request
-from sfumato.render.plan.budget import GUESSES, Budget
+from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import Plan
 from sfumato.workflows.files.digests import list_adapters
-from sfumato.workflows.files.inputs import read_inputs
+from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
-from sfumato.workflows.forecast.calibration_store import load_known, name_place
-from sfumato.workflows.forecast.learned_speed import make_cost
+from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
+from sfumato.workflows.run_options import RunOptions
 
 # The upscaler that is no file.
 RESAMPLING = GobigMethod().upscaler
+# What importing takes that may come after a plan, on the machines measured so far, and the program where no system tells.
+_IMPORT_BYTES = {"torchvision": 40 * MIB, "spandrel": 150 * MIB, "diffusers": 190 * MIB}
+_PROGRAM_BYTES = 1000 * MIB
+# Code made for the sizes of a network, and the heap and working room of a thread: 25 MiB measured with one thread.
+_KERNEL_BYTES, _THREAD_BYTES = 20 * MIB, 12 * MIB
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Say how to render, without changing a pixel: where to write, how much to use, what to show.
-
-    `budget_bytes` None takes what is free on the device. `preview` is rewritten every `preview_every`
-    steps. `resume` goes on with what a stopped render left. `began` is the monotonic clock when the
-    process started to open things, where somebody noted it.
-    """
-
-    out: Path
-    report: bool = True
-    budget_bytes: int | None = None
-    device: str = "auto"
-    dtype: str = "auto"
-    preview: Path | None = None
-    preview_every: int = 5
-    resume: bool = False
-    began: float | None = None
-
-
-def plan_request(request: RenderRequest, wishes: Wishes) -> Plan:
+def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
     """Plan a request as `plan_from_headers`, after a look at the pictures it starts from.
 
     Raises:
         RequestError: the request does not fit its model or its place, or a picture or mask does not fit the request.
         BudgetError: over budget; says the largest size that fits.
     """
-    check_places(request, wishes.out, wishes.preview)
+    if options.out is not None:
+        check_places(request, options.out, options.preview)
+    check_pictures_fit(request, options)
     read_inputs(request)
-    return plan_from_headers(request, wishes)
+    return plan_from_headers(request, options)
 
 
-def plan_from_headers(request: RenderRequest, wishes: Wishes) -> Plan:
+def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
+    """Check that the pictures of a request fit the budget, or what is free, before one is decoded.
+
+    Raises: as `check_decoding`.
+    """
+    free = measure_free_bytes(torch.device("cpu"))
+    check_decoding(request, free if options.budget_bytes is None else options.budget_bytes)
+
+
+def plan_from_headers(request: RenderRequest, options: RunOptions) -> Plan:
     """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
 
     Raises: as `plan_request`, save for the pictures.
     """
     list_adapters(request)
     read_upscaler(request)
-    contract = load_contract(request.model, vae=request.vae)
-    return make_plan(request, (contract, choose_policy(wishes.device, wishes.dtype)), wishes)
+    contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
+    return make_plan(request, contract, choose_policy(options.device, options.dtype), options)
 
 
 def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
@@ -94,52 +94,67 @@ def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
         ModelError: there is no such file.
     """
     name = getattr(request.method, "upscaler", RESAMPLING)
-    return None if name == RESAMPLING else describe_upscaler(check_weights_file(Path(name)))
+    return None if name == RESAMPLING else describe_upscaler(check_weights_file(find_model_file("upscaler", name)))
 
 
-def make_plan(request: RenderRequest, on: tuple[ModelContract, Policy], wishes: Wishes) -> Plan:
+def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, options: RunOptions) -> Plan:
     """Plan a request on a model and device that are known, with the memory and disk that are free.
 
     Raises: as `plan_request`.
     """
-    contract, _ = on
-    budget = replace(make_budget(*on, wishes), upscaler=read_upscaler(request))
+    budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     return replace(plan, size=request.size)
 
 
-def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Budget:
-    """Look at what is free here, and at what is known of the model's cost."""
-    free, known = measure_free_bytes(policy.device), load_known(contract, name_place(policy))
+def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:
+    """Look at what is free here, and at the calibration of the model."""
+    free, known = measure_free_bytes(policy.device), load_calibration(contract, name_place(policy))
     apart = policy.device.type == "cuda"
-    return Budget(
-        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
-        cost=make_cost(known, GUESSES[contract.family]),
-        disk_bytes=_free_disk(wishes.out.parent),
+    load = contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0
+    model = count_loaded_bytes(contract, policy) + count_packed_bytes(policy, contract.denoiser_parameters)
+    program = measure_program_bytes()
+    return RenderBudget(
+        memory_bytes=free if options.budget_bytes is None else options.budget_bytes,
+        cost=known.cost,
+        base_bytes=known.device_bytes or (model if apart else model + program),
         free_bytes=free,
         decode_share=FREE_SHARE_CUDA if apart else FREE_SHARE_CPU,
-        packed_bytes=count_packed_bytes(policy, contract.denoiser_parameters),
-        spill_bytes=measure_spill_bytes(),
-        spill_shared=_is_one_disk(find_spill_folder(), wishes.out.parent),
-        maps_beside=policy.device.type == "cpu",
-        pyramid=wishes.out.suffix.lower() in PYRAMID_SUFFIXES,
-        whole_bytes=count_whole_bytes(wishes.out),
         separate=apart,
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
-        load_bytes=contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0,
-        weights_bytes=count_loaded_bytes(contract, policy),
+        host_base_bytes=load + (known.host_bytes or program),
+        disk_bytes=_free_disk(_find_folder(options)),
+        spill_bytes=measure_spill_bytes(),
+        spill_shared=_is_one_disk(find_spill_folder(), _find_folder(options)),
         number_bytes=policy.unet_dtype.itemsize,
-        footprint=known.footprint,
-        loaded_bytes=known.loaded_bytes,
+        pyramid=options.out is not None and options.out.suffix.lower() in PYRAMID_SUFFIXES,
+        whole_bytes=0 if options.out is None else count_whole_bytes(options.out),
     )
 
 
-def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int | None:
-    """Return what the weights take once loaded, whatever number type their files have; None where nobody counted them."""
+@functools.cache
+def measure_program_bytes() -> int:
+    """Return what the program holds before a model is loaded: what this process holds, and allowances for the rest.
+
+    Imports differ between machines by hundreds of MiB, so they are measured: at the first plan of the process, which
+    comes before a model. Libraries that come later, the code made for a network, and the threads' own heaps are allowed for.
+    """
+    held = read_memory("VmRSS") if Path("/proc/self/status").is_file() else _PROGRAM_BYTES
+    later = sum(count for name, count in _IMPORT_BYTES.items() if name not in sys.modules)
+    return held + later + _KERNEL_BYTES + _THREAD_BYTES * torch.get_num_threads()
+
+
+def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int:
+    """Return what the weights take once loaded, whatever number type their files have; as the files if not counted."""
     if not contract.parameters:
-        return None
+        return contract.weights_bytes
     others = contract.parameters - contract.denoiser_parameters
     return contract.denoiser_parameters * policy.unet_dtype.itemsize + others * policy.vae_dtype.itemsize
+
+
+def _find_folder(options: RunOptions) -> Path:
+    """Return the folder that a picture goes to; this one where it stays in memory."""
+    return Path() if options.out is None else options.out.parent
 
 
 def _is_one_disk(folder: Path, other: Path) -> bool:

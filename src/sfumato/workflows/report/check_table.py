@@ -19,7 +19,7 @@ WORDS = {
     "median colour step": "usual step of colour where windows meet",
     "lattice": "lines at equal distances, anywhere",
     "base consistency": "how much of the base is there",
-    "phantom mass": "things the base does not have",
+    "added object mass": "things the base does not have",
     "colour drift": "colours of wide areas against the base",
     "tile shift": "parts beside their place in the base",
     "grain": "noise on calm ground",
@@ -54,10 +54,12 @@ def _row(verdict: Verdict) -> str:
 
 
 def _places(judged: Judged) -> str:
-    if not judged.phantoms:
+    if not judged.added_objects:
         return ""
-    boxes = ["{2} × {3} px at {0}, {1}".format(*_corner_and_size(blob.box)) for blob in judged.phantoms[:MOST_BOXES]]
-    more = len(judged.phantoms) - len(boxes)
+    boxes = [
+        "{2} × {3} px at {0}, {1}".format(*_corner_and_size(blob.box)) for blob in judged.added_objects[:MOST_BOXES]
+    ]
+    more = len(judged.added_objects) - len(boxes)
     boxes += [f"and {more} more" if more else ""]
     return f"<p class=note>Not in the base: {escape('; '.join(box for box in boxes if box))}.</p>"
 
@@ -70,21 +72,18 @@ def _say_rerun(rerun: Rerun) -> str:
     if rerun.left_out:
         return say_left_out(rerun)
     return (
-        f"Re-run {rerun.number}: {rerun.windows} windows in {len(rerun.boxes)} places drawn again, weaker; what the "
-        f"base does not have weighs {rerun.after:.0f} instead of {rerun.before:.0f}; "
+        f"Redraw {rerun.number}: {len(rerun.boxes)} places drawn again from the base; things the base does not have "
+        f"weigh {rerun.after:.0f} instead of {rerun.before:.0f}; "
         f"{'kept' if rerun.kept else 'not kept, the picture stayed as it was'}."
     )
 
 
 def say_left_out(rerun: Rerun) -> str:
-    """Say in words that a re-run was left out, why, and what can be done; empty where it was not."""
+    """Say in words that a redraw was left out, and why; empty where it was not."""
     if rerun.left_out is None:
         return ""
-    more = " Make room, and run the same command with --resume to do it after all." if rerun.left_out.is_kept else ""
-    return (
-        f"Re-run {rerun.number} of {len(rerun.boxes)} places was left out, the picture stayed as it was "
-        f"({rerun.left_out.why}).{more}"
-    )
+    places = f"{len(rerun.boxes)} places"
+    return f"Redraw {rerun.number} of {places} was left out, the picture stayed as it was ({rerun.left_out})."
 
 
 def _left_out(judged: Judged) -> str:

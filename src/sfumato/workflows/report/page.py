@@ -9,31 +9,24 @@ from __future__ import annotations
 
 import base64
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from html import escape
 from pathlib import Path
 
 from PIL import Image
 
 from sfumato.canvas.pixels import PixelStore, make_small
+from sfumato.core.escape import write_command
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import (
-    CohesiveMethod,
-    GobigMethod,
-    ImageSource,
-    InpaintSource,
-    MultidiffusionMethod,
-    PictureSource,
-    RenderRequest,
-)
+from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest
 from sfumato.core.resampling import fit_box
 from sfumato.core.version import __version__
 from sfumato.critic.picture.checks import Judged
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
 from sfumato.workflows.files.output_paths import MARK
-from sfumato.workflows.forecast.learned_speed import measure_error
+from sfumato.workflows.forecast.calibration_store import measure_error
 from sfumato.workflows.report.check_table import write_checks
 from sfumato.workflows.self_check.redraw_faults import Rerun
 
@@ -222,15 +215,14 @@ def _stages(report: Report) -> str:
 
 
 def _compare(report: Report) -> str:
-    """Say how far the plan was off, and what memory decided that may change the last bits."""
+    """Say how far the plan was off, and how many windows memory allowed in one call."""
     took = sum(stage.seconds for stage in report.trace)
     plan, peak = report.plan, report.peak_bytes
     memory = f"planned {write_bytes(plan.memory_bytes)}, peak {write_bytes(peak)}{_off(plan.memory_bytes, peak)}"
     # What an earlier run did took no time here.
     off = "" if any(stage.is_resumed for stage in report.trace) else _off(plan.seconds, took)
     stages = f"planned {write_time(plan.seconds)}, took {write_time(took)}{off}"
-    cut = " The autoencoder worked in tiles for want of memory." if plan.cut_for_memory else ""
-    return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call.{cut}"
+    return f"Stages: {stages}. Memory: {memory}. At most {plan.window_batch} windows in one call."
 
 
 def _off(planned: float, actual: float | None) -> str:
@@ -283,25 +275,17 @@ def _source(request: RenderRequest) -> str:
 
 
 def _method(request: RenderRequest) -> str:
+    """Return the name of the method and its settings."""
     method = request.method
-    if isinstance(method, GobigMethod):
-        return (
-            f"gobig: {method.upscaler} up to × {method.upscale:g} a round, slices overlap {method.overlap:.0%}, "
-            f"strength {method.strength:g}"
-        )
-    if isinstance(method, MultidiffusionMethod):
-        return f"multidiffusion: windows {method.window or 'of native size'}, overlap {method.overlap:.0%}"
-    if isinstance(method, CohesiveMethod):
-        return (
-            f"cohesive: {method.upscaler}, levels of strength {method.strength:g}, windows overlap {method.overlap:.0%}, "
-            f"lock {method.lock:g}, detail {method.detail:g}"
-        )
-    return "native"
+    named = [(field.name, getattr(method, field.name)) for field in fields(method)]
+    said = [f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in named]
+    return f"{method.kind}: {', '.join(said)}" if said else method.kind
 
 
 def _again(report: Report) -> str:
     # The same format: bytes are promised within one.
-    command = f"sfumato render --from {report.picture_path.name} --out again{report.picture_path.suffix}"
+    again = f"again{report.picture_path.suffix}"
+    command = write_command("sfumato", "render", "--from", Path(report.picture_path.name), "--out", again)
     return (
         f"<section><h2>Render it again</h2><pre>{escape(command)}</pre>"
         "<p class=note>The picture carries its whole request; with the same weights this gives the same bytes.</p>"

@@ -16,9 +16,10 @@ import sfumato.canvas.workspace.disk_workspace as place
 from sfumato.canvas.mapped_latents import create_file
 from sfumato.canvas.pixels import create_pixels
 from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable, name_work
-from sfumato.canvas.workspace.folder_lock import is_held, lock_folder
+from sfumato.canvas.workspace.folder_lock import lock_folder
 from sfumato.canvas.workspace.workspace import Entry, MemorySpace
 from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.files import is_held
 from sfumato.core.geometry import LatentSize, PixelBox, PixelSize
 
 CELLS, PIXELS = LatentSize(24, 40), PixelSize(30, 20)
@@ -409,3 +410,82 @@ def test_a_folder_that_its_holder_removes_is_made_again(folder, monkeypatch):
 
 def test_work_lies_beside_its_picture(tmp_path):
     assert name_work(tmp_path / "a.dzi") == tmp_path / "a.dzi.work"
+
+
+def fill(space):
+    rng = np.random.default_rng(3)
+    for _ in range(3):
+        space.open_latents("a", LatentSize(24, 70), 4).write(
+            LatentSize(24, 70).box, rng.normal(size=(4, 70, 24)).astype(np.float32)
+        )
+        space.open_pixels("b", PixelSize(700, 900)).write(
+            PixelSize(700, 900).box, rng.integers(0, 256, (900, 700, 3), dtype=np.uint8)
+        )
+        for store in (space.open_latents("a", LatentSize(24, 70), 4), space.open_pixels("b", PixelSize(700, 900))):
+            store.flush()
+    space.save_part("base", {"picture": rng.integers(0, 256, (30, 30, 3), dtype=np.uint8)})
+    note(space, 5, durable=True)
+
+
+def read_all(space):
+    entry = space.find_entry()
+    found = [space.open_latents("a", LatentSize(24, 70), 4).read(LatentSize(24, 70).box)]
+    found += [space.open_pixels("b", PixelSize(700, 900)).read(PixelSize(700, 900).box)]
+    found += [space.load_part("base")["picture"], entry.arrays["pull"], np.array(entry.words["step"])]
+    return b"".join(values.tobytes() for values in found)
+
+
+@pytest.mark.parametrize("name", ["a.latents", "b.pixels", "base.part.npz", "journal.npz"])
+def test_a_byte_that_rots_is_noticed_and_its_file_named_or_changes_nothing(space, folder, name):
+    fill(space)
+    wanted = read_all(space)
+    space.close()
+    path = folder / name
+    raw = path.read_bytes()
+    errors = []
+    places = {0, 10, 4096, 4104, 8192, 8196, len(raw) - 1, *range(0, len(raw), max(1, len(raw) // 40))}
+    for at in sorted(where for where in places if where < len(raw)):
+        path.write_bytes(raw[:at] + bytes([raw[at] ^ 0x20]) + raw[at + 1 :])
+        try:
+            again = reopen(folder)
+            try:
+                assert read_all(again) == wanted
+            finally:
+                again.close()
+        except StorageError as error:
+            errors.append(str(error))
+        path.write_bytes(raw)
+    assert all(name in error for error in errors)
+    # Of the journal there is a second one.
+    assert errors or name == "journal.npz"
+
+
+def test_rows_that_were_being_written_when_the_process_died_are_no_rot(space, folder):
+    fill(space)
+    size = PixelSize(700, 900)
+    pixels = space.open_pixels("b", size)
+    pixels.write(PixelBox(0, 600, 700, 620), np.zeros((20, 700, 3), np.uint8))
+    # Not flushed: as a process that is killed leaves it.
+    space._lock.release()
+    again = reopen(folder)
+    found = again.open_pixels("b", size)
+    assert (found.read(PixelBox(0, 600, 700, 620)) == 0).all()
+    found.write(PixelBox(0, 600, 700, 620), np.ones((20, 700, 3), np.uint8))
+    found.flush()
+    again.close()
+    reopen(folder).open_pixels("b", size)
+
+
+def test_a_canvas_that_is_older_than_its_journal_is_noticed(space, folder):
+    fill(space)
+    path = folder / "a.latents"
+    space.open_latents("a", LatentSize(24, 70), 4).flush()
+    old = path.read_bytes()
+    store = space.open_latents("a", LatentSize(24, 70), 4)
+    store.write(LatentSize(24, 70).box, np.ones((4, 70, 24), np.float32))
+    store.flush()
+    note(space, 6)
+    space.close()
+    path.write_bytes(old)
+    with pytest.raises(StorageError, match=r"a\.latents"):
+        reopen(folder).open_latents("a", LatentSize(24, 70), 4)

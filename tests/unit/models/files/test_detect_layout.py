@@ -27,7 +27,7 @@ def test_a_family_is_known_by_names_and_shapes(family, tiny):
     header = make_header(family, tiny=tiny)
     layout = find_layout(header)
     assert layout.family == {"sd15": "sd1", "sdxl": "sdxl"}.get(family, "sd2")
-    assert layout.prediction == (None if layout.family == "sd2" else "epsilon")
+    assert layout.prediction is None
     found = load_configs(layout, {name: entry.shape for name, entry in header.tensors.items()})
     for part, config in make_configs(family, tiny=tiny).items():
         if part in ("unet", "vae", "text_encoder", "text_encoder_2"):

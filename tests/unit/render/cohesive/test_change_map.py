@@ -9,22 +9,22 @@ from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.core.prompt.phrases import Phrase
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.render.cohesive.certainty import measure_predictability
-from sfumato.render.cohesive.change_map import Freedom
+from sfumato.render.cohesive.change_map import ChangeMap
 from sfumato.render.engine import run_plan
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.sampling.phrase_maps import PhraseMaps
 from sfumato.render.sampling.preview import Preview
-from sfumato.render.sampling.prompt_schedule import Words
+from sfumato.render.sampling.prompt_schedule import PromptSchedule
 from sfumato.render.sampling.run_steps import Work
 
 STEPS = torch.tensor([[2.0, 2.0, 6.0, 6.0], [2.0, 2.0, 6.0, 6.0]])
-FREEDOM = Freedom(first_steps=STEPS, share=STEPS / 6, part=(0.0, 0.0, 1.0, 1.0), canvas=LatentSize(32, 16))
+FREEDOM = ChangeMap(first_steps=STEPS, share=STEPS / 6, part=(0.0, 0.0, 1.0, 1.0), canvas=LatentSize(32, 16))
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(192, 128), steps=6, seed=5, method=CohesiveMethod())
 
 
 def make_work(model):
-    return Work(model=model, request=REQUEST, words=Words(model, REQUEST), preview=Preview(model))
+    return Work(model=model, request=REQUEST, prompts=PromptSchedule(model, REQUEST), preview=Preview(model))
 
 
 def test_rows_are_cut_from_the_whole_map():
@@ -53,8 +53,8 @@ def test_places_without_a_thing_or_without_detail_are_kept():
     phrases = PhraseMaps((Phrase("a cat"), Phrase("in a garden")), torch.stack([left, 1.0 - left]))
     flat, busy = torch.zeros(1, 3, 64, 64), torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(1))
     clean = torch.zeros(1, 4, 8, 8)
-    assert measure_predictability(make_work(model), (clean, flat), phrases).max() < 0.01
-    shares = measure_predictability(make_work(model), (clean, busy), phrases)
+    assert measure_predictability(make_work(model), clean, flat, phrases).max() < 0.01
+    shares = measure_predictability(make_work(model), clean, busy, phrases)
     assert shares[:, :3].min() > 0.0
     assert shares[:, 5:].max() == 0.0
 
@@ -64,7 +64,7 @@ def test_windows_that_nobody_may_change_are_not_drawn():
     for predict in (True, False):
         model = GaussianModel()
         request = replace(REQUEST, steps=20, method=CohesiveMethod(predict=predict, strength=0.4))
-        plan = plan_render(request, CONTRACT, Budget(memory_bytes=4 * GIB, cost=GUESSES["mini"]))
+        plan = plan_render(request, CONTRACT, RenderBudget(memory_bytes=4 * GIB, cost=GUESSES["mini"]))
         for progress in run_plan(plan, request, model):
             assert progress.done_frac <= 1.0
         # The windows of levels come with both halves apart, after the base.

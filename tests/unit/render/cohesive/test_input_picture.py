@@ -16,14 +16,13 @@ from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.render.cohesive.input_picture import Given, choose_shown_size, lay_out, open_given, shrink_given
+from sfumato.render.cohesive.stages import LOOK_STRENGTHS, SEEDS, STEPS, count_read_bytes
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.layout import choose_base_size
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
-from sfumato.render.plan.list_stages import count_read_bytes
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import find_largest_size, plan_render
-from sfumato.render.trials import LOOK_STRENGTHS, TRIALS
 
-BUDGET = Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+BUDGET = RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
 SMALL, LARGE = PixelSize(96, 64), PixelSize(192, 128)
 
 
@@ -54,9 +53,9 @@ def run(request, given, model=None, space=None):
 
 def test_nothing_is_drawn_below_the_picture():
     plan = plan_render(make_request(), CONTRACT, BUDGET)
-    assert [stage.kind for stage in plan.stages] == ["read", "grow"]
+    assert [stage.name for stage in plan.stages] == ["picture", "level 1 of 1"]
     read, _ = plan.stages
-    assert read.evaluations == 2 * (TRIALS + len(LOOK_STRENGTHS))
+    assert read.evaluations == 2 * (SEEDS * STEPS + len(LOOK_STRENGTHS))
     assert read.canvas == choose_base_size(PixelSize(192, 128), CONTRACT)
 
 
@@ -246,11 +245,11 @@ def test_what_the_picture_shows_sharply_is_kept_through_all_levels(size):
     assert gaps[1] < 0.5 * gaps[0]
 
 
-def test_what_the_last_level_grew_from_stays_for_what_is_drawn_again(tmp_path):
+def test_the_given_picture_is_dropped_once_the_last_level_is_finished(tmp_path):
     space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
     run(make_request(), make_given(), space=space)
-    assert (tmp_path / "work" / "given.pixels").exists()
-    space.close()
+    assert not (tmp_path / "work" / "given.pixels").exists()
+    assert (tmp_path / "work" / "level1-pixels.pixels").exists()
 
 
 def test_a_look_that_is_no_picture_is_an_error_of_the_model():

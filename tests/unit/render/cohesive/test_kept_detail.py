@@ -10,7 +10,7 @@ from sfumato.canvas import grid
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelSize
 from sfumato.render.cohesive import kept_detail
-from sfumato.render.cohesive.kept_detail import Known, measure_sharpness
+from sfumato.render.cohesive.kept_detail import KnownDetail, measure_sharpness
 from sfumato.world.stream import make_sample
 
 SMALL, LARGE = PixelSize(128, 128), PixelSize(256, 256)
@@ -26,7 +26,7 @@ def make_scene(blur=0.0):
 
 def keep(below, made, share=1.0):
     target = MemoryPixels(LARGE)
-    Known(share=share, open_below=lambda: make_store(below)).keep(make_store(made), target)
+    KnownDetail(share=share, open_below=lambda: make_store(below)).keep(make_store(made), target)
     return target.read(LARGE.box).astype(float)
 
 
@@ -96,13 +96,6 @@ def test_one_pixel_grows_like_any_other_picture():
     kept = keep(Image.new("RGB", (1, 1), (90, 120, 60)), enlarge(make_scene()))
     assert np.abs(kept.mean(axis=(0, 1)) - (90, 120, 60)).max() < 8.0
     assert measure_fineness(kept) > 0.9 * measure_fineness(enlarge(make_scene()))
-
-
-def test_no_squares_are_none():
-    target = MemoryPixels(LARGE)
-    known = Known(share=1.0, open_below=lambda: make_store(make_scene()))
-    known.keep(make_store(enlarge(make_scene())), target, [])
-    assert not target.read(LARGE.box).any()
 
 
 @pytest.mark.parametrize(("blur", "least", "most"), [(0.0, 0.9, 1.0), (1.0, 0.0, 0.0), (2.0, 0.0, 0.0)])

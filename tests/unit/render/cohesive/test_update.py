@@ -9,7 +9,7 @@ from sfumato.canvas.latents import MemoryLatents
 from sfumato.core.geometry import LatentSize
 from sfumato.core.request import CohesiveMethod
 from sfumato.nn.bands import take_low
-from sfumato.render.cohesive.change_map import Freedom
+from sfumato.render.cohesive.change_map import ChangeMap
 from sfumato.render.cohesive.update import Update
 from sfumato.render.sampling.latent_rows import Planes, cut_rows
 
@@ -24,9 +24,9 @@ def make_planes(seed):
     return planes, values[None]
 
 
-def make_freedom(share, first_step):
+def make_change_map(share, first_step):
     half = torch.full((2, 1), share)
-    return Freedom(
+    return ChangeMap(
         first_steps=torch.full((2, 1), float(first_step)), share=half, part=(0.0, 0.0, 1.0, 1.0), canvas=CELLS
     )
 
@@ -66,14 +66,14 @@ def test_the_gain_is_of_the_fine_band_alone(level):
 
 def test_where_nobody_is_sure_the_low_band_is_held_wholly_and_nothing_gains(level):
     update, told, below = level
-    unsure = whole(replace(update, freedom=make_freedom(0.0, 3)))
+    unsure = whole(replace(update, change_map=make_change_map(0.0, 3)))
     torch.testing.assert_close(unsure, told - take_low(told) + take_low(below))
-    torch.testing.assert_close(whole(replace(update, freedom=make_freedom(1.0, 3))), whole(update))
+    torch.testing.assert_close(whole(replace(update, change_map=make_change_map(1.0, 3))), whole(update))
 
 
 def test_what_is_not_free_yet_is_the_level_below(level):
     update, _, below = level
-    torch.testing.assert_close(whole(replace(update, freedom=make_freedom(1.0, 4))), below)
+    torch.testing.assert_close(whole(replace(update, change_map=make_change_map(1.0, 4))), below)
 
 
 def test_a_small_copy_shows_the_predictions(level):
@@ -81,5 +81,5 @@ def test_a_small_copy_shows_the_predictions(level):
     small = update.shrink((5, 3))
     assert small.shape == (CHANNELS, 5, 3)
     torch.testing.assert_close(small.mean(), told.mean(), atol=0.02, rtol=0.0)
-    held = replace(update, freedom=make_freedom(1.0, 4)).shrink((5, 3))
+    held = replace(update, change_map=make_change_map(1.0, 4)).shrink((5, 3))
     torch.testing.assert_close(held.mean(), below.mean(), atol=0.02, rtol=0.0)

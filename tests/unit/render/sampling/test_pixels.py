@@ -1,13 +1,11 @@
 """Pictures survive the way through tensors; masks keep every byte outside."""
 
 import numpy as np
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.render.sampling.pixels import (
     flatten,
@@ -15,7 +13,6 @@ from sfumato.render.sampling.pixels import (
     pad_picture,
     place_picture,
     put_inside,
-    read_mask,
     to_picture,
     to_tensor,
 )
@@ -68,6 +65,16 @@ def test_a_thin_line_is_still_drawn():
     assert mixed[16:18].min() == 255
 
 
+def test_a_soft_mask_mixes_by_its_shares():
+    shares = np.zeros((32, 64), np.float32)
+    shares[:, 16:] = 0.5
+    shares[:, 40:] = 1.0
+    mixed = np.asarray(put_inside(Image.new("RGB", (64, 32)), Image.new("RGB", (64, 32), (255,) * 3), shares))[..., 0]
+    assert (mixed[:, :16] == 0).all()
+    assert set(np.unique(mixed[:, 28:40])) <= {127, 128}
+    assert (mixed[:, 48:] == 255).all()
+
+
 def test_a_cell_is_free_when_any_of_its_pixels_is():
     inside = np.zeros((16, 16), bool)
     inside[0, 15] = True
@@ -89,21 +96,6 @@ def test_padding_repeats_the_last_row_and_column():
     assert np.array_equal(padded[:3, :5], np.asarray(picture))
     assert (padded[3] == padded[2]).all()
     assert (padded[:, 5:] == padded[:, 4:5]).all()
-
-
-@pytest.mark.parametrize(
-    ("mask", "words"),
-    [(Image.new("L", (8, 9), 255), "size of its picture"), (Image.new("L", (8, 8)), "selects nothing")],
-)
-def test_masks_that_do_not_fit_are_refused(mask, words):
-    with pytest.raises(RequestError, match=words):
-        read_mask(mask, PixelSize(8, 8))
-
-
-def test_transparent_parts_of_a_mask_are_not_painted():
-    mask = Image.new("RGBA", (8, 8), (255, 255, 255, 0))
-    mask.putpixel((1, 2), (255, 255, 255, 255))
-    assert np.argwhere(read_mask(mask, PixelSize(8, 8))).tolist() == [[2, 1]]
 
 
 def test_transparency_shows_paper():

@@ -14,7 +14,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.files.resume import open_work
 
@@ -23,7 +23,7 @@ REQUEST = RenderRequest(prompt="a house", size=PixelSize(256, 256), steps=4, sam
 
 @pytest.fixture
 def plan():
-    return plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    return plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 
 
 def begin(path, plan):

@@ -1,27 +1,40 @@
-"""A probe is remembered, changes what plans say, and its table tells measured from fitted."""
+"""A calibration is remembered, corrected by renders, believed only where it was made, and changes what plans say."""
 
 import json
-import os
 from dataclasses import replace
 
 import pytest
+import torch
 
 from bundles import tiny_mini
-from fakes import CONTRACT, CPU
-from sfumato.core.errors import BudgetError, ModelError
+from fakes import CONTRACT
 from sfumato.core.geometry import PixelSize
+from sfumato.core.memory import measure_peak_memory
 from sfumato.core.request import CohesiveMethod, RenderRequest
-from sfumato.models.hardware.detect import detect_hardware
+from sfumato.models.hardware.policy import choose_policy
 from sfumato.models.load import load_model
-from sfumato.render.plan.budget import GIB, GUESSES, RUNTIME_BYTES, Budget, guess_footprint
+from sfumato.render.plan.budget import GIB, GUESSES, CostModel, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.workflows.forecast import calibrate
-from sfumato.workflows.forecast.calibrate import choose_batches, probe_loaded, run_probe
-from sfumato.workflows.forecast.calibration_process import measure
-from sfumato.workflows.forecast.calibration_store import Known, load_known, name_place, save_known
-from sfumato.workflows.forecast.plan_request import Wishes, plan_request
+from sfumato.render.progress import StageTrace
+from sfumato.workflows.forecast import calibration_store
+from sfumato.workflows.forecast.calibrate import measure_speed, probe_loaded, run_probe
+from sfumato.workflows.forecast.calibration_store import (
+    MachineCalibration,
+    find_path,
+    load_calibration,
+    measure_error,
+    name_place,
+    save_calibration,
+    save_pace,
+)
+from sfumato.workflows.forecast.plan_request import make_budget, measure_program_bytes, plan_request
+from sfumato.workflows.run_options import RunOptions
 
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(64, 64), model=str(tiny_mini()), steps=2)
+PLACE = "cpu/float32/2 threads"
+COST = CostModel(call_s=1.0, cell_s=0.1, decode_s=0.2, encode_s=0.3, basis="probe")
+KNOWN = MachineCalibration(cost=COST, device_bytes=9, host_bytes=10)
+UNKNOWN = MachineCalibration(cost=GUESSES["mini"])
 
 
 @pytest.fixture(autouse=True)
@@ -34,97 +47,114 @@ def model():
     return load_model(tiny_mini(), dtype="fp32")
 
 
-@pytest.fixture
-def in_this_process(model, monkeypatch):
-    """Do here what a child does: starting one takes longer than all it measures."""
-
-    def run(asked):
-        return json.loads(json.dumps(measure(model, tuple(asked["batches"]))))
-
-    monkeypatch.setattr(calibrate, "_run_child", run)
+def took(seconds, planned=10.0):
+    return (StageTrace(name="a", size="64x64", steps=1, evaluations=1, planned_s=planned, seconds=seconds),)
 
 
-def test_a_plan_goes_by_a_probe_and_says_so(in_this_process, tmp_path):
-    wishes = Wishes(out=tmp_path / "a.png", dtype="fp32")
-    assert plan_request(REQUEST, wishes).basis == "guess"
+def test_what_is_known_comes_back_and_only_here(monkeypatch):
+    save_calibration(CONTRACT, PLACE, KNOWN)
+    assert load_calibration(CONTRACT, PLACE) == KNOWN
+    assert load_calibration(CONTRACT, "cuda/float16/a card") == UNKNOWN
+    assert load_calibration(replace(CONTRACT, weights_bytes=7), PLACE) == UNKNOWN
+    monkeypatch.setattr(calibration_store, "name_machine", lambda: "another chip, torch 9")
+    assert load_calibration(CONTRACT, PLACE) == UNKNOWN
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"x": 1}'])
+def test_a_damaged_file_is_as_good_as_none(text):
+    find_path().parent.mkdir(parents=True)
+    find_path().write_text(text)
+    assert load_calibration(CONTRACT, PLACE) == UNKNOWN
+    save_calibration(CONTRACT, PLACE, KNOWN)
+    assert load_calibration(CONTRACT, PLACE) == KNOWN
+
+
+def test_an_entry_with_other_fields_is_as_good_as_none():
+    save_calibration(CONTRACT, PLACE, KNOWN)
+    table = json.loads(find_path().read_text())
+    (entry,) = table.values()
+    entry["cost"]["call_ms"] = entry["cost"].pop("call_s")
+    find_path().write_text(json.dumps(table))
+    assert load_calibration(CONTRACT, PLACE) == UNKNOWN
+
+
+def test_renders_correct_a_calibration_and_replace_a_guess():
+    save_pace(CONTRACT, PLACE, took(20.0))
+    assert load_calibration(CONTRACT, PLACE).cost.call_s == pytest.approx(2 * GUESSES["mini"].call_s)
+    save_calibration(CONTRACT, PLACE, KNOWN)
+    save_pace(CONTRACT, PLACE, took(20.0))
+    corrected = load_calibration(CONTRACT, PLACE)
+    # Twice as long as planned; the calibration keeps more than half of its say.
+    assert 1.2 < corrected.cost.call_s < 1.5
+    assert (corrected.cost.basis, corrected.device_bytes) == ("measured", KNOWN.device_bytes)
+
+
+def test_speed_settles_where_plans_are_right_and_long_renders_teach_more():
+    found = []
+    for took_s, planned_s in ((20.0, 20.0), (1.0, 0.5), (1000.0, 500.0)):
+        save_calibration(CONTRACT, PLACE, KNOWN)
+        save_pace(CONTRACT, PLACE, took(took_s, planned_s))
+        found.append(load_calibration(CONTRACT, PLACE).cost.call_s)
+    assert found[0] == pytest.approx(1.0)
+    assert 1.0 < found[1] < found[2] < 2.0
+
+
+def test_a_moment_teaches_no_speed_but_how_long_opening_took_and_what_is_held():
+    save_pace(CONTRACT, PLACE, took(0.1), open_s=3.0)
+    known = load_calibration(CONTRACT, PLACE)
+    assert known.cost == replace(GUESSES["mini"], open_s=3.0)
+    assert 0 < known.device_bytes <= measure_peak_memory()
+    save_pace(CONTRACT, PLACE, took(0.1))
+    assert load_calibration(CONTRACT, PLACE) == known
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
+    save_pace(CONTRACT, PLACE, took(20.0), open_s=1.0)
+    assert load_calibration(CONTRACT, PLACE) == UNKNOWN
+
+
+def test_a_plan_goes_by_a_calibration_and_says_so(tmp_path):
+    options = RunOptions(out=tmp_path / "a.png", dtype="fp32")
+    assert plan_request(REQUEST, options).basis == "guess"
     found = run_probe(str(tiny_mini()), dtype="fp32")
-    plan = plan_request(REQUEST, wishes)
+    plan = plan_request(REQUEST, options)
     assert plan.basis == "probe"
-    assert plan.open_s == found.known.open_s > 0
-    assert plan.memory_bytes > found.known.loaded_bytes[0] > 0
-
-
-def test_the_table_has_a_row_for_every_call_and_the_line_is_json(in_this_process):
-    found = run_probe(str(tiny_mini()), dtype="fp32")
-    text, said = found.to_text(), json.loads(found.to_line())
-    assert len(said["trials"]) == 7
-    assert text.count("denoise") == 3
-    assert said["cost"]["basis"] == "probe"
+    assert plan.memory_bytes > found.known.device_bytes > 0
+    said = json.loads(found.to_line())
+    assert said["known"]["cost"]["basis"] == "probe"
     assert said["place"].startswith("cpu/float32/")
-    # With twice the factor a tile has four times the pixels.
-    assert replace(found, factor=2 * found.factor).to_text() != text
-    assert "fitted" in text
+    assert f"{1e3 * found.known.cost.call_s:.1f} ms a call" in found.to_text()
 
 
-def test_what_others_take_of_the_machine_meanwhile_is_told_until_renders_say_better(
-    in_this_process, monkeypatch, tmp_path
-):
-    cores = detect_hardware().usable_cores
-    monkeypatch.setattr(os, "getloadavg", lambda: (0.5 * cores, 0.0, 0.0))
-    found = run_probe(str(tiny_mini()), dtype="fp32")
-    assert "other work kept 50% of the processors busy" in found.to_text()
-    plan = plan_request(REQUEST, Wishes(out=tmp_path / "a.png", dtype="fp32"))
-    assert plan.to_json()["seconds_busy_frac"] == 0.5
-    assert found.known.cost.scaled(2.0).busy_frac == 0.0
-    monkeypatch.setattr(os, "getloadavg", lambda: (9.0 * cores, 0.0, 0.0))
-    assert run_probe(str(tiny_mini()), dtype="fp32").known.cost.busy_frac == 1.0
+def test_only_a_long_render_is_preceded_by_a_calibration_and_only_once(model):
+    def plan(side, steps):
+        request = RenderRequest(prompt="a", size=PixelSize(side, side), steps=steps, method=CohesiveMethod())
+        return plan_render(request, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 
-
-def test_a_new_probe_forgets_the_pace_of_the_old_one(in_this_process, model):
-    place = name_place(model.policy)
-    save_known(model.contract, place, Known(pace=3.0))
-    run_probe(str(tiny_mini()), dtype="fp32")
-    assert load_known(model.contract, place).pace is None
-
-
-def test_an_error_of_the_child_is_the_same_error_here():
-    with pytest.raises(ModelError, match="no such model"):
-        calibrate.read_result(json.dumps({"error": ModelError("no such model", got="x").to_json()}), "", 0)
-    with pytest.raises(BudgetError):
-        calibrate.read_result(json.dumps({"error": BudgetError("too much").to_json()}), "", 0)
-    with pytest.raises(ModelError, match="Killed"):
-        calibrate.read_result("", "loading\nKilled", -9)
-
-
-def test_the_second_batch_is_what_memory_holds():
-    window = 64 * 2 * guess_footprint(CONTRACT, 4).cell
-    model = RUNTIME_BYTES + CONTRACT.weights_bytes
-    assert choose_batches(CONTRACT, CPU, 2**40) == (1, 4)
-    # Three quarters of what is free are for the model and the windows.
-    assert choose_batches(CONTRACT, CPU, (model + 4 * window) * 4 // 3 + 4) == (1, 4)
-    assert choose_batches(CONTRACT, CPU, (model + 4 * window) * 4 // 3 - 4) == (1, 2)
-
-
-def make_plan(size, steps):
-    request = RenderRequest(prompt="a", size=PixelSize(size, size), steps=steps, method=CohesiveMethod())
-    return plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
-
-
-def test_only_a_long_render_is_preceded_by_a_probe_and_only_once(model):
-    place = name_place(model.policy)
-    assert not probe_loaded(model, make_plan(128, 4))
-    assert load_known(model.contract, place) == Known()
-    long = make_plan(1024, 30)
+    place, long = name_place(model.policy), plan(1024, 30)
+    assert not probe_loaded(model, plan(128, 4))
+    assert load_calibration(model.contract, place).cost.basis == "guess"
     assert probe_loaded(model, long)
-    known = load_known(model.contract, place)
-    assert known.cost.basis == "probe"
-    # The count of the peak belongs to the render, so no memory was measured.
-    assert known.footprint is None
+    assert load_calibration(model.contract, place).cost.basis == "probe"
     assert not probe_loaded(model, long)
 
 
-@pytest.mark.slow
-def test_a_process_of_its_own_measures_the_same_things(model):
-    found = run_probe(str(tiny_mini()), dtype="fp32")
-    assert len(found.trials) == 7
-    assert found.known.loaded_bytes[0] > model.contract.weights_bytes
+def test_a_call_of_several_windows_takes_what_the_line_says(model):
+    cost = measure_speed(model, 4)
+    assert cost.call_s >= 0
+    assert min(cost.cell_s, cost.decode_s, cost.encode_s) > 0
+
+
+def test_the_program_is_measured_and_what_comes_later_allowed_for(tmp_path):
+    contract, policy = CONTRACT, choose_policy("cpu", "fp32")
+    budget = make_budget(contract, policy, RunOptions(out=tmp_path / "a.png"))
+    assert budget.base_bytes == measure_program_bytes() + contract.weights_bytes
+    # This process held at least the libraries of arrays when it was measured, and threads are allowed for.
+    assert measure_program_bytes() > 300 * 2**20 + torch.get_num_threads()
+    save_calibration(contract, name_place(policy), KNOWN)
+    assert make_budget(contract, policy, RunOptions(out=tmp_path / "a.png")).base_bytes == KNOWN.device_bytes
+
+
+def test_an_error_is_a_share_of_what_happened():
+    assert (measure_error(3.0, 2.0), measure_error(1.0, 2.0), measure_error(1.0, None)) == (0.5, -0.5, None)

@@ -12,7 +12,7 @@ from fakes import CONTRACT
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import GobigMethod, RenderRequest
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import StageTrace
 from sfumato.workflows.report.page import Report, list_settings, write_report
@@ -41,7 +41,7 @@ def store(picture):
 
 def make_report(prompt="a house", *, base=True):
     request = RenderRequest(prompt=prompt, negative=prompt, size=PixelSize(256, 128), method=GobigMethod())
-    plan = plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    plan = plan_render(request, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
     stages = [
         StageTrace(name=stage.name, size=str(stage.canvas), steps=1, evaluations=2, planned_s=1.0, seconds=2.0)
         for stage in plan.stages

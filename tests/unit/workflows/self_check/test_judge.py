@@ -11,7 +11,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import MEASURES, Judged, Verdict
-from sfumato.render.plan.budget import GIB, GUESSES, Budget
+from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
 from sfumato.workflows.report.check_table import WORDS, write_checks
@@ -20,7 +20,7 @@ from sfumato.workflows.self_check.judge import find_lines, judge_result, say_unj
 
 def make_plan(method):
     request = RenderRequest(prompt="x", size=PixelSize(256, 128), method=method)
-    return plan_render(request, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    return plan_render(request, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
 
 
 def test_lines_are_the_borders_of_fixed_windows():
@@ -91,7 +91,7 @@ def test_a_picture_of_any_size_is_judged_whole_in_the_same_memory():
     assert higher < 1.3 * peak
     assert set(some.left_out) == set(more.left_out) == {"seam ratio", "colour step", "median colour step"}
     for judged in (some, more):
-        left, top, right, bottom = judged.phantoms[0].box
+        left, top, right, bottom = judged.added_objects[0].box
         assert left <= 280 < 480 <= right
         assert top <= 540 < 740 <= bottom
 
