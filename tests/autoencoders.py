@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from diffusers import AutoencoderKL
 
-from sfumato.nn.tiled import Ends, Extent, make_program, run_program
+from sfumato.nn.tiled import Extent, SourceSink, make_program, run_program
 from sfumato.nn.tiled.regions import Region, Span
 
 SD_CHANNELS = (128, 256, 512, 512)
@@ -58,10 +58,10 @@ class Sheet:
         self.values[region.inside(self.area)] = tile
 
 
-def make_ends(x: torch.Tensor, sheet: Sheet) -> Ends:
+def make_ends(x: torch.Tensor, sheet: Sheet) -> SourceSink:
     """Make ends that read a tensor [1, C, H, W] and write to a sheet."""
     whole = Region(Span(0, x.shape[-2]), Span(0, x.shape[-1]))
-    return Ends(read=lambda region: x[region.inside(whole)], write=sheet.write, dtype=x.dtype, device=x.device)
+    return SourceSink(read=lambda region: x[region.inside(whole)], write=sheet.write, dtype=x.dtype, device=x.device)
 
 
 def run_streamed(layers, x: torch.Tensor, room, window: Region | None = None) -> torch.Tensor:

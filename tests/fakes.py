@@ -17,7 +17,7 @@ from sfumato.models.contract import ModelContract
 from sfumato.models.hardware.policy import Policy
 from sfumato.models.text.conditioning import Conditioning, ConditioningPart
 from sfumato.nn.schedules import NoiseSchedule
-from sfumato.nn.tiled import Mark
+from sfumato.nn.tiled import TileCheckpoint
 
 CONTRACT = ModelContract(
     family="mini",
@@ -115,19 +115,19 @@ class GaussianModel:
             write(box.to_pixels(8), self.decode(read(box)))
             self.coded.append(("decode", box.top))
             if kept is not None:
-                kept.notes.note(Mark(tiles=count))
+                kept.notes.note(TileCheckpoint(tiles=count))
 
     def encode_into(self, read, size: PixelSize, write, kept=None) -> None:
         for count, box in list_unfinished(size.to_latent(8), kept):
             write(box, self.encode_image(read(box.to_pixels(8))))
             self.coded.append(("encode", box.top))
             if kept is not None:
-                kept.notes.note(Mark(tiles=count))
+                kept.notes.note(TileCheckpoint(tiles=count))
 
 
 def list_unfinished(cells: LatentSize, kept) -> list[tuple[int, LatentBox]]:
     """Return the bands of a canvas that no mark says are done, each with its number from 1."""
     tops = range(0, cells.height, BAND_CELLS)
     boxes = [LatentBox(0, top, cells.width, min(cells.height, top + BAND_CELLS)) for top in tops]
-    done = 0 if kept is None or kept.notes.mark is None else kept.notes.mark.tiles
+    done = 0 if kept is None or kept.notes.checkpoint is None else kept.notes.checkpoint.tiles
     return list(enumerate(boxes, start=1))[done:]

@@ -7,19 +7,27 @@ Knows no rule about what documents say. Start reading at `find_blocks`.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from guards.source import ROOT, SRC
+from sfumato.cli.app import make_app
+from sfumato.cli.exit_codes import run_command as run_command_line
 
 FENCE = re.compile(r"^```(\w+)?([^\n]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 # A block that takes so long hangs. What a quiet machine does in seconds takes a shared one minutes.
 LONGEST_COMMAND_S = 900
+TERMINAL = {"COLUMNS": "100", "NO_COLOR": "1"}
 
 
 @dataclass(frozen=True)
@@ -62,13 +70,18 @@ def split_console(text: str) -> Iterator[tuple[str, str]]:
 
 
 def run_command(command: str, folder: Path) -> str:
-    """Run one command of a console block in `folder`, with `sfumato` on the path, and return what it prints."""
+    """Run one command of a console block in `folder`, with `sfumato` on the path, and return what it prints.
+
+    A plain `sfumato ...` runs in this process, which has torch imported already; anything a shell is needed for, in one.
+    """
+    if command.startswith("sfumato ") and not set(command) & set("|&;<>$`*"):
+        return _run_here(command, folder)
     place_command(folder / ".bin")
     path = f"{folder / '.bin'}{os.pathsep}{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-ec", command],
         cwd=folder,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(SRC), "COLUMNS": "100", "NO_COLOR": "1"},
+        env=os.environ | TERMINAL | {"PATH": path, "PYTHONPATH": str(SRC)},
         capture_output=True,
         text=True,
         timeout=LONGEST_COMMAND_S,
@@ -76,6 +89,17 @@ def run_command(command: str, folder: Path) -> str:
     )
     assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
+
+
+def _run_here(command: str, folder: Path) -> str:
+    printed = io.StringIO()
+    with pytest.MonkeyPatch.context() as patched, contextlib.redirect_stdout(printed):
+        patched.chdir(folder)
+        for name, value in TERMINAL.items():
+            patched.setenv(name, value)
+        code = run_command_line(make_app(), shlex.split(command)[1:])
+    assert code == 0, f"{command}: exit {code}\n{printed.getvalue()}"
+    return printed.getvalue()
 
 
 def place_command(folder: Path) -> None:

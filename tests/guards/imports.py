@@ -61,6 +61,8 @@ LAB_ONLY = {"scipy.stats": "takes more than a second of every render to import; 
 # Imports inside functions, by module prefix, with the reason.
 INSIDE_FUNCTIONS = {
     "sfumato.cli": "`sfumato --help` must not wait for torch",
+    "sfumato.models.load": "a picture of mini must not wait for diffusers and transformers",
+    "sfumato.models.upscaler.upscaler": "only a network upscaler needs spandrel",
 }
 
 

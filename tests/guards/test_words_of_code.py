@@ -60,11 +60,6 @@ MIXED_TUPLES = frozenset(
         "src/sfumato/workflows/forecast/plan_request.py:make_plan(on)",
         "src/sfumato/workflows/self_check/redraw_faults.py:look_again(made)",
         "src/sfumato/workflows/self_check/redraw_faults.py:_try(seen)",
-        "src/sfumato/world/ink.py:Ink.tube(bone)",
-        "src/sfumato/world/ink.py:_make_tube_shading(bone)",
-        "src/sfumato/world/people/draw_face.py:_draw_nose(where)",
-        "src/sfumato/world/people/draw_hand.py:_draw_digit(where)",
-        "src/sfumato/world/stream.py:_draw_hand_view(what)",
     }
 )
 

@@ -153,12 +153,12 @@ def test_the_next_start_removes_what_a_killed_one_left(render, room):
 
 
 def test_stopped_while_cleaning_up_says_that_the_picture_is_there(render, room, monkeypatch):
-    from sfumato.canvas.workspace.disk_workspace import DiskSpace
+    from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 
     def stopped(_self):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(DiskSpace, "remove", stopped)
+    monkeypatch.setattr(DiskWorkspace, "remove", stopped)
     done = render("a cat", "--size", "128x128", "--method", "cohesive", "--steps", 2, "--no-report", "--out", "a.png")
     assert done.code == 130
     assert (room / "a.png").exists()

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from sfumato.canvas.formats.images import load_picture
-from sfumato.canvas.overlay import PatchedPixels
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
+from sfumato.canvas.overlay import OverlayPixels
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 from sfumato.core.errors import StorageError
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.workflows.self_check import redraw_faults
@@ -33,7 +33,7 @@ LARGE = ("--size", "192x128", "--no-report")
 
 def judge_badly(result, *more):
     """Find somebody who is not in the base, and less of them once a place was drawn again."""
-    mass = 100.0 if isinstance(result.shown, PatchedPixels) else 300.0
+    mass = 100.0 if isinstance(result.shown, OverlayPixels) else 300.0
     return replace(judge_result(result, *more), added_objects=(Blob((40, 40, 80, 80), 9, mass),))
 
 
@@ -41,7 +41,7 @@ def test_a_picture_is_saved_without_a_redraw_that_the_disk_has_no_room_for(rende
     monkeypatch.setattr(redraw_faults, "judge_result", judge_badly)
     whole = render("a cat", *LARGE, "--out", "whole.png", "--json")
     assert [rerun["kept"] for rerun in whole.json["reruns"]] == [True, False]
-    open_pixels = DiskSpace.open_pixels
+    open_pixels = DiskWorkspace.open_pixels
 
     def refuse(space, name, size):
         if name.startswith("redraw"):
@@ -49,7 +49,7 @@ def test_a_picture_is_saved_without_a_redraw_that_the_disk_has_no_room_for(rende
         return open_pixels(space, name, size)
 
     with monkeypatch.context() as patched:
-        patched.setattr(DiskSpace, "open_pixels", refuse)
+        patched.setattr(DiskWorkspace, "open_pixels", refuse)
         done = render("a cat", *LARGE, "--out", "a.png", "--json")
     assert done.code == 0
     assert ["the disk is full" in rerun["left_out"] for rerun in done.json["reruns"]] == [True]

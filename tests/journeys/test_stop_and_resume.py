@@ -16,7 +16,7 @@ from bundles import tiny_mini
 from disks import full_disk
 from processes import command, environment, listen_to_ctrl_c
 from sfumato.canvas.formats.images import load_picture
-from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, find_resumable
 from sfumato.canvas.workspace.folder_lock import lock_folder
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import RequestError
@@ -157,7 +157,7 @@ def test_a_picture_that_somebody_works_on_is_left_to_them(render, room):
 
 def test_who_comes_when_a_picture_is_done_finds_no_part_of_its_work(render, room, monkeypatch):
     """Whoever takes the folder as soon as it is let go of begins anew, and nobody removes that."""
-    whole, others, folder = DiskSpace.remove, [], room / "a.png.work"
+    whole, others, folder = DiskWorkspace.remove, [], room / "a.png.work"
 
     def remove(space):
         lock, space._lock = space._lock, SimpleNamespace(release=lambda: (lock.release(), begin()))
@@ -165,10 +165,10 @@ def test_who_comes_when_a_picture_is_done_finds_no_part_of_its_work(render, room
         whole(space)
 
     def begin():
-        others.append(DiskSpace(folder, {"request": "another"}, resume=True))
+        others.append(DiskWorkspace(folder, {"request": "another"}, resume=True))
         others[0].note(Entry({"stage": 0}))
 
-    monkeypatch.setattr(DiskSpace, "remove", remove)
+    monkeypatch.setattr(DiskWorkspace, "remove", remove)
     done = render("a cat", "--size", "96x80", "--no-report", "--out", "a.png")
     assert done.code == 0, done.err
     (other,) = others
@@ -204,7 +204,7 @@ def test_a_new_name_replaces_nothing_and_finds_what_was_stopped(room, batch):
 def stop(room, request, name, index=0):
     """Leave the work on a picture of a request, as a process does that is killed."""
     single = replace(request, seed=request.seed + index, batch=1)
-    with closing(DiskSpace(room / f"{name}.work", {"journal": 1, **single.to_json()}, resume=False)) as space:
+    with closing(DiskWorkspace(room / f"{name}.work", {"journal": 1, **single.to_json()}, resume=False)) as space:
         space.note(Entry({"stage": 0}))
 
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sfumato.canvas.formats.pyramid import halve, list_halved_sizes
 from sfumato.canvas.formats.read import open_region, open_regions
 from sfumato.canvas.formats.save import open_writer
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.canvas.latents import make_latents
 from sfumato.canvas.mapped_latents import MappedLatents
 from sfumato.core.geometry import LatentBox, LatentSize, PixelBox, PixelSize
@@ -27,7 +27,7 @@ def test_any_box_of_any_picture_comes_back_however_it_was_cut(tmp_path_factory, 
     size = PixelSize(data.draw(SIDES), data.draw(SIDES))
     picture = np.random.default_rng(size.area).integers(0, 256, (*size.shape_hw, 3), dtype=np.uint8)
     name = data.draw(st.sampled_from(["a.png", "a.tif", "a.dzi"]))
-    packing = None if name == "a.png" else Packing(tile_px=data.draw(st.sampled_from([16, 32])))
+    packing = None if name == "a.png" else TileEncoding(tile_px=data.draw(st.sampled_from([16, 32])))
     path = tmp_path_factory.mktemp("canvas") / name
     heights = data.draw(st.lists(st.integers(0, 40), max_size=4))
     with open_writer(path, size, {}, packing) as writer:

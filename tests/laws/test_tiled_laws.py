@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.nn.tiled import MemoryShelf, Room
+from sfumato.nn.tiled import MemoryLimits, MemoryMapStore
 from sfumato.nn.tiled.regions import Region, Span, cut_grid, cut_region, cut_strips
 from sfumato.nn.tiled.statistics import measure_moments
 
@@ -25,10 +25,10 @@ def network():
 
 
 def run_tiled(layers, x, tile_pixels):
-    def open_spill(extent, dtype):
-        return MemoryShelf.make(extent, dtype, CPU, CPU)
+    def open_offload(extent, dtype):
+        return MemoryMapStore.make(extent, dtype, CPU, CPU)
 
-    room = Room(work_bytes=2**26, store_bytes=2**30, open_spill=open_spill, tile_pixels=tile_pixels)
+    room = MemoryLimits(work_bytes=2**26, store_bytes=2**30, open_offload=open_offload, tile_pixels=tile_pixels)
     return run_streamed(layers, x, room)
 
 

@@ -1,6 +1,6 @@
 """A canvas cut into squares of one side, always the same ones: what is done square by square can be done again for some.
 
-Pure geometry. Start reading at `list_squares`, then `find_squares`.
+Pure geometry. Start reading at `list_grid_boxes`, then `find_grid_boxes`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from sfumato.core.geometry import PixelBox, PixelSize
 SIDE_PX = 512
 
 
-def list_squares(size: PixelSize) -> Iterator[PixelBox]:
+def list_grid_boxes(size: PixelSize) -> Iterator[PixelBox]:
     """Yield the squares of a canvas in reading order, smaller at its far sides."""
     for top in range(0, size.height, SIDE_PX):
         for left in range(0, size.width, SIDE_PX):
             yield PixelBox(left, top, min(left + SIDE_PX, size.width), min(top + SIDE_PX, size.height))
 
 
-def find_squares(size: PixelSize, boxes: Iterable[PixelBox]) -> tuple[PixelBox, ...]:
+def find_grid_boxes(size: PixelSize, boxes: Iterable[PixelBox]) -> tuple[PixelBox, ...]:
     """Return the squares that have a pixel in common with one of some boxes on the canvas, in reading order."""
     places = {
         (row, column)

@@ -4,7 +4,7 @@ A band is a number of rows of cells. A table says for each band which of its slo
 two tables the valid one with the higher count holds. So a flush is one write of a table, and what
 stood there before it is intact until then. A table also holds a checksum of each valid slot, so what rots
 on the disk is noticed. Knows places and bytes, maps nothing.
-Source: shadow paging, Lorie 1977. Start reading at `Layout`.
+Source: shadow paging, Lorie 1977. Start reading at `LatentLayout`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _LONGEST_SIDE, _MOST_CHANNELS = 2**20, 4096
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class LatentLayout:
     """Places in the file, in bytes."""
 
     size: LatentSize
@@ -73,13 +73,13 @@ class Layout:
         return self.place_table(2) + (2 * band + slot) * self.slot_bytes
 
 
-def write_header(layout: Layout) -> bytes:
+def write_header(layout: LatentLayout) -> bytes:
     """Return the first bytes of a file."""
     head = _HEADER.pack(_MAGIC, layout.channels, layout.size.height, layout.size.width, layout.band_rows)
     return head + struct.pack("<I", zlib.crc32(head))
 
 
-def read_header(raw: bytes) -> Layout:
+def read_header(raw: bytes) -> LatentLayout:
     """Read the first bytes of a file.
 
     Raises:
@@ -91,11 +91,11 @@ def read_header(raw: bytes) -> Layout:
     _, channels, height, width, rows = _HEADER.unpack(head)
     if not (0 < channels <= _MOST_CHANNELS and rows > 0 and 0 < max(height, width) <= _LONGEST_SIDE):
         raise StorageError("the header of the latents is damaged", got=(channels, height, width, rows))
-    return Layout(LatentSize(width, height), channels, rows)
+    return LatentLayout(LatentSize(width, height), channels, rows)
 
 
 @dataclass(eq=False, slots=True)
-class Table:
+class BandTable:
     """Hold the count of flushes so far, and for each band its valid slot (uint8) and that slot's checksum (uint32)."""
 
     count: int
@@ -108,20 +108,20 @@ class Table:
         return _TABLE.pack(self.count, zlib.crc32(raw, self.count & 0xFFFFFFFF)) + raw
 
 
-def make_table(layout: Layout) -> Table:
+def make_table(layout: LatentLayout) -> BandTable:
     """Return the table of a canvas of zeros."""
     zeros = zlib.crc32(bytes(layout.slot_bytes))
-    return Table(1, np.zeros(layout.bands, np.uint8), np.full(layout.bands, zeros, np.uint32))
+    return BandTable(1, np.zeros(layout.bands, np.uint8), np.full(layout.bands, zeros, np.uint32))
 
 
-def find_table(raw: bytes, bands: int) -> Table | None:
+def find_table(raw: bytes, bands: int) -> BandTable | None:
     """Read a table, or return None where it is torn or was never written."""
     count, check = _TABLE.unpack(raw[: _TABLE.size])
     body = raw[_TABLE.size : _TABLE.size + bands * (1 + _SUM_BYTES)]
     if not count or check != zlib.crc32(body, count & 0xFFFFFFFF) or len(body) < bands * (1 + _SUM_BYTES):
         return None
     slots, sums = np.frombuffer(body[:bands], np.uint8), np.frombuffer(body[bands:], "<u4")
-    return Table(count, slots.copy(), sums.astype(np.uint32)) if slots.max() <= 1 else None
+    return BandTable(count, slots.copy(), sums.astype(np.uint32)) if slots.max() <= 1 else None
 
 
 def _round_up(count: int) -> int:

@@ -19,7 +19,15 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.canvas.latent_file import PAGE_BYTES, Layout, Table, find_table, make_table, read_header, write_header
+from sfumato.canvas.latent_file import (
+    PAGE_BYTES,
+    BandTable,
+    LatentLayout,
+    find_table,
+    make_table,
+    read_header,
+    write_header,
+)
 from sfumato.core.errors import StorageError
 from sfumato.core.files import make_storage_error, reserve_file, write_atomic
 from sfumato.core.geometry import LatentBox, LatentSize
@@ -35,7 +43,7 @@ def create_file(path: Path, size: LatentSize, channels: int) -> None:
     Raises:
         StorageError: the disk has no room for it, or refuses; nothing is left behind.
     """
-    layout = Layout(size, channels)
+    layout = LatentLayout(size, channels)
 
     def write(stream: BinaryIO) -> None:
         _check_free(path, layout.file_bytes)
@@ -157,7 +165,7 @@ class MappedLatents:
         self._rest()
         return found
 
-    def _read_table(self) -> Table:
+    def _read_table(self) -> BandTable:
         places = [self._layout.place_table(which) for which in (0, 1)]
         tables = [find_table(self._map[at : at + self._layout.table_bytes], self._layout.bands) for at in places]
         valid = [table for table in tables if table is not None]

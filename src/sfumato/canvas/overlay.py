@@ -1,6 +1,6 @@
 """Pixels of a canvas with some of its squares replaced, beside what was there: what changes costs room, nothing is copied.
 
-The squares lie one below the other in a canvas of their own. Knows no file. Start reading at `PatchedPixels`.
+The squares lie one below the other in a canvas of their own. Knows no file. Start reading at `OverlayPixels`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sfumato.canvas.pixels import PixelStore
 from sfumato.core.geometry import PixelBox, PixelSize
 
 
-class CutPixels:
+class CropView:
     """Show a canvas without what lies right of or below a size. A leaf."""
 
     def __init__(self, below: PixelStore, size: PixelSize) -> None:
@@ -41,15 +41,15 @@ class CutPixels:
         self._below.close()
 
 
-def cut_pixels(store: PixelStore, size: PixelSize) -> PixelStore:
+def crop_pixels(store: PixelStore, size: PixelSize) -> PixelStore:
     """Return the upper left of a canvas, or the canvas itself where that is all of it."""
-    return store if store.size == size else CutPixels(store, size)
+    return store if store.size == size else CropView(store, size)
 
 
 Pixels = NDArray[np.uint8]
 
 
-class PatchedPixels:
+class OverlayPixels:
     """Show `own` squares where there are some, and elsewhere the canvas below, which is never written to. A leaf."""
 
     def __init__(self, below: PixelStore, places: Sequence[PixelBox], own: PixelStore) -> None:
@@ -83,7 +83,7 @@ class PatchedPixels:
 
     def _find(self, box: PixelBox) -> Iterator[tuple[PixelBox, PixelBox]]:
         """Yield the parts of a box that lie in squares, and where they are held."""
-        for square in grid.find_squares(self.size, (box,)):
+        for square in grid.find_grid_boxes(self.size, (box,)):
             number, part = self._numbers.get((square.left, square.top)), square.find_overlap(box)
             if number is not None and part is not None:
                 yield part, part.shift(-square.left, number * grid.SIDE_PX - square.top)

@@ -112,7 +112,7 @@ class RenderOptions:
         Path | None,
         _option(
             "--mask",
-            words="Change --init only where this is white; the rest stays as it is.",
+            words="Change --init only where this is white, or erased where it has transparency; the rest stays as it is.",
             panel=_PICTURE,
             meta="IMG",
         ),

@@ -159,12 +159,30 @@ def remove_leftovers(path: Path) -> None:
     """Remove what processes left beside `path` that were killed while they wrote or removed it; never what is held."""
     head = f".{shorten_name(path, len('.') + len('.00000000.part'))}"
     for found in path.parent.glob(f"{glob.escape(head)}.*.part"):
-        if _BEHIND.fullmatch(found.name.removeprefix(head)) and not found.is_symlink() and not is_held(found):
+        if _BEHIND.fullmatch(found.name.removeprefix(head)) and not found.is_symlink() and _is_abandoned(found):
             with suppress(OSError):
                 if found.is_dir():
                     shutil.rmtree(found)
                 else:
                     found.unlink()
+
+
+def _is_abandoned(path: Path) -> bool:
+    """Tell whether surely no process holds a file or folder; where a file system knows no locks nothing is sure."""
+    if fcntl is None:
+        # Such systems do not remove what is open.
+        return True
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    finally:
+        os.close(handle)
+    return True
 
 
 def hold(handle: int) -> bool:

@@ -151,23 +151,25 @@ def _decode_tuple(member: Any, value: object, where: str) -> tuple[object, ...]:
 def _decode_dataclass(kind: type, value: object, where: str) -> object:
     if not isinstance(value, Mapping):
         raise RequestError(f"{where} has to be an object", got=value)
-    given = dict(cast("Mapping[str, object]", value))
-    if hasattr(kind, "kind") and given.pop("kind", None) != kind.kind:
+    fields_found = dict(cast("Mapping[str, object]", value))
+    if hasattr(kind, "kind") and fields_found.pop("kind", None) != kind.kind:
         raise RequestError(f"{where} has to have the kind {kind.kind!r}")
     hints = _hints(kind)
-    _check_keys(kind, given, where)
-    return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in given.items()})
+    _check_keys(kind, fields_found, where)
+    return kind(**{name: _decode(hints[name], item, f"{where}.{name}") for name, item in fields_found.items()})
 
 
-def _check_keys(kind: type, given: Mapping[str, object], where: str) -> None:
+def _check_keys(kind: type, fields_found: Mapping[str, object], where: str) -> None:
     fields = {field.name: field for field in dataclasses.fields(kind)}
-    unknown = sorted(set(given) - set(fields))
+    unknown = sorted(set(fields_found) - set(fields))
     if unknown:
         raise RequestError(f"{where} has unknown keys", got=unknown, do=f"Known keys: {', '.join(fields)}.")
     missing = [
         name
         for name, field in fields.items()
-        if name not in given and field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        if name not in fields_found
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
     ]
     if missing:
         raise RequestError(f"{where} lacks keys", got=missing)

@@ -79,10 +79,10 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     Raises:
         RequestError: a variable that starts with SFUMATO_ names no setting, or its value does not fit.
     """
-    given = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     kinds = {field.name: type(field.default) for field in dataclasses.fields(Settings)}
     found: dict[str, Any] = {}
-    for variable, text in given.items():
+    for variable, text in variables.items():
         if variable.startswith(PREFIX):
             name = variable.removeprefix(PREFIX).lower()
             if name not in kinds:

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize

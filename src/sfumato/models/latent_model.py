@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
-    from sfumato.core.prompt.grammar import Part
+    from sfumato.core.prompt.grammar import PromptPart
     from sfumato.models.adapters.attach import Attachment
     from sfumato.models.autoencoder.kl_tiles import Kept
     from sfumato.models.hardware.policy import Policy
@@ -83,7 +83,7 @@ class LatentModel:
     @torch.inference_mode()
     def encode_prompt(
         self,
-        parts: Sequence[Part],
+        parts: Sequence[PromptPart],
         *,
         size: PixelSize,
         clip_skip: int = 1,

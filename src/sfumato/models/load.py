@@ -15,10 +15,9 @@ from sfumato.models.files.read_weights import read_component, read_part
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.models.inspect import inspect_model
 from sfumato.models.latent_model import LatentModel
-from sfumato.models.networks import build_text, build_unet, build_vae
+from sfumato.models.small.build import build_small_text, build_small_unet, build_small_vae, is_small, load_words
 from sfumato.models.text.clip import TextTower
 from sfumato.models.text.encoder import DEPTHS, PromptEncoder
-from sfumato.models.text.tokenizers import load_clip_tokenizer, load_folder_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,12 +63,19 @@ def load_model(
 
 
 def _build(said: Description, policy: Policy) -> LatentModel:
-    family = said.contract.family
+    if said.contract.family == "mini" and said.layout is None and is_small(said.configs, said.vae.config):
+        build_text, build_unet, build_vae = build_small_text, build_small_unet, build_small_vae
+        tokenizers: tuple[Any, ...] = (load_words(said.checked.path / "tokenizer"),)
+    else:
+        # Real checkpoints alone pay for diffusers and transformers, which take most of a cold start.
+        from sfumato.models.networks import build_text, build_unet, build_vae
+
+        tokenizers = _load_tokenizers(said)
     encoders = tuple(
         build_text(said.configs[part], _read(said, part, policy.text_dtype), policy) for part in said.texts
     )
-    tokenizers = _load_tokenizers(said)
-    towers = [TextTower(words, one, depth=DEPTHS[family]) for words, one in zip(tokenizers, encoders, strict=True)]
+    depth = DEPTHS[said.contract.family]
+    towers = [TextTower(words, one, depth=depth) for words, one in zip(tokenizers, encoders, strict=True)]
     for tower in towers:
         _check_vocabulary(tower)
     unet = build_unet(said.configs["unet"], _read(said, "unet", policy.unet_dtype), policy)
@@ -92,6 +98,8 @@ def _read(said: Description, part: str, dtype: torch.dtype) -> dict[str, torch.T
 
 
 def _load_tokenizers(said: Description) -> tuple[Any, ...]:
+    from sfumato.models.text.tokenizers import load_clip_tokenizer, load_folder_tokenizer
+
     if said.layout is not None:
         return tuple(load_clip_tokenizer(open_clip=kind) for kind in OPEN_CLIP[said.layout.family])
     root = said.checked.path

@@ -10,20 +10,17 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import torch
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from diffusers.models.autoencoders.autoencoder_tiny import AutoencoderTiny
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
-from sfumato.core.errors import ModelError
+from sfumato.models.fill import fill_network
 from sfumato.models.hardware.fast_unet import speed_up
 from sfumato.models.hardware.policy import fit_policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from sfumato.models.hardware.policy import Policy
 
@@ -36,7 +33,6 @@ _TEXT_FIELDS = frozenset(
         "max_position_embeddings", "hidden_act", "layer_norm_eps", "bos_token_id", "eos_token_id", "pad_token_id",
     }
 )  # fmt: skip
-MOST_NAMES_SHOWN = 5
 
 
 def build_unet(config: dict[str, Any], state: State, policy: Policy) -> UNet2DConditionModel:
@@ -45,7 +41,7 @@ def build_unet(config: dict[str, Any], state: State, policy: Policy) -> UNet2DCo
     Raises:
         ModelError: configuration and weights do not belong together.
     """
-    unet = _fill(lambda: _from_config(UNet2DConditionModel, config), state, "UNet")
+    unet = fill_network(lambda: _from_config(UNet2DConditionModel, config), state, "UNet")
     unet = unet.to(device=policy.device, memory_format=policy.memory_format)
     speed_up(unet, fit_policy(policy, sum(tensor.nbytes for tensor in state.values())))
     return unet
@@ -58,7 +54,7 @@ def build_vae(config: dict[str, Any], state: State, policy: Policy) -> Autoencod
         ModelError: configuration and weights do not belong together.
     """
     kind = _AUTOENCODERS[config["_class_name"]]
-    vae = _fill(lambda: _from_config(kind, config), state, "autoencoder")
+    vae = fill_network(lambda: _from_config(kind, config), state, "autoencoder")
     return vae.to(device=policy.device, memory_format=policy.memory_format)
 
 
@@ -77,48 +73,10 @@ def build_text(config: dict[str, Any], state: State, policy: Policy) -> CLIPText
     kind = CLIPTextModelWithProjection if projected else CLIPTextModel
     # The only way in that opens no file.
     chosen._attn_implementation = "sdpa"  # noqa: SLF001
-    encoder = _fill(lambda: kind(chosen), state, "text encoder")
+    encoder = fill_network(lambda: kind(chosen), state, "text encoder")
     return encoder.to(device=policy.device)
 
 
 def _from_config(kind: Any, config: dict[str, Any]) -> Any:
     known = inspect.signature(kind.__init__).parameters
     return kind(**{key: value for key, value in config.items() if key in known})
-
-
-def _fill(build: Callable[[], Any], state: State, what: str) -> Any:
-    try:
-        with torch.device("meta"):
-            network = build()
-    except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, AttributeError) as error:
-        raise ModelError(f"the {what} cannot be built as its configuration says", got=str(error)[:300]) from error
-    _check_fit(network, state, what)
-    network.load_state_dict(state, strict=True, assign=True)
-    for name, buffer in list(network.named_buffers()):
-        if buffer.is_meta:
-            _restore_buffer(network, name, buffer)
-    return network.requires_grad_(requires_grad=False).eval()
-
-
-def _check_fit(network: nn.Module, state: State, what: str) -> None:
-    wanted = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in state.items()}
-    problems = (
-        ("lacks", sorted(wanted.keys() - given.keys())),
-        ("has unexpected", sorted(given.keys() - wanted.keys())),
-        ("has misshapen", sorted(name for name in wanted.keys() & given.keys() if wanted[name] != given[name])),
-    )
-    for problem, names in problems:
-        if names:
-            shown = ", ".join(names[:MOST_NAMES_SHOWN])
-            raise ModelError(
-                f"the {what} {problem} {len(names)} tensors", got=shown, do="The file is damaged or of another family."
-            )
-
-
-def _restore_buffer(network: nn.Module, name: str, buffer: Tensor) -> None:
-    # The only thing CLIP keeps outside its weights: the positions 0, 1, 2, ...
-    assert name.endswith("position_ids"), f"a buffer nobody fills: {name}"
-    owner, _, leaf = name.rpartition(".")
-    positions = torch.arange(buffer.shape[-1]).expand(buffer.shape)
-    network.get_submodule(owner).register_buffer(leaf, positions, persistent=False)

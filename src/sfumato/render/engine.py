@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.models.upscaler.upscaler import load_upscaler
 from sfumato.render.methods.native import Inputs
 from sfumato.render.methods.registry import find_method
@@ -54,4 +54,4 @@ def run_plan(
         upscaler=None if name is None else load_upscaler(name, model.device),
     )
     run = find_method(request.method).run
-    return (yield from run(work, plan, inputs or Inputs(), space or MemorySpace(), Stopwatch(plan)))
+    return (yield from run(work, plan, inputs or Inputs(), space or MemoryWorkspace(), Stopwatch(plan)))

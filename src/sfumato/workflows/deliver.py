@@ -15,7 +15,7 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.save import save_shown
-from sfumato.canvas.overlay import cut_pixels
+from sfumato.canvas.overlay import crop_pixels
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata import WeightDigests, write_metadata
 from sfumato.core.request import RenderRequest
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Drawn:
+class DrawnPicture:
     """Hold a picture that is drawn and checked and not yet saved. Times are on the monotonic clock."""
 
     request: RenderRequest
@@ -51,7 +51,7 @@ class Drawn:
     checked_s: float
 
 
-def deliver(drawn: Drawn) -> Picture:
+def deliver(drawn: DrawnPicture) -> Picture:
     """Save a picture and its report where it has a path, and return it; without a path it stays in memory.
 
     Raises:
@@ -87,7 +87,7 @@ def deliver(drawn: Drawn) -> Picture:
     )
 
 
-def _make_report(drawn: Drawn, result: RenderResult, unchecked: str, peak: int | None) -> Report:
+def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak: int | None) -> Report:
     assert drawn.path is not None, "a report lies beside a file"
     spent = {} if drawn.opened_s is None else {"open the model": drawn.opened_s}
     spent["save"] = time.monotonic() - drawn.checked_s
@@ -121,7 +121,7 @@ def measure_peak_bytes(device: torch.device) -> int | None:
 def _cut(result: RenderResult, request: RenderRequest) -> RenderResult:
     """Return the part of a canvas that the request wants, where the canvas had to be larger."""
     shown = result.shown
-    return result if isinstance(shown, Image.Image) else replace(result, shown=cut_pixels(shown, request.size))
+    return result if isinstance(shown, Image.Image) else replace(result, shown=crop_pixels(shown, request.size))
 
 
 def _describe_machine(model: LatentModel) -> str:

@@ -109,17 +109,25 @@ class Ink:
         self.canvas.drawPath(path, paint)
 
     def tube(
-        self, bone: tuple[complex, complex, float, float], colour: Colour, part: int | None = 0, *, edge: bool = True
+        self,
+        a: complex,
+        b: complex,
+        ra: float,
+        rb: float,
+        colour: Colour,
+        part: int | None = 0,
+        *,
+        edge: bool = True,
     ) -> None:
         """Draw a tapered limb from a to b with radii ra and rb, shaded across its width."""
-        path = tube_path(*bone)
+        path = tube_path(a, b, ra, rb)
         if edge:
             self.outline(path, colour)
         paint = skia.Paint(AntiAlias=True)
         if self.is_cartoon:
             paint.setColor4f(_color(colour))
         else:
-            paint.setShader(_make_tube_shading(bone, colour))
+            paint.setShader(_make_tube_shading(a, b, max(ra, rb), colour))
         self.canvas.drawPath(path, paint)
         self.mark(path, part)
 
@@ -177,11 +185,10 @@ def _make_shading(bounds: skia.Rect, colour: Colour, shade: str) -> skia.Shader:
     return skia.GradientShader.MakeLinear(ends, stops)
 
 
-def _make_tube_shading(bone: tuple[complex, complex, float, float], colour: Colour) -> skia.Shader:
-    a, b, ra, rb = bone
+def _make_tube_shading(a: complex, b: complex, radius: float, colour: Colour) -> skia.Shader:
     axis = b - a
     length = abs(axis) or 1e-6
-    across = axis / length * 1j * max(ra, rb)
+    across = axis / length * 1j * radius
     # Light comes from the upper left: start the ramp on the side that faces it.
     if across.real + across.imag > 0:
         across = -across

@@ -154,7 +154,7 @@ def draw_scene(
         draw_person(ink, tree, body, f"person{number}")
         _draw_held(ink, tree, body, number)
     for number, (view, hand) in enumerate(zip(scene.hands, shapes.hands, strict=True), 1):
-        _draw_hand_view(ink, tree, (view, hand), f"hand{number}")
+        _draw_hand_view(ink, tree, view, hand, f"hand{number}")
     for fault in shapes.faults:
         tree.add(fault.where, fault=fault.kind, fault_parts=list(fault.parts), fault_amount=fault.amount)
     if not with_truth:
@@ -172,18 +172,23 @@ def _draw_held(ink: Ink, tree: PartTree, body: BodyShape, number: int) -> None:
     draw_thing(ink, tree, thing, f"person{number}/held_{thing.kind}")
 
 
-def _draw_hand_view(ink: Ink, tree: PartTree, what: tuple[HandView, HandShape], path: str) -> None:
-    view, hand = what
+def _draw_hand_view(ink: Ink, tree: PartTree, view: HandView, hand: HandShape, path: str) -> None:
     skin = CLOTHES[view.glove] if view.glove else SKIN[view.skin]
     size, along, wrist = view.size, hand.along, hand.wrist
     if view.exception is not None:
         tree.add(path, exception=view.exception.kind, level=view.exception.level)
     forearm = (wrist - along * size * 0.9, wrist + along * size * 0.03, 0.165 * size, 0.128 * size)
-    ink.tube(forearm, skin, tree.add(f"{path}_arm/lower", colour=skin))
+    ink.tube(*forearm, skin, tree.add(f"{path}_arm/lower", colour=skin))
     draw_hand(ink, tree, hand, skin, path)
     # The skin of the wrist runs into the palm without a line.
     ink.tube(
-        (wrist - along * size * 0.05, wrist + along * size * 0.05, 0.120 * size, 0.110 * size), skin, None, edge=False
+        wrist - along * size * 0.05,
+        wrist + along * size * 0.05,
+        0.120 * size,
+        0.110 * size,
+        skin,
+        None,
+        edge=False,
     )
     ink.mark(
         tube_path(wrist + along * size * 0.02, wrist + along * size * 0.06, 0.110 * size, 0.110 * size),
@@ -192,5 +197,10 @@ def _draw_hand_view(ink: Ink, tree: PartTree, what: tuple[HandView, HandShape], 
     sleeve = CLOTHES[view.sleeve]
     start = wrist - along * size * 0.22
     ink.tube(
-        (start, start - along * size, 0.185 * size, 0.23 * size), sleeve, tree.add(f"{path}_arm/sleeve", colour=sleeve)
+        start,
+        start - along * size,
+        0.185 * size,
+        0.23 * size,
+        sleeve,
+        tree.add(f"{path}_arm/sleeve", colour=sleeve),
     )

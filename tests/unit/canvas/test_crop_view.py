@@ -5,7 +5,7 @@ import pytest
 
 from sfumato.canvas.formats.images import load_picture
 from sfumato.canvas.formats.save import save_shown
-from sfumato.canvas.overlay import cut_pixels
+from sfumato.canvas.overlay import crop_pixels
 from sfumato.canvas.pixels import MemoryPixels, list_bands
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -18,7 +18,7 @@ def store():
 
 
 def test_it_is_the_upper_left_in_bands(store, tmp_path):
-    cut, whole = cut_pixels(store, SIZE), store.read(CANVAS.box)
+    cut, whole = crop_pixels(store, SIZE), store.read(CANVAS.box)
     assert cut.size == SIZE
     assert (np.concatenate(list(list_bands(cut))) == whole[:998, :666]).all()
     for name in ("a.png", "a.webp"):
@@ -29,4 +29,4 @@ def test_it_is_the_upper_left_in_bands(store, tmp_path):
 
 
 def test_all_of_a_canvas_is_the_canvas(store):
-    assert cut_pixels(store, CANVAS) is store
+    assert crop_pixels(store, CANVAS) is store

@@ -1,55 +1,58 @@
-"""A plan for people: one memory or two, what it costs meanwhile, and where the numbers are from."""
+"""A plan for people holds the numbers of the plan, in a table and in one line."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from fakes import CONTRACT
-from sfumato.cli.plan_table import write_plan
+from sfumato.cli.plan_table import write_bytes, write_cost, write_plan, write_seconds
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
+from sfumato.workflows.run_options import RunOptions
 
-REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 512), steps=10, method=CohesiveMethod())
+REQUEST = RenderRequest(prompt="a house", size=PixelSize(512, 256), steps=10, method=CohesiveMethod())
 BUDGET = RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"])
+OPTIONS = RunOptions(out=Path("some/beach.png"))
 
 
-def table(budget=BUDGET, **changes):
-    return write_plan(replace(plan_render(REQUEST, CONTRACT, budget), **changes))
+def plan(budget=BUDGET, **changes):
+    return plan_render(replace(REQUEST, **changes), CONTRACT, budget)
 
 
-def test_one_memory_is_one_number_and_said_to_be():
-    assert "device and host are one" in table()
-    assert "\nhost " not in table()
+def totals(plan):
+    return [
+        write_seconds(plan.seconds + plan.save_s),
+        write_bytes(plan.memory_bytes),
+        write_bytes(plan.peak_disk_bytes),
+    ]
 
 
-def test_a_device_with_memory_of_its_own_has_a_line_and_the_host_another():
-    text = table(replace(BUDGET, separate=True, host_bytes=8 * GIB))
-    assert "\ndevice " in text
-    assert "\nhost " in text
+def test_a_table_has_a_row_for_every_stage_and_the_totals():
+    made = plan()
+    text = write_plan(made)
+    rows = {line.split("  ")[0] for line in text.splitlines()}
+    assert {stage.name for stage in made.stages} <= rows
+    assert all(number in text for number in totals(made))
 
 
-@pytest.mark.parametrize(
-    ("basis", "words"), [("probe", "probe of this"), ("measured", "earlier"), ("guess", "a guess")]
-)
-def test_the_source_of_the_numbers_is_named(basis, words):
-    assert words in table(basis=basis)
+def test_a_device_with_memory_of_its_own_has_a_number_and_the_host_another():
+    made = plan(replace(BUDGET, separate=True, host_bytes=8 * GIB))
+    assert made.memory_bytes != made.host_bytes > 0
+    for text in (write_plan(made), write_cost(made, OPTIONS)):
+        assert write_bytes(made.memory_bytes) in text
+        assert write_bytes(made.host_bytes) in text
 
 
-def test_opening_is_named_and_windows_at_once():
-    text = table()
-    assert "to open the model" in text
-    assert "at once" in text.splitlines()[0]
+def test_one_line_says_what_a_large_picture_costs_and_nothing_of_a_small_one():
+    said = write_cost(plan(), OPTIONS)
+    assert all(number in said for number in ["512x256", "beach.png.work", *totals(plan())])
+    assert "2 pictures" in write_cost(plan(batch=2), OPTIONS)
+    assert write_cost(plan(size=PixelSize(64, 64), method=NativeMethod()), OPTIONS) is None
 
 
-def test_disk_is_the_most_at_once_and_what_stays():
-    assert "disk         3.00 GiB at most at once, 1.00 GiB when it is done" in table(
-        peak_disk_bytes=3 * GIB, disk_bytes=GIB // 2, batch=2
-    )
-    assert "disk         1.00 GiB at most\n" in table(peak_disk_bytes=GIB, disk_bytes=GIB)
-
-
-def test_disk_elsewhere_is_said():
-    assert "autoencoder" not in table()
-    assert "2.00 GiB with temporary files" in table(spill_bytes=2 * GIB)
+@pytest.mark.parametrize(("seconds", "text"), [(3.14, "3.1 s"), (200, "3 min 20 s"), (7300, "2 h 2 min")])
+def test_durations_are_written_as_people_read_them(seconds, text):
+    assert write_seconds(seconds) == text

@@ -9,8 +9,8 @@ import pytest
 
 from fakes import CONTRACT, GaussianModel
 from sfumato.canvas.mapped_latents import MappedLatents
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
@@ -37,7 +37,7 @@ class Killed(BaseException):
     """What a process cannot catch."""
 
 
-class Watched(DiskSpace):
+class Watched(DiskWorkspace):
     """A folder that lists what is noted in it, and whose process dies after an entry of some words."""
 
     def __init__(self, folder, *, resume, dies_at=None):
@@ -113,7 +113,7 @@ def no_power_cut(monkeypatch):
 @pytest.mark.parametrize("kind", KINDS)
 def test_work_that_lost_a_file_gives_the_same_bytes_or_none(kind, tmp_path):
     work, whole = KINDS[kind], Watched(tmp_path / "whole", resume=False)
-    wanted = draw(work.request, MemorySpace())
+    wanted = draw(work.request, MemoryWorkspace())
     assert np.array_equal(draw(work.request, whole), wanted)
     refused = set()
     phases = [phase for phase in whole.seen if work.stages(phase[0]) and phase[1] in work.phases]

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from fakes import CONTRACT, GaussianModel
 from sfumato.canvas.pixels import MemoryPixels
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.render.passes.redraw_box import MOST_NATIVE_AREAS, PassProposal, find_frame
@@ -44,7 +44,7 @@ class Judge:
 
 def run(proposals, judge=None, *, rounds=1, space=None, model=None, pixels=None):
     work = RenderPass(name="test", find=lambda *_: proposals, judge=judge or Judge([True] * rounds), rounds=rounds)
-    steps = run_pass(work, pixels or make_pixels(), REQUEST, model or GaussianModel(), space or MemorySpace())
+    steps = run_pass(work, pixels or make_pixels(), REQUEST, model or GaussianModel(), space or MemoryWorkspace())
     while True:
         try:
             next(steps)
@@ -74,7 +74,7 @@ def test_only_the_box_and_a_soft_edge_change():
 
 def test_it_repeats_to_the_byte_also_where_a_stopped_one_left_something(tmp_path):
     once = read(run(propose()).pixels)
-    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     work = RenderPass(name="test", find=lambda *_: propose(), judge=Judge([True]))
     stopped = run_pass(work, make_pixels(), REQUEST, GaussianModel(), space)
     next(stopped)
@@ -95,7 +95,7 @@ def test_the_noise_of_two_boxes_and_two_rounds_differs():
 
 
 def test_what_the_judge_refuses_leaves_no_trace():
-    space, pixels, judge = MemorySpace(), make_pixels(), Judge([False, False])
+    space, pixels, judge = MemoryWorkspace(), make_pixels(), Judge([False, False])
     result = run(propose(), judge, rounds=2, space=space, pixels=pixels)
     assert result.pixels is pixels
     assert [one.kept for one in result.rounds] == [False, False]

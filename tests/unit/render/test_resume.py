@@ -9,7 +9,7 @@ import pytest
 from fakes import CONTRACT, GaussianModel
 from sfumato.canvas import grid
 from sfumato.canvas.pixels import FilePixels
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
@@ -31,7 +31,7 @@ class Killed(BaseException):
     """What a process cannot catch."""
 
 
-class Mortal(DiskSpace):
+class Mortal(DiskWorkspace):
     """A folder whose process dies before, or right after, its nth entry."""
 
     def __init__(self, folder, *, resume, dies_at=None, after=False):

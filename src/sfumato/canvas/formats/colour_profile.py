@@ -12,7 +12,7 @@ import functools
 import io
 import struct
 from collections.abc import Callable
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,7 @@ def find_conversion(profile: bytes) -> Convert | None:
         return None
     try:
         opened = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        space = cast("ImageCms.core.CmsProfile", opened.profile).xcolor_space.strip()
+        space = cast("Any", opened.profile).xcolor_space.strip()
         if space not in _MODES:
             raise _say_profile(f"a profile for {space}")
         transform = _make_transform(opened, _MODES[space])

@@ -1,7 +1,7 @@
 """The `.dzi` file of a DeepZoom picture: size, tiles, our texts and the digest of the tiles.
 
 Knows its XML; opens no tile. Other viewers pass over our two elements, which have a namespace of
-their own. Source: the DZI schema of 2008. Start reading at `Description`.
+their own. Source: the DZI schema of 2008. Start reading at `DeepZoomIndex`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _LONGEST_SIDE_PX = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Description:
+class DeepZoomIndex:
     """What a .dzi file says; `suffix` is that of the tiles, png or jpg."""
 
     size: PixelSize
@@ -51,7 +51,7 @@ class Description:
         )
 
 
-def parse_description(raw: bytes) -> Description:
+def parse_index(raw: bytes) -> DeepZoomIndex:
     """Read a .dzi file by what we need of it; nothing in it is expanded or fetched.
 
     Raises:
@@ -61,7 +61,7 @@ def parse_description(raw: bytes) -> Description:
     image, size = (_find_attributes(pattern, text) for pattern in (_IMAGE, _SIZE))
     texts = _TEXTS.search(text)
     try:
-        found = Description(
+        found = DeepZoomIndex(
             size=PixelSize(int(size["Width"]), int(size["Height"])),
             tile_px=int(image["TileSize"]),
             overlap_px=int(image["Overlap"]),

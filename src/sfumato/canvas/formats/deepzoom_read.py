@@ -12,31 +12,31 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.canvas.formats.deepzoom_index import LONGEST_BYTES, Description, parse_description
+from sfumato.canvas.formats.deepzoom_index import LONGEST_BYTES, DeepZoomIndex, parse_index
 from sfumato.canvas.formats.deepzoom_write import find_tiles_folder
 from sfumato.canvas.formats.pyramid import list_halved_sizes
-from sfumato.canvas.formats.tiles import list_rows, read_mosaic, unpack_image
+from sfumato.canvas.formats.tiles import decode_image, list_rows, read_mosaic
 from sfumato.core.errors import RequestError
 from sfumato.core.files import open_regular
 from sfumato.core.geometry import PixelBox, PixelSize
 
 
-def read_description(path: Path) -> Description:
+def read_index(path: Path) -> DeepZoomIndex:
     """Read a .dzi file.
 
     Raises:
         RequestError: no such file, or no description of a picture.
     """
     with open_regular(path, what="the picture") as stream:
-        return parse_description(stream.read(LONGEST_BYTES))
+        return parse_index(stream.read(LONGEST_BYTES))
 
 
 def has_all_tiles(path: Path) -> bool:
     """Tell whether every tile that a .dzi file speaks of is there, by their names; opens none.
 
-    Raises: as `read_description`.
+    Raises: as `read_index`.
     """
-    found, folder = read_description(path), find_tiles_folder(path)
+    found, folder = read_index(path), find_tiles_folder(path)
     sizes = list_halved_sizes(found.size, until_px=1)
     for number, size in enumerate(reversed(sizes)):
         columns, rows = (-(-side // found.tile_px) for side in (size.width, size.height))
@@ -59,7 +59,7 @@ class DeepZoomRegions:
         Raises:
             RequestError: no such file, or no description of a picture.
         """
-        self._folder, self._found = find_tiles_folder(path), read_description(path)
+        self._folder, self._found = find_tiles_folder(path), read_index(path)
         self._sizes = list_halved_sizes(self._found.size, until_px=1)
 
     @property
@@ -91,7 +91,7 @@ class DeepZoomRegions:
         with open_regular(path, what="the tile") as stream:
             raw = stream.read(LONGEST_BYTES * 16)
         try:
-            tile = unpack_image(raw, jpeg=self._found.suffix != "png")
+            tile = decode_image(raw, jpeg=self._found.suffix != "png")
         except (OSError, ValueError, SyntaxError) as error:
             raise RequestError("a tile is damaged", got=f"{path}: {error}") from error
         if tile.shape != (covered.height, covered.width, 3):

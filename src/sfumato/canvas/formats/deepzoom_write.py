@@ -16,9 +16,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.canvas.formats.deepzoom_index import Description
+from sfumato.canvas.formats.deepzoom_index import DeepZoomIndex
 from sfumato.canvas.formats.pyramid import Pyramid, Strip, list_halved_sizes
-from sfumato.canvas.formats.tiles import Packing, pack_jpeg, pack_png
+from sfumato.canvas.formats.tiles import TileEncoding, encode_jpeg, encode_png
 from sfumato.canvas.workspace.folder_lock import FolderLock, lock_folder
 from sfumato.core.errors import RequestError
 from sfumato.core.files import UnfinishedFile, name_unfinished, sync_folder
@@ -51,11 +51,11 @@ def check_folder_is_ours(path: Path) -> None:
 class DeepZoomSink:
     """Write every tile of every level as a file of its own."""
 
-    def __init__(self, path: Path, size: PixelSize, texts: Mapping[str, str], packing: Packing) -> None:
-        """Take the texts by name, and how tiles are packed (254 px and PNG unless it says otherwise)."""
-        self._path, self._size, self._texts, self._packing = path, size, texts, packing
-        self._tile = packing.tile_px or TILE_PX
-        self._suffix = "png" if packing.jpeg_quality is None else "jpg"
+    def __init__(self, path: Path, size: PixelSize, texts: Mapping[str, str], encoding: TileEncoding) -> None:
+        """Take the texts by name, and how tiles are encoded (254 px and PNG unless it says otherwise)."""
+        self._path, self._size, self._texts, self._encoding = path, size, texts, encoding
+        self._tile = encoding.tile_px or TILE_PX
+        self._suffix = "png" if encoding.jpeg_quality is None else "jpg"
         self._sizes = list_halved_sizes(size, until_px=1)
         self._pyramid = Pyramid(self._sizes, self._tile, OVERLAP_PX, self._put_strip)
         self._digest = hashlib.sha256()
@@ -125,13 +125,13 @@ class DeepZoomSink:
 
     def _put_tile(self, name: str, tile: NDArray[np.uint8]) -> None:
         assert self._folder is not None, "a sink is started before it is written"
-        quality = self._packing.jpeg_quality
-        raw = pack_png(tile, self._packing.effort) if quality is None else pack_jpeg(tile, quality)
+        quality = self._encoding.jpeg_quality
+        raw = encode_png(tile, self._encoding.effort) if quality is None else encode_jpeg(tile, quality)
         self._digest.update(f"{name} {len(raw)}\n".encode() + raw)
         (self._folder / name).write_bytes(raw)
 
-    def _describe(self) -> Description:
-        return Description(
+    def _describe(self) -> DeepZoomIndex:
+        return DeepZoomIndex(
             size=self._size,
             tile_px=self._tile,
             overlap_px=OVERLAP_PX,

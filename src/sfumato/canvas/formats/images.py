@@ -20,7 +20,7 @@ import numpy as np
 from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from sfumato.canvas.formats.colour_profile import find_conversion, make_srgb_profile
-from sfumato.canvas.formats.deepzoom_read import read_description
+from sfumato.canvas.formats.deepzoom_read import read_index
 from sfumato.canvas.formats.png_write import SRGB_CHUNK
 from sfumato.canvas.formats.tiff_read import read_tiff_texts
 from sfumato.core import serialize
@@ -102,7 +102,7 @@ def read_texts(path: Path | str) -> dict[str, str]:
     """
     suffix = Path(path).suffix.lower()
     if suffix == ".dzi":
-        return dict(read_description(Path(path)).texts)
+        return dict(read_index(Path(path)).texts)
     if suffix in (".tif", ".tiff"):
         return read_tiff_texts(Path(path))
     with _open_picture(Path(path)) as picture:

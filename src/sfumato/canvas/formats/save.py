@@ -17,7 +17,7 @@ from sfumato.canvas.formats.deepzoom_write import DeepZoomSink, check_folder_is_
 from sfumato.canvas.formats.images import save_picture
 from sfumato.canvas.formats.png_write import PngSink
 from sfumato.canvas.formats.tiff_write import TiffSink
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.canvas.formats.write_bands import BandSink, BandWriter
 from sfumato.canvas.pixels import PixelStore, cut_bands, list_bands
 from sfumato.core.errors import RequestError
@@ -38,7 +38,7 @@ _PAPER = (255, 255, 255, 255)
 
 
 def open_writer(
-    path: Path | str, size: PixelSize, texts: Mapping[str, str], packing: Packing | None = None
+    path: Path | str, size: PixelSize, texts: Mapping[str, str], encoding: TileEncoding | None = None
 ) -> BandWriter:
     """Open a picture to be written in bands; its texts are those that `read_texts` gives back.
 
@@ -46,9 +46,9 @@ def open_writer(
         RequestError: another suffix, an option without effect, or something else is in the place of tiles.
         StorageError: the disk refuses.
     """
-    path, packing = Path(path), packing or Packing()
+    path, encoding = Path(path), encoding or TileEncoding()
     check_place(path, size)
-    return BandWriter(path, size, _choose_sink(path, size, texts, packing))
+    return BandWriter(path, size, _choose_sink(path, size, texts, encoding))
 
 
 def save_bands(path: Path | str, size: PixelSize, bands: Iterable[NDArray[np.uint8]], texts: Mapping[str, str]) -> None:
@@ -122,16 +122,16 @@ def count_whole_bytes(path: Path) -> int:
     return _WHOLE_BYTES.get(path.suffix.lower(), 0)
 
 
-def _choose_sink(path: Path, size: PixelSize, texts: Mapping[str, str], packing: Packing) -> BandSink:
+def _choose_sink(path: Path, size: PixelSize, texts: Mapping[str, str], encoding: TileEncoding) -> BandSink:
     suffix = path.suffix.lower()
     if suffix == ".png":
-        if packing.jpeg_quality is not None or packing.tile_px is not None:
-            raise RequestError("a PNG has no tiles and is never lossy", got=packing, do="Use .tif or .dzi.")
-        return PngSink(path, size, texts, packing.effort)
+        if encoding.jpeg_quality is not None or encoding.tile_px is not None:
+            raise RequestError("a PNG has no tiles and is never lossy", got=encoding, do="Use .tif or .dzi.")
+        return PngSink(path, size, texts, encoding.effort)
     if suffix in (".tif", ".tiff"):
-        return TiffSink(path, size, texts, packing)
+        return TiffSink(path, size, texts, encoding)
     if suffix == ".dzi":
-        return DeepZoomSink(path, size, texts, packing)
+        return DeepZoomSink(path, size, texts, encoding)
     raise RequestError(f"bands are written to {', '.join(BAND_SUFFIXES)}", got=path.name)
 
 

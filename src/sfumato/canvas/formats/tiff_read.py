@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sfumato.canvas.formats.text_chunk import parse_texts
 from sfumato.canvas.formats.tiff_directory import LongValue, ReadDirectory, Tag, read_directories
 from sfumato.canvas.formats.tiff_write import DEFLATE, JPEG
-from sfumato.canvas.formats.tiles import list_rows, read_mosaic, unpack_deflate, unpack_image
+from sfumato.canvas.formats.tiles import decode_deflate, decode_image, list_rows, read_mosaic
 from sfumato.core.errors import DAMAGED_DO, RequestError
 from sfumato.core.files import open_regular
 from sfumato.core.geometry import PixelBox, PixelSize
@@ -95,7 +95,7 @@ class TiffRegions:
             stream.seek(place)
             raw = stream.read(count)
         try:
-            tile = unpack_image(raw, jpeg=True) if level.jpeg else unpack_deflate(raw, level.tile_px)
+            tile = decode_image(raw, jpeg=True) if level.jpeg else decode_deflate(raw, level.tile_px)
         except (OSError, ValueError, SyntaxError) as error:
             got = f"{self._path}: tile {index}: {error}"
             raise RequestError("a tile of the picture is damaged", got=got, do=DAMAGED_DO) from error

@@ -19,7 +19,7 @@ from sfumato.canvas.formats import text_chunk as words
 from sfumato.canvas.formats.colour_profile import make_srgb_profile
 from sfumato.canvas.formats.pyramid import Pyramid, Strip, list_halved_sizes
 from sfumato.canvas.formats.tiff_directory import HEADER_BYTES, ONE, Directory, Tag, write_directory, write_header
-from sfumato.canvas.formats.tiles import Packing, pack_deflate, pack_jpeg
+from sfumato.canvas.formats.tiles import TileEncoding, encode_deflate, encode_jpeg
 from sfumato.core.errors import RequestError
 from sfumato.core.files import UnfinishedFile
 from sfumato.core.geometry import PixelSize
@@ -42,14 +42,14 @@ class _Places:
 class TiffSink:
     """Append the tiles of every level to one file."""
 
-    def __init__(self, path: Path, size: PixelSize, texts: Mapping[str, str], packing: Packing) -> None:
-        """Take the texts by name, and how tiles are packed (256 px and lossless unless it says otherwise).
+    def __init__(self, path: Path, size: PixelSize, texts: Mapping[str, str], encoding: TileEncoding) -> None:
+        """Take the texts by name, and how tiles are encoded (256 px and lossless unless it says otherwise).
 
         Raises:
             RequestError: TIFF has no tiles of this side.
         """
-        self._path, self._texts, self._packing = path, texts, packing
-        self._tile = packing.tile_px or TILE_PX
+        self._path, self._texts, self._encoding = path, texts, encoding
+        self._tile = encoding.tile_px or TILE_PX
         if self._tile % 16:
             raise RequestError("the side of a tile in TIFF is a multiple of 16", got=self._tile, do="Use 256 or 512.")
         self._sizes = list_halved_sizes(size, until_px=self._tile)
@@ -98,9 +98,9 @@ class TiffSink:
         return np.pad(part, missing, mode="edge")
 
     def _pack(self, tile: NDArray[np.uint8]) -> bytes:
-        if self._packing.jpeg_quality is not None:
-            return pack_jpeg(tile, self._packing.jpeg_quality)
-        return pack_deflate(tile, self._packing.effort)
+        if self._encoding.jpeg_quality is not None:
+            return encode_jpeg(tile, self._encoding.jpeg_quality)
+        return encode_deflate(tile, self._encoding.effort)
 
     def _append(self, raw: bytes) -> None:
         assert self._file is not None, "a sink is started before it is written"
@@ -109,7 +109,7 @@ class TiffSink:
 
     def _describe(self, level: int) -> Directory:
         size, places = self._sizes[level], self._places[level]
-        jpeg = self._packing.jpeg_quality is not None
+        jpeg = self._encoding.jpeg_quality is not None
         found: dict[Tag, tuple[int, ...] | bytes] = {
             Tag.NEW_SUBFILE_TYPE: (_REDUCED if level else 0,),
             Tag.IMAGE_WIDTH: (size.width,),

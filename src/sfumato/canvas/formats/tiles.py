@@ -1,6 +1,6 @@
 """How tiles are packed: their side, and lossless or JPEG; and one tile to bytes and back.
 
-Knows no file around the tiles. Start reading at `Packing`.
+Knows no file around the tiles. Start reading at `TileEncoding`.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _SMALLEST_TILE_PX, _LARGEST_TILE_PX = 16, 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Packing:
+class TileEncoding:
     """Say how a picture is packed; what is None the format decides.
 
     `tile_px` is the side of a tile, in TIFF a multiple of 16. `jpeg_quality` makes tiles
@@ -70,21 +70,21 @@ class Packing:
                 raise RequestError("the side of a tile is an even number", got=self.tile_px)
 
 
-def pack_png(tile: Tile, effort: int) -> bytes:
+def encode_png(tile: Tile, effort: int) -> bytes:
     """Return a tile as PNG."""
     stream = io.BytesIO()
     Image.fromarray(tile).save(stream, format="PNG", compress_level=effort)
     return stream.getvalue()
 
 
-def pack_jpeg(tile: Tile, quality: int) -> bytes:
+def encode_jpeg(tile: Tile, quality: int) -> bytes:
     """Return a tile as JPEG with full colour resolution."""
     stream = io.BytesIO()
     Image.fromarray(tile).save(stream, format="JPEG", quality=quality, subsampling=0)
     return stream.getvalue()
 
 
-def unpack_image(raw: bytes, *, jpeg: bool) -> Tile:
+def decode_image(raw: bytes, *, jpeg: bool) -> Tile:
     """Return the uint8 [h, w, 3] of a small PNG or JPEG; ValueError, OSError or SyntaxError where it is damaged."""
     kind = JpegImagePlugin.JpegImageFile if jpeg else PngImagePlugin.PngImageFile
     with kind(io.BytesIO(raw)) as picture:
@@ -93,7 +93,7 @@ def unpack_image(raw: bytes, *, jpeg: bool) -> Tile:
         return np.asarray(picture.convert("RGB"))
 
 
-def pack_deflate(tile: Tile, effort: int) -> bytes:
+def encode_deflate(tile: Tile, effort: int) -> bytes:
     """Return a tile as horizontal differences, compressed.
 
     Source: TIFF 6.0, section 14 (Predictor 2), and Adobe Photoshop TIFF Technical Notes (Compression 8).
@@ -103,7 +103,7 @@ def pack_deflate(tile: Tile, effort: int) -> bytes:
     return zlib.compress(differences.tobytes(), effort)
 
 
-def unpack_deflate(raw: bytes, side_px: int) -> Tile:
+def decode_deflate(raw: bytes, side_px: int) -> Tile:
     """Return the uint8 [side, side, 3] of a packed tile; ValueError where it is damaged."""
     count = side_px * side_px * 3
     try:

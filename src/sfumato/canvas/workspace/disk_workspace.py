@@ -1,7 +1,7 @@
 """A workspace in a folder: after a crash it holds what the last entry of its journal says, whatever came after.
 
 An entry lists the files that it counts on: of those none is ever made anew, what is not listed always is.
-Start reading at `DiskSpace`.
+Start reading at `DiskWorkspace`.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ _WORDS, _BOOT, _FILES = "words", "boot", "files"
 _BOOT_FILE = Path("/proc/sys/kernel/random/boot_id")
 
 
-class DiskSpace:
+class DiskWorkspace:
     """Keep everything in a folder of its own, for one piece of work named by `identity`."""
 
     def __init__(self, folder: Path, identity: Mapping[str, Json], *, resume: bool) -> None:

@@ -1,6 +1,6 @@
 """Where a large picture is made: canvases by name, small parts, and a journal of how far it is.
 
-`MemorySpace` forgets all with the process, `disk_space.DiskSpace` is a folder. Knows no step or level: an entry is words
+`MemoryWorkspace` forgets all with the process, `disk_space.DiskWorkspace` is a folder. Knows no step or level: an entry is words
 and arrays. Start reading at `Workspace`.
 """
 
@@ -72,7 +72,7 @@ class Workspace(Protocol):
 
 
 @dataclass(eq=False)
-class MemorySpace:
+class MemoryWorkspace:
     """Keep everything in memory. A leaf."""
 
     folder: None = field(init=False, default=None)

@@ -27,10 +27,10 @@ from dataclasses import dataclass
 from sfumato.core.errors import RequestError
 from sfumato.core.prompt.editing import Nodes, read_edits, render_text
 from sfumato.core.prompt.tags import LoraTag, check_characters, take_tags
-from sfumato.core.prompt.weights import LARGEST_WEIGHT, Segment, Span, read_weights
+from sfumato.core.prompt.weights import LARGEST_WEIGHT, Segment, WeightedSpan, read_weights
 from sfumato.core.request import LONGEST_PROMPT_CHARACTERS
 
-__all__ = ["LoraTag", "Part", "Prompt", "Segment", "Span", "parse_prompt"]
+__all__ = ["LoraTag", "ParsedPrompt", "PromptPart", "Segment", "WeightedSpan", "parse_prompt"]
 
 # Every AND part is a pass of the denoiser at every step; people use two to five.
 MOST_PARTS = 32
@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"[+-]?(?:[0-9]{1,9}(?:\.[0-9]{0,9})?|\.[0-9]{1,9})")
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class PromptPart:
     """Hold one AND part of a prompt at one step; BREAK stands between its segments."""
 
     weight: float
@@ -56,7 +56,7 @@ class Clause:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class ParsedPrompt:
     """Hold a parsed prompt: `text` as given, its LoRA tags, and its AND parts."""
 
     text: str
@@ -68,7 +68,7 @@ class Prompt:
         """Tell whether all steps have the same words."""
         return all(isinstance(node, str) for clause in self.clauses for node in clause.nodes)
 
-    def at_step(self, step: int, steps: int) -> tuple[Part, ...]:
+    def at_step(self, step: int, steps: int) -> tuple[PromptPart, ...]:
         """Return the AND parts at `step` (from 0) of `steps`; equal words give equal, hashable values.
 
         Cost: linear in the text without its brackets; the reading of brackets is remembered.
@@ -79,17 +79,17 @@ class Prompt:
         if not 0 <= step < steps:
             raise RequestError(f"a step lies between 0 and {steps - 1}", got=step)
         return tuple(
-            Part(clause.weight, read_weights(render_text(clause.nodes, step, steps))) for clause in self.clauses
+            PromptPart(clause.weight, read_weights(render_text(clause.nodes, step, steps))) for clause in self.clauses
         )
 
-    def at_steps(self, steps: int) -> tuple[tuple[Part, ...], ...]:
+    def at_steps(self, steps: int) -> tuple[tuple[PromptPart, ...], ...]:
         """Return the AND parts of every step, so that a plan can count encodings and fail early."""
         if self.is_constant:
             return (self.at_step(0, steps),) * steps
         return tuple(self.at_step(step, steps) for step in range(steps))
 
 
-def parse_prompt(text: str) -> Prompt:
+def parse_prompt(text: str) -> ParsedPrompt:
     """Read a prompt.
 
     Raises:
@@ -106,7 +106,7 @@ def parse_prompt(text: str) -> Prompt:
     if len(texts) > MOST_PARTS:
         raise RequestError(f"a prompt has at most {MOST_PARTS} AND parts", got=len(texts))
     clauses = tuple(_read_clause(part, weighted=len(texts) > 1) for part in texts)
-    prompt = Prompt(text, loras, clauses)
+    prompt = ParsedPrompt(text, loras, clauses)
     # Mistakes show now rather than in the middle of a render; later steps are read when they come.
     prompt.at_step(0, 1)
     return prompt

@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sfumato.core.prompt.grammar import Span
+from sfumato.core.prompt.grammar import WeightedSpan
 
 # Words that open a picture ("a photo of ...") or stand alone behind it say how, not what.
 _STYLE = (
@@ -43,7 +43,7 @@ class Phrase:
     style: bool = False
 
 
-def split_phrases(spans: Sequence[Span]) -> tuple[Phrase, ...]:
+def split_phrases(spans: Sequence[WeightedSpan]) -> tuple[Phrase, ...]:
     """Cut the weighted spans of a prompt into phrases, in their order.
 
     "a photo of a red house in a meadow, cartoon" becomes "a photo of" (style), "a red house", "in a meadow",
@@ -62,16 +62,16 @@ def split_phrases(spans: Sequence[Span]) -> tuple[Phrase, ...]:
     return tuple(found)
 
 
-def join_phrases(phrases: Sequence[Phrase], *, detail: str = "") -> tuple[Span, ...]:
+def join_phrases(phrases: Sequence[Phrase], *, detail: str = "") -> tuple[WeightedSpan, ...]:
     """Write phrases as the spans of a prompt again: a leading "a photo of" binds to what follows, commas elsewhere.
 
     `detail` ("a detail of") goes before the first phrase that is not a style word.
     """
     first = next((number for number, phrase in enumerate(phrases) if not phrase.style), None)
-    spans: list[Span] = []
+    spans: list[WeightedSpan] = []
     bound = True
     for number, phrase in enumerate(phrases):
         text = f"{detail} {phrase.text}" if detail and number == first else phrase.text
-        spans.append(Span((" " if spans else "") + text if bound else f", {text}", phrase.weight))
+        spans.append(WeightedSpan((" " if spans else "") + text if bound else f", {text}", phrase.weight))
         bound = phrase.text.lower().endswith(" of")
     return tuple(spans)

@@ -38,14 +38,14 @@ _BREAK = re.compile(r"\bBREAK\b")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class WeightedSpan:
     """Hold a stretch of text with one weight; 1.0 is plain."""
 
     text: str
     weight: float = 1.0
 
 
-Segment = tuple[Span, ...]
+Segment = tuple[WeightedSpan, ...]
 
 
 class _Piece(NamedTuple):
@@ -138,8 +138,8 @@ def too_deep() -> RequestError:
     )
 
 
-def _split(pieces: list[_Piece], weights: list[float]) -> Iterator[list[Span]]:
-    segment: list[Span] = []
+def _split(pieces: list[_Piece], weights: list[float]) -> Iterator[list[WeightedSpan]]:
+    segment: list[WeightedSpan] = []
     for piece, weight in zip(pieces, weights, strict=True):
         if piece.breaks:
             yield segment
@@ -147,11 +147,11 @@ def _split(pieces: list[_Piece], weights: list[float]) -> Iterator[list[Span]]:
         elif abs(weight) > LARGEST_WEIGHT:
             raise RequestError(f"a weight in a prompt is at most {LARGEST_WEIGHT:g}", got=weight)
         else:
-            segment.append(Span(piece.text, weight))
+            segment.append(WeightedSpan(piece.text, weight))
     yield segment
 
 
-def _join(spans: list[Span]) -> Segment:
+def _join(spans: list[WeightedSpan]) -> Segment:
     texts: list[list[str]] = []
     weights: list[float] = []
     for span in spans:
@@ -163,5 +163,5 @@ def _join(spans: list[Span]) -> Segment:
     if joined:
         joined[0] = joined[0].lstrip()
         joined[-1] = joined[-1].rstrip()
-    kept = [Span(text, weight) for text, weight in zip(joined, weights, strict=True) if text]
-    return tuple(kept) or (Span(""),)
+    kept = [WeightedSpan(text, weight) for text, weight in zip(joined, weights, strict=True) if text]
+    return tuple(kept) or (WeightedSpan(""),)

@@ -90,9 +90,10 @@ def _blur(values: Array) -> Array:
 
 def _list_blobs(pair: Pair, beyond: Array, found: NDArray[np.bool_]) -> tuple[Blob, ...]:
     """Return the blobs of a mask [h, w], the heaviest first; pixels that touch by a corner are one blob."""
-    labels, count = ndimage.label(found, np.ones((3, 3)))
-    areas = np.bincount(labels.ravel(), minlength=count + 1)[1:]
-    masses = ndimage.sum_labels(beyond, labels, range(1, count + 1))
+    labels = np.empty(found.shape, np.int32)
+    ndimage.label(found, np.ones((3, 3)), output=labels)
+    areas = np.bincount(labels.ravel(), minlength=1)[1:]
+    masses = ndimage.sum_labels(beyond, labels, range(1, len(areas) + 1))
     x, y, scale = pair.box[0], pair.box[1], pair.scale
     blobs = [
         Blob(

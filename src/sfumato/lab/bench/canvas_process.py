@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.canvas.formats.save import open_writer
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.canvas.latents import count_latent_bytes, make_latents
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.core.memory import read_memory
@@ -47,7 +47,7 @@ def try_pixels(side_px: int, path: Path) -> None:
     rows, columns = np.mgrid[:_BAND_ROWS, :_PATTERN_PX]
     pattern = (rows + columns)[..., None] // (3, 4, 5) + rng.integers(0, 4, (_BAND_ROWS, _PATTERN_PX, 3))
     band = np.tile(pattern.astype(np.uint8), (1, -(-side_px // _PATTERN_PX), 1))[:, :side_px]
-    with open_writer(path, PixelSize(side_px, side_px), {}, Packing(effort=_EFFORT)) as writer:
+    with open_writer(path, PixelSize(side_px, side_px), {}, TileEncoding(effort=_EFFORT)) as writer:
         for top in range(0, side_px, _BAND_ROWS):
             # Each band another one, at no cost.
             band += np.uint8(1)

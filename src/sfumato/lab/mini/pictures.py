@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from sfumato.core.geometry import LatentSize, PixelSize
-from sfumato.core.prompt.grammar import Part, parse_prompt
+from sfumato.core.prompt.grammar import PromptPart, parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.lab.reader.autoencoder_round_trip import to_bytes
 from sfumato.models.contract import ModelContract
@@ -111,7 +111,7 @@ def _draw_noise(model: LatentModel, cells: LatentSize, seeds: tuple[int, ...], s
     return torch.stack(drawn).to(model.device)
 
 
-def _read_prompt(prompt: str) -> tuple[Part, ...]:
+def _read_prompt(prompt: str) -> tuple[PromptPart, ...]:
     return parse_prompt(prompt).at_step(0, 1)
 
 

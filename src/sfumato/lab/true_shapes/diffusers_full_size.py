@@ -21,7 +21,7 @@ from sfumato.models.autoencoder.coder import estimate_kl_bytes
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
 from sfumato.models.autoencoder.kl_tiles import run_in_tiles
 from sfumato.models.files.gate import check_checkpoint
-from sfumato.nn.tiled import Ends, Extent
+from sfumato.nn.tiled import Extent, SourceSink
 from sfumato.nn.tiled.regions import Region, Span
 
 if TYPE_CHECKING:
@@ -142,7 +142,7 @@ def decode_in_our_tiles(vae: Any, latents: Tensor, device: torch.device) -> tupl
         made[region.inside(pixels)] = tile.cpu()
 
     def run() -> Tensor:
-        ends = Ends(read=read, write=write, dtype=torch.float32, device=device)
+        ends = SourceSink(read=read, write=write, dtype=torch.float32, device=device)
         run_in_tiles(list_decoder_layers(vae), Extent(latents.shape[1], height, width), ends, TILES_BYTES)
         return made
 

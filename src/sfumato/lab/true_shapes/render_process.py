@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sfumato.canvas.workspace.disk_workspace import DiskSpace, name_work
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, name_work
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import SfumatoError
 from sfumato.core.geometry import PixelSize
@@ -67,7 +67,7 @@ _PROMPT = "a red house in a green meadow, photograph"
 # Half the schedule, so that few steps of a level have a history; nothing is spared because nobody is sure of it.
 _STRENGTH = 0.5
 _SAVE = "check, save"
-_NOTE = DiskSpace.note
+_NOTE = DiskWorkspace.note
 
 
 def main() -> None:
@@ -121,7 +121,7 @@ def try_render(asked: dict[str, Any]) -> dict[str, Any]:
         listening(recorder.meter, lambda: recorder.part),
         replacing(rendering, "look_again", _look_once),
         # A function, so that it is bound to the space as the method was.
-        replacing(DiskSpace, "note", lambda space, entry, **how: recorder.note(space, entry, **how)),
+        replacing(DiskWorkspace, "note", lambda space, entry, **how: recorder.note(space, entry, **how)),
     ):
         (made,) = rendering.run_all(prepare(request, options), on_event=recorder.hear)
     recorder.meter.mark(_SAVE)
@@ -162,7 +162,7 @@ class Recorder:
             self._copied_s = time.monotonic() - began
             self.meter.mark("copy the work")
 
-    def note(self, space: DiskSpace, entry: Entry, *, durable: bool = False) -> None:
+    def note(self, space: DiskWorkspace, entry: Entry, *, durable: bool = False) -> None:
         """Weigh the folder whenever something is noted in it: along encoding and decoding too, where it is largest."""
         self._disk = max(self._disk, weigh_tree(self._work))
         _NOTE(space, entry, durable=durable)

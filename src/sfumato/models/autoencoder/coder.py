@@ -20,7 +20,7 @@ from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encod
 from sfumato.models.autoencoder.kl_tiles import WORKSPACE_BYTES, check_free, run_in_tiles, runs_whole
 from sfumato.models.autoencoder.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
-from sfumato.nn.tiled import Band, Ends, Extent, Pace, run_rows
+from sfumato.nn.tiled import Band, Extent, Pace, SourceSink, run_rows
 from sfumato.nn.tiled.halo import list_extents, list_reach
 from sfumato.nn.tiled.layers import Plain
 from sfumato.nn.tiled.regions import Region, Span, cut_grid, cut_strips
@@ -254,7 +254,7 @@ class Autoencoder:
         else:
             run_in_tiles(list_encoder_layers(self.vae), start, ends, self._measure_room(), kept=kept)
 
-    def _make_ends(self, read: Read, put: Write) -> Ends:
+    def _make_ends(self, read: Read, put: Write) -> SourceSink:
         def check(region: Region, tile: Tensor) -> None:
             if not bool(torch.isfinite(tile.sum())):
                 raise ModelError(
@@ -262,7 +262,7 @@ class Autoencoder:
                 )
             put(region, tile)
 
-        return Ends(read=read, write=check, dtype=self.policy.vae_dtype, device=self.policy.device)
+        return SourceSink(read=read, write=check, dtype=self.policy.vae_dtype, device=self.policy.device)
 
     def _measure_room(self) -> int:
         """Return the bytes that may be used now."""
@@ -324,7 +324,7 @@ def _find_rows(strip: Region, wanted: Sequence[PixelBox] | None) -> Span:
 
 def _is_begun(kept: Kept | None) -> bool:
     """Tell whether an earlier run has cut its input into tiles; then this one has to."""
-    return kept is not None and kept.notes.mark is not None
+    return kept is not None and kept.notes.checkpoint is not None
 
 
 def _to_region(box: LatentBox | PixelBox) -> Region:

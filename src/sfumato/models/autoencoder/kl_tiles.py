@@ -16,14 +16,14 @@ from sfumato.core.memory import give_back_memory
 from sfumato.models.autoencoder.offload import KeptMaps, Spill, drop_maps, find_spill_folder, measure_spill_bytes
 from sfumato.models.autoencoder.offload_checkpoint import CopiedMaps
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, measure_free_bytes
-from sfumato.nn.tiled import Band, Keeper, MemoryShelf, Room, make_program, run_program
+from sfumato.nn.tiled import Band, Checkpointer, MemoryLimits, MemoryMapStore, make_program, run_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from sfumato.core.geometry import LatentSize
-    from sfumato.nn.tiled import Ends, Extent, Layer, Notes, Program, Shelf
+    from sfumato.nn.tiled import Extent, Layer, MapStore, Notes, Program, SourceSink
     from sfumato.nn.tiled.regions import Region
 
 # What the library of convolutions takes whatever the size.
@@ -67,7 +67,7 @@ class TiledCost:
 def run_in_tiles(
     layers: Sequence[Layer],
     start: Extent,
-    ends: Ends,
+    ends: SourceSink,
     memory_bytes: int,
     *,
     window: Region | None = None,
@@ -93,17 +93,17 @@ def run_in_tiles(
     if keeper is None:
         storage = program.store(store, ends.dtype.itemsize)
         _check_disk(storage.spill_bytes - spill.host_bytes)
-        copies = _find_copies(kept, ends, program, lambda one: one in storage.spilled, spill)
+        copies = _find_copies(kept, ends, program, lambda one: one in storage.offloaded, spill)
         keeper = copies.keeper if copies else None
-    mark = keeper.notes.mark if keeper else None
-    room = Room(
+    mark = keeper.notes.checkpoint if keeper else None
+    room = MemoryLimits(
         work_bytes=mark.work_bytes if mark else WORK_BYTES,
         store_bytes=store,
-        open_spill=spill.open,
+        open_offload=spill.open,
         # The next sweep has tiles of other sizes, which do not fit into the gaps of these: several hundred MiB otherwise.
         tidy=give_back_memory,
         band=band or Band(),
-        keeper=keeper,
+        checkpointer=keeper,
     )
     run_program(program, ends, room, window)
     if copies is not None:
@@ -134,30 +134,30 @@ def check_free(needed_bytes: int, device: torch.device) -> None:
         )
 
 
-def _find_keeper(kept: Kept | None, ends: Ends, program: Program) -> Keeper | None:
+def _find_keeper(kept: Kept | None, ends: SourceSink, program: Program) -> Checkpointer | None:
     """Return who keeps all maps of a run in files, None where they would not outlive it or files are far."""
     if kept is None or kept.folder is None or ends.device.type not in _NEAR_FILES:
         return None
     maps = KeptMaps(kept.folder, ends.device)
-    if kept.notes.mark is None:
+    if kept.notes.checkpoint is None:
         # What a run left whose marks are lost takes the room of this one.
         drop_maps(kept.folder)
         if not maps.has_room(program.store(0, ends.dtype.itemsize).spill_bytes + _count_after(program)):
             return None
-    return Keeper(notes=kept.notes, open_shelf=maps.open, drop_shelf=maps.drop)
+    return Checkpointer(notes=kept.notes, open_map=maps.open, drop_map=maps.drop)
 
 
 def _find_copies(
-    kept: Kept | None, ends: Ends, program: Program, is_spilled: Callable[[int], bool], spill: Spill
+    kept: Kept | None, ends: SourceSink, program: Program, is_spilled: Callable[[int], bool], spill: Spill
 ) -> CopiedMaps | None:
     """Return who copies the maps of a run to files, where those are far."""
     if kept is None or kept.folder is None or ends.device.type in _NEAR_FILES:
         return None
 
-    def lay(one: int, extent: Extent, dtype: torch.dtype) -> Shelf:
+    def lay(one: int, extent: Extent, dtype: torch.dtype) -> MapStore:
         if is_spilled(one):
             return spill.open(extent, dtype)
-        return MemoryShelf.make(extent, dtype, ends.device, ends.device)
+        return MemoryMapStore.make(extent, dtype, ends.device, ends.device)
 
     return CopiedMaps(kept.folder, kept.notes, lay, device=ends.device, spare_bytes=_count_after(program))
 

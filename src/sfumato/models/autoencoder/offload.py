@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import LostWorkError, StorageError
-from sfumato.nn.tiled import MemoryShelf
+from sfumato.nn.tiled import MemoryMapStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sfumato.nn.tiled import Extent, Shelf
+    from sfumato.nn.tiled import Extent, MapStore
     from sfumato.nn.tiled.regions import Region
 
 # Often /tmp is memory itself; this folder is on a disk by its definition (Filesystem Hierarchy Standard 3.0, 5.15).
@@ -41,9 +41,9 @@ class Spill:
         self.device = device
         self.host_bytes = host_bytes
         self.folder = folder or find_spill_folder()
-        self.in_memory: list[MemoryShelf] = []
+        self.in_memory: list[MemoryMapStore] = []
 
-    def open(self, extent: Extent, dtype: torch.dtype) -> Shelf:
+    def open(self, extent: Extent, dtype: torch.dtype) -> MapStore:
         """Open a shelf for a map.
 
         Raises:
@@ -52,8 +52,8 @@ class Spill:
         # A closed shelf holds nothing.
         held = sum(shelf.whole.nbytes for shelf in self.in_memory)
         if held + extent.count * dtype.itemsize > self.host_bytes:
-            return FileShelf(extent, dtype, self.device, self.folder)
-        shelf = MemoryShelf.make(extent, dtype, self.device, torch.device("cpu"))
+            return FileMapStore(extent, dtype, self.device, self.folder)
+        shelf = MemoryMapStore.make(extent, dtype, self.device, torch.device("cpu"))
         self.in_memory.append(shelf)
         return shelf
 
@@ -69,7 +69,7 @@ class KeptMaps:
     device: torch.device
     tag: str = ""
 
-    def open(self, one: int, extent: Extent, dtype: torch.dtype, left: frozenset[int] = frozenset()) -> Shelf:
+    def open(self, one: int, extent: Extent, dtype: torch.dtype, left: frozenset[int] = frozenset()) -> MapStore:
         """Open the shelf of a map, as it was left where it is there.
 
         Raises:
@@ -81,7 +81,7 @@ class KeptMaps:
             raise LostWorkError(
                 "a file that the stopped render needs is lost", got=str(self.folder / self._name(one)), do=do
             )
-        return FileShelf(extent, dtype, self.device, self.folder, name=self._name(one))
+        return FileMapStore(extent, dtype, self.device, self.folder, name=self._name(one))
 
     def drop(self, one: int) -> None:
         """Remove a map; nothing happens where there is none."""
@@ -126,7 +126,7 @@ def measure_spill_bytes(folder: Path | None = None) -> int:
     return shutil.disk_usage(folder or find_spill_folder()).free
 
 
-class FileShelf:
+class FileMapStore:
     """Keep a feature map in a file, nameless or not, pixel by pixel, so that a tile of full rows is one run.
 
     The reading and writing is explicit: pages of a mapped file would count as memory of the process.

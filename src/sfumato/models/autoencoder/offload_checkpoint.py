@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import StorageError
 from sfumato.models.autoencoder.offload import KeptMaps, drop_maps
-from sfumato.nn.tiled import Keeper, Notes
+from sfumato.nn.tiled import Checkpointer, Notes
 from sfumato.nn.tiled.regions import cut_grid
 
 if TYPE_CHECKING:
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     import torch
 
-    from sfumato.nn.tiled import Extent, Mark, Shelf
+    from sfumato.nn.tiled import Extent, MapStore, TileCheckpoint
 
-    Lay = Callable[[int, Extent, torch.dtype], Shelf]
+    Lay = Callable[[int, Extent, torch.dtype], MapStore]
 
 # What is done twice after a stop takes at most so many times as long as a copy; so do copies a tenth of the time at most.
 PATIENCE = 10.0
@@ -37,7 +37,7 @@ _PIECE_BYTES = 2**25
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Map:
-    shelf: Shelf
+    shelf: MapStore
     extent: Extent
     dtype: torch.dtype
 
@@ -61,21 +61,23 @@ class CopiedMaps:
     clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
     _maps: dict[int, _Map] = field(init=False, default_factory=dict[int, "_Map"])
     _rate: float = field(init=False, default=GUESSED_RATE)
-    _last: Mark | None = field(init=False, default=None)
+    _last: TileCheckpoint | None = field(init=False, default=None)
     _since: float = field(init=False)
 
     def __post_init__(self) -> None:
         # Killed while it copied, a run leaves copies that no mark speaks of.
-        mark = self.notes.mark
+        mark = self.notes.checkpoint
         drop_maps(self.folder, but=None if mark is None else _name_tag(mark))
         self._since = self.clock()
 
     @property
-    def keeper(self) -> Keeper:
+    def keeper(self) -> Checkpointer:
         """Return what a run hands its maps and marks to."""
-        return Keeper(notes=Notes(mark=self.notes.mark, note=self.note), open_shelf=self._open, drop_shelf=self._drop)
+        return Checkpointer(
+            notes=Notes(checkpoint=self.notes.checkpoint, note=self.note), open_map=self._open, drop_map=self._drop
+        )
 
-    def note(self, mark: Mark) -> None:
+    def note(self, mark: TileCheckpoint) -> None:
         """Note a mark, with a copy of every map that is alive, if that is worth it by now."""
         self._last = mark
         needed = sum(one.bytes for one in self._maps.values())
@@ -107,9 +109,9 @@ class CopiedMaps:
             return False
         return True
 
-    def _open(self, number: int, extent: Extent, dtype: torch.dtype, left: frozenset[int]) -> Shelf:
+    def _open(self, number: int, extent: Extent, dtype: torch.dtype, left: frozenset[int]) -> MapStore:
         """Lay a map out, with what the copy holds that the run goes on from."""
-        mark = self.notes.mark
+        mark = self.notes.checkpoint
         files = None if mark is None else KeptMaps(self.folder, self.device, _name_tag(mark))
         with ExitStack() as opened:
             copy = None
@@ -125,11 +127,11 @@ class CopiedMaps:
         self._maps.pop(number, None)
 
 
-def _move(one: _Map, source: Shelf, target: Shelf) -> None:
+def _move(one: _Map, source: MapStore, target: MapStore) -> None:
     rows = max(1, _PIECE_BYTES * one.extent.height // one.bytes)
     for piece in cut_grid(one.extent.region, rows, one.extent.width):
         target.write(piece, source.read(piece))
 
 
-def _name_tag(mark: Mark) -> str:
-    return f".{mark.sweep}.{mark.tiles}"
+def _name_tag(mark: TileCheckpoint) -> str:
+    return f".{mark.pass_index}.{mark.tiles}"

@@ -13,8 +13,8 @@ from torch import nn
 from sfumato.core.errors import ModelError
 from sfumato.nn.tiled import Conv, Flowing, Fork, Join, Local, Upsample
 
-# Told by its name: a plan asks for sizes of this package and must not wait for diffusers.
-_BLOCK = "AutoencoderTinyBlock"
+# Told by their names, diffusers' and ours: a plan asks for sizes of this package and must wait for neither.
+_BLOCKS = frozenset({"AutoencoderTinyBlock", "TinyBlock"})
 
 
 def list_tiny_decoder_layers(vae: Any) -> list[Flowing]:
@@ -46,7 +46,7 @@ def _list_layers(part: Any, channels: int) -> list[Flowing]:
         elif isinstance(layer, nn.Upsample):
             _check(layer.mode == "nearest" and layer.scale_factor == 2, layer)
             layers.append(Upsample())
-        elif type(layer).__name__ == _BLOCK:
+        elif type(layer).__name__ in _BLOCKS:
             layers += _list_block(layer, channels)
         else:
             layers.append(_bend(layer, channels))

@@ -48,6 +48,17 @@ def read_folder(folder: Path) -> tuple[dict[str, int], Merges]:
     return vocabulary, merges
 
 
+def check_special_tokens(vocabulary: dict[str, int], padding: str) -> None:
+    """Check that a vocabulary has the tokens that CLIP needs.
+
+    Raises:
+        ModelError: it lacks one.
+    """
+    for token in (BEGIN, END, padding):
+        if token not in vocabulary:
+            raise ModelError("the vocabulary lacks a token that CLIP needs", got=token)
+
+
 def count_folder_words(folder: Path) -> int:
     """Count the words of a diffusers folder's vocabulary.
 

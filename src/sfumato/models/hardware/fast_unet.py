@@ -1,18 +1,18 @@
-"""Run a diffusers UNet with the fast paths of a policy, on the same modules and weights.
+"""Run a UNet with the fast paths of a policy, on the same modules and weights.
 
-Knows diffusers' attention and feed-forward classes; no checkpoint, file or hardware. What is unusual
-(masks, norms inside attention, gradients, adapters wrapped around a layer) takes diffusers' own path.
+Knows the attention and feed-forward layers of diffusers and of `sfumato.models.small` by their names; no checkpoint,
+file or hardware. What is unusual (masks, norms inside attention, gradients, adapters wrapped around a layer) takes
+the network's own path.
 Start reading at `speed_up`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from diffusers.models.activations import GEGLU
-from diffusers.models.attention_processor import AttnProcessor, AttnProcessor2_0
 from torch import Tensor, nn
 
 from sfumato.models.hardware.policy import Policy
@@ -26,6 +26,8 @@ from sfumato.models.hardware.prepacked import (
 )
 from sfumato.nn.attention import attend_blocked
 
+# The class of the gated feed-forward layer, told by its name: this module must not wait for diffusers.
+GATE = "GEGLU"
 # Queries times keys below which torch's fused kernel is done before a block loop has started.
 FEWEST_SCORES = 8192
 
@@ -56,24 +58,31 @@ class FastPaths:
 def speed_up(unet: Any, policy: Policy) -> FastPaths:
     """Give a UNet the attention and the packed layers of `policy`.
 
-    Guarantees the same function up to rounding in `policy.unet_dtype`. Packing costs memory once
+    Guarantees the same function up to rounding in `policy.unet_dtype`. TileEncoding costs memory once
     more for the packed weights, at the first call.
     """
-    paths = FastPaths(unet, make_processor(policy.attention))
+    own = next(iter(unet.attn_processors.values()))
+    paths = FastPaths(unet, make_processor(policy.attention, own))
     if policy.packed and can_pack():
         paths.forwards = dict(_find_packed(unet))
     paths.attach()
     return paths
 
 
-def make_processor(attention: str) -> Any:
-    """Make the attention processor of a policy's attention name."""
-    return {"plain": AttnProcessor, "sdpa": AttnProcessor2_0, "blocked": BlockedProcessor}[attention]()
+def make_processor(attention: str, own: Any) -> Any:
+    """Make the attention code of a policy's attention name; `own`, the network's, is torch's fused kernel."""
+    made = {"blocked": AttendHeads(own, attend_blocked, FEWEST_SCORES), "plain": AttendHeads(own, attend_plain, 0)}
+    return made.get(attention, own)
+
+
+def attend_plain(query: Tensor, key: Tensor, value: Tensor, *, scale: float) -> Tensor:
+    """Attend by matmul and softmax, heads apart [B, H, N, D], joined [B, N, H * D]."""
+    return (torch.softmax(query @ key.mT * scale, dim=-1) @ value).transpose(1, 2).flatten(2)
 
 
 def _find_packed(network: nn.Module) -> Any:
     for name, module in network.named_modules():
-        packed = PackedGate(module) if type(module) is GEGLU else pack_layer(module)
+        packed = PackedGate(module) if type(module).__name__ == GATE else pack_layer(module)
         if packed is not None:
             yield name, packed
 
@@ -81,7 +90,7 @@ def _find_packed(network: nn.Module) -> Any:
 class PackedGate:
     """GEGLU as two packed products, the GELU inside the second: no copy of the double width."""
 
-    def __init__(self, layer: GEGLU) -> None:
+    def __init__(self, layer: Any) -> None:
         self.layer = layer
         self._weights = PackedWeights()
 
@@ -93,10 +102,10 @@ class PackedGate:
         inner = self.layer.proj
         usual = type(inner) is nn.Linear and x.dtype == inner.weight.dtype
         if not usual or needs_gradient(x, inner.weight, inner.bias):
-            return GEGLU.forward(self.layer, x, *args, **kwargs)
+            return type(self.layer).forward(self.layer, x, *args, **kwargs)
         packed = self._weights.get((inner.weight, inner.bias), lambda: _pack_halves(inner))
         if packed is None:
-            return GEGLU.forward(self.layer, x, *args, **kwargs)
+            return type(self.layer).forward(self.layer, x, *args, **kwargs)
         value, gate, value_bias, gate_bias = packed
         return multiply_packed(x, value, value_bias).mul_(multiply_packed(x, gate, gate_bias, gelu=True))
 
@@ -106,11 +115,13 @@ def _pack_halves(inner: nn.Linear) -> tuple[Tensor, ...]:
     return (*weights, *(half.detach().clone() for half in inner.bias.chunk(2)))
 
 
-class BlockedProcessor:
-    """Attention of a diffusers `Attention` by `attend_blocked`, where it is the usual kind."""
+class AttendHeads:
+    """Attention of a layer by `attend`, where it is the usual kind and large enough; else by the network's own code."""
 
-    def __init__(self) -> None:
-        self._other = AttnProcessor2_0()
+    def __init__(self, own: Any, attend: Callable[..., Tensor], fewest_scores: int) -> None:
+        self._own = own
+        self._attend = attend
+        self._fewest_scores = fewest_scores
 
     def __call__(
         self,
@@ -119,13 +130,14 @@ class BlockedProcessor:
         encoder_hidden_states: Tensor | None = None,
         attention_mask: Tensor | None = None,
         temb: Tensor | None = None,
-        *args: Any,
-        **kwargs: Any,
     ) -> Tensor:
         """Attend from [B, N, C] to itself or to the text [B, L, W]."""
         context = hidden_states if encoder_hidden_states is None else encoder_hidden_states
-        if attention_mask is not None or not _is_usual(attn, hidden_states, context):
-            return self._other(attn, hidden_states, encoder_hidden_states, attention_mask, temb, *args, **kwargs)
+        few = hidden_states.ndim == 3 and hidden_states.shape[1] * context.shape[1] < self._fewest_scores
+        if attention_mask is not None or few or not _is_usual(attn, hidden_states):
+            extra = {"attention_mask": attention_mask, "temb": temb}
+            extra = {name: value for name, value in extra.items() if value is not None}
+            return self._own(attn, hidden_states, encoder_hidden_states, **extra)
         query, key, value = (
             _split_heads(layer(side), attn.heads)
             for layer, side in ((attn.to_q, hidden_states), (attn.to_k, context), (attn.to_v, context))
@@ -134,17 +146,14 @@ class BlockedProcessor:
             mixed = nn.functional.scaled_dot_product_attention(query, key, value, scale=attn.scale)
             joined = mixed.transpose(1, 2).flatten(2)
         else:
-            joined = attend_blocked(query, key, value, scale=attn.scale)
+            joined = self._attend(query, key, value, scale=attn.scale)
         return attn.to_out[1](attn.to_out[0](joined))
 
 
-def _is_usual(attn: Any, x: Tensor, context: Tensor) -> bool:
-    if x.ndim != 3 or x.dtype not in (torch.bfloat16, torch.float32):
-        return False
-    if x.shape[1] * context.shape[1] < FEWEST_SCORES:
-        return False
+def _is_usual(attn: Any, x: Tensor) -> bool:
     odd = (attn.group_norm, attn.spatial_norm, attn.norm_q, attn.norm_k, attn.norm_cross)
-    return not any(odd) and not attn.residual_connection and attn.rescale_output_factor == 1.0
+    plain = x.ndim == 3 and x.dtype in (torch.bfloat16, torch.float32)
+    return plain and not any(odd) and not attn.residual_connection and attn.rescale_output_factor == 1.0
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.prompt.grammar import Span
+from sfumato.core.prompt.grammar import WeightedSpan
 from sfumato.models.text.chunks import Chunk, Piece, cut_chunks, frame_chunk, frame_weights
 from sfumato.models.text.concepts import ConceptTable, fold_name
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     # A plan needs the contract, which needs this module, but no network: importing transformers' takes seconds.
     from transformers import CLIPTextModel, CLIPTextModelWithProjection, PreTrainedTokenizerBase
 
-Segments = Sequence[Sequence[Span]]
+Segments = Sequence[Sequence[WeightedSpan]]
 
 # A ratio of means beyond this comes from means near zero, not from the weights; see `restore_mean`.
 LARGEST_MEAN_GAIN = 10.0
@@ -115,7 +115,7 @@ class TextTower:
 
         Where the words stand several times, all their places count.
         """
-        wanted = [i for piece in self._read(Span(text)) for i in piece.ids]
+        wanted = [i for piece in self._read(WeightedSpan(text)) for i in piece.ids]
         found: list[int] = []
         for number, chunk in enumerate(self.cut(segments)):
             first = number * (self.length + 2) + 1
@@ -182,7 +182,7 @@ class TextTower:
             start += len(ids)
         return rows
 
-    def _read(self, span: Span) -> list[Piece]:
+    def _read(self, span: WeightedSpan) -> list[Piece]:
         pieces: list[Piece] = []
         for part in self._table.split(span.text):
             if isinstance(part, str):

@@ -10,8 +10,14 @@ from typing import TYPE_CHECKING
 
 from transformers import CLIPTokenizer
 
-from sfumato.core.errors import ModelError
-from sfumato.models.files.vocabularies import BEGIN, END, Merges, load_packaged, read_folder, read_padding
+from sfumato.models.files.vocabularies import (
+    END,
+    Merges,
+    check_special_tokens,
+    load_packaged,
+    read_folder,
+    read_padding,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,9 +44,7 @@ def load_folder_tokenizer(folder: Path) -> CLIPTokenizer:
 
 
 def _make(vocabulary: dict[str, int], merges: Merges, padding: str) -> CLIPTokenizer:
-    for token in (BEGIN, END, padding):
-        if token not in vocabulary:
-            raise ModelError("the vocabulary lacks a token that CLIP needs", got=token)
+    check_special_tokens(vocabulary, padding)
     # The length only steers what other programs do with a saved copy; prompts are cut by our own rules.
     words = CLIPTokenizer(vocab=vocabulary, merges=merges, model_max_length=77)  # pyright: ignore[reportArgumentType]
     # Named afterwards: as an argument it would become a special token, and every "!" in a prompt would be

@@ -15,7 +15,7 @@ import torch
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.models.upscaler.detect_shape import FOLD_PX
-from sfumato.nn.tiled import Ends, Extent, run_local
+from sfumato.nn.tiled import Extent, SourceSink, run_local
 from sfumato.nn.tiled.regions import Region, Span
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ class GrownPicture:
     def _compute(self, tile: PixelBox) -> Pixels:
         done: list[Pixels] = []
         device = torch.device("cpu")
-        ends = Ends(
+        ends = SourceSink(
             read=self._read_region, write=lambda _, x: done.append(_to_pixels(x)), dtype=torch.float32, device=device
         )
         region = Region(Span(tile.top, tile.bottom), Span(tile.left, tile.right))

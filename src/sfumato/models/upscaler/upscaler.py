@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from spandrel import ImageModelDescriptor, ModelLoader, ModelTiling, UnsupportedModelError
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
@@ -24,6 +23,7 @@ from sfumato.models.upscaler.tiles import GrownPicture, measure_radius
 from sfumato.nn.tiled import Local
 
 if TYPE_CHECKING:
+    from spandrel import ImageModelDescriptor
     from torch import Tensor
 
 LANCZOS = "lanczos"
@@ -92,7 +92,7 @@ class NetworkUpscaler:
 
     @property
     def _takes_tiles(self) -> bool:
-        return self._network.tiling is ModelTiling.SUPPORTED
+        return self._network.tiling.name == "SUPPORTED"
 
     @cached_property
     def halo_px(self) -> int:
@@ -119,6 +119,9 @@ def load_upscaler(name: str, device: torch.device) -> Upscaler:
     """
     if name == LANCZOS:
         return Lanczos()
+    # Resampling must not wait for it.
+    from spandrel import ImageModelDescriptor, ModelLoader, UnsupportedModelError
+
     path = find_model_file("upscaler", name)
     check_weights_file(path)
     try:

@@ -1,9 +1,9 @@
 """Convolutional networks run tile by tile, equal to the whole, in memory that the caller sets.
 
-Start reading at `layers`, then `local` (no statistics), `sweeps` and `run` (with them).
+Start reading at `layers`, then `halo` (no statistics), `passes` and `run` (with them).
 """
 
-from sfumato.nn.tiled.checkpoint import Keeper, Mark, Notes
+from sfumato.nn.tiled.checkpoint import Checkpointer, Notes, TileCheckpoint
 from sfumato.nn.tiled.halo import list_extents, list_reach, run_local
 from sfumato.nn.tiled.layers import (
     Attend,
@@ -21,37 +21,37 @@ from sfumato.nn.tiled.layers import (
     Upsample,
 )
 from sfumato.nn.tiled.line_buffer import Pace, run_rows
-from sfumato.nn.tiled.map_store import MemoryShelf, Shelf
-from sfumato.nn.tiled.memory_limits import Room
+from sfumato.nn.tiled.map_store import MapStore, MemoryMapStore
+from sfumato.nn.tiled.memory_limits import MemoryLimits
 from sfumato.nn.tiled.passes import Program, Storage, make_program
 from sfumato.nn.tiled.regions import Band
 from sfumato.nn.tiled.run import run_program
-from sfumato.nn.tiled.source_sink import Ends
+from sfumato.nn.tiled.source_sink import SourceSink
 
 __all__ = [
     "Attend",
     "Band",
+    "Checkpointer",
     "Conv",
-    "Ends",
     "Extent",
     "Flowing",
     "Fork",
     "Join",
-    "Keeper",
     "Layer",
     "Linear",
     "Local",
-    "Mark",
-    "MemoryShelf",
+    "MapStore",
+    "MemoryLimits",
+    "MemoryMapStore",
     "Norm",
     "Notes",
     "Pace",
     "Plain",
     "Program",
-    "Room",
-    "Shelf",
     "Silu",
+    "SourceSink",
     "Storage",
+    "TileCheckpoint",
     "Upsample",
     "list_extents",
     "list_reach",

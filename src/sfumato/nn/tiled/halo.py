@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
-from sfumato.nn.tiled.checkpoint import Mark
+from sfumato.nn.tiled.checkpoint import TileCheckpoint
 from sfumato.nn.tiled.regions import Region
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sfumato.nn.tiled.checkpoint import Notes
     from sfumato.nn.tiled.layers import Extent, Plain
     from sfumato.nn.tiled.regions import Span
-    from sfumato.nn.tiled.source_sink import Ends, Read
+    from sfumato.nn.tiled.source_sink import Read, SourceSink
 
 
 class Step(Protocol):
@@ -35,21 +35,21 @@ class Step(Protocol):
 
 
 def run_local(
-    layers: Sequence[Plain], start: Extent, ends: Ends, tiles: Iterable[Region], notes: Notes | None = None
+    layers: Sequence[Plain], start: Extent, source_sink: SourceSink, tiles: Iterable[Region], notes: Notes | None = None
 ) -> None:
     """Run layers over an input of an extent and write the given tiles of the output, in float32.
 
     Each tile equals that region of the whole up to the order of additions, wherever its borders are.
     What a tile reads beyond itself shrinks from layer to layer, so the margin costs little at the full size.
-    With notes it goes on after the tiles that are marked, and marks every finished row of tiles.
+    With notes it goes on after the tiles that are done, and notes every finished row of tiles.
     """
     extents, tiles = list_extents(layers, start), list(tiles)
     last_column = max(tile.columns.stop for tile in tiles)
-    done = notes.mark.tiles if notes is not None and notes.mark is not None else 0
+    done = notes.checkpoint.tiles if notes is not None and notes.checkpoint is not None else 0
     for count, tile in enumerate(tiles[done:], start=done + 1):
-        ends.write(tile, run_chain(layers, extents, ends.read, tile).float())
+        source_sink.write(tile, run_chain(layers, extents, source_sink.read, tile).float())
         if notes is not None and tile.columns.stop == last_column:
-            notes.note(Mark(tiles=count))
+            notes.note(TileCheckpoint(tiles=count))
 
 
 def list_extents(layers: Sequence[Plain], start: Extent) -> list[Extent]:

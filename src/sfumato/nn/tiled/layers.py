@@ -138,7 +138,7 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Silu(Pointwise):
-    """x times the logistic function of x; writes over its input, so it never comes first in a sweep."""
+    """x times the logistic function of x; writes over its input, so it never comes first in a pass."""
 
     def run(self, x: Tensor, have: Region, want: Region) -> Tensor:
         """Compute the output of a region."""

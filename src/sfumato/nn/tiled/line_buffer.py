@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from sfumato.nn.tiled.checkpoint import Mark
+from sfumato.nn.tiled.checkpoint import TileCheckpoint
 from sfumato.nn.tiled.halo import list_extents, list_reach
 from sfumato.nn.tiled.layers import Extent, Fork, Join
 from sfumato.nn.tiled.regions import Region, Span
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from sfumato.nn.tiled.checkpoint import Notes
     from sfumato.nn.tiled.layers import Flowing, Plain
-    from sfumato.nn.tiled.source_sink import Ends
+    from sfumato.nn.tiled.source_sink import SourceSink
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +42,7 @@ class Pace:
 def run_rows(
     layers: Sequence[Flowing],
     start: Extent,
-    ends: Ends,
+    source_sink: SourceSink,
     strips: Iterable[Region],
     pace: Pace,
     *,
@@ -52,19 +52,19 @@ def run_rows(
     """Run layers over an input of an extent and write the given strips of the output from top to bottom, in float32.
 
     Each strip equals that region of the whole up to the order of additions. Forks have no shortcut of their
-    own. With notes it goes on after the strips that are marked, and marks every finished one. Where only some rows of
+    own. With notes it goes on after the strips that are done, and notes every finished one. Where only some rows of
     each strip are to be found, the others cost next to nothing; those come out with the same bits as with all of them.
     """
     stages = _list_stages(layers)
-    done = notes.mark.tiles if notes is not None and notes.mark is not None else 0
+    done = notes.checkpoint.tiles if notes is not None and notes.checkpoint is not None else 0
     for count, strip in enumerate([*strips][done:], start=done + 1):
         lane = _make_lane(stages, start, strip)
         extents = list_extents([stage.step for stage in stages], Extent(start.channels, start.height, lane.read.length))
         rows, wanted = Region(strip.rows, Span(0, extents[-1].width)), find_rows(strip) if find_rows else strip.rows
-        for region, values in _Strip(stages, extents, rows, wanted).run(lane.shift(ends), pace):
-            ends.write(Region(region.rows, strip.columns), values[..., lane.kept].float())
+        for region, values in _Strip(stages, extents, rows, wanted).run(lane.shift(source_sink), pace):
+            source_sink.write(Region(region.rows, strip.columns), values[..., lane.kept].float())
         if notes is not None:
-            notes.note(Mark(tiles=count))
+            notes.note(TileCheckpoint(tiles=count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,17 +78,17 @@ class _Lane:
     read: Span
     kept: slice
 
-    def shift(self, ends: Ends) -> Ends:
+    def shift(self, source_sink: SourceSink) -> SourceSink:
         """Return ends whose columns count from the lane's first."""
 
         def read(region: Region) -> Tensor:
             columns = Span(self.read.start + region.columns.start, self.read.start + region.columns.stop)
-            return ends.read(Region(region.rows, columns))
+            return source_sink.read(Region(region.rows, columns))
 
-        return replace(ends, read=read)
+        return replace(source_sink, read=read)
 
 
-def _make_lane(stages: Sequence[_Stage], start: Extent, strip: Region) -> _Lane:
+def _make_lane(stages: Sequence[_StreamLayer], start: Extent, strip: Region) -> _Lane:
     steps = [stage.step for stage in stages]
     extents = list_extents(steps, start)
     into, out = start.width, extents[-1].width
@@ -100,29 +100,29 @@ def _make_lane(stages: Sequence[_Stage], start: Extent, strip: Region) -> _Lane:
 
 
 @dataclass(frozen=True, slots=True)
-class _Stage:
+class _StreamLayer:
     """Hold a layer, and the number of the map that is added to what it gives, where one is."""
 
     step: Plain
     add: int | None = None
 
 
-def _list_stages(layers: Sequence[Flowing]) -> list[_Stage]:
+def _list_stages(layers: Sequence[Flowing]) -> list[_StreamLayer]:
     """Return the layers that compute, each with what is added to it; map 0 is the input."""
-    stages: list[_Stage] = []
+    stages: list[_StreamLayer] = []
     aside: list[int] = []
     for layer in layers:
         if isinstance(layer, Fork):
             assert layer.shortcut is None, "tiny autoencoders add the input as it is"
             aside.append(len(stages))
         elif isinstance(layer, Join):
-            stages[-1] = _Stage(stages[-1].step, aside.pop())
+            stages[-1] = _StreamLayer(stages[-1].step, aside.pop())
         else:
-            stages.append(_Stage(layer))
+            stages.append(_StreamLayer(layer))
     return stages
 
 
-class _Map:
+class _BufferedMap:
     """Hold the last rows of a map, `span` wide; `top` is the first row that is held, `done` the last and one.
 
     Rows that nobody needs are not held; where they are asked for together with others, zeros stand for them.
@@ -171,17 +171,17 @@ class _Map:
 class _Strip:
     """Walk one strip of the output: how far each map is, and the rows of it that are still needed."""
 
-    def __init__(self, stages: Sequence[_Stage], extents: Sequence[Extent], strip: Region, wanted: Span) -> None:
+    def __init__(self, stages: Sequence[_StreamLayer], extents: Sequence[Extent], strip: Region, wanted: Span) -> None:
         self._stages, self._extents = stages, extents
         steps = [stage.step for stage in stages]
         regions, needed = (list_reach(steps, extents, Region(rows, strip.columns)) for rows in (strip.rows, wanted))
-        self._maps = [_Map(region, part.rows) for region, part in zip(regions, needed, strict=True)]
+        self._maps = [_BufferedMap(region, part.rows) for region, part in zip(regions, needed, strict=True)]
         self._readers: dict[int, list[int]] = {}
         for at, stage in enumerate(stages):
             for source in {at, at if stage.add is None else stage.add}:
                 self._readers.setdefault(source, []).append(at)
 
-    def run(self, ends: Ends, pace: Pace) -> Iterator[tuple[Region, Tensor]]:
+    def run(self, source_sink: SourceSink, pace: Pace) -> Iterator[tuple[Region, Tensor]]:
         """Read the input from top to bottom; yield the rows of the output as they are done.
 
         At the end of the input all layers could run to their ends at once; each goes on at its pace instead.
@@ -190,7 +190,7 @@ class _Strip:
         while last.done < last.needed.stop:
             rows = Span(first.done, min(first.done + pace.read_rows, first.region.rows.stop))
             if first.needs(rows):
-                first.push(ends.read(Region(rows, first.region.columns)))
+                first.push(source_sink.read(Region(rows, first.region.columns)))
             else:
                 first.skip(rows.length)
             for at in range(len(self._stages)):

@@ -1,7 +1,7 @@
-"""Where the feature maps between two sweeps are kept.
+"""Where the feature maps between two passes are kept.
 
-`Shelf` is all that a sweep knows of it; this module holds the one in memory. Knows no file. Start
-reading at `Shelf`.
+`MapStore` is all that a pass knows of it; this module holds the one in memory. Knows no file. Start
+reading at `MapStore`.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from sfumato.nn.tiled.regions import Region
 
 
-class Shelf(Protocol):
+class MapStore(Protocol):
     """Keeps one feature map and gives back any region of it, bit by bit as it was put there."""
 
     def read(self, region: Region) -> Tensor:
@@ -29,10 +29,10 @@ class Shelf(Protocol):
         ...
 
     def close(self) -> None:
-        """Give the room back."""
+        """Give the memory back."""
 
 
-class MemoryShelf:
+class MemoryMapStore:
     """Keep a feature map as one tensor [1, C, H, W]; may lie on another device than computes."""
 
     def __init__(self, whole: Tensor, device: torch.device, held: Region) -> None:
@@ -42,12 +42,12 @@ class MemoryShelf:
         self.held = held
 
     @classmethod
-    def make(cls, extent: Extent, dtype: torch.dtype, device: torch.device, place: torch.device) -> MemoryShelf:
+    def make(cls, extent: Extent, dtype: torch.dtype, device: torch.device, place: torch.device) -> MemoryMapStore:
         """Make room for a map in the memory of `place`, for tiles computed on `device`."""
         shape = (1, extent.channels, extent.height, extent.width)
         # Pixel by pixel in memory: a tile of full rows is one run of bytes.
         whole = torch.empty(shape, dtype=dtype, device=place, memory_format=torch.channels_last)
-        return MemoryShelf(whole, device, extent.region)
+        return MemoryMapStore(whole, device, extent.region)
 
     def read(self, region: Region) -> Tensor:
         """Return a region; a view where the map lies on the device that computes."""
@@ -58,5 +58,5 @@ class MemoryShelf:
         self.whole[region.inside(self.held)] = tile
 
     def close(self) -> None:
-        """Give the room back."""
+        """Give the memory back."""
         self.whole = self.whole.new_empty(0)

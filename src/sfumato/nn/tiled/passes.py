@@ -1,4 +1,4 @@
-"""A sequence of layers becomes sweeps: passes over all tiles that end where a whole map is needed.
+"""A sequence of layers becomes passes over all tiles, each of which ends where a whole map is needed.
 
 A normalisation needs the statistics of its whole input and an attention all of its pixels, so the
 layers before it run over every tile first. Every convolution runs once, except the few whose output is
@@ -22,7 +22,7 @@ Kind = TypeVar("Kind", Attend, Fork, Join, Norm)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Sweep:
+class MapPass:
     """One pass over all tiles of a value: `chain` applied to `source`, plus `add` where there is one.
 
     The value is kept as map `keep`, passed through `shortcut` into map `side`, and measured for
@@ -57,22 +57,23 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Program:
-    """The sweeps of a network for one size, and the extent of every map they keep."""
+    """The passes of a network for one size, and the extent of every map they keep."""
 
-    sweeps: tuple[Sweep, ...]
+    passes: tuple[MapPass, ...]
     maps: tuple[Extent, ...]
 
     @property
     def output(self) -> Extent:
         """Return the extent of the result."""
-        return self.sweeps[-1].value
+        return self.passes[-1].value
 
     def live(self) -> Iterator[set[int]]:
-        """Yield for each sweep the kept maps that exist while it runs, without input and output."""
+        """Yield for each pass the kept maps that exist while it runs, without input and output."""
         spans = {
-            one: [at for at, sweep in enumerate(self.sweeps) if one in sweep.maps] for one in range(len(self.maps))
+            one: [at for at, map_pass in enumerate(self.passes) if one in map_pass.maps]
+            for one in range(len(self.maps))
         }
-        for at in range(len(self.sweeps)):
+        for at in range(len(self.passes)):
             yield {one for one, used in spans.items() if one != INPUT and used[0] <= at <= used[-1]}
 
     def peak_count(self) -> int:
@@ -84,38 +85,38 @@ class Program:
 
         Depends on sizes alone, so that a plan knows it before anything runs.
         """
-        spilled: set[int] = set()
+        offloaded: set[int] = set()
         seen: set[int] = set()
         inside = outside = 0
         for live in self.live():
             for one in sorted(live - seen):
-                held = sum(self.maps[other].count for other in (live & seen) - spilled) + self.maps[one].count
+                held = sum(self.maps[other].count for other in (live & seen) - offloaded) + self.maps[one].count
                 if held * itemsize > room_bytes:
-                    spilled.add(one)
+                    offloaded.add(one)
                 seen.add(one)
-            inside = max(inside, sum(self.maps[one].count for one in live - spilled) * itemsize)
-            outside = max(outside, sum(self.maps[one].count for one in live & spilled) * itemsize)
-        return Storage(frozenset(spilled), inside, outside)
+            inside = max(inside, sum(self.maps[one].count for one in live - offloaded) * itemsize)
+            outside = max(outside, sum(self.maps[one].count for one in live & offloaded) * itemsize)
+        return Storage(frozenset(offloaded), inside, outside)
 
 
 @dataclass(frozen=True, slots=True)
 class Storage:
     """Which kept maps do not stay in memory, and the most bytes of both kinds at one time."""
 
-    spilled: frozenset[int]
+    offloaded: frozenset[int]
     memory_bytes: int
     spill_bytes: int
 
 
 def make_program(layers: Sequence[Layer], start: Extent) -> Program:
-    """Return the sweeps of a network over an input of this extent.
+    """Return the passes of a network over an input of this extent.
 
     Where a block's input branches through a convolution, its main path can be kept or computed
     again from the map before; it is kept only where that does not raise the peak.
     """
     lean = _Walk(start, frozenset()).walk(layers)
     kept: frozenset[int] = frozenset()
-    for cut in range(len(lean.sweeps)):
+    for cut in range(len(lean.passes)):
         tried = _Walk(start, kept | {cut}).walk(layers)
         if len(tried.maps) > len(lean.maps) + len(kept) and tried.peak_count() <= lean.peak_count():
             kept |= {cut}
@@ -127,7 +128,7 @@ class _Walk:
 
     def __init__(self, start: Extent, kept: frozenset[int]) -> None:
         self.maps = [start]
-        self.sweeps: list[Sweep] = []
+        self.passes: list[MapPass] = []
         self.kept = kept
         self.source = INPUT
         self.chain: list[Link] = []
@@ -140,45 +141,45 @@ class _Walk:
                 self._cut(rest)
             else:
                 self.chain.append(rest.pop(0))  # pyright: ignore[reportArgumentType]
-        self.sweeps.append(replace(self._make(), keep=OUTPUT))
-        return Program(tuple(self.sweeps), tuple(self.maps))
+        self.passes.append(replace(self._make(), keep=OUTPUT))
+        return Program(tuple(self.passes), tuple(self.maps))
 
-    def _make(self) -> Sweep:
+    def _make(self) -> MapPass:
         extents = [self.maps[self.source]]
         for link in self.chain:
             extents.append(link.grow(extents[-1]))
-        return Sweep(source=self.source, chain=tuple(self.chain), extents=tuple(extents))
+        return MapPass(source=self.source, chain=tuple(self.chain), extents=tuple(extents))
 
     def _cut(self, rest: list[Layer]) -> None:
-        """Take the layers that look at the current value off the list and make one sweep of them."""
+        """Take the layers that look at the current value off the list and make one pass of them."""
         attend = _take(rest, Attend)
         join = _take(rest, Join)
         fork = _take(rest, Fork)
         norm = _take(rest, Norm)
         assert attend is None or join is not None, "an attention stands right before a join"
         assert join is None or self.chain or attend, "a block adds something of its own"
-        sweep = replace(self._make(), attend=attend, norm=norm, add=self.side if join else None)
-        if self._has_to_keep(sweep, fork):
-            # Only a sweep that reads no neighbours of a map may write over it.
+        map_pass = replace(self._make(), attend=attend, norm=norm, add=self.side if join else None)
+        if self._has_to_keep(map_pass, fork):
+            # Only a pass that reads no neighbours of a map may write over it.
             again = join is not None and attend is None and self.side != self.source
-            sweep = replace(sweep, keep=self.side if again else self._new(sweep.value))
+            map_pass = replace(map_pass, keep=self.side if again else self._new(map_pass.value))
         if fork is not None and fork.shortcut is not None:
-            sweep = replace(sweep, shortcut=fork.shortcut, side=self._new(fork.shortcut.grow(sweep.value)))
-        if sweep.keep is not None or sweep.side is not None or norm is not None:
-            self.sweeps.append(sweep)
-        if sweep.keep is not None:
-            self.source, self.chain = sweep.keep, []
+            map_pass = replace(map_pass, shortcut=fork.shortcut, side=self._new(fork.shortcut.grow(map_pass.value)))
+        if map_pass.keep is not None or map_pass.side is not None or norm is not None:
+            self.passes.append(map_pass)
+        if map_pass.keep is not None:
+            self.source, self.chain = map_pass.keep, []
         if fork is not None:
-            self.side = self.source if sweep.side is None else sweep.side
+            self.side = self.source if map_pass.side is None else map_pass.side
         if norm is not None:
             self.chain.append(norm)
 
-    def _has_to_keep(self, sweep: Sweep, fork: Fork | None) -> bool:
-        if sweep.attend is not None or sweep.add is not None:
+    def _has_to_keep(self, map_pass: MapPass, fork: Fork | None) -> bool:
+        if map_pass.attend is not None or map_pass.add is not None:
             return True
         if not any(isinstance(link, Conv) for link in self.chain):
             return False
-        return fork is None or fork.shortcut is None or len(self.sweeps) in self.kept
+        return fork is None or fork.shortcut is None or len(self.passes) in self.kept
 
     def _new(self, extent: Extent) -> int:
         self.maps.append(extent)

@@ -1,6 +1,6 @@
 """Where the input of a network comes from and where its output goes, region by region.
 
-Neither has to be in memory whole. Knows tensors and regions, no network. Start reading at `Ends`.
+Neither has to be in memory whole. Knows tensors and regions, no network. Start reading at `SourceSink`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Ends:
+class SourceSink:
     """Hold both ends of a run; tiles are [1, C, h, w].
 
     `read` gives any region of the input, any number of times, in the number type and on the device

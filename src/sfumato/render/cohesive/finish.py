@@ -16,7 +16,7 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from sfumato.canvas.grid import list_squares
+from sfumato.canvas.grid import list_grid_boxes
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
 from sfumato.nn.resample import Shrinking, enlarge_part
@@ -42,7 +42,7 @@ def hold_colours(pixels: PixelStore, base: Image.Image, part: FloatBox | None) -
     size, small = pixels.size, PixelSize(*base.size)
     shown = base.resize(base.size, Image.Resampling.BICUBIC, box=part)
     wanted = torch.from_numpy(np.array(shown, dtype=np.float32)).permute(2, 0, 1)
-    squares = tuple(list_squares(size))
+    squares = tuple(list_grid_boxes(size))
     # In float64: what a sum was added up in order of must not be seen.
     shrinking = Shrinking(size.shape_hw, small.shape_hw, wanted.double())
     for box in squares:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.pixels import PixelStore
     from sfumato.canvas.workspace.workspace import Workspace
-    from sfumato.core.prompt.grammar import Part
+    from sfumato.core.prompt.grammar import PromptPart
     from sfumato.render.sampling.phrase_maps import PhraseMaps
     from sfumato.render.sampling.run_steps import Work
 
@@ -117,7 +117,7 @@ def _find_misfit(side: float) -> float:
     return abs(side - round(side))
 
 
-def find_words(work: Work, clean: Float[Tensor, "1 c h w"], canvas: PixelSize, text: Part) -> PhraseMaps:
+def find_words(work: Work, clean: Float[Tensor, "1 c h w"], canvas: PixelSize, text: PromptPart) -> PhraseMaps:
     """Say where the phrases of the prompt are in a picture of size `canvas`, from a few looks at it under noise.
 
     A drawn base is listened to while it appears; here its latents get noise at a few levels of the middle,

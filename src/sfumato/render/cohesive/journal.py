@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import torch
 
-from sfumato.nn.tiled import Mark
+from sfumato.nn.tiled import TileCheckpoint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 # Counted up whenever entries, or the canvases and parts beside them, change their meaning.
 JOURNAL = 6
 _PREFIX = "mark "
-_COUNTS = ("sweep", "tiles", "work_bytes")
+_COUNTS = ("pass_index", "tiles", "work_bytes")
 
 
-def find_mark(entry: Entry | None, stage: int, phase: str) -> Mark | None:
+def find_mark(entry: Entry | None, stage: int, phase: str) -> TileCheckpoint | None:
     """Return the mark that an entry of this stage and phase holds, None where it is another or holds none."""
     if entry is None or (entry.words["stage"], entry.words["phase"]) != (stage, phase):
         return None
@@ -33,10 +33,10 @@ def find_mark(entry: Entry | None, stage: int, phase: str) -> Mark | None:
     sweep, tiles, work_bytes = (cast("int", entry.words[_PREFIX + name]) for name in _COUNTS)
     found = {name: values for name, values in entry.arrays.items() if name.startswith(_PREFIX)}
     numbers = {name.removeprefix(_PREFIX): torch.from_numpy(values) for name, values in found.items()}
-    return Mark(sweep=sweep, tiles=tiles, work_bytes=work_bytes, numbers=numbers)
+    return TileCheckpoint(pass_index=sweep, tiles=tiles, work_bytes=work_bytes, numbers=numbers)
 
 
-def say_mark(mark: Mark) -> tuple[dict[str, Json], dict[str, NDArray[np.generic]]]:
+def say_mark(mark: TileCheckpoint) -> tuple[dict[str, Json], dict[str, NDArray[np.generic]]]:
     """Return a mark as words and arrays of an entry."""
     words: dict[str, Json] = {_PREFIX + name: cast("int", getattr(mark, name)) for name in _COUNTS}
     return words, {_PREFIX + name: x.detach().cpu().numpy() for name, x in mark.numbers.items()}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sfumato.canvas.grid import list_squares
+from sfumato.canvas.grid import list_grid_boxes
 from sfumato.core.geometry import PixelBox
 from sfumato.core.resampling import Resampling
 from sfumato.nn.octaves import average_boxes, measure_reach, take_lows
@@ -64,7 +64,7 @@ class KnownDetail:
         box = self.box or show_whole(below.size).shown
         enlarged, scale = partial(Resampling(below.size, size, box).compute, below.read), _find_scale(box, size)
         margin = _find_margin(scale)
-        for square in list_squares(size):
+        for square in list_grid_boxes(size):
             high, down = grow_rows(square.slices_hw[0], margin, size.height)
             wide, across = grow_rows(square.slices_hw[1], margin, size.width)
             part = PixelBox(wide.start, high.start, wide.stop, high.stop)
@@ -113,7 +113,7 @@ def measure_sharpness(pixels: PixelStore) -> float:
 def _walk_energies(pixels: PixelStore) -> Iterator[tuple[float, float]]:
     """Yield the energy of the two finest octaves of a picture, tile by tile."""
     margin, size = measure_reach(1.0, 2), pixels.size
-    for square in list_squares(size):
+    for square in list_grid_boxes(size):
         high, down = grow_rows(square.slices_hw[0], margin, size.height)
         wide, across = grow_rows(square.slices_hw[1], margin, size.width)
         values = _read(pixels.read, PixelBox(wide.start, high.start, wide.stop, high.stop))

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sfumato.core.serialize import Json
     from sfumato.nn.samplers import Sampler
     from sfumato.nn.samplers.replay import Course
-    from sfumato.nn.tiled import Mark
+    from sfumato.nn.tiled import TileCheckpoint
     from sfumato.render.cohesive.change_map import ChangeMap
     from sfumato.render.cohesive.kept_detail import KnownDetail
     from sfumato.render.progress import Progress, Stopwatch
@@ -172,12 +172,12 @@ class Level:
         if self.space.folder is None:
             return None
 
-        def note(mark: Mark) -> None:
+        def note(mark: TileCheckpoint) -> None:
             flush()
             self._note(position, mark=mark)
 
         mark = find_mark(entry, self.index, position.phase)
-        return Kept(notes=Notes(mark=mark, note=note), folder=self.space.folder)
+        return Kept(notes=Notes(checkpoint=mark, note=note), folder=self.space.folder)
 
     @property
     def _decoded(self) -> PixelStore:
@@ -297,7 +297,7 @@ class Level:
         position: LevelPosition,
         rolling: Rolling | None = None,
         *,
-        mark: Mark | None = None,
+        mark: TileCheckpoint | None = None,
         durable: bool = False,
     ) -> LevelPosition:
         arrays: dict[str, NDArray[np.generic]] = {}

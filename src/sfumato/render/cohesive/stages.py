@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
-from sfumato.canvas.latent_file import Layout
+from sfumato.canvas.latent_file import LatentLayout
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.prompt.phrases import split_phrases
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
@@ -22,7 +22,7 @@ from sfumato.render.plan.sizes import check_enlarging
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize, PixelSize
-    from sfumato.core.prompt.grammar import Part, Prompt
+    from sfumato.core.prompt.grammar import ParsedPrompt, PromptPart
     from sfumato.models.contract import ModelContract
     from sfumato.render.plan.list_stages import StageList, StageUse
 
@@ -67,7 +67,7 @@ def check_cohesive(request: RenderRequest, contract: ModelContract) -> None:
     check_enlarging(request, contract, strength=settings_of(request).strength, option="--level-strength")
 
 
-def find_phrased(request: RenderRequest) -> Part | None:
+def find_phrased(request: RenderRequest) -> PromptPart | None:
     """Return the prompt if each window gets only the phrases that lie in it: it has some, and they stay the same."""
     if not settings_of(request).phrases:
         return None
@@ -75,7 +75,7 @@ def find_phrased(request: RenderRequest) -> Part | None:
     return text if text is not None and split_phrases(text.segments[0]) else None
 
 
-def _find_constant(prompt: Prompt, negative: Prompt) -> Part | None:
+def _find_constant(prompt: ParsedPrompt, negative: ParsedPrompt) -> PromptPart | None:
     parts = prompt.at_step(0, 1) if prompt.is_constant and negative.is_constant else ()
     return parts[0] if len(parts) == 1 and len(parts[0].segments) == 1 else None
 
@@ -188,8 +188,8 @@ class LevelFiles:
 def measure_files(contract: ModelContract, canvas: PixelSize, *, history: int = 2, trials: int = 0) -> LevelFiles:
     """Measure the files of a level with so many canvases of history, and of `trials`."""
     cells, channels = canvas.to_latent(contract.factor), contract.latent_channels
-    state, latents = (Layout(cells, channels * count).file_bytes for count in (1 + history, 1))
-    asked = Layout(cells, channels * trials).file_bytes if trials else 0
+    state, latents = (LatentLayout(cells, channels * count).file_bytes for count in (1 + history, 1))
+    asked = LatentLayout(cells, channels * trials).file_bytes if trials else 0
     return LevelFiles(state=state, latents=latents, trials=asked, pixels=canvas.area * _PIXEL_BYTES)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import torch
 
-from sfumato.canvas.grid import find_squares
-from sfumato.canvas.overlay import PatchedPixels, measure_own
+from sfumato.canvas.grid import find_grid_boxes
+from sfumato.canvas.overlay import OverlayPixels, measure_own
 from sfumato.canvas.pixels import PixelStore
 from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageError
 from sfumato.core.geometry import PixelBox
@@ -123,10 +123,10 @@ def _draw_round(
     """Draw all boxes of a round over the picture; return the picture after, and the squares in which it differs."""
     contract = model.contract
     frames = [find_frame(one, pixels.size, contract.native, contract.factor)[0] for one in proposals]
-    squares = find_squares(pixels.size, frames)
+    squares = find_grid_boxes(pixels.size, frames)
     # What a stopped pass left is drawn anew.
     space.drop(name)
-    after = PatchedPixels(pixels, squares, space.open_pixels(name, measure_own(squares)))
+    after = OverlayPixels(pixels, squares, space.open_pixels(name, measure_own(squares)))
     for square in squares:
         after.write(square, pixels.read(square))
     single = replace(request, batch=1)

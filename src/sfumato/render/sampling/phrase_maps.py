@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.core.geometry import LatentBox, LatentSize
-    from sfumato.core.prompt.grammar import Span
+    from sfumato.core.prompt.grammar import WeightedSpan
 
 # A phrase is told to a window when its mask covers so much of it; less is the rim of something beside it.
 LEAST_COVERAGE = 0.15
@@ -71,7 +71,9 @@ class PhraseMaps:
 
 
 def make_phrase_maps(
-    spans: tuple[Span, ...], read: Callable[[str], Float[Tensor, "h w"]], part: tuple[float, float, float, float]
+    spans: tuple[WeightedSpan, ...],
+    read: Callable[[str], Float[Tensor, "h w"]],
+    part: tuple[float, float, float, float],
 ) -> PhraseMaps:
     """Cut a prompt into phrases and say where each is; `read` returns the attention to a word."""
     phrases = split_phrases(spans)

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.core.prompt.grammar import Part, parse_prompt
+from sfumato.core.prompt.grammar import PromptPart, parse_prompt
 from sfumato.models.text.conditioning import Conditioning
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from sfumato.core.geometry import PixelSize
-    from sfumato.core.prompt.grammar import Span
+    from sfumato.core.prompt.grammar import WeightedSpan
     from sfumato.core.request import RenderRequest
     from sfumato.models.latent_model import LatentModel
     from sfumato.models.text.conditioning import ConditioningPart
@@ -40,7 +40,9 @@ class PromptSchedule:
             self._encoded[key] = self._encode(*parts, size)
         return self._encoded[key]
 
-    def at_windows(self, phrases: Sequence[tuple[Span, ...]], size: PixelSize) -> tuple[Conditioning, Conditioning]:
+    def at_windows(
+        self, phrases: Sequence[tuple[WeightedSpan, ...]], size: PixelSize
+    ) -> tuple[Conditioning, Conditioning]:
         """Return (prompts, negative prompt) for a batch of windows, each with words of its own."""
         rows = [self._at_window(spans, size) for spans in phrases]
         hidden = torch.cat([row.hidden for row in rows])
@@ -48,10 +50,10 @@ class PromptSchedule:
         together = replace(rows[0], weight=1.0, hidden=hidden, pooled=torch.cat(pooled) if pooled else None)
         return Conditioning((together,)), self.at_step(0, 1, size)[1]
 
-    def _at_window(self, spans: tuple[Span, ...], size: PixelSize) -> ConditioningPart:
+    def _at_window(self, spans: tuple[WeightedSpan, ...], size: PixelSize) -> ConditioningPart:
         key = (spans, size)
         if key not in self._encoded:
-            both = (Part(1.0, (spans,)),), self._unwanted.at_step(0, 1)
+            both = (PromptPart(1.0, (spans,)),), self._unwanted.at_step(0, 1)
             self._encoded[key] = self._encode(*both, size, least=self._count_chunks())
         return self._encoded[key][0].parts[0]
 
@@ -61,7 +63,7 @@ class PromptSchedule:
         return max(self._model.text.count_chunks(part.segments) for part in parts)
 
     def _encode(
-        self, wanted: tuple[Part, ...], unwanted: tuple[Part, ...], size: PixelSize, *, least: int = 1
+        self, wanted: tuple[PromptPart, ...], unwanted: tuple[PromptPart, ...], size: PixelSize, *, least: int = 1
     ) -> tuple[Conditioning, Conditioning]:
         # Both halves of guidance at one length can share a forward pass.
         chunks = max(least, *(self._model.text.count_chunks(part.segments) for part in (*wanted, *unwanted)))

@@ -68,10 +68,11 @@ class PictureDescription:
 
     def to_lines(self) -> list[str]:
         """Return the description as lines of plain text."""
-        levels = f", {len(self.sizes)} levels" if len(self.sizes) > 1 else ""
+        largest, *smaller = self.sizes
+        levels = f", {len(smaller) + 1} levels" if smaller else ""
         lines = [
             f"{self.path}",
-            f"{self.format}, {self.sizes[0]} px{levels}, {self.mode}, {self.file_bytes / 1e6:,.1f} MB",
+            f"{self.format}, {largest} px{levels}, {self.mode}, {self.file_bytes / 1e6:,.1f} MB",
             f"colour profile: {self.profile or 'none, taken as sRGB'}",
         ]
         if self.request is not None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sfumato.canvas.workspace.disk_workspace import DiskSpace, check_asked, name_work
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, check_asked, name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.files import is_held
 from sfumato.core.metadata import WeightDigests
@@ -46,8 +46,8 @@ def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
 
 
 def open_work(
-    path: Path, run: tuple[RenderRequest, WeightDigests, Plan], policy: Policy, *, resume: bool
-) -> tuple[DiskSpace | None, Plan]:
+    path: Path, *, request: RenderRequest, digests: WeightDigests, plan: Plan, policy: Policy, resume: bool
+) -> tuple[DiskWorkspace | None, Plan]:
     """Open the folder of a picture that is grown, and return the plan that it was begun with; None for other methods.
 
     What the machine decided (how many windows at once, the room of the autoencoder, how many threads share a sum)
@@ -57,7 +57,6 @@ def open_work(
         RequestError: other work lies there, or somebody else's files.
         StorageError: the disk refuses.
     """
-    request, digests, plan = run
     if not find_method(request.method).keeps_work:
         return None, plan
     # In the order in which differences are told: what follows from another comes after it.
@@ -70,7 +69,7 @@ def open_work(
         "dtype": str(policy.unet_dtype).removeprefix("torch."),
         "stages": [f"{stage.name} {stage.canvas}" for stage in plan.stages],
     }
-    space = DiskSpace(name_work(path), identity, resume=resume)
+    space = DiskWorkspace(name_work(path), identity, resume=resume)
     kept = space.load_part(_CHOICES)
     if kept is None:
         room = -1 if plan.autoencoder_bytes is None else plan.autoencoder_bytes

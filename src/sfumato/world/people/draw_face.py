@@ -59,7 +59,7 @@ def draw_head(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
         _draw_beard(ink, shape)
     _draw_wrinkles(ink, shape, skin)
     _draw_eyes(ink, tree, shape, path)
-    _draw_nose(ink, tree, shape, (skin, path))
+    _draw_nose(ink, tree, shape, skin, path)
     _draw_mouth(ink, tree, shape, path)
     _draw_front_hair(ink, tree, shape, path)
     _draw_brows(ink, tree, shape, path)
@@ -116,8 +116,7 @@ def _draw_brows(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
         ink.line((inner, middle, outer), tone, width, tree.add(f"{path}/brow_{side}", colour=tone))
 
 
-def _draw_nose(ink: Ink, tree: PartTree, shape: BodyShape, where: tuple[Colour, str]) -> None:
-    skin, path = where
+def _draw_nose(ink: Ink, tree: PartTree, shape: BodyShape, skin: Colour, path: str) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     part = tree.add(f"{path}/nose", colour=skin)
     if not ink.is_cartoon:

@@ -25,9 +25,9 @@ def draw_hand(ink: Ink, tree: PartTree, hand: HandShape, colour: Colour, path: s
     raised = [digit for digit in hand.digits if not digit.folded]
     folded = [digit for digit in hand.digits if digit.folded]
     for digit in sorted(raised, key=lambda d: d.name == "thumb"):
-        _draw_digit(ink, tree, hand, digit, (colour, path))
+        _draw_digit(ink, tree, hand, digit, colour, path)
     for digit in sorted(folded, key=lambda d: d.name == "thumb"):
-        _draw_digit(ink, tree, hand, digit, (colour, path))
+        _draw_digit(ink, tree, hand, digit, colour, path)
     for start, end, radius in hand.webs:
         ink.fill(tube_path(start, end, radius, radius), colour, tree.add(f"{path}/web", colour=colour), edge=False)
     _note_missing(tree, hand, path)
@@ -39,8 +39,7 @@ def _note_missing(tree: PartTree, hand: HandShape, path: str) -> None:
         tree.facts.setdefault(f"{path}/{name}", {})["state"] = "absent"
 
 
-def _draw_digit(ink: Ink, tree: PartTree, hand: HandShape, digit: Digit, where: tuple[Colour, str]) -> None:
-    colour, path = where
+def _draw_digit(ink: Ink, tree: PartTree, hand: HandShape, digit: Digit, colour: Colour, path: str) -> None:
     name = f"{path}/{digit.name}"
     bones = digit.bones()
     area = sum(abs(b - a) * (ra + rb) for a, b, ra, rb in bones)
@@ -52,7 +51,7 @@ def _draw_digit(ink: Ink, tree: PartTree, hand: HandShape, digit: Digit, where: 
         ink.outline(tube_path(*bone), colour)
     # Folded digits show their outer segments last, on top of the palm.
     for number, bone in enumerate(bones, digit.first_segment):
-        ink.tube(bone, colour, tree.add(f"{name}/segment{number}", colour=colour), edge=False)
+        ink.tube(*bone, colour, tree.add(f"{name}/segment{number}", colour=colour), edge=False)
     if not digit.folded:
         _join_to_palm(ink, tree, digit, colour, path)
     if hand.size > 0.10:

@@ -25,7 +25,7 @@ def draw_person(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     for limb in shape.legs:
         _draw_leg(ink, tree, shape, limb, f"{path}/{limb.name}")
     _draw_clothes(ink, tree, shape, path)
-    ink.tube(shape.neck.tube(), darken(SKIN[person.skin], 0.10), tree.add(f"{path}/neck", colour=SKIN[person.skin]))
+    ink.tube(*shape.neck.tube(), darken(SKIN[person.skin], 0.10), tree.add(f"{path}/neck", colour=SKIN[person.skin]))
     draw_head(ink, tree, shape, f"{path}/head")
     for limb in shape.arms:
         _draw_arm(ink, tree, shape, limb, f"{path}/{limb.name}")
@@ -70,10 +70,10 @@ def _draw_leg(ink: Ink, tree: PartTree, shape: BodyShape, limb: Limb, path: str)
     if limb.ends_at != "knee" or limb.made_of == "prosthesis":
         if limb.foot is not None:
             shoe = METAL if limb.made_of == "prosthesis" else SHOE
-            ink.tube(limb.foot.tube(), shoe, tree.add(f"{path}/foot", colour=shoe))
+            ink.tube(*limb.foot.tube(), shoe, tree.add(f"{path}/foot", colour=shoe))
         thin = 0.55 if limb.made_of == "prosthesis" else 1.0
-        ink.tube(_thin(limb.lower, thin).tube(), below, tree.add(f"{path}/lower", colour=below))
-    ink.tube(limb.upper.tube(), upper, tree.add(f"{path}/upper", colour=upper))
+        ink.tube(*_thin(limb.lower, thin).tube(), below, tree.add(f"{path}/lower", colour=below))
+    ink.tube(*limb.upper.tube(), upper, tree.add(f"{path}/upper", colour=upper))
     if below == upper:
         _hide_joint(ink, limb, upper)
 
@@ -181,10 +181,10 @@ def _draw_arm(ink: Ink, tree: PartTree, shape: BodyShape, limb: Limb, path: str)
         if glove and glove.limb in (limb.name, "both"):
             tree.add(f"{path}/hand", exception="glove")
         if not long_sleeve or metal:
-            ink.tube(lower.tube(), below, tree.add(f"{path}/lower", colour=below))
+            ink.tube(*lower.tube(), below, tree.add(f"{path}/lower", colour=below))
         draw_hand(ink, tree, limb.hand, tone, f"{path}/hand")
     if long_sleeve or not has_hand:
-        ink.tube(lower.tube(), below, tree.add(f"{path}/lower", colour=below))
+        ink.tube(*lower.tube(), below, tree.add(f"{path}/lower", colour=below))
     if below == cloth:
         _hide_joint(ink, limb, cloth)
 
@@ -193,11 +193,11 @@ def _draw_upper_arm(ink: Ink, limb: Limb, colours: tuple[Colour, Colour], part: 
     sleeve, below = colours
     bone = limb.upper
     if sleeve == below:
-        ink.tube(_thin(bone, 1.12).tube(), sleeve, part)
+        ink.tube(*_thin(bone, 1.12).tube(), sleeve, part)
         return
-    ink.tube(bone.tube(), below, part)
+    ink.tube(*bone.tube(), below, part)
     middle = bone.start + (bone.end - bone.start) * 0.58
-    ink.tube((bone.start, middle, bone.r_start * 1.12, bone.r_end * 1.25), sleeve, part)
+    ink.tube(bone.start, middle, bone.r_start * 1.12, bone.r_end * 1.25, sleeve, part)
     ink.mark(tube_path(*bone.tube()), part)
 
 

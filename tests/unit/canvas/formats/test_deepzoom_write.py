@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sfumato.canvas.formats.deepzoom_index import Description, parse_description
+from sfumato.canvas.formats.deepzoom_index import DeepZoomIndex, parse_index
 from sfumato.canvas.formats.images import read_request
 from sfumato.canvas.formats.pyramid import halve
 from sfumato.canvas.formats.save import open_writer, save_bands
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.files import file_sha256
 from sfumato.core.geometry import PixelSize
@@ -50,7 +50,7 @@ def test_every_tile_is_where_a_viewer_looks_for_it(tmp_path, make_picture, size)
 
 
 def test_the_description_is_xml_that_viewers_know(tmp_path, make_picture, texts):
-    save(tmp_path / "a.dzi", make_picture(300, 200), texts, Packing(jpeg_quality=90, tile_px=510))
+    save(tmp_path / "a.dzi", make_picture(300, 200), texts, TileEncoding(jpeg_quality=90, tile_px=510))
     image = ET.parse(tmp_path / "a.dzi").getroot()
     assert image.tag == f"{SCHEMA}Image"
     assert dict(image.attrib) == {"Format": "jpg", "Overlap": "1", "TileSize": "510"}
@@ -131,20 +131,20 @@ def test_a_refused_last_step_brings_the_older_picture_back(tmp_path, make_pictur
 )
 def test_other_descriptions_are_refused(raw):
     with pytest.raises(RequestError):
-        parse_description(raw)
+        parse_index(raw)
 
 
 def test_descriptions_of_other_programs_are_read():
     raw = b"""<?xml version='1.0'?><Image xmlns='x' TileSize='256' Overlap='0' Format='JPEG'>
     <Size Height='3' Width='4'></Size></Image>"""
-    found = parse_description(raw)
-    assert found == Description(size=PixelSize(4, 3), tile_px=256, overlap_px=0, suffix="jpeg")
+    found = parse_index(raw)
+    assert found == DeepZoomIndex(size=PixelSize(4, 3), tile_px=256, overlap_px=0, suffix="jpeg")
 
 
 def test_words_survive_whatever_they_are(texts):
     hostile = {"parameters": "</sf:Texts><Size Width='1'/>]]>&amp;\x00\x1b\ud7ff", "sfumato": texts["sfumato"]}
-    description = Description(size=PixelSize(4, 3), tile_px=254, overlap_px=1, suffix="png", texts=hostile)
-    assert parse_description(description.to_xml().encode()).texts == hostile
+    description = DeepZoomIndex(size=PixelSize(4, 3), tile_px=254, overlap_px=1, suffix="png", texts=hostile)
+    assert parse_index(description.to_xml().encode()).texts == hostile
     assert re.fullmatch(r"[\x20-\x7e\n]*", description.to_xml())
 
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from hostile import write_png
-from sfumato.canvas.formats.deepzoom_index import LONGEST_BYTES, parse_description
+from sfumato.canvas.formats.deepzoom_index import LONGEST_BYTES, parse_index
 from sfumato.canvas.formats.images import count_decode_bytes, read_size, read_texts
 from sfumato.canvas.formats.read import open_regions
 from sfumato.core.errors import RequestError, SfumatoError
@@ -43,7 +43,7 @@ def test_a_description_takes_linear_time(filling, around):
     raw = around.replace(b"%b", filling * (LONGEST_BYTES // len(filling)))
     began = time.process_time()
     with pytest.raises(RequestError):
-        parse_description(raw)
+        parse_index(raw)
     assert time.process_time() - began < 2
 
 
@@ -51,7 +51,7 @@ def test_a_description_takes_linear_time(filling, around):
 def test_a_description_of_an_impossible_size_is_refused(width, height):
     image = b'<Image Format="png" Overlap="1" TileSize="254">'
     with pytest.raises(RequestError):
-        parse_description(image + f'<Size Width="{width}" Height="{height}"/>'.encode())
+        parse_index(image + f'<Size Width="{width}" Height="{height}"/>'.encode())
 
 
 def write_tiff(path, tags, kind, count, directories=40):

@@ -8,7 +8,7 @@ from sfumato.canvas.formats import png_read
 from sfumato.canvas.formats.pyramid import halve
 from sfumato.canvas.formats.read import open_region, open_regions, read_reduced
 from sfumato.canvas.formats.save import open_writer, save_bands
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -39,7 +39,7 @@ def test_levels_are_halves(tmp_path, make_picture, name):
 @pytest.mark.parametrize("name", ["a.tif", "a.dzi"])
 def test_lossy_tiles_come_back_nearly(tmp_path, make_picture, name):
     picture = make_picture(300, 300)
-    with open_writer(tmp_path / name, PixelSize(300, 300), {}, Packing(jpeg_quality=95)) as writer:
+    with open_writer(tmp_path / name, PixelSize(300, 300), {}, TileEncoding(jpeg_quality=95)) as writer:
         writer.write_band(picture)
     found = open_region(tmp_path / name, PixelBox(200, 100, 300, 290))
     assert np.abs(found.astype(int) - picture[100:290, 200:300]).mean() < 5
@@ -102,7 +102,9 @@ def test_boxes_outside_and_other_files_are_refused(tmp_path, make_picture):
 @pytest.mark.parametrize(("name", "quality"), [("a.png", None), ("a.tif", None), ("a.tif", 90)])
 def test_damage_is_an_error_or_a_picture_never_a_crash(tmp_path, make_picture, name, quality):
     path, size = tmp_path / name, PixelSize(60, 50)
-    with open_writer(path, size, {}, Packing(tile_px=None if name == "a.png" else 32, jpeg_quality=quality)) as writer:
+    with open_writer(
+        path, size, {}, TileEncoding(tile_px=None if name == "a.png" else 32, jpeg_quality=quality)
+    ) as writer:
         writer.write_band(make_picture(60, 50))
     raw = path.read_bytes()
     rng = np.random.default_rng(0)

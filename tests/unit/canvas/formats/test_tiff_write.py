@@ -13,7 +13,7 @@ from sfumato.canvas.formats.images import read_request, read_texts
 from sfumato.canvas.formats.pyramid import halve
 from sfumato.canvas.formats.save import open_writer, save_bands
 from sfumato.canvas.formats.tiff_directory import read_directories
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 
@@ -27,7 +27,7 @@ def save(path, picture, texts=None, packing=None):
 @pytest.mark.parametrize("size", [(1, 1), (300, 17), (257, 513), (640, 600)])
 def test_tifffile_reads_every_level(tmp_path, make_picture, size, tile):
     picture = make_picture(*size)
-    save(tmp_path / "a.tif", picture, packing=Packing(tile_px=tile))
+    save(tmp_path / "a.tif", picture, packing=TileEncoding(tile_px=tile))
     with tifffile.TiffFile(tmp_path / "a.tif") as opened:
         assert opened.is_bigtiff
         levels = [page.asarray() for page in opened.pages]
@@ -51,7 +51,7 @@ def test_tifffile_sees_one_series_with_levels(tmp_path, make_picture):
 @pytest.mark.parametrize("quality", [None, 95])
 def test_libtiff_reads_every_level(tmp_path, make_picture, quality):
     picture = make_picture(700, 500)
-    save(tmp_path / "a.tif", picture, packing=Packing(jpeg_quality=quality))
+    save(tmp_path / "a.tif", picture, packing=TileEncoding(jpeg_quality=quality))
     with Image.open(tmp_path / "a.tif") as opened:
         assert opened.n_frames == 3
         for level in range(3):
@@ -62,7 +62,7 @@ def test_libtiff_reads_every_level(tmp_path, make_picture, quality):
 
 
 def test_every_tile_of_a_lossy_file_is_a_picture_of_its_own(tmp_path, make_picture):
-    save(tmp_path / "a.tif", make_picture(300, 300), packing=Packing(jpeg_quality=90))
+    save(tmp_path / "a.tif", make_picture(300, 300), packing=TileEncoding(jpeg_quality=90))
     with tifffile.TiffFile(tmp_path / "a.tif") as opened:
         page = opened.pages[0]
         assert page.compression.name == "JPEG"
@@ -91,10 +91,10 @@ def test_rational_resolution_and_order_of_tags(tmp_path, make_picture):
 
 def test_tiles_have_sides_that_tiff_allows(tmp_path):
     with pytest.raises(RequestError, match="multiple of 16"):
-        open_writer(tmp_path / "a.tif", PixelSize(10, 10), {}, Packing(tile_px=250))
+        open_writer(tmp_path / "a.tif", PixelSize(10, 10), {}, TileEncoding(tile_px=250))
     for wrong in ({"tile_px": 7}, {"tile_px": 10_000}, {"effort": 11}, {"jpeg_quality": 0}):
         with pytest.raises(RequestError):
-            Packing(**wrong)
+            TileEncoding(**wrong)
     assert not list(tmp_path.iterdir())
 
 

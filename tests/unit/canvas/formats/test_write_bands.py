@@ -13,7 +13,7 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import load_picture, read_texts
 from sfumato.canvas.formats.save import open_writer, save_bands, save_canvas
-from sfumato.canvas.formats.tiles import Packing
+from sfumato.canvas.formats.tiles import TileEncoding
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import PixelSize
 
@@ -104,7 +104,7 @@ def test_other_suffixes_and_idle_options_are_refused(tmp_path):
     with pytest.raises(RequestError, match=r"\.tif"):
         open_writer(tmp_path / "a.gif", SIZE, {})
     with pytest.raises(RequestError, match="no tiles"):
-        open_writer(tmp_path / "a.png", SIZE, {}, Packing(jpeg_quality=90))
+        open_writer(tmp_path / "a.png", SIZE, {}, TileEncoding(jpeg_quality=90))
 
 
 @pytest.mark.parametrize("name", NAMES)

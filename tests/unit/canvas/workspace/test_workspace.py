@@ -15,9 +15,9 @@ import pytest
 import sfumato.canvas.workspace.disk_workspace as place
 from sfumato.canvas.mapped_latents import create_file
 from sfumato.canvas.pixels import create_pixels
-from sfumato.canvas.workspace.disk_workspace import DiskSpace, find_resumable, name_work
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, find_resumable, name_work
 from sfumato.canvas.workspace.folder_lock import lock_folder
-from sfumato.canvas.workspace.workspace import Entry, MemorySpace
+from sfumato.canvas.workspace.workspace import Entry, MemoryWorkspace
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.files import is_held
 from sfumato.core.geometry import LatentSize, PixelBox, PixelSize
@@ -33,7 +33,7 @@ def folder(tmp_path):
 
 @pytest.fixture
 def space(folder):
-    made = DiskSpace(folder, IDENTITY, resume=False)
+    made = DiskWorkspace(folder, IDENTITY, resume=False)
     yield made
     made.close()
 
@@ -43,7 +43,7 @@ def note(space, step, **more):
 
 
 def reopen(folder, identity=IDENTITY):
-    return DiskSpace(folder, identity, resume=True)
+    return DiskWorkspace(folder, identity, resume=True)
 
 
 def list_files(folder):
@@ -75,7 +75,7 @@ def test_what_was_noted_and_flushed_is_there_again(space, folder):
 
 
 def test_memory_keeps_canvases_and_parts_and_notes_nothing():
-    space = MemorySpace()
+    space = MemoryWorkspace()
     space.open_latents("a", CELLS, 4).write(CELLS.box, np.ones((4, *CELLS.shape_hw), np.float32))
     assert space.open_latents("a", CELLS, 4).read(CELLS.box).all()
     space.open_pixels("b", PIXELS).write(PIXELS.box, np.ones((20, 30, 3), np.uint8))
@@ -97,7 +97,7 @@ def test_a_folder_of_somebody_else_is_refused_and_untouched(folder, name, resume
         path.write_text("[mine]")
     before = list_files(folder)
     with pytest.raises(RequestError, match="taken") as caught:
-        DiskSpace(folder, IDENTITY, resume=resume)
+        DiskWorkspace(folder, IDENTITY, resume=resume)
     assert str(folder) in caught.value.got
     assert list_files(folder) == before
 
@@ -105,7 +105,7 @@ def test_a_folder_of_somebody_else_is_refused_and_untouched(folder, name, resume
 def test_a_file_in_the_place_is_refused_and_untouched(folder):
     folder.write_text("mine")
     with pytest.raises(RequestError, match="taken"):
-        DiskSpace(folder, IDENTITY, resume=False)
+        DiskWorkspace(folder, IDENTITY, resume=False)
     assert folder.read_text() == "mine"
 
 
@@ -190,7 +190,7 @@ def test_stopped_work_is_kept_until_somebody_asks(space, folder):
     space.close()
     before = list_files(folder)
     with pytest.raises(RequestError, match="can be resumed") as caught:
-        DiskSpace(folder, IDENTITY, resume=False)
+        DiskWorkspace(folder, IDENTITY, resume=False)
     assert "--resume" in caught.value.do
     assert list_files(folder) == before
     assert not is_held(folder)
@@ -214,7 +214,7 @@ def test_a_process_killed_at_the_birth_of_its_folder_blocks_nobody(folder, names
     for name in names:
         (folder / name).write_text('{"requ')
     assert not find_resumable(folder)
-    space = DiskSpace(folder, IDENTITY, resume=resume)
+    space = DiskWorkspace(folder, IDENTITY, resume=resume)
     assert json.loads((folder / "sfumato-work.json").read_text()) == IDENTITY
     space.close()
 
@@ -300,7 +300,7 @@ def test_a_canvas_that_finds_no_room_leaves_nothing(space, folder, full_disk, ki
 def test_a_folder_that_cannot_be_made_is_an_error_of_the_disk(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(StorageError):
-        DiskSpace(tmp_path / "file" / "a.work", IDENTITY, resume=False)
+        DiskWorkspace(tmp_path / "file" / "a.work", IDENTITY, resume=False)
 
 
 def refuse(*_given, **_named):
@@ -319,7 +319,7 @@ def test_killed_while_the_folder_is_removed_nothing_is_left_to_do(space, folder,
     (left,) = folder.parent.iterdir()
     assert (left == folder) is not can_be_moved
     assert not find_resumable(folder)
-    again = DiskSpace(folder, IDENTITY, resume=False)
+    again = DiskWorkspace(folder, IDENTITY, resume=False)
     note(again, 1)
     assert [path.name for path in folder.parent.iterdir()] == [folder.name]
     again.remove()
@@ -331,10 +331,10 @@ def test_names_that_only_look_like_what_is_left_over_stay(folder):
     for name in names:
         (folder.parent / name).mkdir()
     lock = lock_folder(folder.parent / names[2])
-    DiskSpace(folder, IDENTITY, resume=False).remove()
+    DiskWorkspace(folder, IDENTITY, resume=False).remove()
     assert sorted(path.name for path in folder.parent.iterdir()) == sorted(names)
     lock.release()
-    DiskSpace(folder, IDENTITY, resume=False).remove()
+    DiskWorkspace(folder, IDENTITY, resume=False).remove()
     assert sorted(path.name for path in folder.parent.iterdir()) == sorted(names[:2])
 
 
@@ -344,7 +344,7 @@ def test_who_comes_when_the_folder_was_let_go_of_keeps_theirs(space, folder):
 
     def release():
         lock.release()
-        others.append(DiskSpace(folder, IDENTITY, resume=True))
+        others.append(DiskWorkspace(folder, IDENTITY, resume=True))
         note(others[0], 3)
 
     space._lock = SimpleNamespace(release=release)
@@ -358,7 +358,7 @@ def test_who_comes_when_the_folder_was_let_go_of_keeps_theirs(space, folder):
 
 def test_two_at_once_are_refused(space, folder):
     with pytest.raises(RequestError, match="another process") as caught:
-        DiskSpace(folder, IDENTITY, resume=False)
+        DiskWorkspace(folder, IDENTITY, resume=False)
     assert str(folder) in caught.value.got
     note(space, 1)
     with pytest.raises(RequestError, match="another process"):
@@ -373,9 +373,9 @@ def test_two_at_once_are_refused(space, folder):
 def test_a_killed_process_holds_nothing(folder):
     script = (
         "import os, signal, sys\nfrom pathlib import Path\n"
-        "from sfumato.canvas.workspace.disk_workspace import DiskSpace\n"
+        "from sfumato.canvas.workspace.disk_workspace import DiskWorkspace\n"
         "from sfumato.canvas.workspace.workspace import Entry\n"
-        "space = DiskSpace(Path(sys.argv[1]), {'request': 'one'}, resume=False)\n"
+        "space = DiskWorkspace(Path(sys.argv[1]), {'request': 'one'}, resume=False)\n"
         "space.note(Entry({'step': 1}))\n"
         "print(flush=True)\nsys.stdin.read(1)\nos.kill(os.getpid(), signal.SIGKILL)\n"
     )

@@ -3,7 +3,7 @@
 import pytest
 
 from sfumato.core.errors import RequestError
-from sfumato.core.prompt.grammar import MOST_PARTS, LoraTag, Part, Span, parse_prompt
+from sfumato.core.prompt.grammar import MOST_PARTS, LoraTag, PromptPart, WeightedSpan, parse_prompt
 from sfumato.core.request import LONGEST_PROMPT_CHARACTERS
 
 
@@ -14,11 +14,11 @@ def spans(text, step=0, steps=1):
 
 
 def test_plain_text_is_one_span():
-    assert parse_prompt("a red house").at_step(0, 20) == (Part(1.0, ((Span("a red house", 1.0),),)),)
+    assert parse_prompt("a red house").at_step(0, 20) == (PromptPart(1.0, ((WeightedSpan("a red house", 1.0),),)),)
 
 
 def test_empty_prompt_has_one_empty_span():
-    assert parse_prompt("").at_step(0, 1) == (Part(1.0, ((Span(""),),)),)
+    assert parse_prompt("").at_step(0, 1) == (PromptPart(1.0, ((WeightedSpan(""),),)),)
 
 
 def test_text_is_kept_as_given():
@@ -27,12 +27,12 @@ def test_text_is_kept_as_given():
 
 def test_break_separates_segments():
     (part,) = parse_prompt("a cat BREAK\n a dog BREAK").at_step(0, 1)
-    assert part.segments == ((Span("a cat"),), (Span("a dog"),), (Span(""),))
+    assert part.segments == ((WeightedSpan("a cat"),), (WeightedSpan("a dog"),), (WeightedSpan(""),))
 
 
 def test_break_works_inside_brackets():
     (part,) = parse_prompt("(a BREAK b:1.2)").at_step(0, 1)
-    assert part.segments == ((Span("a", 1.2),), (Span("b", 1.2),))
+    assert part.segments == ((WeightedSpan("a", 1.2),), (WeightedSpan("b", 1.2),))
 
 
 @pytest.mark.parametrize("text", ["BREAKFAST", "break", "UNBREAK"])
@@ -43,7 +43,7 @@ def test_words_that_hold_break_do_not_break(text):
 def test_and_makes_parts_with_weights():
     parts = parse_prompt("a cat AND a (dog:1.3) :0.7 AND\nrain:-0.5").at_step(0, 1)
     assert [part.weight for part in parts] == [1.0, 0.7, -0.5]
-    assert parts[0].segments == ((Span("a cat"),),)
+    assert parts[0].segments == ((WeightedSpan("a cat"),),)
     assert [span.text for span in parts[1].segments[0]] == ["a ", "dog"]
 
 
@@ -59,7 +59,7 @@ def test_a_number_at_the_end_is_text_without_and():
 
 def test_the_colon_of_an_and_weight_can_be_escaped():
     first, second = parse_prompt(r"ratio 16\:9 AND b").at_step(0, 1)
-    assert first == Part(1.0, ((Span("ratio 16:9"),),))
+    assert first == PromptPart(1.0, ((WeightedSpan("ratio 16:9"),),))
     assert second.weight == 1.0
 
 
@@ -98,7 +98,7 @@ def test_constant_words_are_read_once():
 def test_tags_are_taken_out():
     prompt = parse_prompt("a <lora:ink:0.6>cat [<lora:film:1.2:0.5>:0.5]")
     assert prompt.loras == (LoraTag("ink", 0.6), LoraTag("film", 0.5, 1.2))
-    assert prompt.at_step(0, 1)[0].segments == ((Span("a cat"),),)
+    assert prompt.at_step(0, 1)[0].segments == ((WeightedSpan("a cat"),),)
 
 
 def test_prompts_compare_by_value():

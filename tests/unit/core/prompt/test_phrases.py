@@ -2,7 +2,7 @@
 
 import pytest
 
-from sfumato.core.prompt.grammar import Span, parse_prompt
+from sfumato.core.prompt.grammar import WeightedSpan, parse_prompt
 from sfumato.core.prompt.phrases import Phrase, join_phrases, split_phrases
 
 
@@ -53,4 +53,4 @@ def test_phrases_are_joined_with_commas_and_the_lead_binds():
 
 
 def test_without_a_thing_no_detail_is_told():
-    assert join_phrases((Phrase("photo", style=True),), detail="a detail of") == (Span("photo", 1.0),)
+    assert join_phrases((Phrase("photo", style=True),), detail="a detail of") == (WeightedSpan("photo", 1.0),)

@@ -57,15 +57,15 @@ def test_boxes_apart_cost_by_their_distance():
 def test_it_learns_where_squares_are():
     torch.manual_seed(0)
     network = DetectorNetwork(TINY)
-    pixels, marks = torch.full((16, 3, 64, 64), -1.0), torch.full((16, 1, 6), -1.0)
-    for row in range(16):
+    pixels, marks = torch.full((8, 3, 64, 64), -1.0), torch.full((8, 1, 6), -1.0)
+    for row in range(8):
         left, top = (int(v) for v in torch.randint(0, 40, (2,)))
         pixels[row, :, top : top + 20, left : left + 20] = 1.0
         marks[row, 0] = torch.tensor([row % 2, left, top, left + 20, top + 20, 1.0])
         pixels[row, 0] *= 1 if row % 2 else -1
     optimiser = torch.optim.Adam(network.parameters(), 4e-3)
     losses = []
-    for _ in range(50):
+    for _ in range(40):
         found = measure_detection(*network(pixels), marks)["loss"]
         optimiser.zero_grad()
         found.backward()

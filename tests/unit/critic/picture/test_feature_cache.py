@@ -49,7 +49,7 @@ def test_judged_in_part_is_judged_whole(changed, base_size):
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(squares, "SIDE_PX", 32)
         patched.setattr(base_comparison, "_PART_PX", 40)
-        again = squares.find_squares(SIZE, changed)
+        again = squares.find_grid_boxes(SIZE, changed)
         picture = Image.fromarray(now)
         features = update_features(cache_features(Image.fromarray(was), base), picture, again)
         whole = cache_features(picture, base)
@@ -66,5 +66,5 @@ def test_only_what_changed_is_read_again(monkeypatch):
     was, now = Counted(make_levels(1)), Counted(make_levels(2))
     before = cache_features(was, Image.new("RGB", (66, 52)))
     seen = was.read
-    update_features(before, now, squares.find_squares(SIZE, [PixelBox(100, 100, 110, 110)]))
+    update_features(before, now, squares.find_grid_boxes(SIZE, [PixelBox(100, 100, 110, 110)]))
     assert was.read - seen + now.read < 0.2 * seen

@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
-from sfumato.core.prompt.grammar import Span
+from sfumato.core.prompt.grammar import WeightedSpan
 from sfumato.models.adapters.attach import AdapterRack
 from sfumato.models.text.clip import TextTower
 from sfumato.models.text.encoder import DEPTHS, PromptEncoder
@@ -32,7 +32,7 @@ class Model:
 
     def encode(self, text: str) -> Tensor:
         """Encode an unweighted prompt."""
-        return self.prompts.encode([[[Span(text)]]]).hidden
+        return self.prompts.encode([[[WeightedSpan(text)]]]).hidden
 
     @property
     def matrices(self) -> list[Tensor]:
@@ -89,7 +89,7 @@ def test_sdxl_concepts_read_as_in_diffusers(sdxl: Model, tmp_path: Path) -> None
     twin.text_encoder_2.text_model.eos_token_id = sdxl.parts.tokenizers[1].eos_token_id
     hidden, _, pooled, _ = twin.encode_prompt("a <grumpy> cat")
     with sdxl.rack.attach_embedding(path, token="<grumpy>"):
-        encoded = sdxl.prompts.encode([[[Span("a <grumpy> cat")]]])
+        encoded = sdxl.prompts.encode([[[WeightedSpan("a <grumpy> cat")]]])
     torch.testing.assert_close(encoded.hidden, hidden)
     torch.testing.assert_close(encoded.pooled, pooled)
 
@@ -101,7 +101,7 @@ def test_a1111_files_go_by_their_file_name(sd1: Model, tmp_path: Path, key: str)
     with sd1.rack.attach_embedding(path) as attachment:
         assert attachment.names == ("bad-hands 5",)
         assert not torch.equal(sd1.encode("a bad-hands 5 dog"), before)
-        assert [len(chunk.ids) for chunk in sd1.prompts.towers[0].cut([[Span("bad-hands 5")]])] == [2]
+        assert [len(chunk.ids) for chunk in sd1.prompts.towers[0].cut([[WeightedSpan("bad-hands 5")]])] == [2]
     assert torch.equal(sd1.encode("a bad-hands 5 dog"), before)
 
 
@@ -128,7 +128,7 @@ def test_concepts_leave_in_any_order_without_a_trace(sdxl: Model, tmp_path: Path
 def test_a_weighted_concept_keeps_its_weight(sd1: Model, tmp_path: Path) -> None:
     path = write(tmp_path / "one.safetensors", emb_params=torch.randn(2, 32))
     with sd1.rack.attach_embedding(path):
-        (chunk,) = sd1.prompts.towers[0].cut([[Span("a"), Span("one", 1.3)]])
+        (chunk,) = sd1.prompts.towers[0].cut([[WeightedSpan("a"), WeightedSpan("one", 1.3)]])
     assert chunk.weights == (1.0, 1.3, 1.3)
 
 

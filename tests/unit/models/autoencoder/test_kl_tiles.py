@@ -28,9 +28,9 @@ from sfumato.models.autoencoder.kl_tiles import (
     run_in_tiles,
     runs_whole,
 )
-from sfumato.models.autoencoder.offload import FileShelf, Spill
+from sfumato.models.autoencoder.offload import FileMapStore, Spill
 from sfumato.models.hardware.policy import Policy
-from sfumato.nn.tiled import Conv, Extent, Room, Upsample, make_program
+from sfumato.nn.tiled import Conv, Extent, MemoryLimits, Upsample, make_program
 from sfumato.nn.tiled.regions import Region, Span
 from sfumato.nn.tiled.run import MARGIN_PIXELS
 
@@ -61,7 +61,7 @@ def files_of_at_most(size_bytes):
 
 def run_tiles(layers, x, tile_pixels, folder):
     opened = Spill(DEVICE, folder=folder).open
-    room = Room(work_bytes=2**26, store_bytes=2**20, open_spill=opened, tile_pixels=tile_pixels)
+    room = MemoryLimits(work_bytes=2**26, store_bytes=2**20, open_offload=opened, tile_pixels=tile_pixels)
     return run_streamed(layers, x, room)
 
 
@@ -236,7 +236,7 @@ def test_too_little_disk_is_found_before_the_first_tile(kl, monkeypatch):
 def test_a_file_gives_back_every_bit_and_has_no_name(tmp_path, dtype):
     extent = Extent(5, 6, 7)
     whole = torch.randn(1, 5, 6, 7).to(dtype)
-    shelf = FileShelf(extent, dtype, DEVICE, tmp_path)
+    shelf = FileMapStore(extent, dtype, DEVICE, tmp_path)
     shelf.write(Region(Span(0, 6), Span(0, 3)), whole[..., :3])
     shelf.write(Region(Span(0, 6), Span(3, 7)), whole[..., 3:])
     assert torch.equal(shelf.read(Region(Span(2, 4), Span(0, 7))), whole[..., 2:4, :])
@@ -248,23 +248,23 @@ def test_a_file_gives_back_every_bit_and_has_no_name(tmp_path, dtype):
 def test_a_full_disk_is_an_error_that_says_where(tmp_path):
     extent = Extent(64, 64, 64)
     with files_of_at_most(2**19), pytest.raises(StorageError, match="no room"):
-        FileShelf(extent, FP32, DEVICE, tmp_path)
-    shelf = FileShelf(extent, FP32, DEVICE, tmp_path)
+        FileMapStore(extent, FP32, DEVICE, tmp_path)
+    shelf = FileMapStore(extent, FP32, DEVICE, tmp_path)
     with files_of_at_most(2**19), pytest.raises(StorageError, match="no room"):
         shelf.write(extent.region, torch.zeros(1, 64, 64, 64))
     shelf.close()
     with pytest.raises(StorageError, match="cannot keep"):
-        FileShelf(extent, FP32, DEVICE, tmp_path / "absent")
+        FileMapStore(extent, FP32, DEVICE, tmp_path / "absent")
 
 
 def test_the_hosts_memory_is_used_before_a_file(tmp_path):
     shelves = Spill(DEVICE, host_bytes=5000, folder=tmp_path)
     first, second = (shelves.open(Extent(10, 10, 10), FP32) for _ in range(2))
-    assert not isinstance(first, FileShelf)
-    assert isinstance(second, FileShelf)
+    assert not isinstance(first, FileMapStore)
+    assert isinstance(second, FileMapStore)
     second.close()
     first.close()
-    assert not isinstance(shelves.open(Extent(10, 10, 10), FP32), FileShelf)
+    assert not isinstance(shelves.open(Extent(10, 10, 10), FP32), FileMapStore)
 
 
 def test_tmpdir_says_where_files_go(tmp_path, monkeypatch):
@@ -290,7 +290,7 @@ def test_the_layers_of_the_true_decoder_reach_as_far_as_the_networks():
         if isinstance(layer, Conv | Upsample):
             seen = layer.reach(seen)
     assert seen == Span(100 - 18, 101 + 18)
-    for sweep in make_program(layers, Extent(4, 64, 64)).sweeps:
+    for sweep in make_program(layers, Extent(4, 64, 64)).passes:
         part = Span(10, 20)
         for link in reversed(sweep.chain):
             part = link.reach(part)

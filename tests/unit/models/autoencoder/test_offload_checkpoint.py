@@ -20,10 +20,10 @@ from sfumato.models.autoencoder import kl_tiles, offload_checkpoint
 from sfumato.models.autoencoder.coder import Autoencoder
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
 from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, Kept
-from sfumato.models.autoencoder.offload import FileShelf
+from sfumato.models.autoencoder.offload import FileMapStore
 from sfumato.models.autoencoder.offload_checkpoint import CopiedMaps
 from sfumato.models.hardware.policy import Policy
-from sfumato.nn.tiled import Extent, Mark, Notes, make_program
+from sfumato.nn.tiled import Extent, Notes, TileCheckpoint, make_program
 
 FP32 = torch.float32
 KINDS = {"kl": SimpleNamespace(scaling=0.18215, shift=0.1, autoencoder="kl", factor=2)}
@@ -40,7 +40,7 @@ class Journal:
     """Keep the last mark, as a file would, and die before or right after the nth."""
 
     folder: Path
-    mark: Mark | None = None
+    mark: TileCheckpoint | None = None
     notes: int = 0
     dies_at: int = 0
     after: bool = False
@@ -48,16 +48,18 @@ class Journal:
 
     def kept(self, *, dies_at=0, after=False) -> Kept:
         self.notes, self.dies_at, self.after = 0, dies_at, after
-        return Kept(notes=Notes(mark=self.mark, note=self.note), folder=self.folder)
+        return Kept(notes=Notes(checkpoint=self.mark, note=self.note), folder=self.folder)
 
-    def note(self, mark: Mark) -> None:
+    def note(self, mark: TileCheckpoint) -> None:
         self.notes += 1
         if self.notes == self.dies_at and not self.after:
             raise Killed
         # What is written out is a copy: the run must not change it afterwards.
         numbers = {name: torch.from_numpy(x.numpy().copy()) for name, x in mark.numbers.items()}
-        self.mark = Mark(sweep=mark.sweep, tiles=mark.tiles, work_bytes=mark.work_bytes, numbers=numbers)
-        self.seen.append((mark.sweep, mark.tiles))
+        self.mark = TileCheckpoint(
+            pass_index=mark.pass_index, tiles=mark.tiles, work_bytes=mark.work_bytes, numbers=numbers
+        )
+        self.seen.append((mark.pass_index, mark.tiles))
         if self.notes == self.dies_at:
             raise Killed
 
@@ -263,7 +265,7 @@ def test_room_is_left_for_the_pixels_that_follow(networks, crowded, tmp_path, mo
 def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, tmp_path, monkeypatch):
     wanted = decode_undisturbed(networks, tmp_path)
     journal, coding, left = Journal(tmp_path), Coding(networks["kl"], "kl", "decode"), 40
-    inner = FileShelf.write
+    inner = FileMapStore.write
 
     def write(shelf, region, tile):
         nonlocal left
@@ -272,7 +274,7 @@ def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, tmp_path, m
             raise StorageError("full")
         inner(shelf, region, tile)
 
-    monkeypatch.setattr(FileShelf, "write", write)
+    monkeypatch.setattr(FileMapStore, "write", write)
     with pytest.raises(StorageError):
         coding.run(journal.kept())
     assert torch.equal(coding.run(journal.kept()), wanted)
@@ -302,7 +304,7 @@ def test_without_room_for_copies_it_goes_on_from_the_last(
 ):
     wanted = Coding(networks["kl"], "kl", "decode").run()
     journal, coding, left = Journal(tmp_path), Coding(networks["kl"], "kl", "decode"), 0 if far_from_the_first else 40
-    inner = FileShelf.write
+    inner = FileMapStore.write
 
     def write(shelf, region, tile):
         nonlocal left
@@ -313,7 +315,7 @@ def test_without_room_for_copies_it_goes_on_from_the_last(
         inner(shelf, region, tile)
 
     with monkeypatch.context() as full:
-        full.setattr(FileShelf, "write", write)
+        full.setattr(FileMapStore, "write", write)
         assert torch.equal(coding.run(journal.kept()), wanted)
     marks = journal.seen[:-1]
     assert bool(marks) is not far_from_the_first

@@ -9,7 +9,7 @@ import torch
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.prompt.grammar import Span
+from sfumato.core.prompt.grammar import WeightedSpan
 from sfumato.models.text.clip import TextTower, restore_mean
 from sfumato.models.text.encoder import DEPTHS, PromptEncoder, size_condition
 
@@ -23,9 +23,9 @@ def make_encoder(parts: Any) -> PromptEncoder:
     return PromptEncoder(towers, zero_empty=parts.family == "sdxl")
 
 
-def plain(text: str) -> list[list[Span]]:
+def plain(text: str) -> list[list[WeightedSpan]]:
     """Make the segments of an unweighted prompt."""
-    return [[Span(text)]]
+    return [[WeightedSpan(text)]]
 
 
 PROMPTS = ["a red cat", "", "a red cat and a dog, 1997!"]
@@ -97,7 +97,7 @@ def test_weights_scale_tokens_and_keep_the_mean(tiny_parts: Any) -> None:
     parts = tiny_parts("sd1")
     encoder = make_encoder(parts)
     plain_hidden = encoder.encode([plain("a cat")]).hidden
-    hidden = encoder.encode([[[Span("a"), Span("cat", 1.5)]]]).hidden
+    hidden = encoder.encode([[[WeightedSpan("a"), WeightedSpan("cat", 1.5)]]]).hidden
     assert hidden.mean().item() == pytest.approx(plain_hidden.mean().item(), rel=1e-5)
     ratio = hidden / plain_hidden
     torch.testing.assert_close(ratio[:, 2] / ratio[:, 1], torch.full_like(ratio[:, 2], 1.5), rtol=1e-4, atol=1e-5)
@@ -113,7 +113,7 @@ def test_a_mean_near_zero_is_not_amplified() -> None:
 def test_long_prompts_and_break_join_chunks_along_the_tokens(tiny_parts: Any) -> None:
     encoder = make_encoder(tiny_parts("sdxl"))
     long = plain("cat " * 100)
-    broken = [[Span("cat")], [Span("dog")]]
+    broken = [[WeightedSpan("cat")], [WeightedSpan("dog")]]
     assert encoder.count_chunks(long) == encoder.count_chunks(broken) == 2
     encoded = encoder.encode([long, broken, plain("cat")])
     assert encoded.hidden.shape == (3, 154, 80)

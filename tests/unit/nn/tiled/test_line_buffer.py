@@ -5,7 +5,19 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sfumato.nn.tiled import Conv, Ends, Extent, Fork, Join, Local, Mark, Notes, Pace, Upsample, run_rows
+from sfumato.nn.tiled import (
+    Conv,
+    Extent,
+    Fork,
+    Join,
+    Local,
+    Notes,
+    Pace,
+    SourceSink,
+    TileCheckpoint,
+    Upsample,
+    run_rows,
+)
 from sfumato.nn.tiled.regions import Region, Span, cut_grid
 
 CPU = torch.device("cpu")
@@ -58,7 +70,7 @@ def run_strips(layers, x, strips, pace, notes=None):
         regions.append(region)
         parts.append(rows)
 
-    ends = Ends(read=look, write=put, dtype=torch.float32, device=CPU)
+    ends = SourceSink(read=look, write=put, dtype=torch.float32, device=CPU)
     run_rows(layers, Extent(2, *x.shape[-2:]), ends, strips, pace, notes=notes)
     return torch.cat(parts, dim=2) if parts else None, regions, read
 
@@ -98,8 +110,10 @@ def test_a_strip_reads_each_row_once_and_hands_out_no_more_than_it_reads(up):
 def test_a_later_run_goes_on_after_the_strips_that_are_marked():
     layers, x, marks = make_layers(up=False), draw(1, 2, 32, 8, seed=9), []
     strips = [Region(Span(top, top + 4), Span(0, 4)) for top in range(0, 16, 4)]
-    whole, _, _ = run_strips(layers, x, strips, Pace(read_rows=2), Notes(mark=None, note=marks.append))
+    whole, _, _ = run_strips(layers, x, strips, Pace(read_rows=2), Notes(checkpoint=None, note=marks.append))
     assert [mark.tiles for mark in marks] == [1, 2, 3, 4]
-    rest, regions, _ = run_strips(layers, x, strips, Pace(read_rows=2), Notes(mark=Mark(tiles=3), note=marks.append))
+    rest, regions, _ = run_strips(
+        layers, x, strips, Pace(read_rows=2), Notes(checkpoint=TileCheckpoint(tiles=3), note=marks.append)
+    )
     assert regions[0].rows.start == 12
     assert torch.equal(rest, whole[:, :, 12:])

@@ -15,9 +15,9 @@ from sfumato.nn.tiled import (
     Fork,
     Join,
     Linear,
-    MemoryShelf,
+    MemoryLimits,
+    MemoryMapStore,
     Norm,
-    Room,
     Silu,
     Upsample,
     make_program,
@@ -39,13 +39,13 @@ def conv(into, out, seed, **more):
 
 
 def room(tile_pixels, store_bytes=2**30, opened=None):
-    def open_spill(extent, dtype):
-        shelf = MemoryShelf.make(extent, dtype, CPU, CPU)
+    def open_offload(extent, dtype):
+        shelf = MemoryMapStore.make(extent, dtype, CPU, CPU)
         if opened is not None:
             opened.append(shelf)
         return shelf
 
-    return Room(work_bytes=2**26, store_bytes=store_bytes, open_spill=open_spill, tile_pixels=tile_pixels)
+    return MemoryLimits(work_bytes=2**26, store_bytes=store_bytes, open_offload=open_offload, tile_pixels=tile_pixels)
 
 
 def test_tiles_of_different_brightness_are_not_taken_for_equal():
@@ -200,7 +200,7 @@ def test_a_window_is_cut_from_the_whole():
 def test_storage_says_what_is_in_memory_and_what_is_not():
     program = make_program(LAYERS, Extent(3, 64, 64))
     everything = program.store(2**40, 4)
-    assert not everything.spilled
+    assert not everything.offloaded
     assert everything.memory_bytes == program.peak_count() * 4
     half = program.store(everything.memory_bytes // 2, 4)
     assert half.memory_bytes <= everything.memory_bytes // 2
@@ -212,6 +212,6 @@ def test_storage_says_what_is_in_memory_and_what_is_not():
 def test_the_branch_of_an_upsampled_map_is_not_kept():
     """Eight channels at full size would be the largest map of all; they are computed twice instead."""
     program = make_program(LAYERS, Extent(3, 64, 64))
-    forked = next(sweep for sweep in program.sweeps if sweep.shortcut is not None)
+    forked = next(sweep for sweep in program.passes if sweep.shortcut is not None)
     assert forked.keep is None
     assert program.peak_count() == (4 + 4 + 8 // 4) * 64 * 64

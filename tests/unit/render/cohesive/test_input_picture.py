@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
@@ -142,7 +142,7 @@ def test_another_aspect_takes_the_middle():
 
 
 def test_bands_are_laid_out_as_they_come():
-    given, space = make_given(PixelSize(31, 23)), MemorySpace()
+    given, space = make_given(PixelSize(31, 23)), MemoryWorkspace()
     whole = np.concatenate(list(given.walk()))
     store = lay_out(given, space)
     assert np.array_equal(store.read(given.size.box), whole)
@@ -154,7 +154,7 @@ def test_bands_are_laid_out_as_they_come():
 
 
 def test_a_picture_much_larger_is_shrunk_to_what_it_would_be_at_once():
-    size, space = PixelSize(1001, 777), MemorySpace()
+    size, space = PixelSize(1001, 777), MemoryWorkspace()
     rng = np.random.default_rng(2)
     coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((1001, 777))
     store = lay_out(Given(size, lambda: iter([np.asarray(coarse)])), space)
@@ -192,7 +192,7 @@ class Killed(BaseException):
     """What a process cannot catch."""
 
 
-class Mortal(DiskSpace):
+class Mortal(DiskWorkspace):
     """A folder whose process dies at its nth entry, or after it kept the base."""
 
     left: int | None = None
@@ -221,7 +221,7 @@ def test_a_stopped_picture_goes_on_to_the_same_bytes(tmp_path, dies_at, keep):
     with pytest.raises(Killed):
         run(request, given, space=space)
     space.close()
-    again = DiskSpace(tmp_path / "work", {"request": "one"}, resume=True)
+    again = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True)
     assert run(request, given, space=again)[0].picture.tobytes() == wanted
     assert not (tmp_path / "work" / "given.pixels").exists()
     again.close()
@@ -246,7 +246,7 @@ def test_what_the_picture_shows_sharply_is_kept_through_all_levels(size):
 
 
 def test_the_given_picture_is_dropped_once_the_last_level_is_finished(tmp_path):
-    space = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     run(make_request(), make_given(), space=space)
     assert not (tmp_path / "work" / "given.pixels").exists()
     assert (tmp_path / "work" / "level1-pixels.pixels").exists()

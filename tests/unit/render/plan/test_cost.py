@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from fakes import CONTRACT
-from sfumato.canvas.latent_file import Layout
+from sfumato.canvas.latent_file import LatentLayout
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, MultidiffusionMethod, NativeMethod, PictureSource, RenderRequest
@@ -55,7 +55,7 @@ def test_every_level_keeps_on_disk_what_its_files_are_long():
     cells, channels = size.to_latent(8), CONTRACT.latent_channels
 
     def count_files(*canvases):
-        return sum(Layout(cells, channels * count).file_bytes for count in canvases)
+        return sum(LatentLayout(cells, channels * count).file_bytes for count in canvases)
 
     pixels = size.area * 3
     plain, asking = (measure_files(CONTRACT, size, history=history, trials=trials) for trials in (0, 12))

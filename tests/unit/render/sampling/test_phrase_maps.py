@@ -3,14 +3,14 @@
 import torch
 
 from sfumato.core.geometry import LatentBox, LatentSize
-from sfumato.core.prompt.grammar import Span
+from sfumato.core.prompt.grammar import WeightedSpan
 from sfumato.render.sampling.phrase_maps import make_phrase_maps
 
 CANVAS = LatentSize(40, 20)
 LEFT, RIGHT, UPPER = torch.zeros(10, 20), torch.zeros(10, 20), torch.zeros(10, 20)
 LEFT[:, :10], RIGHT[:, 10:], UPPER[:5] = 0.9, 0.2, 0.5
 MAPS = {"house": LEFT, "dog": RIGHT, "sky": UPPER, "red": LEFT}
-TEXT = (Span("a photo of a red house and a dog under the sky", 1.0),)
+TEXT = (WeightedSpan("a photo of a red house and a dog under the sky", 1.0),)
 
 
 def read(word):
@@ -37,12 +37,12 @@ def test_a_canvas_that_shows_a_part_of_the_base_looks_there():
 
 
 def test_words_never_attended_to_are_everywhere():
-    maps = make_phrase_maps((Span("a unicorn, a dog", 1.0),), read, (0.0, 0.0, 1.0, 1.0))
+    maps = make_phrase_maps((WeightedSpan("a unicorn, a dog", 1.0),), read, (0.0, 0.0, 1.0, 1.0))
     assert [p.text for p in maps.choose(LatentBox(0, 0, 8, 8), CANVAS)] == ["a unicorn"]
 
 
 def test_where_nothing_lies_the_nearest_is_told():
     faint = torch.zeros(10, 20)
     faint[0, 0] = 1.0
-    maps = make_phrase_maps((Span("a dot", 1.0),), lambda _: faint, (0.0, 0.0, 1.0, 1.0))
+    maps = make_phrase_maps((WeightedSpan("a dot", 1.0),), lambda _: faint, (0.0, 0.0, 1.0, 1.0))
     assert [p.text for p in maps.choose(LatentBox(0, 0, 40, 20), CANVAS)] == ["a dot"]

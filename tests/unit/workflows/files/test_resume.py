@@ -28,7 +28,7 @@ def plan():
 
 def begin(path, plan):
     """Leave work in progress, as a process does that is killed."""
-    space, _ = open_work(path, (REQUEST, WeightDigests(), plan), CPU, resume=False)
+    space, _ = open_work(path, request=REQUEST, digests=WeightDigests(), plan=plan, policy=CPU, resume=False)
     with closing(space):
         space.note(Entry({"stage": 0, "phase": "draw"}))
 
@@ -38,7 +38,9 @@ def test_what_memory_decided_stays_as_it_was_when_the_work_began(tmp_path, plan,
     begun = replace(plan, autoencoder_bytes=room, stages=tuple(replace(one, window_batch=3) for one in plan.stages))
     begin(tmp_path / "a.png", begun)
     now = replace(plan, autoencoder_bytes=5, stages=tuple(replace(one, window_batch=1) for one in plan.stages))
-    space, kept = open_work(tmp_path / "a.png", (REQUEST, WeightDigests(), now), CPU, resume=True)
+    space, kept = open_work(
+        tmp_path / "a.png", request=REQUEST, digests=WeightDigests(), plan=now, policy=CPU, resume=True
+    )
     space.close()
     assert kept == begun
 
@@ -49,7 +51,9 @@ def test_it_goes_on_with_the_threads_that_it_began_with(tmp_path, plan):
     begin(tmp_path / "a.png", plan)
     torch.set_num_threads(threads + 1)
     try:
-        open_work(tmp_path / "a.png", (REQUEST, WeightDigests(), plan), CPU, resume=True)[0].close()
+        open_work(tmp_path / "a.png", request=REQUEST, digests=WeightDigests(), plan=plan, policy=CPU, resume=True)[
+            0
+        ].close()
         assert torch.get_num_threads() == threads
     finally:
         torch.set_num_threads(threads)
@@ -64,6 +68,8 @@ def test_who_resumes_another_render_is_told_what_differs(tmp_path, plan):
         (REQUEST, half, ("dtype: float32 in the work, bfloat16 asked",)),
     ):
         with pytest.raises(RequestError) as caught:
-            open_work(tmp_path / "a.png", (request, WeightDigests(), plan), policy, resume=True)
+            open_work(
+                tmp_path / "a.png", request=request, digests=WeightDigests(), plan=plan, policy=policy, resume=True
+            )
         assert caught.value.got == "; ".join(said)
         assert str(tmp_path / "a.png.work") in caught.value.do

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fakes import CONTRACT, GaussianModel
-from sfumato.canvas.workspace.disk_workspace import DiskSpace
-from sfumato.canvas.workspace.workspace import MemorySpace
+from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.errors import ModelError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
@@ -48,7 +48,7 @@ def weigh(result):
 
 
 def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over():
-    looked, before, seen = render(REQUEST, MemorySpace())
+    looked, before, seen = render(REQUEST, MemoryWorkspace())
     assert 1 <= len(looked.reruns) <= MOST_RERUNS
     assert {progress.stage for progress in seen} == {"redraw"}
     # The bar does not go back, and does not say that all is done.
@@ -62,17 +62,17 @@ def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over
 
 
 def test_a_resumed_render_decides_alike(tmp_path):
-    once = render(REQUEST, MemorySpace())[0]
-    with_folder = DiskSpace(tmp_path / "work", {"request": "one"}, resume=False)
+    once = render(REQUEST, MemoryWorkspace())[0]
+    with_folder = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     render(REQUEST, with_folder)
     with_folder.close()
-    again = render(REQUEST, DiskSpace(tmp_path / "work", {"request": "one"}, resume=True))[0]
+    again = render(REQUEST, DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True))[0]
     assert np.array_equal(np.asarray(once.result.picture), np.asarray(again.result.picture))
     assert [rerun.kept for rerun in once.reruns] == [rerun.kept for rerun in again.reruns]
     assert [rerun.after for rerun in once.reruns] == [rerun.after for rerun in again.reruns]
 
 
-class Full(DiskSpace):
+class Full(DiskWorkspace):
     """A folder that an error meets where the pixels of a round are to lie."""
 
     def __init__(self, folder, *, error, at="redraw1-pixels"):
@@ -88,7 +88,7 @@ class Full(DiskSpace):
 @pytest.mark.parametrize("error", [StorageError("the disk is full"), MemoryError(), ModelError("no numbers")])
 @pytest.mark.parametrize("at", ["redraw1-pixels", "redraw2-pixels"])
 def test_a_picture_is_not_lost_with_a_round_that_finds_no_room(at, error, tmp_path):
-    once, before, _ = render(REQUEST, MemorySpace())
+    once, before, _ = render(REQUEST, MemoryWorkspace())
     looked, _, _ = render(REQUEST, Full(tmp_path / "work", error=error, at=at))
     if len(once.reruns) < int(at[6]):
         assert len(looked.reruns) == len(once.reruns)
