@@ -41,7 +41,7 @@ class _Answer(BaseHTTPRequestHandler):
     server: Any
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, *_: object) -> None:
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
 
     def do_HEAD(self) -> None:

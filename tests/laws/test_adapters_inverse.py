@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from sfumato.models.adapters.layer_delta import LayerDelta
-from sfumato.models.adapters.weight_backup import Place, WeightLedger
+from sfumato.models.adapters.weight_backup import WeightBackup, WeightName
 
-PLACES = [Place("unet", "0"), Place("unet", "1"), Place("unet", "1", "bias"), Place("unet", "2")]
+PLACES = [WeightName("unet", "0"), WeightName("unet", "1"), WeightName("unet", "1", "bias"), WeightName("unet", "2")]
 
 
 def make_network(dtype: torch.dtype) -> nn.Sequential:
@@ -20,10 +20,10 @@ def make_network(dtype: torch.dtype) -> nn.Sequential:
     return network.to(dtype=dtype).to(memory_format=torch.channels_last)
 
 
-def make_delta(place: Place, shape: torch.Size, seed: int) -> LayerDelta:
-    """Make a random change of some kind for a place."""
+def make_delta(target: WeightName, shape: torch.Size, seed: int) -> LayerDelta:
+    """Make a random change of some kind for a target."""
     torch.manual_seed(seed)
-    if place.parameter == "bias" or len(shape) == 1:
+    if target.parameter == "bias" or len(shape) == 1:
         return LayerDelta("full", {"diff": torch.randn(shape)})
     factors = {"up": torch.randn(shape[0], 2), "down": torch.randn(2, *shape[1:])}
     magnitude = torch.rand(shape[0]) + 0.5 if seed % 2 else None
@@ -48,24 +48,24 @@ owners = st.lists(st.sets(st.sampled_from(PLACES), min_size=1), min_size=1, max_
 @given(
     owners=owners, shuffle=st.randoms(use_true_random=False), dtype=st.sampled_from(["float32", "bfloat16", "float16"])
 )
-def test_any_order_of_detaching_restores_the_bits(owners: list[set[Place]], shuffle: object, dtype: str) -> None:
+def test_any_order_of_detaching_restores_the_bits(owners: list[set[WeightName]], shuffle: object, dtype: str) -> None:
     network = make_network(getattr(torch, dtype))
-    ledger = WeightLedger({"unet": network})
+    backup = WeightBackup({"unet": network})
     original = bits(network)
     changes = [
-        {place: (0.5 + number, make_delta(place, ledger.find(place).shape, number)) for place in sorted(places)}
+        {target: (0.5 + number, make_delta(target, backup.find(target).shape, number)) for target in sorted(places)}
         for number, places in enumerate(owners)
     ]
     for number, change in enumerate(changes):
-        ledger.add(number, change)
+        backup.add(number, change)
     order = list(range(len(changes)))
     shuffle.shuffle(order)
     while order:
-        ledger.remove(order.pop())
+        backup.remove(order.pop())
         fresh = make_network(getattr(torch, dtype))
-        replay = WeightLedger({"unet": fresh})
+        replay = WeightBackup({"unet": fresh})
         for number in sorted(order):
             replay.add(number, changes[number])
         assert same(bits(network), bits(fresh)), "the weights depend on more than the adapters in force"
     assert same(bits(network), original)
-    assert not ledger.touched
+    assert not backup.touched

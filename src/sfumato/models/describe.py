@@ -52,7 +52,7 @@ _FOLDER_NEEDS = frozenset({"unet", "vae", "text_encoder", "tokenizer", "schedule
 
 
 @dataclass(frozen=True)
-class Description:
+class CheckpointDescription:
     """Hold all that headers and configurations say of a checked checkpoint.
 
     `prediction` is None where they leave it open, and `prediction_source` tells who says it: the request, the
@@ -88,7 +88,7 @@ def load_contract(ref: str | Path, *, vae: str | Path | None = None, prediction:
 
 def describe_checkpoint(
     ref: str | Path, *, vae: str | Path | None = None, prediction: str | None = None
-) -> Description:
+) -> CheckpointDescription:
     """Check a checkpoint, and the autoencoder that replaces its own, and say what they are.
 
     `prediction` overrides what the checkpoint says of itself.
@@ -113,7 +113,9 @@ def name_prediction(said: str | None) -> Prediction | None:
     return cast("Prediction", "v_prediction" if said == "v" else said)
 
 
-def describe_checked(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
+def describe_checked(
+    checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None
+) -> CheckpointDescription:
     """Say what a checked checkpoint is.
 
     Raises:
@@ -139,7 +141,9 @@ def find_checkpoint(ref: str | Path) -> Path:
     return path
 
 
-def _describe_folder(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
+def _describe_folder(
+    checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None
+) -> CheckpointDescription:
     configs = checked.configs
     missing = sorted(_FOLDER_NEEDS - set(checked.components))
     if missing:
@@ -154,10 +158,12 @@ def _describe_folder(checked: CheckedCheckpoint, swap: VaeSource | None, predict
         contract, denoiser_parameters=_count_parameters(checked.headers["unet"]), parameters=_count_parameters(headers)
     )
     source = "request" if prediction else "checkpoint"
-    return Description(checked, configs, swap or own, replace(contract, prediction=said), said, source)
+    return CheckpointDescription(checked, configs, swap or own, replace(contract, prediction=said), said, source)
 
 
-def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:
+def _describe_file(
+    checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None
+) -> CheckpointDescription:
     (header,) = checked.headers["file"]
     layout = find_layout(header)
     said, source = _find_prediction(checked.path, layout, prediction)
@@ -173,7 +179,7 @@ def _describe_file(checked: CheckedCheckpoint, swap: VaeSource | None, predictio
     contract = _write_contract(checked, configs | {"index": packaged["index"]}, layout.family, own)
     denoiser = _count_parameters((header,), layout.parts["unet"])
     contract = replace(contract, denoiser_parameters=denoiser, parameters=_count_parameters((header,)))
-    return Description(checked, configs, own, contract, layout.prediction, source, layout)
+    return CheckpointDescription(checked, configs, own, contract, layout.prediction, source, layout)
 
 
 def _find_prediction(

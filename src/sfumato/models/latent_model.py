@@ -15,9 +15,9 @@ import torch
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
-from sfumato.models.adapters.attach import AdapterRack
+from sfumato.models.adapters.attach import AttachedAdapters
 from sfumato.models.autoencoder.coder import (
-    Autoencoder,
+    TiledAutoencoder,
     decode_box,
     decode_latents,
     encode_pixels,
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox, LatentSize, PixelBox
     from sfumato.core.prompt.grammar import PromptPart
     from sfumato.models.adapters.attach import Attachment
-    from sfumato.models.autoencoder.kl_tiles import Kept
+    from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
     from sfumato.models.hardware.policy import Policy
     from sfumato.models.text.attention_maps import WordMaps
     from sfumato.models.text.encoder import PromptEncoder
@@ -63,12 +63,12 @@ class LatentModel:
     tokenizers: tuple[Any, ...]
     text: PromptEncoder
     autoencoder_bytes: int | None = None
-    adapters: AdapterRack = field(init=False)
+    adapters: AttachedAdapters = field(init=False)
 
     def __post_init__(self) -> None:
         names = ("text_encoder", "text_encoder_2")
         encoders = dict(zip(names, self.text_encoders, strict=False))
-        self.adapters = AdapterRack({"unet": self.unet, **encoders}, self.text)
+        self.adapters = AttachedAdapters({"unet": self.unet, **encoders}, self.text)
 
     @property
     def device(self) -> torch.device:
@@ -200,7 +200,7 @@ class LatentModel:
         read: Callable[[LatentBox], Tensor],
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
-        kept: Kept | None = None,
+        kept: CoderCheckpoint | None = None,
         wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode a canvas of scaled latents that need not be in memory, into boxes of pixels.
@@ -233,7 +233,7 @@ class LatentModel:
         read: Callable[[PixelBox], Tensor],
         size: PixelSize,
         write: Callable[[LatentBox, Tensor], None],
-        kept: Kept | None = None,
+        kept: CoderCheckpoint | None = None,
     ) -> None:
         """Encode a picture that need not be in memory, into boxes of scaled latents.
 
@@ -270,8 +270,10 @@ class LatentModel:
         return self.adapters.attach_embedding(path, token)
 
     @property
-    def _autoencoder(self) -> Autoencoder:
-        return Autoencoder(vae=self.vae, contract=self.contract, policy=self.policy, most_bytes=self.autoencoder_bytes)
+    def _autoencoder(self) -> TiledAutoencoder:
+        return TiledAutoencoder(
+            vae=self.vae, contract=self.contract, policy=self.policy, most_bytes=self.autoencoder_bytes
+        )
 
     def _denoise_parts(self, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]) -> list[Tensor]:
         """Predict x0 for each part; parts of one length share a forward pass where that is faster."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from sfumato.models.contract import Prediction
-    from sfumato.models.describe import Description
+    from sfumato.models.describe import CheckpointDescription
     from sfumato.models.hardware.policy import Policy
 
 __all__ = ["find_checkpoint", "inspect_model", "load_contract", "load_model", "probe_prediction"]
@@ -62,7 +62,7 @@ def load_model(
     return model
 
 
-def _build(said: Description, policy: Policy) -> LatentModel:
+def _build(said: CheckpointDescription, policy: Policy) -> LatentModel:
     if said.contract.family == "mini" and said.layout is None and is_small(said.configs, said.vae.config):
         build_text, build_unet, build_vae = build_small_text, build_small_unet, build_small_vae
         tokenizers: tuple[Any, ...] = (load_words(said.checked.path / "tokenizer"),)
@@ -90,14 +90,14 @@ def _build(said: Description, policy: Policy) -> LatentModel:
     )
 
 
-def _read(said: Description, part: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def _read(said: CheckpointDescription, part: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
     headers = said.checked.headers
     if said.layout is None:
         return read_component(headers[part], part, dtype)
     return read_part(headers["file"][0], part, said.layout.parts[part], said.configs[part], dtype)
 
 
-def _load_tokenizers(said: Description) -> tuple[Any, ...]:
+def _load_tokenizers(said: CheckpointDescription) -> tuple[Any, ...]:
     from sfumato.models.text.tokenizers import load_clip_tokenizer, load_folder_tokenizer
 
     if said.layout is not None:

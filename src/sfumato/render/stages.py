@@ -19,8 +19,8 @@ class Stage:
     """State one piece of work: the same thing done to every window of one canvas.
 
     The stage takes steps `first_step` to `steps` of the schedule, with noise of its own (`noise_stage`). Windows that
-    are `moving` lie elsewhere in every step; `windows` then is one cover of the canvas. `ticks` counts the reports of
-    progress, `window_batch` the windows in one call. A stage that enlarges takes the part `taken` of the picture before
+    are `moving` lie elsewhere in every step; `windows` then is one cover of the canvas. `window_batch` counts the windows
+    in one call, `ticks` the reports of progress, one for each `unit`. A stage that enlarges takes the part `taken` of the picture before
     (left, top, right, bottom in px) and shows the part `shown` of the base; None is all of it. `memory_bytes` is the
     peak on the device, `work_bytes` what lies on disk meanwhile.
     """
@@ -34,6 +34,7 @@ class Stage:
     first_step: int
     ticks: int
     evaluations: int
+    unit: str = "step"
     noise_stage: int = 0
     moving: bool = False
     taken: FloatBox | None = None

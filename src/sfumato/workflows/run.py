@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.progress import Progress, RenderResult
-    from sfumato.render.stages import Plan, Stage
+    from sfumato.render.stages import Plan
 
 # Before this share of a picture is done, or this many seconds were timed, the time left is not told.
 LEAST_TIMED_FRAC, LEAST_TIMED_S = 0.03, 2.0
@@ -89,14 +89,11 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
         for index in range(job.request.batch):
             work = _PictureWork(job=job, index=index, opened_s=None if done else opened_s)
             if job.finished and job.finished[index]:
-                picture = _find_finished(work)
+                done.append(_find_finished(work))
+                yield PictureEvent(index=index, picture=done[-1])
             else:
                 assert model is not None, "it was opened as something is left to draw"
-                picture = yield from _run_one(work, model)
-            done.append(picture)
-            for message in picture.warnings:
-                yield WarningEvent(message=f"{picture.path or 'the picture'}: {message}")
-            yield PictureEvent(index=index, picture=picture)
+                done.append((yield from _run_one(work, model)))
     return tuple(done)
 
 
@@ -229,9 +226,15 @@ def _run_one(work: _PictureWork, model: LatentModel) -> Generator[Event, None, P
         model.autoencoder_bytes = plan.autoencoder_bytes
         drawn = yield from _draw(work, plan, model, space, began)
         picture = deliver(drawn)
-        if space:
-            # While it is still held: between letting go and removing somebody could go on with it.
-            space.remove()
+        for message in picture.warnings:
+            yield WarningEvent(message=f"{picture.path or 'the picture'}: {message}")
+        try:
+            # Told before anything is cleaned up: a stop from here on finds the picture saved.
+            yield PictureEvent(index=work.index, picture=picture)
+        finally:
+            if space:
+                # While it is still held: between letting go and removing somebody could go on with it.
+                space.remove()
     return picture
 
 
@@ -305,18 +308,11 @@ class _Teller:
             stages=progress.stages,
             step=progress.step,
             steps=progress.steps,
-            unit=_name_unit(stage),
+            unit=stage.unit,
             done_frac=progress.done_frac,
             left_s=self.left.tell(progress.done_frac),
             preview=progress.preview,
         )
-
-
-def _name_unit(stage: Stage) -> str:
-    """Say what one report of progress of a stage counts."""
-    if stage.ticks == stage.steps - stage.first_step:
-        return "step"
-    return "row of windows" if stage.work_bytes else "part"
 
 
 def _interrupted(job: Job, done: list[Picture]) -> InterruptedRender:

@@ -25,7 +25,7 @@ from sfumato.lab.true_shapes.process import GIB, Limits
 from sfumato.lab.true_shapes.random_checkpoint import SHAPES, count_random_bytes, write_random_folder
 from sfumato.lab.true_shapes.rows import DECODE, NOT_DONE, ROWS, WAYS, Found, Rows, Trying
 from sfumato.lab.true_shapes.table import list_lines
-from sfumato.models.autoencoder.offload import find_spill_folder
+from sfumato.models.autoencoder.offload import find_offload_folder
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.policy import choose_policy, measure_free_bytes
 from sfumato.models.hardware.throughput import find_cache_folder
@@ -110,7 +110,7 @@ def run_bench_shapes(asked: ShapesAsked, *, on_row: OnRow | None = None) -> Shap
 
 def _make_folder() -> tempfile.TemporaryDirectory[str]:
     # On the disk where the autoencoder spills too: /tmp is memory on some systems.
-    return tempfile.TemporaryDirectory(prefix="sfumato-shapes-", dir=find_spill_folder())
+    return tempfile.TemporaryDirectory(prefix="sfumato-shapes-", dir=find_offload_folder())
 
 
 def _run_rows(

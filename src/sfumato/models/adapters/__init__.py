@@ -2,5 +2,5 @@
 
 Knows networks and adapter files; it does not know prompts, renders or who asked. Start reading at
 `sfumato.models.adapters.attach`, which attaches; `lora_file` reads files, `layer_delta` holds the
-algebra, `ledger` keeps the original bits.
+algebra, `weight_backup` keeps the original bits.
 """

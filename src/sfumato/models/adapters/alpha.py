@@ -1,6 +1,6 @@
 """The alpha of files that keep it beside the tensors: peft's settings as text.
 
-Knows the settings' names; it opens no file. Start reading at `FileScales.find_scale`. Kohya files
+Knows the settings' names; it opens no file. Start reading at `LoraAlphas.find_scale`. Kohya files
 carry alpha as tensors and never come here.
 
 Source: LoRA, Hu et al. 2021, section 4.1 (alpha / rank); rsLoRA, Kalajdzievski 2023 (alpha / sqrt(rank)).
@@ -22,11 +22,11 @@ class _Settings:
     by_root: bool = False
 
 
-class FileScales:
-    """The scales of one file, per component."""
+class LoraAlphas:
+    """The alphas of one file, per component."""
 
     def __init__(self, settings: Mapping[str, _Settings]) -> None:
-        """Use `parse_scales`."""
+        """Use `parse_alphas`."""
         self._settings = settings
 
     def find_scale(self, layer: str, rank: int) -> float:
@@ -42,14 +42,14 @@ class FileScales:
         return alpha / (math.sqrt(rank) if settings.by_root else rank)
 
 
-def parse_scales(settings: Mapping[str, object]) -> FileScales:
+def parse_alphas(settings: Mapping[str, object]) -> LoraAlphas:
     """Parse peft's settings, with or without a component in front (`unet.lora_alpha`, `lora_alpha`).
 
     Raises: ModelError when a value is not what peft writes.
     """
     components = {key.rpartition(".")[0] for key in settings}
     try:
-        return FileScales({name: _parse(settings, name + "." if name else "") for name in components})
+        return LoraAlphas({name: _parse(settings, name + "." if name else "") for name in components})
     except (TypeError, ValueError, AttributeError) as error:
         raise ModelError("the adapter's settings cannot be read", got=error, do="Save the adapter again") from error
 

@@ -1,7 +1,7 @@
 """Attach adapters to one model and detach them, in any order, down to the original bits.
 
 Knows a model's networks and its prompt encoder. Which adapters a picture wants is the request's
-business. Start reading at `AdapterRack.attach_lora` and `AdapterRack.attach_embedding`.
+business. Start reading at `AttachedAdapters.attach_lora` and `AttachedAdapters.attach_embedding`.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import nn
 from sfumato.core.errors import RequestError
 from sfumato.models.adapters.concept_file import read_vectors
 from sfumato.models.adapters.lora_file import find_leftovers, read_changes
-from sfumato.models.adapters.tensor_file import open_tensors, read_scales
-from sfumato.models.adapters.weight_backup import WeightLedger
+from sfumato.models.adapters.tensor_file import open_tensors, read_alphas
+from sfumato.models.adapters.weight_backup import WeightBackup
 from sfumato.models.files.library import find_model_file
 from sfumato.models.text.clip import Concept
 from sfumato.models.text.concepts import fold_name
@@ -65,7 +65,7 @@ class Attachment:
         self.detach()
 
 
-class AdapterRack:
+class AttachedAdapters:
     """All adapters of one model."""
 
     def __init__(
@@ -79,7 +79,7 @@ class AdapterRack:
 
         `on_change` is called after each attach and detach, for what was computed from old weights.
         """
-        self._ledger = WeightLedger(components)
+        self._backup = WeightBackup(components)
         self._prompts = prompts
         self._on_change = on_change
         self._owners = count()
@@ -103,15 +103,15 @@ class AdapterRack:
         file = open_tensors(path)
         skipped = find_leftovers(file.tensors)
         tensors = {key: tensor for key, tensor in file.tensors.items() if key not in skipped}
-        deltas = read_changes(tensors, self._ledger, scales=read_scales(file))
+        deltas = read_changes(tensors, self._backup, alphas=read_alphas(file))
         changes = {
-            place: (weight if place.component == "unet" else text_weight, delta) for place, delta in deltas.items()
+            target: (weight if target.component == "unet" else text_weight, delta) for target, delta in deltas.items()
         }
-        changes = {place: change for place, change in changes.items() if change[0]}
+        changes = {target: change for target, change in changes.items() if change[0]}
         owner = next(self._owners)
-        self._ledger.add(owner, changes)
+        self._backup.add(owner, changes)
         made = Attachment(path, "lora", names=(path.stem,), touched=len(changes), skipped=skipped)
-        return self._keep(made, lambda: self._ledger.remove(owner))
+        return self._keep(made, lambda: self._backup.remove(owner))
 
     def attach_embedding(self, path: Path, token: str | None = None) -> Attachment:
         """Make a textual-inversion file usable in prompts by its file name and the token it names.

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from torch import nn
 
 from sfumato.models.adapters.unet_names import find_old_names
-from sfumato.models.adapters.weight_backup import Place
+from sfumato.models.adapters.weight_backup import WeightName
 
 # kohya names the first encoder "te" where there is one and "te1" where there are two; some tools mix them.
 _TEXT_PREFIXES = {"text_encoder": ("lora_te_", "lora_te1_"), "text_encoder_2": ("lora_te2_",)}
@@ -47,8 +47,8 @@ class LayerNames:
         self._flat = dict(_flat_names(components))
         self._old = find_old_names(components["unet"]) if "unet" in components else {}
 
-    def find(self, name: str) -> Place | None:
-        """Find the place of a layer; None when no network has it."""
+    def find(self, name: str) -> WeightName | None:
+        """Find the target of a layer; None when no network has it."""
         if "." not in name:
             return self._flat.get(name)
         name = name.removeprefix("base_model.model.")
@@ -56,15 +56,15 @@ class LayerNames:
             if name.startswith(prefix):
                 return self._dotted(component, name.removeprefix(prefix)) if component in self._components else None
         # A file without prefixes holds one network's layers: the UNet's, or else a text encoder's.
-        return next((place for each in self._components if (place := self._dotted(each, name))), None)
+        return next((target for each in self._components if (target := self._dotted(each, name))), None)
 
-    def _dotted(self, component: str, path: str) -> Place | None:
+    def _dotted(self, component: str, path: str) -> WeightName | None:
         path = path.replace(".processor", "")
         if component == "unet":
             path = self._old.get(path, path)
         for spelling in _spellings(component, path):
             if spelling in self._paths[component]:
-                return Place(component, spelling)
+                return WeightName(component, spelling)
         return None
 
 
@@ -80,7 +80,7 @@ def _spellings(component: str, path: str) -> Iterator[str]:
     yield "text_model." + path
 
 
-def _flat_names(components: Mapping[str, nn.Module]) -> Iterator[tuple[str, Place]]:
+def _flat_names(components: Mapping[str, nn.Module]) -> Iterator[tuple[str, WeightName]]:
     for component, module in components.items():
         if component == "unet":
             names = find_old_names(module) | {path: path for path in _weighted(module)}
@@ -90,7 +90,7 @@ def _flat_names(components: Mapping[str, nn.Module]) -> Iterator[tuple[str, Plac
             prefixes = _TEXT_PREFIXES[component]
         for name, path in names.items():
             for prefix in prefixes:
-                yield prefix + name.replace(".", "_"), Place(component, path)
+                yield prefix + name.replace(".", "_"), WeightName(component, path)
 
 
 def _with_text_model(path: str) -> str:

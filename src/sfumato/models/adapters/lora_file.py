@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from sfumato.core.errors import ModelError
-from sfumato.models.adapters.alpha import FileScales
+from sfumato.models.adapters.alpha import LoraAlphas
 from sfumato.models.adapters.layer_delta import LayerDelta, find_rank
 from sfumato.models.adapters.layer_names import LayerNames
-from sfumato.models.adapters.weight_backup import Place, WeightLedger
+from sfumato.models.adapters.weight_backup import WeightBackup, WeightName
 
 # How many keys an error names; the count says how many there are.
 SHOWN_KEYS = 10
@@ -53,27 +53,27 @@ _REFUSED = {"oft": "OFT", "boft": "BOFT", "a1.weight": "GLoRA", "on_input": "(IA
 
 
 def read_changes(
-    tensors: Mapping[str, Tensor], ledger: WeightLedger, *, scales: FileScales | None = None
-) -> dict[Place, LayerDelta]:
-    """Read every tensor as part of a change at a place of the networks.
+    tensors: Mapping[str, Tensor], backup: WeightBackup, *, alphas: LoraAlphas | None = None
+) -> dict[WeightName, LayerDelta]:
+    """Read every tensor as part of a change at a target of the networks.
 
     Raises: ModelError when a key is of no known form, names no layer of this model, has no
     counterpart or has a shape that does not fit, when nothing is left, or a number is not finite.
     """
     layers, strange = _group(tensors)
     _refuse_methods(strange)
-    names = LayerNames(ledger.components)
-    changes: dict[Place, LayerDelta] = {}
+    names = LayerNames(backup.components)
+    changes: dict[WeightName, LayerDelta] = {}
     for layer, keys in layers.items():
-        place = names.find(layer)
+        target = names.find(layer)
         roles = {role: tensors[key] for role, key in keys.items()}
-        made = {} if place is None else _make(roles, place, scales, layer)
+        made = {} if target is None else _make(roles, target, alphas, layer)
         if not made:
             strange.extend(keys.values())
         for at, delta in made.items():
             _keep(changes, at, delta, layer)
     _check_keys(strange, len(tensors))
-    _check_shapes(changes, ledger)
+    _check_shapes(changes, backup)
     _check_finite(changes)
     return changes
 
@@ -105,12 +105,14 @@ def _group(keys: Iterable[str]) -> tuple[dict[str, dict[str, str]], list[str]]:
     return layers, strange
 
 
-def _make(roles: Mapping[str, Tensor], place: Place, scales: FileScales | None, layer: str) -> dict[Place, LayerDelta]:
+def _make(
+    roles: Mapping[str, Tensor], target: WeightName, alphas: LoraAlphas | None, layer: str
+) -> dict[WeightName, LayerDelta]:
     """Make the changes of weight and bias from one layer's tensors; nothing when a part is missing."""
     rest = dict(roles)
-    made: dict[Place, LayerDelta] = {}
+    made: dict[WeightName, LayerDelta] = {}
     if (bias := rest.pop("diff_b", None)) is not None:
-        made[replace(place, parameter="bias")] = LayerDelta("full", {"diff": bias})
+        made[replace(target, parameter="bias")] = LayerDelta("full", {"diff": bias})
     alpha = rest.pop("alpha", None)
     magnitude = rest.pop("dora_scale", None)
     if (vector := rest.pop("magnitude_vector", None)) is not None:
@@ -124,9 +126,9 @@ def _make(roles: Mapping[str, Tensor], place: Place, scales: FileScales | None, 
     scale = 1.0
     if rank and alpha is not None:
         scale = float(alpha) / rank
-    elif rank and scales is not None:
-        scale = scales.find_scale(layer, rank)
-    return made | {place: LayerDelta(kind, factors, scale, magnitude)}
+    elif rank and alphas is not None:
+        scale = alphas.find_scale(layer, rank)
+    return made | {target: LayerDelta(kind, factors, scale, magnitude)}
 
 
 def _recognise(roles: Mapping[str, Tensor]) -> tuple[str | None, dict[str, Tensor]]:
@@ -144,10 +146,10 @@ def _family(kind: str) -> str:
     return {"loha": "hada_", "lokr": "lokr_"}.get(kind, "")
 
 
-def _keep(changes: dict[Place, LayerDelta], place: Place, delta: LayerDelta, layer: str) -> None:
-    if place in changes:
+def _keep(changes: dict[WeightName, LayerDelta], target: WeightName, delta: LayerDelta, layer: str) -> None:
+    if target in changes:
         raise ModelError("the adapter names one layer twice", got=layer, do="Keep one naming scheme in the file")
-    changes[place] = delta
+    changes[target] = delta
 
 
 def _refuse_methods(strange: Iterable[str]) -> None:
@@ -169,13 +171,13 @@ def _check_keys(strange: list[str], total: int) -> None:
         )
 
 
-def _check_shapes(changes: Mapping[Place, LayerDelta], ledger: WeightLedger) -> None:
+def _check_shapes(changes: Mapping[WeightName, LayerDelta], backup: WeightBackup) -> None:
     wrong: list[str] = []
-    for place, delta in changes.items():
-        parameter = ledger.find(place)
+    for target, delta in changes.items():
+        parameter = backup.find(target)
         if parameter is None or not delta.fits(parameter.shape):
             has = "no such weight" if parameter is None else f"weight {_show(parameter.shape)}"
-            wrong.append(f"{place} (adapter {_show(delta.find_shape())}, {has})")
+            wrong.append(f"{target} (adapter {_show(delta.find_shape())}, {has})")
     if wrong:
         raise ModelError(
             f"{len(wrong)} shapes of the adapter do not fit this model: {list_keys(wrong)}",
@@ -183,10 +185,10 @@ def _check_shapes(changes: Mapping[Place, LayerDelta], ledger: WeightLedger) -> 
         )
 
 
-def _check_finite(changes: Mapping[Place, LayerDelta]) -> None:
+def _check_finite(changes: Mapping[WeightName, LayerDelta]) -> None:
     broken = [
-        str(place)
-        for place, delta in changes.items()
+        str(target)
+        for target, delta in changes.items()
         if not all(torch.isfinite(factor).all() for factor in delta.factors.values())
     ]
     if broken:

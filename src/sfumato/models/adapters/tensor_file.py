@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from sfumato.core.errors import ModelError
-from sfumato.models.adapters.alpha import FileScales, parse_scales
+from sfumato.models.adapters.alpha import LoraAlphas, parse_alphas
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.gate_json import read_json
 
@@ -50,14 +50,14 @@ def open_tensors(path: Path) -> TensorFile:
     return TensorFile(path, tensors, header.metadata)
 
 
-def read_scales(file: TensorFile) -> FileScales | None:
+def read_alphas(file: TensorFile) -> LoraAlphas | None:
     """Read the alpha that diffusers and peft keep outside the tensors; None where there is none.
 
     Raises: ModelError when peft's own layout comes without its settings: the scale would be a guess.
     """
     text = file.notes.get(DIFFUSERS_SETTINGS)
     if text is not None:
-        return parse_scales(_as_settings(_parse_json(text)))
+        return parse_alphas(_as_settings(_parse_json(text)))
     if not any(key.startswith("base_model.model.") for key in file.tensors):
         return None
     beside = file.path.with_name(PEFT_SETTINGS_FILE)
@@ -67,7 +67,7 @@ def read_scales(file: TensorFile) -> FileScales | None:
             got=file.path.name,
             do=f"Put {PEFT_SETTINGS_FILE} beside it",
         )
-    return parse_scales(_as_settings(read_json(beside, LARGEST_SETTINGS_BYTES)))
+    return parse_alphas(_as_settings(read_json(beside, LARGEST_SETTINGS_BYTES)))
 
 
 def _parse_json(text: str) -> object:

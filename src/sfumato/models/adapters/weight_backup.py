@@ -1,6 +1,6 @@
 """Keep the original bits of every weight that adapters have changed.
 
-Knows networks and `LayerDelta`; no files, no names of adapters. Start reading at `WeightLedger.add`.
+Knows networks and `LayerDelta`; no files, no names of adapters. Start reading at `WeightBackup.add`.
 
 A changed weight is always original + the changes of its owners in the order they came, computed
 afresh, so that removing one owner leaves what the others alone would have made, and removing the
@@ -20,7 +20,7 @@ from sfumato.models.adapters.layer_delta import LayerDelta
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Place:
+class WeightName:
     """One parameter of one network, such as unet / mid_block.attentions.0.proj_in / weight."""
 
     component: str
@@ -37,64 +37,64 @@ class _Entry:
     changes: dict[int, tuple[float, LayerDelta]] = field(default_factory=dict)
 
 
-class WeightLedger:
+class WeightBackup:
     """The changed weights of one model."""
 
     def __init__(self, components: Mapping[str, nn.Module]) -> None:
         """Watch over these networks; nothing is copied before it is touched."""
         self.components = components
-        self._entries: dict[Place, _Entry] = {}
+        self._entries: dict[WeightName, _Entry] = {}
 
     @property
-    def touched(self) -> tuple[Place, ...]:
+    def touched(self) -> tuple[WeightName, ...]:
         """The weights that differ from the checkpoint at present."""
         return tuple(self._entries)
 
-    def find(self, place: Place) -> nn.Parameter | None:
-        """Find the parameter at a place."""
+    def find(self, target: WeightName) -> nn.Parameter | None:
+        """Find the parameter at a target."""
         try:
-            module = self.components[place.component].get_submodule(place.module)
+            module = self.components[target.component].get_submodule(target.module)
         except (KeyError, AttributeError):
             return None
-        found = getattr(module, place.parameter, None)
+        found = getattr(module, target.parameter, None)
         return found if isinstance(found, nn.Parameter) else None
 
-    def add(self, owner: int, changes: Mapping[Place, tuple[float, LayerDelta]]) -> None:
-        """Add weight * delta at each place; all of them, or none when one fails.
+    def add(self, owner: int, changes: Mapping[WeightName, tuple[float, LayerDelta]]) -> None:
+        """Add weight * delta at each target; all of them, or none when one fails.
 
         Raises: ModelError when a changed weight is not finite in the model's number format.
         """
         try:
-            for place, change in changes.items():
-                entry = self._entries.get(place)
+            for target, change in changes.items():
+                entry = self._entries.get(target)
                 if entry is None:
-                    entry = _Entry(self._at(place).detach().to("cpu", copy=True))
-                    self._entries[place] = entry
+                    entry = _Entry(self._at(target).detach().to("cpu", copy=True))
+                    self._entries[target] = entry
                 entry.changes[owner] = change
-                self._write(place)
+                self._write(target)
         except BaseException:
             self.remove(owner)
             raise
 
     def remove(self, owner: int) -> None:
         """Take an owner's changes out again."""
-        for place, entry in list(self._entries.items()):
+        for target, entry in list(self._entries.items()):
             if entry.changes.pop(owner, None) is not None:
-                self._write(place)
+                self._write(target)
 
-    def _at(self, place: Place) -> nn.Parameter:
-        parameter = self.find(place)
-        assert parameter is not None, f"{place} was found before"
+    def _at(self, target: WeightName) -> nn.Parameter:
+        parameter = self.find(target)
+        assert parameter is not None, f"{target} was found before"
         return parameter
 
     # Outside inference mode, whoever calls: packed copies of weights see a change by its version count.
     @torch.inference_mode(mode=False)
     @torch.no_grad()
-    def _write(self, place: Place) -> None:
-        parameter, entry = self._at(place), self._entries[place]
+    def _write(self, target: WeightName) -> None:
+        parameter, entry = self._at(target), self._entries[target]
         if not entry.changes:
             parameter.copy_(entry.original)
-            del self._entries[place]
+            del self._entries[target]
             return
         original = entry.original.to(parameter.device, torch.float32)
         changed = original.clone()
@@ -102,5 +102,5 @@ class WeightLedger:
             changed.add_(delta.change(original), alpha=weight)
         changed = changed.to(parameter.dtype)
         if not torch.isfinite(changed).all():
-            raise ModelError("the adapter makes a weight infinite", got=str(place), do="Use a smaller weight")
+            raise ModelError("the adapter makes a weight infinite", got=str(target), do="Use a smaller weight")
         parameter.copy_(changed)

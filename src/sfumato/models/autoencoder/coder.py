@@ -4,7 +4,7 @@ Knows the two kinds of autoencoder (KL and tiny) and bytes; no canvas, sampler o
 autoencoder has no layer that looks at the whole picture, so tiles with the margin that its layers
 read give exactly the whole. A KL autoencoder normalises over the whole picture: it is run whole
 where that is little, else layer by layer over tiles (`kl_tiles`). Start reading at
-`Autoencoder`.
+`TiledAutoencoder`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
-    from sfumato.models.autoencoder.kl_tiles import Kept
+    from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
     from sfumato.models.contract import ModelContract
     from sfumato.models.hardware.policy import Policy
     from sfumato.nn.tiled.source_sink import Read, Write
@@ -85,7 +85,7 @@ def encode_pixels(
         StorageError: the disk filled up while a KL autoencoder ran in tiles.
         ModelError: the result is not finite.
     """
-    coder = Autoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
+    coder = TiledAutoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
     size = PixelSize(pixels.shape[-1], pixels.shape[-2])
 
     def encode_one(row: Tensor) -> Tensor:
@@ -103,7 +103,7 @@ def decode_latents(
 
     `most_bytes` and Raises: as `encode_pixels`.
     """
-    coder = Autoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
+    coder = TiledAutoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
     return _decode_tensor(coder, latents, LatentBox(0, 0, latents.shape[-1], latents.shape[-2]))
 
 
@@ -124,11 +124,11 @@ def decode_box(
 
     Raises: as `decode_latents`.
     """
-    coder = Autoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
+    coder = TiledAutoencoder(vae=vae, contract=contract, policy=policy, most_bytes=most_bytes)
     return _decode_tensor(coder, latents, box)
 
 
-def _decode_tensor(coder: Autoencoder, latents: Tensor, box: LatentBox) -> Tensor:
+def _decode_tensor(coder: TiledAutoencoder, latents: Tensor, box: LatentBox) -> Tensor:
     size = LatentSize(latents.shape[-1], latents.shape[-2])
 
     def decode_one(row: Tensor) -> Tensor:
@@ -157,7 +157,7 @@ class _Whole:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Autoencoder:
+class TiledAutoencoder:
     """Run a network over a canvas that need not be in memory. A leaf.
 
     `most_bytes` bounds the memory above the weights; without it a share of what is free does.
@@ -173,7 +173,7 @@ class Autoencoder:
         read: ReadCells,
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
-        kept: Kept | None = None,
+        kept: CoderCheckpoint | None = None,
         wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode a canvas, or the boxes of it that are wanted; see `LatentModel.decode_into`."""
@@ -188,7 +188,7 @@ class Autoencoder:
         read: ReadPixels,
         size: PixelSize,
         write: Callable[[LatentBox, Tensor], None],
-        kept: Kept | None = None,
+        kept: CoderCheckpoint | None = None,
     ) -> None:
         """Encode a picture; see `LatentModel.encode_into`."""
         self.encode(read, size, lambda region, tile: write(LatentBox(*_list_sides(region)), tile), kept)
@@ -199,7 +199,7 @@ class Autoencoder:
         size: LatentSize,
         area: LatentBox,
         put: Write,
-        kept: Kept | None = None,
+        kept: CoderCheckpoint | None = None,
         *,
         wanted: Sequence[PixelBox] | None = None,
     ) -> None:
@@ -231,7 +231,7 @@ class Autoencoder:
             band = Band(height * factor, grain=factor)
             run_in_tiles(layers, start, ends, self._measure_room(), window=window, band=band, kept=kept)
 
-    def encode(self, read: ReadPixels, size: PixelSize, put: Write, kept: Kept | None = None) -> None:
+    def encode(self, read: ReadPixels, size: PixelSize, put: Write, kept: CoderCheckpoint | None = None) -> None:
         """Encode a picture into tiles of scaled latents, in reading order, on from where it is kept.
 
         Raises: as `encode_pixels`.
@@ -322,7 +322,7 @@ def _find_rows(strip: Region, wanted: Sequence[PixelBox] | None) -> Span:
     return Span(min((part.top for part in found), default=0), max((part.bottom for part in found), default=0))
 
 
-def _is_begun(kept: Kept | None) -> bool:
+def _is_begun(kept: CoderCheckpoint | None) -> bool:
     """Tell whether an earlier run has cut its input into tiles; then this one has to."""
     return kept is not None and kept.notes.checkpoint is not None
 

@@ -13,8 +13,14 @@ import torch
 
 from sfumato.core.errors import BudgetError
 from sfumato.core.memory import give_back_memory
-from sfumato.models.autoencoder.offload import KeptMaps, Spill, drop_maps, find_spill_folder, measure_spill_bytes
-from sfumato.models.autoencoder.offload_checkpoint import CopiedMaps
+from sfumato.models.autoencoder.offload import (
+    CheckpointMaps,
+    DiskOffload,
+    drop_maps,
+    find_offload_folder,
+    measure_offload_bytes,
+)
+from sfumato.models.autoencoder.offload_checkpoint import CheckpointCopies
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, measure_free_bytes
 from sfumato.nn.tiled import Band, Checkpointer, MemoryLimits, MemoryMapStore, make_program, run_program
 
@@ -49,7 +55,7 @@ _NEAR_FILES = ("cpu",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Kept:
+class CoderCheckpoint:
     """Hold the notes of a run that is to be gone on with after a stop, and the folder of its own for its maps."""
 
     notes: Notes
@@ -72,7 +78,7 @@ def run_in_tiles(
     *,
     window: Region | None = None,
     band: Band | None = None,
-    kept: Kept | None = None,
+    kept: CoderCheckpoint | None = None,
 ) -> None:
     """Run layers over an input of an extent; write the output, or a window of it, in float32 tiles.
 
@@ -88,7 +94,7 @@ def run_in_tiles(
     """
     program = make_program(layers, start)
     store = measure_store(memory_bytes)
-    spill = Spill(ends.device, _host_bytes(ends.device))
+    spill = DiskOffload(ends.device, _host_bytes(ends.device))
     keeper, copies = _find_keeper(kept, ends, program), None
     if keeper is None:
         storage = program.store(store, ends.dtype.itemsize)
@@ -134,11 +140,11 @@ def check_free(needed_bytes: int, device: torch.device) -> None:
         )
 
 
-def _find_keeper(kept: Kept | None, ends: SourceSink, program: Program) -> Checkpointer | None:
+def _find_keeper(kept: CoderCheckpoint | None, ends: SourceSink, program: Program) -> Checkpointer | None:
     """Return who keeps all maps of a run in files, None where they would not outlive it or files are far."""
     if kept is None or kept.folder is None or ends.device.type not in _NEAR_FILES:
         return None
-    maps = KeptMaps(kept.folder, ends.device)
+    maps = CheckpointMaps(kept.folder, ends.device)
     if kept.notes.checkpoint is None:
         # What a run left whose marks are lost takes the room of this one.
         drop_maps(kept.folder)
@@ -148,8 +154,12 @@ def _find_keeper(kept: Kept | None, ends: SourceSink, program: Program) -> Check
 
 
 def _find_copies(
-    kept: Kept | None, ends: SourceSink, program: Program, is_spilled: Callable[[int], bool], spill: Spill
-) -> CopiedMaps | None:
+    kept: CoderCheckpoint | None,
+    ends: SourceSink,
+    program: Program,
+    is_spilled: Callable[[int], bool],
+    spill: DiskOffload,
+) -> CheckpointCopies | None:
     """Return who copies the maps of a run to files, where those are far."""
     if kept is None or kept.folder is None or ends.device.type in _NEAR_FILES:
         return None
@@ -159,7 +169,7 @@ def _find_copies(
             return spill.open(extent, dtype)
         return MemoryMapStore.make(extent, dtype, ends.device, ends.device)
 
-    return CopiedMaps(kept.folder, kept.notes, lay, device=ends.device, spare_bytes=_count_after(program))
+    return CheckpointCopies(kept.folder, kept.notes, lay, device=ends.device, spare_bytes=_count_after(program))
 
 
 def _count_after(program: Program) -> int:
@@ -217,10 +227,10 @@ def _host_bytes(device: torch.device) -> int:
 
 
 def _check_disk(needed: int) -> None:
-    free = measure_spill_bytes()
+    free = measure_offload_bytes()
     if needed > free:
         raise BudgetError(
-            f"the autoencoder needs {needed / 2**30:.1f} GiB of disk in {find_spill_folder()} for this size",
+            f"the autoencoder needs {needed / 2**30:.1f} GiB of disk in {find_offload_folder()} for this size",
             got=f"{free / 2**30:.1f} GiB free",
             do="Set TMPDIR to a folder with more room, free memory, or use a tiny autoencoder with --vae.",
         )

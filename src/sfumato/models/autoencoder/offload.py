@@ -1,7 +1,7 @@
 """Keep feature maps that do not fit in memory: in the memory of the host, else in a file.
 
 The files have no name: the system removes them when the process ends, however it ends. Where the work is
-to go on after that, they have one: see `KeptMaps`. Knows bytes and regions, no network. Start reading at `Spill`.
+to go on after that, they have one: see `CheckpointMaps`. Knows bytes and regions, no network. Start reading at `DiskOffload`.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ _DISK_FOLDER = Path("/var/tmp")  # noqa: S108 - files here never have a name
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-class Spill:
+class DiskOffload:
     """Open shelves for tiles computed on one device; up to `host_bytes` of them in the host's memory."""
 
     def __init__(self, device: torch.device, host_bytes: int = 0, folder: Path | None = None) -> None:
         self.device = device
         self.host_bytes = host_bytes
-        self.folder = folder or find_spill_folder()
+        self.folder = folder or find_offload_folder()
         self.in_memory: list[MemoryMapStore] = []
 
     def open(self, extent: Extent, dtype: torch.dtype) -> MapStore:
@@ -59,7 +59,7 @@ class Spill:
 
 
 @dataclass(frozen=True, slots=True)
-class KeptMaps:
+class CheckpointMaps:
     """Keep the maps of one run in files of a folder, by number, until they are dropped. A leaf.
 
     A `tag` in their names tells copies of several times apart.
@@ -114,16 +114,16 @@ def drop_maps(folder: Path, *, but: str | None = None) -> None:
                 path.unlink(missing_ok=True)
 
 
-def find_spill_folder() -> Path:
+def find_offload_folder() -> Path:
     """Return where spilled maps go: TMPDIR where it is set, else a folder that is on a disk."""
     if "TMPDIR" not in os.environ and os.access(_DISK_FOLDER, os.W_OK):
         return _DISK_FOLDER
     return Path(tempfile.gettempdir())
 
 
-def measure_spill_bytes(folder: Path | None = None) -> int:
+def measure_offload_bytes(folder: Path | None = None) -> int:
     """Return the bytes free for spilled maps."""
-    return shutil.disk_usage(folder or find_spill_folder()).free
+    return shutil.disk_usage(folder or find_offload_folder()).free
 
 
 class FileMapStore:

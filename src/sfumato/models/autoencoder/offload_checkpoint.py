@@ -2,7 +2,7 @@
 
 On a graphics card a decode takes seconds, and writing every map of it takes minutes. So the maps stay where they are, and
 all that are alive are copied when that is a small share of the time since the last copy. Knows maps and a clock; no
-network. Start reading at `CopiedMaps.note`.
+network. Start reading at `CheckpointCopies.note`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sfumato.core.errors import StorageError
-from sfumato.models.autoencoder.offload import KeptMaps, drop_maps
+from sfumato.models.autoencoder.offload import CheckpointMaps, drop_maps
 from sfumato.nn.tiled import Checkpointer, Notes
 from sfumato.nn.tiled.regions import cut_grid
 
@@ -36,7 +36,7 @@ _PIECE_BYTES = 2**25
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Map:
+class _CopiedMap:
     shelf: MapStore
     extent: Extent
     dtype: torch.dtype
@@ -47,7 +47,7 @@ class _Map:
 
 
 @dataclass(eq=False)
-class CopiedMaps:
+class CheckpointCopies:
     """Hand out the maps of a run and copy them to a folder before a mark is noted, now and then. A leaf.
 
     `lay` makes a map where it is to lie; `spare_bytes` of the disk are for what follows.
@@ -59,7 +59,7 @@ class CopiedMaps:
     device: torch.device = field(kw_only=True)
     spare_bytes: int = field(kw_only=True)
     clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    _maps: dict[int, _Map] = field(init=False, default_factory=dict[int, "_Map"])
+    _maps: dict[int, _CopiedMap] = field(init=False, default_factory=dict[int, "_CopiedMap"])
     _rate: float = field(init=False, default=GUESSED_RATE)
     _last: TileCheckpoint | None = field(init=False, default=None)
     _since: float = field(init=False)
@@ -84,7 +84,7 @@ class CopiedMaps:
         begun = self.clock()
         if begun - self._since < PATIENCE * needed / self._rate:
             return
-        files = KeptMaps(self.folder, self.device, _name_tag(mark))
+        files = CheckpointMaps(self.folder, self.device, _name_tag(mark))
         if files.has_room(needed + self.spare_bytes) and self._copy(files):
             self.notes.note(mark)
             drop_maps(self.folder, but=files.tag)
@@ -97,7 +97,7 @@ class CopiedMaps:
             self.notes.note(self._last)
         drop_maps(self.folder)
 
-    def _copy(self, files: KeptMaps) -> bool:
+    def _copy(self, files: CheckpointMaps) -> bool:
         """Copy every map; tell whether the disk took them. The last copy stays either way."""
         try:
             for number, one in self._maps.items():
@@ -112,12 +112,12 @@ class CopiedMaps:
     def _open(self, number: int, extent: Extent, dtype: torch.dtype, left: frozenset[int]) -> MapStore:
         """Lay a map out, with what the copy holds that the run goes on from."""
         mark = self.notes.checkpoint
-        files = None if mark is None else KeptMaps(self.folder, self.device, _name_tag(mark))
+        files = None if mark is None else CheckpointMaps(self.folder, self.device, _name_tag(mark))
         with ExitStack() as opened:
             copy = None
             if files is not None and (number in left or files.has(number)):
                 copy = opened.enter_context(closing(files.open(number, extent, dtype, left)))
-            one = _Map(self.lay(number, extent, dtype), extent, dtype)
+            one = _CopiedMap(self.lay(number, extent, dtype), extent, dtype)
             self._maps[number] = one
             if copy is not None:
                 _move(one, copy, one.shelf)
@@ -127,7 +127,7 @@ class CopiedMaps:
         self._maps.pop(number, None)
 
 
-def _move(one: _Map, source: MapStore, target: MapStore) -> None:
+def _move(one: _CopiedMap, source: MapStore, target: MapStore) -> None:
     rows = max(1, _PIECE_BYTES * one.extent.height // one.bytes)
     for piece in cut_grid(one.extent.region, rows, one.extent.width):
         target.write(piece, source.read(piece))

@@ -28,7 +28,7 @@ from sfumato.models.files.gate_configs import COMPONENTS, NEVER_LOADED
 from sfumato.models.files.library import INDEX, is_hub_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Sequence
 
 HUB = "https://huggingface.co"
 # Unfinished downloads wait here, below the folder of models, so that a second try goes on where the first stopped.
@@ -173,7 +173,7 @@ def _find_place(folder: Path) -> Path:
 
 
 @contextmanager
-def _online() -> Iterator[None]:
+def _online() -> Generator[None]:
     """Let the hub's client go online for a while; everywhere else it must not."""
     before, constants.HF_HUB_OFFLINE = constants.HF_HUB_OFFLINE, False
     try:
@@ -183,7 +183,7 @@ def _online() -> Iterator[None]:
 
 
 @contextmanager
-def _plain_errors(name: str) -> Iterator[None]:
+def _plain_errors(name: str) -> Generator[None]:
     # The client names its transport differently from version to version.
     transport = sys.modules[type(get_session()).__module__.partition(".")[0]]
 
@@ -197,7 +197,8 @@ def _plain_errors(name: str) -> Iterator[None]:
     except errors.RepositoryNotFoundError as error:
         fail("the hub has no such model, or it is private", error, "Check the name; set HF_TOKEN for a private one.")
     except errors.HfHubHTTPError as error:
-        code = error.response.status_code if error.response is not None else "nothing"
-        fail(f"the hub answered {code}", error, "Try again; the download goes on where it stopped.")
+        fail(
+            f"the hub answered {error.response.status_code}", error, "Try again; the download goes on where it stopped."
+        )
     except (transport.HTTPError, errors.LocalEntryNotFoundError, ConnectionError) as error:
         fail("the hub cannot be reached", error, "Try again; the download goes on where it stopped.")

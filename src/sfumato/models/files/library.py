@@ -107,7 +107,7 @@ def models_folder() -> Path | None:
 def list_entries(root: Path) -> list[LibraryEntry]:
     """List what a folder of models holds, kind by kind and by name; a linked file under each of its names."""
     found: set[LibraryEntry] = set()
-    kinds = {name: kind for kind, names in FOLDERS.items() for name in names}
+    kinds: dict[str, Kind] = {name: kind for kind, names in FOLDERS.items() for name in names}
     # A1111 keeps its embeddings beside `models`; either of the two folders may be the one that is named.
     places = [(root, True), (root / "models", False)]
     places += [(root.parent, False)] if root.name.lower() == "models" else []

@@ -11,7 +11,7 @@ diffusers' UNet2DConditionModel.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -131,11 +131,13 @@ class Unet(nn.Module):
         assert not return_dict, "the answer is a tuple"
         times = embed_times(timestep.expand(sample.shape[0]), self.width).to(sample.dtype)
         emb = self.time_embedding(times)
+        # Lists of modules have no type of their members.
+        down, up = cast("list[UnetBlock]", self.down_blocks), cast("list[UnetBlock]", self.up_blocks)
         factor = 2 ** (len(self.up_blocks) - 1)
         uneven = any(side % factor for side in sample.shape[-2:])
         hidden = self.conv_in(sample)
         skips = [hidden]
-        for block in self.down_blocks:
+        for block in down:
             maps = block.run(hidden, emb, encoder_hidden_states)
             hidden = maps[-1]
             skips += maps
@@ -143,7 +145,7 @@ class Unet(nn.Module):
                 hidden = block.downsamplers[0](hidden)
                 skips.append(hidden)
         hidden = self._run_middle(hidden, emb, encoder_hidden_states)
-        for block in self.up_blocks:
+        for block in up:
             here = [skips.pop() for _ in block.resnets]
             hidden = block.run(hidden, emb, encoder_hidden_states, here)[-1]
             if block.upsamplers is not None:
@@ -152,6 +154,7 @@ class Unet(nn.Module):
 
     def _run_middle(self, hidden: Tensor, emb: Tensor, text: Tensor) -> Tensor:
         first, second = self.mid_block.resnets
+        assert self.mid_block.attentions is not None, "the middle attends"
         return second(self.mid_block.attentions[0](first(hidden, emb), text), emb)
 
 

@@ -17,7 +17,7 @@ from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, PixelBox
 from sfumato.core.memory import give_back_memory
-from sfumato.models.autoencoder.kl_tiles import Kept
+from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
 from sfumato.nn.tiled import Notes
@@ -167,7 +167,7 @@ class Level:
             hold_colours(self._pixels, self.base, self.stage.shown)
         self._pixels.flush()
 
-    def _keep(self, position: LevelPosition, entry: Entry | None, flush: Callable[[], None]) -> Kept | None:
+    def _keep(self, position: LevelPosition, entry: Entry | None, flush: Callable[[], None]) -> CoderCheckpoint | None:
         """Return what notes how far the autoencoder is; nothing where nothing outlives the process."""
         if self.space.folder is None:
             return None
@@ -177,7 +177,7 @@ class Level:
             self._note(position, mark=mark)
 
         mark = find_mark(entry, self.index, position.phase)
-        return Kept(notes=Notes(checkpoint=mark, note=note), folder=self.space.folder)
+        return CoderCheckpoint(notes=Notes(checkpoint=mark, note=note), folder=self.space.folder)
 
     @property
     def _decoded(self) -> PixelStore:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.pixels import PixelStore
     from sfumato.core.geometry import LatentBox, PixelBox
-    from sfumato.models.autoencoder.kl_tiles import Kept
+    from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
     from sfumato.render.sampling.latent_rows import Planes
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Stage
@@ -33,7 +33,9 @@ class Below:
     trim: Callable[[], None] = lambda: None
 
 
-def write_reference(work: Work, below: PixelStore, stage: Stage, target: Planes, kept: Kept | None = None) -> None:
+def write_reference(
+    work: Work, below: PixelStore, stage: Stage, target: Planes, kept: CoderCheckpoint | None = None
+) -> None:
     """Encode the part that a stage takes of the pixels below, enlarged to its canvas, on from where it is kept."""
     assert work.upscaler is not None, "the engine loads the upscaler that the settings name"
     model, canvas = work.model, stage.canvas

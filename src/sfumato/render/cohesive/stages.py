@@ -143,7 +143,7 @@ def _read_picture(stages: StageList, source: PictureSource, shown: PixelSize) ->
     """Return the stage that lays a given picture out and reads it, shrunk to the size `shown`."""
     use = stages.make("picture", shown, stages.cover(shown), first_step=0, steps=1)
     looks = len(LOOK_STRENGTHS) if find_phrased(stages.request) else 0
-    empty = replace(use.stage, evaluations=0)
+    empty = replace(use.stage, evaluations=0, unit="look")
     return replace(
         use,
         stage=empty,

@@ -73,7 +73,7 @@ def list_gobig_stages(stages: StageList) -> tuple[StageUse, ...]:
             f"round {index} of {len(rounds)}", each.size, cover, first_step=begin, steps=steps, noise_stage=index
         )
         ticks = (steps - begin) * stages.count_calls(count)
-        stage = replace(use.stage, ticks=ticks, taken=each.find_taken(below), shown=each.shown)
+        stage = replace(use.stage, ticks=ticks, unit="slice step", taken=each.find_taken(below), shown=each.shown)
         # Every slice is a picture of its own to the autoencoder.
         slice_px = cover.size.to_pixels(contract.factor)
         found.append(replace(use, stage=stage, coded=slice_px, encodes=count, decodes=count, below=below.size))

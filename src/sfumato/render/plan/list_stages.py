@@ -130,6 +130,7 @@ class StageList:
             stage,
             evaluations=windows * self.halves,
             ticks=sum(rows * each for (rows, _), each in zip(grids, asked, strict=True)),
+            unit="row of windows",
             noise_stage=noise_stage,
             moving=moving,
         )

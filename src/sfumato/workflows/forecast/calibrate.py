@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.core.escape import write_command
 from sfumato.core.geometry import LatentSize
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.models.load import load_model
@@ -96,7 +97,7 @@ def run_probe(
         place=place,
         known=known,
         seconds=round(time.monotonic() - began, 2),
-        command=command or f"sfumato bench probe --model {model}",
+        command=command or write_command("sfumato", "bench", "probe", "--model", str(model)),
     )
 
 

@@ -19,7 +19,7 @@ import torch
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.core.memory import read_memory
 from sfumato.core.request import GobigMethod, RenderRequest
-from sfumato.models.autoencoder.offload import find_spill_folder, measure_spill_bytes
+from sfumato.models.autoencoder.offload import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
@@ -124,8 +124,8 @@ def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) ->
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
         host_base_bytes=load + (known.host_bytes or program),
         disk_bytes=_free_disk(_find_folder(options)),
-        spill_bytes=measure_spill_bytes(),
-        spill_shared=_is_one_disk(find_spill_folder(), _find_folder(options)),
+        spill_bytes=measure_offload_bytes(),
+        spill_shared=_is_one_disk(find_offload_folder(), _find_folder(options)),
         number_bytes=policy.unet_dtype.itemsize,
         pyramid=options.out is not None and options.out.suffix.lower() in PYRAMID_SUFFIXES,
         whole_bytes=0 if options.out is None else count_whole_bytes(options.out),

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.core.prompt.grammar import WeightedSpan
-from sfumato.models.adapters.attach import AdapterRack
+from sfumato.models.adapters.attach import AttachedAdapters
 from sfumato.models.text.clip import TextTower
 from sfumato.models.text.encoder import DEPTHS, PromptEncoder
 
@@ -28,7 +28,7 @@ class Model:
             for tokenizer, encoder in zip(parts.tokenizers, parts.encoders, strict=True)
         ]
         self.prompts = PromptEncoder(towers)
-        self.rack = AdapterRack(parts.components, self.prompts)
+        self.rack = AttachedAdapters(parts.components, self.prompts)
 
     def encode(self, text: str) -> Tensor:
         """Encode an unweighted prompt."""

@@ -9,7 +9,7 @@ from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
 
 from sfumato.models.adapters.layer_names import LayerNames
 from sfumato.models.adapters.unet_names import find_old_names
-from sfumato.models.adapters.weight_backup import Place
+from sfumato.models.adapters.weight_backup import WeightName
 
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
@@ -26,7 +26,7 @@ def test_old_names_are_those_of_the_diffusers_converter(tiny_parts: Any, family:
 
 
 @pytest.mark.parametrize(
-    ("family", "name", "place"),
+    ("family", "name", "target"),
     [
         ("sd1", "lora_unet_mid_block_attentions_0_proj_in", ("unet", "mid_block.attentions.0.proj_in")),
         ("sdxl", "lora_unet_middle_block_1_proj_in", ("unet", "mid_block.attentions.0.proj_in")),
@@ -45,9 +45,9 @@ def test_old_names_are_those_of_the_diffusers_converter(tiny_parts: Any, family:
         ("sd1", "lora_te2_text_model_encoder_layers_0_mlp_fc1", None),
     ],
 )
-def test_find(tiny_parts: Any, family: str, name: str, place: tuple[str, str] | None) -> None:
+def test_find(tiny_parts: Any, family: str, name: str, target: tuple[str, str] | None) -> None:
     found = LayerNames(tiny_parts(family).components).find(name)
-    assert found == (None if place is None else Place(*place))
+    assert found == (None if target is None else WeightName(*target))
 
 
 @pytest.mark.parametrize(
@@ -65,13 +65,13 @@ def test_find(tiny_parts: Any, family: str, name: str, place: tuple[str, str] | 
 )
 def test_text_layers_are_found_whatever_the_level_of_text_model(tiny_parts: Any, name: str, component: str) -> None:
     parts = tiny_parts("sdxl")
-    place = LayerNames(parts.components).find(name)
-    assert place is not None
-    assert place.component == component
-    assert place.module.endswith("encoder.layers.0.self_attn.q_proj")
-    assert parts.components[component].get_submodule(place.module) is not None
+    target = LayerNames(parts.components).find(name)
+    assert target is not None
+    assert target.component == component
+    assert target.module.endswith("encoder.layers.0.self_attn.q_proj")
+    assert parts.components[component].get_submodule(target.module) is not None
 
 
 def test_the_projection_of_the_second_encoder_has_a_name(tiny_parts: Any) -> None:
     names = LayerNames(tiny_parts("sdxl").components)
-    assert names.find("lora_te2_text_projection") == Place("text_encoder_2", "text_projection")
+    assert names.find("lora_te2_text_projection") == WeightName("text_encoder_2", "text_projection")

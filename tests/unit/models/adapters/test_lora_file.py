@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
-from sfumato.models.adapters.attach import AdapterRack
+from sfumato.models.adapters.attach import AttachedAdapters
 from sfumato.models.adapters.unet_names import find_old_names
 from sfumato.models.text.clip import TextTower
 from sfumato.models.text.encoder import DEPTHS, PromptEncoder
@@ -26,13 +26,13 @@ from sfumato.models.text.encoder import DEPTHS, PromptEncoder
 Tensors = dict[str, Tensor]
 
 
-def make_rack(parts: Any, on_change: Callable[[], None] = lambda: None) -> AdapterRack:
+def make_adapters(parts: Any, on_change: Callable[[], None] = lambda: None) -> AttachedAdapters:
     """Make the rack of a tiny model."""
     towers = [
         TextTower(tokenizer, encoder, depth=DEPTHS[parts.family])
         for tokenizer, encoder in zip(parts.tokenizers, parts.encoders, strict=True)
     ]
-    return AdapterRack(parts.components, PromptEncoder(towers), on_change=on_change)
+    return AttachedAdapters(parts.components, PromptEncoder(towers), on_change=on_change)
 
 
 def read_weights(parts: Any) -> Tensors:
@@ -116,7 +116,7 @@ def test_kohya_files_merge_as_in_diffusers(tiny_parts: Any, tmp_path: Path, fami
     path = write(tmp_path / "style.safetensors", tensors)
     theirs = fuse_with_diffusers(parts, path)
     original = read_weights(parts)
-    attachment = make_rack(parts).attach_lora(path)
+    attachment = make_adapters(parts).attach_lora(path)
     check_equal(read_weights(parts), theirs, original)
     assert attachment.touched == sum(key.endswith("lora_up.weight") for key in tensors)
     attachment.detach()
@@ -158,7 +158,7 @@ def test_diffusers_files_merge_as_in_diffusers(
     )
     path = tmp_path / "style.safetensors"
     theirs, original = fuse_with_diffusers(parts, path), read_weights(parts)
-    with make_rack(parts).attach_lora(path):
+    with make_adapters(parts).attach_lora(path):
         check_equal(read_weights(parts), theirs, original)
 
 
@@ -177,7 +177,7 @@ def test_the_oldest_diffusers_names_merge_as_in_diffusers(tiny_parts: Any, tmp_p
     tensors |= {f"text_encoder.{key}": tensor for key, tensor in convert_state_dict_to_diffusers(text).items()}
     path = write(tmp_path / "old.safetensors", tensors)
     theirs, original = fuse_with_diffusers(parts, path), read_weights(parts)
-    with make_rack(parts).attach_lora(path):
+    with make_adapters(parts).attach_lora(path):
         check_equal(read_weights(parts), theirs, original)
 
 
@@ -186,20 +186,20 @@ def test_a_peft_folder_needs_its_settings(tiny_parts: Any, tmp_path: Path) -> No
     layers, _ = make_peft(parts, "unet")
     tensors = {f"base_model.model.{key}": tensor for key, tensor in layers.items()}
     path = write(tmp_path / "adapter_model.safetensors", tensors)
-    rack, original = make_rack(parts), read_weights(parts)
+    rack, original = make_adapters(parts), read_weights(parts)
     with pytest.raises(ModelError, match="adapter_config"):
         rack.attach_lora(path)
     (tmp_path / "adapter_config.json").write_text(json.dumps({"r": 4, "lora_alpha": 6}))
-    place = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
+    target = "mid_block.attentions.0.transformer_blocks.0.attn1.to_q"
     with rack.attach_lora(path):
-        changed = read_weights(parts)[f"unet.{place}.weight"]
-    delta = layers[f"{place}.lora_B.weight"] @ layers[f"{place}.lora_A.weight"] * 1.5
-    torch.testing.assert_close(changed, original[f"unet.{place}.weight"] + delta)
+        changed = read_weights(parts)[f"unet.{target}.weight"]
+    delta = layers[f"{target}.lora_B.weight"] @ layers[f"{target}.lora_A.weight"] * 1.5
+    torch.testing.assert_close(changed, original[f"unet.{target}.weight"] + delta)
 
 
 def test_weights_scale_each_component(tiny_parts: Any, tmp_path: Path) -> None:
     parts = tiny_parts("sd1")
-    rack, original = make_rack(parts), read_weights(parts)
+    rack, original = make_adapters(parts), read_weights(parts)
     path = write(tmp_path / "style.safetensors", make_kohya(parts, convolutions=False))
     with rack.attach_lora(path, 1.0):
         whole = read_weights(parts)
@@ -221,7 +221,7 @@ def test_adapters_stack_and_leave_in_any_order(tiny_parts: Any, tmp_path: Path, 
     for module in parts.components.values():
         module.to(dtype=dtype)
     parts.unet.to(memory_format=torch.channels_last)
-    rack, original = make_rack(parts), read_weights(parts)
+    rack, original = make_adapters(parts), read_weights(parts)
     paths = [
         write(tmp_path / f"{seed}.safetensors", make_kohya(parts, convolutions=True, seed=seed)) for seed in range(3)
     ]
@@ -243,7 +243,7 @@ def test_adapters_stack_and_leave_in_any_order(tiny_parts: Any, tmp_path: Path, 
 
 def test_changes_are_announced(tiny_parts: Any, tmp_path: Path) -> None:
     parts, calls = tiny_parts("sd1"), []
-    rack = make_rack(parts, lambda: calls.append(1))
+    rack = make_adapters(parts, lambda: calls.append(1))
     path = write(tmp_path / "style.safetensors", make_kohya(parts, convolutions=False))
     rack.attach_lora(path)
     rack.attach_lora(path)
@@ -256,7 +256,7 @@ def test_keys_of_another_family_are_listed(tiny_parts: Any, tmp_path: Path) -> N
     parts = tiny_parts("sd1")
     path = write(tmp_path / "style.safetensors", tensors)
     with pytest.raises(ModelError, match=r"keys of the adapter do not apply.*lora_te2_text_model.*in all\)"):
-        make_rack(parts).attach_lora(path)
+        make_adapters(parts).attach_lora(path)
 
 
 @pytest.mark.parametrize(
@@ -278,7 +278,7 @@ def test_what_does_not_apply_is_named_and_changes_nothing(
     original = read_weights(parts)
     tensors = make_kohya(parts, convolutions=False) | {name: torch.ones(1)}
     with pytest.raises(ModelError, match=message):
-        make_rack(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
+        make_adapters(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
     assert all(torch.equal(weight, original[key]) for key, weight in read_weights(parts).items())
 
 
@@ -287,7 +287,7 @@ def test_shapes_that_do_not_fit_are_listed(tiny_parts: Any, tmp_path: Path) -> N
     stem = "lora_unet_conv_in"
     tensors = {f"{stem}.lora_down.weight": torch.ones(2, 5, 3, 3), f"{stem}.lora_up.weight": torch.ones(32, 2, 1, 1)}
     with pytest.raises(ModelError, match=r"1 shapes.*unet.conv_in.weight \(adapter 32x45, weight 32x4x3x3\)"):
-        make_rack(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
+        make_adapters(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
 
 
 def test_numbers_that_are_none_are_refused(tiny_parts: Any, tmp_path: Path) -> None:
@@ -295,9 +295,9 @@ def test_numbers_that_are_none_are_refused(tiny_parts: Any, tmp_path: Path) -> N
     tensors = {"lora_unet_conv_in.diff": torch.full((32, 4, 3, 3), torch.nan)}
     path = write(tmp_path / "style.safetensors", tensors)
     with pytest.raises(ModelError, match="NaN"):
-        make_rack(parts).attach_lora(path)
+        make_adapters(parts).attach_lora(path)
     with pytest.raises(RequestError, match="weight"):
-        make_rack(parts).attach_lora(path, float("inf"))
+        make_adapters(parts).attach_lora(path, float("inf"))
 
 
 def test_an_overflow_is_refused_and_undone(tiny_parts: Any, tmp_path: Path) -> None:
@@ -309,7 +309,7 @@ def test_an_overflow_is_refused_and_undone(tiny_parts: Any, tmp_path: Path) -> N
         "lora_unet_conv_in.diff": torch.full((32, 4, 3, 3), 1e5),
     }
     with pytest.raises(ModelError, match="infinite"):
-        make_rack(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
+        make_adapters(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
     assert all(torch.equal(weight, original[key]) for key, weight in read_weights(parts).items())
 
 
@@ -322,7 +322,7 @@ def test_dora_of_kohya_files_has_the_norm_it_names(tiny_parts: Any, tmp_path: Pa
     norms = torch.rand(shape) + 0.5
     down, up = make_pair(layer, 2)
     tensors = {f"{stem}.lora_down.weight": down, f"{stem}.lora_up.weight": up, f"{stem}.dora_scale": norms}
-    with make_rack(parts).attach_lora(write(tmp_path / "style.safetensors", tensors)):
+    with make_adapters(parts).attach_lora(write(tmp_path / "style.safetensors", tensors)):
         found = torch.linalg.vector_norm(layer.weight, dim=1 - dimension, keepdim=True)
     torch.testing.assert_close(found, norms)
 
@@ -335,20 +335,20 @@ def test_norms_and_biases_of_lycoris_are_added(tiny_parts: Any, tmp_path: Path) 
         "lora_unet_conv_norm_out.b_norm": torch.ones(32) * 2,
         "lora_unet_conv_in.diff_b": torch.ones(32) * 3,
     }
-    with make_rack(parts).attach_lora(write(tmp_path / "style.safetensors", tensors)):
+    with make_adapters(parts).attach_lora(write(tmp_path / "style.safetensors", tensors)):
         changed = read_weights(parts)
     for key, by in {"conv_norm_out.weight": 1, "conv_norm_out.bias": 2, "conv_in.bias": 3}.items():
         assert torch.equal(changed[f"unet.{key}"], original[f"unet.{key}"] + by)
 
 
 def test_empty_files_and_pickles_are_refused(tiny_parts: Any, tmp_path: Path) -> None:
-    rack = make_rack(tiny_parts("sd1"))
+    rack = make_adapters(tiny_parts("sd1"))
     with pytest.raises(ModelError, match="no tensor"):
         rack.attach_lora(write(tmp_path / "empty.safetensors", {}))
     (tmp_path / "style.pt").write_bytes(b"\x80\x02.")
     with pytest.raises(UnsafeFileError, match="models convert"):
         rack.attach_lora(tmp_path / "style.pt")
-    with pytest.raises(ModelError, match="no file at this path"):
+    with pytest.raises(RequestError, match="no such LoRA"):
         rack.attach_lora(tmp_path / "nothing.safetensors")
 
 
@@ -395,8 +395,8 @@ def test_every_programs_keys_change_what_kohyas_change(
         if component in parts.components
         for path in targets(parts.components[component], convolutions=True)
     }
-    for place, stem in stems.items():
-        component, path = place.split("/")
+    for target, stem in stems.items():
+        component, path = target.split("/")
         layer = WRITERS[writer](component, path, by_path.get(path, path) if component == "unet" else path)
         other[layer + down_key] = kohya[stem + ".lora_down.weight"]
         other[layer + up_key] = kohya[stem + ".lora_up.weight"]
@@ -404,9 +404,9 @@ def test_every_programs_keys_change_what_kohyas_change(
     if writer == "peft's wrapper":
         (tmp_path / "adapter_config.json").write_text("{}")
     original = read_weights(parts)
-    with make_rack(parts).attach_lora(write(tmp_path / "kohya.safetensors", kohya)):
+    with make_adapters(parts).attach_lora(write(tmp_path / "kohya.safetensors", kohya)):
         expected = read_weights(parts)
-    with make_rack(parts).attach_lora(write(tmp_path / "other.safetensors", other)):
+    with make_adapters(parts).attach_lora(write(tmp_path / "other.safetensors", other)):
         check_equal(read_weights(parts), expected, original)
 
 
@@ -421,12 +421,14 @@ LEFTOVERS = (
 def test_keys_that_mean_nothing_are_skipped_and_told(tiny_parts: Any, tmp_path: Path, key: str) -> None:
     parts = tiny_parts("sd1")
     tensors = make_kohya(parts, convolutions=False)
-    with make_rack(parts).attach_lora(write(tmp_path / "plain.safetensors", tensors)) as attachment:
+    with make_adapters(parts).attach_lora(write(tmp_path / "plain.safetensors", tensors)) as attachment:
         assert attachment.skipped == ()
         expected = read_weights(parts)
-    with make_rack(parts).attach_lora(write(tmp_path / "x.safetensors", tensors | {key: torch.ones(3)})) as attachment:
+    with make_adapters(parts).attach_lora(
+        write(tmp_path / "x.safetensors", tensors | {key: torch.ones(3)})
+    ) as attachment:
         assert attachment.skipped == (key,)
         found = read_weights(parts)
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     with pytest.raises(ModelError):
-        make_rack(parts).attach_lora(write(tmp_path / "empty.safetensors", {key: torch.ones(3)}))
+        make_adapters(parts).attach_lora(write(tmp_path / "empty.safetensors", {key: torch.ones(3)}))

@@ -16,7 +16,7 @@ from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
 from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.models.autoencoder import kl_tiles
 from sfumato.models.autoencoder.coder import (
-    Autoencoder,
+    TiledAutoencoder,
     choose_band_cells,
     choose_rows,
     decode_box,
@@ -122,7 +122,7 @@ def join_boxes(parts, like):
 
 def decode_boxes(network, latents, contract, **more):
     """Decode through `decode_into`, reading from a tensor; return the boxes and what they make together."""
-    coder = Autoencoder(vae=network, contract=contract, policy=CPU, **more)
+    coder = TiledAutoencoder(vae=network, contract=contract, policy=CPU, **more)
     parts = []
     size = LatentSize(latents.shape[-1], latents.shape[-2])
     with torch.inference_mode():
@@ -132,7 +132,7 @@ def decode_boxes(network, latents, contract, **more):
 
 def encode_boxes(network, pixels, contract, **more):
     """Encode through `encode_into`, reading from a tensor; return the boxes and what they make together."""
-    coder = Autoencoder(vae=network, contract=contract, policy=CPU, **more)
+    coder = TiledAutoencoder(vae=network, contract=contract, policy=CPU, **more)
     parts = []
     size = PixelSize(pixels.shape[-1], pixels.shape[-2])
     with torch.inference_mode():
@@ -165,7 +165,7 @@ def read_rows(network, monkeypatch, strip_cells):
         read.append(box)
         return torch.zeros(1, 4, box.height, box.width)
 
-    coder = Autoencoder(vae=network, contract=TINY, policy=CPU)
+    coder = TiledAutoencoder(vae=network, contract=TINY, policy=CPU)
     coder.decode_into(note, LatentSize(50, 100), lambda box, _: heights.append(box.height))
     return read, heights
 

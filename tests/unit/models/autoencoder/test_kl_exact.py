@@ -13,7 +13,7 @@ import torch
 
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.autoencoder.offload import Spill
+from sfumato.models.autoencoder.offload import DiskOffload
 from sfumato.nn.tiled import MemoryLimits
 
 WIDTH, HEIGHT = 14, 11
@@ -58,7 +58,7 @@ LATENTS = {
 
 
 def run_tiles(layers, x, tile_pixels):
-    opened = Spill(CPU, folder=Path("/var/tmp")).open
+    opened = DiskOffload(CPU, folder=Path("/var/tmp")).open
     room = MemoryLimits(work_bytes=2**26, store_bytes=2**30, open_offload=opened, tile_pixels=tile_pixels)
     return run_streamed(layers, x, room)
 

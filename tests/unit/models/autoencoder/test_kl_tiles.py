@@ -15,7 +15,13 @@ from sfumato.core.errors import BudgetError, ModelError, StorageError
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.models.autoencoder import kl_tiles, offload
-from sfumato.models.autoencoder.coder import Autoencoder, decode_box, decode_latents, encode_pixels, estimate_kl_bytes
+from sfumato.models.autoencoder.coder import (
+    TiledAutoencoder,
+    decode_box,
+    decode_latents,
+    encode_pixels,
+    estimate_kl_bytes,
+)
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
 from sfumato.models.autoencoder.kl_tiles import (
     HEAP,
@@ -28,7 +34,7 @@ from sfumato.models.autoencoder.kl_tiles import (
     run_in_tiles,
     runs_whole,
 )
-from sfumato.models.autoencoder.offload import FileMapStore, Spill
+from sfumato.models.autoencoder.offload import DiskOffload, FileMapStore
 from sfumato.models.hardware.policy import Policy
 from sfumato.nn.tiled import Conv, Extent, MemoryLimits, Upsample, make_program
 from sfumato.nn.tiled.regions import Region, Span
@@ -60,7 +66,7 @@ def files_of_at_most(size_bytes):
 
 
 def run_tiles(layers, x, tile_pixels, folder):
-    opened = Spill(DEVICE, folder=folder).open
+    opened = DiskOffload(DEVICE, folder=folder).open
     room = MemoryLimits(work_bytes=2**26, store_bytes=2**20, open_offload=opened, tile_pixels=tile_pixels)
     return run_streamed(layers, x, room)
 
@@ -116,7 +122,7 @@ def test_tiles_are_handed_out_one_by_one_and_read_in_parts(kl, crowded, monkeypa
     """Neither the canvas nor the picture exists as one tensor."""
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
     latents, decoded, read = make_latents(9, 40), torch.full((1, 3, 320, 72), float("nan")), []
-    coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
+    coder = TiledAutoencoder(vae=kl, contract=KL, policy=CPU)
 
     def note(box):
         read.append(box)
@@ -140,7 +146,7 @@ def test_tiles_are_handed_out_one_by_one_and_read_in_parts(kl, crowded, monkeypa
 def test_bands_are_no_higher_than_what_a_wide_picture_allows(kl, crowded, monkeypatch):
     monkeypatch.setattr(autoencoder, "BAND_BYTES", 1)
     bands = []
-    coder = Autoencoder(vae=kl, contract=KL, policy=CPU)
+    coder = TiledAutoencoder(vae=kl, contract=KL, policy=CPU)
     latents = make_latents(3, 19)
     with torch.inference_mode():
         coder.decode_into(
@@ -223,7 +229,7 @@ def test_the_estimate_is_what_the_true_decoder_keeps():
 
 
 def test_too_little_disk_is_found_before_the_first_tile(kl, monkeypatch):
-    monkeypatch.setattr(kl_tiles, "measure_spill_bytes", lambda: 1000)
+    monkeypatch.setattr(kl_tiles, "measure_offload_bytes", lambda: 1000)
     start, sheet = Extent(4, 9, 9), Sheet(Extent(3, 72, 72).region, 3)
     ends = make_ends(make_latents(9, 9), sheet)
     with pytest.raises(BudgetError, match="of disk"):
@@ -258,7 +264,7 @@ def test_a_full_disk_is_an_error_that_says_where(tmp_path):
 
 
 def test_the_hosts_memory_is_used_before_a_file(tmp_path):
-    shelves = Spill(DEVICE, host_bytes=5000, folder=tmp_path)
+    shelves = DiskOffload(DEVICE, host_bytes=5000, folder=tmp_path)
     first, second = (shelves.open(Extent(10, 10, 10), FP32) for _ in range(2))
     assert not isinstance(first, FileMapStore)
     assert isinstance(second, FileMapStore)
@@ -270,7 +276,7 @@ def test_the_hosts_memory_is_used_before_a_file(tmp_path):
 def test_tmpdir_says_where_files_go(tmp_path, monkeypatch):
     monkeypatch.setattr(offload.tempfile, "tempdir", None)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    assert offload.find_spill_folder() == tmp_path
+    assert offload.find_offload_folder() == tmp_path
 
 
 def test_another_build_is_refused_by_name():

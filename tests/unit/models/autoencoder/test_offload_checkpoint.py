@@ -17,11 +17,11 @@ from sfumato.core.errors import StorageError
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.models.autoencoder import coder as autoencoder
 from sfumato.models.autoencoder import kl_tiles, offload_checkpoint
-from sfumato.models.autoencoder.coder import Autoencoder
+from sfumato.models.autoencoder.coder import TiledAutoencoder
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
-from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, Kept
+from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, CoderCheckpoint
 from sfumato.models.autoencoder.offload import FileMapStore
-from sfumato.models.autoencoder.offload_checkpoint import CopiedMaps
+from sfumato.models.autoencoder.offload_checkpoint import CheckpointCopies
 from sfumato.models.hardware.policy import Policy
 from sfumato.nn.tiled import Extent, Notes, TileCheckpoint, make_program
 
@@ -46,9 +46,9 @@ class Journal:
     after: bool = False
     seen: list[tuple[int, int]] = field(default_factory=list)
 
-    def kept(self, *, dies_at=0, after=False) -> Kept:
+    def kept(self, *, dies_at=0, after=False) -> CoderCheckpoint:
         self.notes, self.dies_at, self.after = 0, dies_at, after
-        return Kept(notes=Notes(checkpoint=self.mark, note=self.note), folder=self.folder)
+        return CoderCheckpoint(notes=Notes(checkpoint=self.mark, note=self.note), folder=self.folder)
 
     def note(self, mark: TileCheckpoint) -> None:
         self.notes += 1
@@ -126,7 +126,7 @@ class Coding:
             self.made[(..., *box.slices_hw)] = band
 
         dtype = torch.bfloat16 if self.kind == "bf16" else FP32
-        coder = Autoencoder(
+        coder = TiledAutoencoder(
             vae=self.vae, contract=KINDS[self.kind], policy=Policy(torch.device("cpu"), FP32, FP32, dtype)
         )
         with torch.inference_mode():
@@ -245,7 +245,7 @@ def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded
 
 def test_without_room_for_every_map_it_runs_as_ever_and_notes_nothing(networks, crowded, tmp_path, monkeypatch):
     wanted = Coding(networks["kl"], "kl", "decode").run()
-    monkeypatch.setattr(kl_tiles.KeptMaps, "has_room", lambda *_: False)
+    monkeypatch.setattr(kl_tiles.CheckpointMaps, "has_room", lambda *_: False)
     journal = Journal(tmp_path)
     assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
     assert journal.mark is None
@@ -253,7 +253,7 @@ def test_without_room_for_every_map_it_runs_as_ever_and_notes_nothing(networks, 
 
 def test_room_is_left_for_the_pixels_that_follow(networks, crowded, tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(kl_tiles.KeptMaps, "has_room", lambda _, needed: asked.append(needed) or False)
+    monkeypatch.setattr(kl_tiles.CheckpointMaps, "has_room", lambda _, needed: asked.append(needed) or False)
     coding = Coding(networks["kl"], "kl", "decode")
     coding.run(Journal(tmp_path).kept())
     cells = coding.cells
@@ -287,7 +287,7 @@ def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far
         journal.folder.mkdir()
         # A copy takes a second, and so does what lies between two marks.
         seconds = map(float, range(10**6))
-        monkeypatch.setattr(kl_tiles, "CopiedMaps", partial(CopiedMaps, clock=seconds.__next__))
+        monkeypatch.setattr(kl_tiles, "CheckpointCopies", partial(CheckpointCopies, clock=seconds.__next__))
         monkeypatch.setattr(offload_checkpoint, "PATIENCE", patience)
         assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
         assert not list(journal.folder.iterdir())

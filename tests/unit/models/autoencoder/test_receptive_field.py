@@ -9,7 +9,7 @@ from diffusers import AutoencoderKL, AutoencoderTiny
 
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models.autoencoder import coder as autoencoder
-from sfumato.models.autoencoder.coder import Autoencoder, measure_decoder_reach
+from sfumato.models.autoencoder.coder import TiledAutoencoder, measure_decoder_reach
 from sfumato.models.hardware.policy import Policy
 
 FP32 = torch.float32
@@ -27,7 +27,7 @@ def make_coder(kind):
         network = AutoencoderKL(block_out_channels=(8, 8), norm_num_groups=4, layers_per_block=1, **blocks)
     factor = 8 if kind == "tiny" else 2
     contract = SimpleNamespace(scaling=1.0, shift=0.0, autoencoder=kind, factor=factor, latent_channels=4)
-    return Autoencoder(vae=network.eval().requires_grad_(requires_grad=False), contract=contract, policy=CPU)
+    return TiledAutoencoder(vae=network.eval().requires_grad_(requires_grad=False), contract=contract, policy=CPU)
 
 
 def decode(coder, latents, wanted=None):

@@ -22,7 +22,7 @@ from sfumato.workflows.run_options import RunOptions
     ("spill", "is_one"), [("spill", True), ("spill/not/there/yet", True), (Path("/proc"), False), (Path("/dev"), False)]
 )
 def test_where_maps_go_may_be_the_disk_of_the_picture(tmp_path, monkeypatch, spill, is_one):
-    monkeypatch.setattr(plan_request, "find_spill_folder", lambda: tmp_path / spill)
+    monkeypatch.setattr(plan_request, "find_offload_folder", lambda: tmp_path / spill)
     contract, policy = load_contract(tiny_mini()), choose_policy("cpu", "fp32")
     assert make_budget(contract, policy, RunOptions(out=tmp_path / "new" / "a.png")).spill_shared is is_one
 
