@@ -1,7 +1,7 @@
 """The true shapes of SD 1.5, SD 2.1 and SDXL with random weights: our latents against diffusers'.
 
 Gigabytes and minutes each, so outside the default run; one case at a time:
-`pytest -m slow tests/unit/models/test_true_shapes.py -k sd15`. What they measured is in docs/log.md.
+`pytest -m slow tests/unit/models/test_true_shapes.py -k sd15`. What they measured is in docs/log/README.md.
 """
 
 from __future__ import annotations
