@@ -246,7 +246,8 @@ def load(
 ) -> Model:
     """Open `mini`, a diffusers folder, or a single .safetensors checkpoint.
 
-    `vae` replaces the autoencoder. `prediction` is "epsilon" or "v", where the files do not say it. `device` is auto, cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16.
+    `vae` replaces the autoencoder. `prediction` is "epsilon" or "v", where the files do not say it. `device` is auto,
+    cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16.
 
     Raises:
         UnsafeFileError: a file is refused before anything in it is used.

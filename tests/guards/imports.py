@@ -43,6 +43,7 @@ OUTSIDE = {
     "safetensors": {"models", "train", "critic"},
     "peft": {"models"},
     "skia": {"world"},
+    "skimage": {"critic"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
@@ -55,6 +56,8 @@ CLOSED = {
     "nn": {"numpy", "torch", "jaxtyping"},
     "world": {"numpy", "PIL", "skia", "scipy"},
 }
+# Parts of outside packages that only the laboratory may import, and why.
+LAB_ONLY = {"scipy.stats": "takes more than a second of every render to import; scipy.special holds its functions"}
 # Imports inside functions, by module prefix, with the reason.
 INSIDE_FUNCTIONS = {
     "sfumato.cli": "`sfumato --help` must not wait for torch",
@@ -85,7 +88,7 @@ def find_edges(module: Module, known: frozenset[str]) -> Iterator[Edge]:
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             base = _resolve_base(module, node)
-            targets = [_deepest(f"{base}.{alias.name}", base, known) for alias in node.names]
+            targets = [_deepest(f"{base}.{alias.name}", base, known | LAB_ONLY.keys()) for alias in node.names]
         else:
             continue
         for target in dict.fromkeys(targets):
@@ -134,6 +137,9 @@ def check_outside(edges: Sequence[Edge]) -> list[str]:
         if source == "lab":  # it compares with whatever there is
             continue
         closed = source in CLOSED and top not in CLOSED[source]
+        for part, reason in LAB_ONLY.items():
+            if edge.target == part or edge.target.startswith(f"{part}."):
+                found.append(f"{edge.place}: only lab may import {part}: {reason}")
         if closed or (top in OUTSIDE and source not in OUTSIDE[top]):
             found.append(f"{edge.place}: {source or 'the root'} may not import {top}")
     return found

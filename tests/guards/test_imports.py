@@ -46,6 +46,7 @@ SAMPLES = {
     "sfumato.core.c": "import torch\ndef f():\n    import json\n",
     "sfumato.render.d": "from sfumato.world import e\n",
     "sfumato.world.e": "import diffusers\n",
+    "sfumato.critic.f": "from scipy import ndimage, stats\n",
 }
 
 
@@ -59,7 +60,14 @@ def sample_edges():
     ("check", "expected"),
     [
         (imports.check_ranks, ["a.py:1: nn may not import models", "d.py:1: render may not import world"]),
-        (imports.check_outside, ["c.py:1: core may not import torch", "e.py:1: world may not import diffusers"]),
+        (
+            imports.check_outside,
+            [
+                "c.py:1: core may not import torch",
+                "e.py:1: world may not import diffusers",
+                "f.py:1: only lab may import scipy.stats",
+            ],
+        ),
         (imports.check_functions, ["c.py:3: import of json"]),
         (imports.find_cycles, ["a.py:1: ring sfumato.nn.a -> sfumato.models.b -> sfumato.nn.a"]),
     ],

@@ -5,7 +5,6 @@ import sys
 import tomllib
 from importlib import metadata
 
-import pytest
 from packaging.requirements import Requirement
 from packaging.version import Version
 
@@ -23,6 +22,7 @@ LOCKED = {
 IMPORT_NAMES = {
     "huggingface-hub": "huggingface_hub",
     "pillow": "PIL",
+    "scikit-image": "skimage",
     "skia-python": "skia",
     "k-diffusion": "k_diffusion",
 }
@@ -32,20 +32,24 @@ SILENT: dict[str, str] = {}
 DESIGN_FLOORS = {"torch": "2.10", "diffusers": "0.42", "transformers": "5.3", "pillow": "12.3"}
 
 
-@pytest.mark.parametrize("requirement", EVERYTHING, ids=lambda requirement: requirement.name)
-def test_installed_version_meets_its_floor(requirement):
+def find_installed(requirement: Requirement) -> str | None:
     try:
-        installed = metadata.version(requirement.name)
+        return metadata.version(requirement.name)
     except metadata.PackageNotFoundError:
-        if requirement in RUNTIME:
-            raise
-        pytest.skip(f"{requirement.name} is not installed here; `make setup` installs it")
-    assert requirement.specifier.contains(installed, prereleases=True), installed
+        # Where the lock was not installed, the oracles of the tests may be missing; what renders may not.
+        return "0" if requirement in RUNTIME else None
 
 
-@pytest.mark.parametrize("requirement", EVERYTHING, ids=lambda requirement: requirement.name)
-def test_locked_version_meets_its_floor(requirement):
-    assert requirement.specifier.contains(LOCKED[requirement.name.lower()], prereleases=True)
+def test_installed_and_locked_versions_meet_their_floors():
+    found = {f"{item.name} installed": (item, find_installed(item)) for item in EVERYTHING}
+    found |= {f"{item.name} locked": (item, LOCKED[item.name.lower()]) for item in EVERYTHING}
+    report(
+        [
+            f"{name}: {version}, wanted {item.specifier}"
+            for name, (item, version) in found.items()
+            if version is not None and not item.specifier.contains(version, prereleases=True)
+        ]
+    )
 
 
 def test_design_floors_hold():

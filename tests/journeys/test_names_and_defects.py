@@ -17,7 +17,7 @@ from sfumato.core.request import RenderRequest
 
 @pytest.fixture
 def no_model(monkeypatch):
-    monkeypatch.setattr("sfumato.workflows.generate.load_model", lambda *_given, **_more: pytest.fail("loaded"))
+    monkeypatch.setattr("sfumato.workflows.run.load_model", lambda *_given, **_more: pytest.fail("loaded"))
 
 
 def name(count, suffix=".png"):

@@ -15,7 +15,7 @@ def test_json_holds_the_checks_of_a_large_picture(render, room):
     done = render("a cat", "--size", "128x96", "--method", "gobig", "--out", "cat.png", "--json")
     assert done.code == 0
     checks = done.json["checks"]
-    assert {"lattice", "base consistency", "phantom mass"} <= set(checks["measures"])
+    assert {"lattice", "base consistency", "added object mass"} <= set(checks["measures"])
     assert all(set(verdict) == {"value", "unit", "limit", "bad", "fine"} for verdict in checks["measures"].values())
     page = (room / "cat.html").read_text()
     assert "Self-check" in page
@@ -34,7 +34,7 @@ LARGE = ("--size", "192x128", "--no-report")
 def judge_badly(result, *more):
     """Find somebody who is not in the base, and less of them once a place was drawn again."""
     mass = 100.0 if isinstance(result.shown, PatchedPixels) else 300.0
-    return replace(judge_result(result, *more), phantoms=(Blob((40, 40, 80, 80), 9, mass),))
+    return replace(judge_result(result, *more), added_objects=(Blob((40, 40, 80, 80), 9, mass),))
 
 
 def test_a_picture_is_saved_without_a_redraw_that_the_disk_has_no_room_for(render, room, monkeypatch):

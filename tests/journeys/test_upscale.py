@@ -42,7 +42,7 @@ def test_a_picture_grows_and_carries_its_request(upscale, render, room, picture)
     assert done.code == 0, done.err
     assert done.json["size"] == "192x144"
     assert [stage["name"] for stage in done.json["stages"]] == ["picture", "level 1 of 1"]
-    assert {"base consistency", "phantom mass"} <= set(done.json["checks"]["measures"])
+    assert {"base consistency", "added object mass"} <= set(done.json["checks"]["measures"])
     request = read_request(room / "big.png")
     assert isinstance(request.source, PictureSource)
     assert (request.source.size, request.prompt) == (PixelSize(96, 72), "")

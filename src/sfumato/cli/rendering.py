@@ -102,7 +102,7 @@ def show_plan(request: RenderRequest, options: RunOptions, *, as_json: bool) -> 
     """Plan a request, and print the plan."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.cli.plan_table import write_plan
-    from sfumato.workflows.prepare import plan_request
+    from sfumato.workflows.forecast.plan_request import plan_request
 
     made = plan_request(request, options)
     if as_json:

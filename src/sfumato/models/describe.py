@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, cast, get_args
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
@@ -110,7 +110,7 @@ def name_prediction(said: str | None) -> Prediction | None:
         return None
     if said not in (*PREDICTIONS, "v"):
         raise RequestError("a checkpoint predicts epsilon or v", got=said)
-    return "v_prediction" if said == "v" else said
+    return cast("Prediction", "v_prediction" if said == "v" else said)
 
 
 def describe_checked(checked: CheckedCheckpoint, swap: VaeSource | None, prediction: Prediction | None) -> Description:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Drawn:
+class DrawnPicture:
     """Hold a picture that is drawn and checked and not yet saved. Times are on the monotonic clock."""
 
     request: RenderRequest
@@ -51,7 +51,7 @@ class Drawn:
     checked_s: float
 
 
-def deliver(drawn: Drawn) -> Picture:
+def deliver(drawn: DrawnPicture) -> Picture:
     """Save a picture and its report where it has a path, and return it; without a path it stays in memory.
 
     Raises:
@@ -87,7 +87,7 @@ def deliver(drawn: Drawn) -> Picture:
     )
 
 
-def _make_report(drawn: Drawn, result: RenderResult, unchecked: str, peak: int | None) -> Report:
+def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak: int | None) -> Report:
     assert drawn.path is not None, "a report lies beside a file"
     spent = {} if drawn.opened_s is None else {"open the model": drawn.opened_s}
     spent["save"] = time.monotonic() - drawn.checked_s

@@ -23,12 +23,11 @@ from sfumato.workflows.files.digests import digest_weights, list_adapters
 from sfumato.workflows.files.inputs import read_inputs
 from sfumato.workflows.files.output_paths import check_places, check_report_place, is_finished, list_paths
 from sfumato.workflows.files.resume import check_work
-from sfumato.workflows.forecast.plan_request import Wishes, check_pictures_fit, make_plan
+from sfumato.workflows.forecast.plan_request import check_pictures_fit, make_plan
 from sfumato.workflows.job import Job
 
 if TYPE_CHECKING:
     from sfumato.models.latent_model import LatentModel
-    from sfumato.render.stages import Plan
     from sfumato.workflows.run_options import RunOptions
 
 # Prompts that mini draws well, shown where a prompt holds words that it never saw.
@@ -57,12 +56,12 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         _check_outputs(request, options, paths)
     elif options.resume:
         raise RequestError("`resume` has no effect without `out`", do="Give `out`, the file of the stopped render.")
-    check_pictures_fit(request, make_wishes(options))
+    check_pictures_fit(request, options)
     inputs = read_inputs(request)
     list_adapters(request)
     contract = model.contract if model else load_contract(request.model, vae=request.vae, prediction=request.prediction)
     policy = model.policy if model else choose_policy(options.device, options.dtype)
-    plan = make_plan(request, contract, policy, make_wishes(options))
+    plan = make_plan(request, contract, policy, options)
     digests = digest_weights(request)
     finished = tuple(
         options.resume and is_finished(path, replace(request, seed=request.seed + index, batch=1), digests)
@@ -80,25 +79,6 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         finished=finished,
         warnings=list_warnings(request),
     )
-
-
-def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
-    """Plan a request after a look at its files; no network is loaded and nothing is written.
-
-    Raises: as `prepare`, save for folders that cannot be written.
-    """
-    if options.out is not None:
-        check_places(request, options.out, options.preview)
-    check_pictures_fit(request, make_wishes(options))
-    read_inputs(request)
-    list_adapters(request)
-    contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
-    return make_plan(request, contract, choose_policy(options.device, options.dtype), make_wishes(options))
-
-
-def make_wishes(options: RunOptions) -> Wishes:
-    """Return what the forecast needs to know of how a job runs."""
-    return Wishes(out=options.out or Path("picture.png"), budget_bytes=options.budget_bytes)
 
 
 def list_warnings(request: RenderRequest) -> tuple[str, ...]:

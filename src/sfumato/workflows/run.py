@@ -25,7 +25,7 @@ from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
 from sfumato.render.methods.registry import find_method
-from sfumato.workflows.deliver import Drawn, deliver
+from sfumato.workflows.deliver import DrawnPicture, deliver
 from sfumato.workflows.files.digests import find_lora
 from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.forecast.calibrate import probe_loaded
@@ -87,7 +87,7 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
             model = copy.copy(model)
             attached.enter_context(attach_adapters(model, job.request))
         for index in range(job.request.batch):
-            work = _Work(job=job, index=index, opened_s=None if done else opened_s)
+            work = _PictureWork(job=job, index=index, opened_s=None if done else opened_s)
             if job.finished and job.finished[index]:
                 picture = _find_finished(work)
             else:
@@ -159,7 +159,7 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Work:
+class _PictureWork:
     """Hold one picture of a job."""
 
     job: Job
@@ -198,7 +198,7 @@ class TimeLeft:
         return self._shown_s
 
 
-def _find_finished(work: _Work) -> Picture:
+def _find_finished(work: _PictureWork) -> Picture:
     """Return a picture that lies finished in its file."""
     assert work.path is not None, "only files are found finished"
     page = work.path.with_suffix(".html")
@@ -212,13 +212,19 @@ def _find_finished(work: _Work) -> Picture:
     )
 
 
-def _run_one(work: _Work, model: LatentModel) -> Generator[Event, None, Picture]:
+def _run_one(work: _PictureWork, model: LatentModel) -> Generator[Event, None, Picture]:
     began, job = time.monotonic(), work.job
     space: DiskSpace | None = None
     plan = job.plan
     if work.path is not None:
-        run = (work.request, job.digests, job.plan)
-        space, plan = open_work(work.path, run, model.policy, resume=job.options.resume)
+        space, plan = open_work(
+            work.path,
+            request=work.request,
+            digests=job.digests,
+            plan=plan,
+            policy=model.policy,
+            resume=job.options.resume,
+        )
     with closing(space) if space else nullcontext():
         model.autoencoder_bytes = plan.autoencoder_bytes
         drawn = yield from _draw(work, plan, model, space, began)
@@ -230,8 +236,8 @@ def _run_one(work: _Work, model: LatentModel) -> Generator[Event, None, Picture]
 
 
 def _draw(
-    work: _Work, plan: Plan, model: LatentModel, space: DiskSpace | None, began: float
-) -> Generator[Event, None, Drawn]:
+    work: _PictureWork, plan: Plan, model: LatentModel, space: DiskSpace | None, began: float
+) -> Generator[Event, None, DrawnPicture]:
     request, options = work.request, work.job.options
     grown = widen_request(request, model.contract.factor)
     inputs = widen_inputs(work.job.inputs, grown)
@@ -251,7 +257,7 @@ def _draw(
         on_progress=lambda progress: events.append(teller.make(progress)),
     )
     yield from events
-    return Drawn(
+    return DrawnPicture(
         request=request,
         plan=plan,
         digests=work.job.digests,
@@ -272,7 +278,7 @@ def _draw(
 class _Teller:
     """Turn the engine's progress into events, and keep the preview file. A leaf."""
 
-    work: _Work
+    work: _PictureWork
     plan: Plan
     left: TimeLeft = field(default_factory=TimeLeft)
     ticks: int = 0

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from sfumato.critic.detector.network import KINDS
-from sfumato.lab.detector.pictures import TABLES, View, draw_scattered, draw_training, draw_view, draw_whole
+from sfumato.lab.detector.pictures import TABLES, MarkedPicture, draw_scattered, draw_training, draw_view, draw_whole
 from sfumato.lab.detector.scenes import make_scattered
-from sfumato.lab.detector.truth import Mark, find_objects, find_owner, list_marks
+from sfumato.lab.detector.truth import TrueBox, find_objects, find_owner, list_marks
 from sfumato.world.stream import Wish, make_sample
 from sfumato.world.truth import Truth
 
@@ -85,7 +85,7 @@ def test_a_speck_of_something_is_not_asked_for():
 
 
 def test_marks_move_and_grow():
-    assert Mark("face", (1.0, 2.0, 3.0, 6.0)).move(1, 0, 2.0) == Mark("face", (4.0, 4.0, 8.0, 12.0))
+    assert TrueBox("face", (1.0, 2.0, 3.0, 6.0)).move(1, 0, 2.0) == TrueBox("face", (4.0, 4.0, 8.0, 12.0))
 
 
 def test_a_group_has_everybody():
@@ -131,6 +131,6 @@ def test_drawing_goes_on_where_it_ended_and_decodes_about_half(tmp_path):
     draw_training(tmp_path / "a", TABLES[0], 3)
     store = draw_training(tmp_path / "a", TABLES[0], 5)
     assert np.array_equal(store.open_rows(), draw_training(tmp_path / "b", TABLES[0], 5).open_rows())
-    assert isinstance(draw_view(1, 64), View)
+    assert isinstance(draw_view(1, 64), MarkedPicture)
     decoded = draw_training(tmp_path / "c", TABLES[0], 24, autoencoder=Darkening()).open_rows()
     assert 4 <= sum(not picture.any() for picture in decoded) <= 20

@@ -12,11 +12,11 @@ from sfumato.core.errors import RequestError
 from sfumato.critic.detector.detector import Detection, load_detector
 from sfumato.critic.detector.network import KINDS, DetectorNetwork, DetectorShape
 from sfumato.lab.detector.evaluate import DetectorEvaluation, run_evaluate_detector
-from sfumato.lab.detector.judging import SETS, Judged, calibrate_detector, group_found, judge_picture
+from sfumato.lab.detector.judging import SETS, DetectionCounts, calibrate_detector, group_found, judge_picture
 from sfumato.lab.detector.rows import describe_set
 from sfumato.lab.detector.task import DetectorTask, Views, mirror_marks, pack_marks
 from sfumato.lab.detector.train import RECIPE, DetectorTraining, run_train_detector
-from sfumato.lab.detector.truth import Mark
+from sfumato.lab.detector.truth import TrueBox
 from sfumato.lab.train_mini.run import STAGES, train_mini_detector
 from sfumato.lab.train_mini.stages import MiniTraining
 from sfumato.train.task import Budget
@@ -56,7 +56,7 @@ def test_a_run_ends_with_a_detector_that_loads_and_a_longer_budget_goes_on(wante
     again = load_detector(wanted.out)
     assert again.shape == TINY
     for kind in KINDS:
-        assert again.trust[kind].least == pytest.approx(detector.trust[kind].least, abs=1e-4)
+        assert again.calibration[kind].least == pytest.approx(detector.calibration[kind].least, abs=1e-4)
     _, result = run_train_detector(replace(wanted, budget=replace(wanted.budget, steps=3)))
     assert result.step == 3
 
@@ -95,10 +95,10 @@ def test_mirrors_turn_left_and_right_and_nothing_else():
 
 def test_what_is_told_is_right_wrong_or_not_asked():
     marks = (
-        Mark("face", (0, 0, 20, 20)),
-        Mark("face", (50, 0, 80, 20)),
-        Mark("face", (100, 100, 104, 104), counts=False),
-        Mark("hand", (0, 0, 20, 20)),
+        TrueBox("face", (0, 0, 20, 20)),
+        TrueBox("face", (50, 0, 80, 20)),
+        TrueBox("face", (100, 100, 104, 104), counts=False),
+        TrueBox("hand", (0, 0, 20, 20)),
     )
     found = (
         Detection("face", (1, 0, 21, 20), 0.9),
@@ -117,7 +117,7 @@ def test_what_is_told_is_right_wrong_or_not_asked():
 
 
 def test_rows_say_the_shares_by_size():
-    judged = Judged()
+    judged = DetectionCounts()
     judged.told["face"] += [(0.9, 20.0, True), (0.8, 40.0, False)]
     judged.there["face"] += [(20.0, True), (10.0, False), (70.0, True)]
     rows = {row.name: row for row in describe_set("512 px", judged)}
@@ -131,7 +131,7 @@ def test_rows_say_the_shares_by_size():
 def test_limits_are_chosen_on_pictures_that_are_not_judged(wanted):
     detector, _ = run_train_detector(wanted)
     again = calibrate_detector(detector, 120_000_000, 1)
-    assert again.trust == calibrate_detector(detector, 120_000_000, 1).trust
+    assert again.calibration == calibrate_detector(detector, 120_000_000, 1).calibration
     assert [chosen.name for chosen in SETS if chosen.is_empty] == ["512 px empty"]
 
 

@@ -10,7 +10,7 @@ from sfumato.core.cards import Card, Measurement
 from sfumato.core.geometry import PixelSize
 from sfumato.lab.hires.cards import Group, Outcome, make_card, make_table, sort_by_measure
 from sfumato.lab.hires.judge import Case
-from sfumato.lab.hires.prompts import Prompt
+from sfumato.lab.hires.prompts import ScenePrompt
 from sfumato.lab.hires.rows import LOST, UNSURE
 from sfumato.lab.hires.sheets import CROP_PX, cut_view, draw_views, list_plain, list_worst
 from sfumato.lab.hires.store import Store
@@ -31,7 +31,9 @@ def make_outcome(store: Store, number: int, phantoms: int) -> Outcome:
             "octaves": [1.0], "seams": [[1.0, 0.1]], "seams_last": [[1.0, 0.1]], "seams_off": [[1.0, 0.1]],
         }  # fmt: skip
     base = {"key": "base", "engine": "code 0", "seconds": 0.5, "cpu_s": 0.5, "width": 128, "height": 128}
-    prompt = Prompt(number, "crowd" if number else "people far", "group", number, f"prompt {number}", {"person": 1})
+    prompt = ScenePrompt(
+        number, "crowd" if number else "people far", "group", number, f"prompt {number}", {"person": 1}
+    )
     return Outcome(Case(prompt, SIZE, base, made), judged)
 
 
@@ -46,7 +48,7 @@ def group(store):
 
 
 def test_the_engine_has_aims_and_rivals_a_ratio_to_reach(group, store):
-    rows = {row.name: row for row in make_card(group, store, None, (1, "do it")).rows}
+    rows = {row.name: row for row in make_card(group, store, None, seed=1, command="do it").rows}
     assert rows["cohesive: phantoms per picture"].aim == 0.02
     assert rows["gobig: phantoms per picture"].aim is None
     assert rows["gobig over cohesive: phantoms"].aim == 10
@@ -61,19 +63,23 @@ def test_cost_may_be_counted_in_cpu_seconds(group):
 @pytest.mark.parametrize("which", ["base", "drawn", "gobig"])
 def test_a_card_says_when_any_picture_comes_from_different_code(group, store, which):
     case = group.outcomes[1].case
-    assert not any("versions of the code" in note for note in make_card(group, store, None, (1, "do it")).notes)
+    assert not any(
+        "versions of the code" in note for note in make_card(group, store, None, seed=1, command="do it").notes
+    )
     (case.base if which == "base" else case.made[which])["engine"] = "code 1"
-    assert any("2 versions of the code" in note for note in make_card(group, store, None, (1, "do it")).notes)
+    assert any(
+        "2 versions of the code" in note for note in make_card(group, store, None, seed=1, command="do it").notes
+    )
 
 
 def test_a_card_says_what_was_asked_and_what_it_ran_with(group, store):
-    notes = make_card(replace(group, run_with="device cpu"), store, None, (1, "do it")).notes
+    notes = make_card(replace(group, run_with="device cpu"), store, None, seed=1, command="do it").notes
     assert "prompts: people far 1, crowd 1" in notes
     assert "made with device cpu" in notes
 
 
 def test_a_card_says_what_keeps_an_object(group, store):
-    notes = make_card(group, store, None, (1, "do it")).notes
+    notes = make_card(group, store, None, seed=1, command="do it").notes
     assert any(note.startswith(LOST) and "0.3 of its limit" in note for note in notes)
     assert any(note.startswith(UNSURE) for note in notes)
 

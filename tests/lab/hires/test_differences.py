@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from judged import find_row, make_shown
+from lab.judged import find_row, make_shown
 from sfumato.lab.hires.cards import describe_difference
 from sfumato.lab.hires.rows import LOST, UNSURE
 

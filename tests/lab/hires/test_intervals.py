@@ -73,7 +73,7 @@ def test_a_ratio_to_nothing_has_no_high_end_and_one_of_nothing_no_low():
 def test_a_difference_of_wilson_intervals_is_newcombes():
     # R. G. Newcombe 1998, table II, example (a), method 10: 56/70 less 48/80.
     wilson = [stats.binomtest(hits, n).proportion_ci(method="wilson") for hits, n in ((56, 70), (48, 80))]
-    low, high = subtract_intervals((56 / 70, tuple(wilson[0])), (48 / 80, tuple(wilson[1])))
+    low, high = subtract_intervals(56 / 70, tuple(wilson[0]), 48 / 80, tuple(wilson[1]))
     assert (round(low, 4), round(high, 4)) == (0.0524, 0.3339)
 
 

@@ -9,14 +9,14 @@ from PIL import Image
 from sfumato.core.geometry import PixelSize
 from sfumato.lab.hires.judge import Case, Judge
 from sfumato.lab.hires.objects import Watcher
-from sfumato.lab.hires.prompts import Prompt
+from sfumato.lab.hires.prompts import ScenePrompt
 from sfumato.lab.hires.store import Store
 
 SIZE = PixelSize(256, 256)
 
 
 @dataclass
-class Mark:
+class TrueBox:
     kind: str
     box: tuple[float, float, float, float]
     confidence: float
@@ -27,7 +27,7 @@ class Faint:
 
     def find(self, picture):
         confidence = float(picture.mean()) / 255
-        return [Mark("person", (0, 0, *picture.shape[1::-1]), confidence)] if confidence > 0.15 else []
+        return [TrueBox("person", (0, 0, *picture.shape[1::-1]), confidence)] if confidence > 0.15 else []
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def add(store, name, level, side):
 
 def test_a_doubt_keeps_an_object_that_is_no_longer_sure(store):
     made = {name: add(store, name, level, 256) for name, level in (("bright", 250), ("dim", 60), ("dark", 10))}
-    prompt = Prompt(0, "crowd", "group", 0, "a prompt", {"person": 1})
+    prompt = ScenePrompt(0, "crowd", "group", 0, "a prompt", {"person": 1})
     judge = Judge(store, Watcher(Faint(), {"person": 0.5}, "marks"))
     found = judge.judge(Case(prompt, SIZE, add(store, "base", 250, 128), made))
     assert [found[name]["held"] for name in made] == [1, 1, 1]

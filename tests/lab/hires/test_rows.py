@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from judged import find_row, make_shown
+from lab.judged import find_row, make_shown
 from sfumato.lab.hires.rows import LOST, UNSURE, cluster_interval, describe_method
 
 ROW = "phantoms per picture"

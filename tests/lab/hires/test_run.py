@@ -35,7 +35,7 @@ NAMES = ("drawn", *METHODS)
 
 
 @dataclass
-class Mark:
+class TrueBox:
     kind: str
     box: tuple[float, float, float, float]
     confidence: float
@@ -46,9 +46,9 @@ class Always:
 
     def find(self, picture):
         height, width = picture.shape[:2]
-        found = [Mark("person", (width / 4, height / 4, width / 2, height / 2), 0.9)]
+        found = [TrueBox("person", (width / 4, height / 4, width / 2, height / 2), 0.9)]
         rough = np.abs(np.diff(picture.astype(int), axis=1)).mean() > 12
-        return [*found, Mark("house", (0.0, 0.0, width / 8, height / 8), 0.8)] if rough and width >= 128 else found
+        return [*found, TrueBox("house", (0.0, 0.0, width / 8, height / 8), 0.8)] if rough and width >= 128 else found
 
 
 WATCHER = Watcher(Always(), {"person": 0.5, "house": 0.5}, "marks")

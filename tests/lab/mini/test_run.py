@@ -13,9 +13,9 @@ from bundles import write_tiny_mini
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
-from sfumato.critic.picture.frechet import make_cloud
 from sfumato.critic.reader.network import ReaderShape
 from sfumato.critic.reader.reader import make_reader, save_reader
+from sfumato.lab.frechet import make_cloud
 from sfumato.lab.mini.pictures import Sampling, make_pictures
 from sfumato.lab.mini.rows import (
     drop_claims,

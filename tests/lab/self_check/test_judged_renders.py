@@ -23,8 +23,10 @@ def make_renders(noisy=0.0):
     for number in range(96):
         late = number // 6 % 2 == 1
         mass = 900.0 if late and number % 6 < 6 * noisy else 2.0 * (number * 7 % 96)
-        renders.append(JudgedRender(COHESIVE, number, 0, {"phantom mass": mass, "base consistency": 33.0 - mass / 90}))
-        loud = {"phantom mass": 5000.0, "base consistency": 12.0}
+        renders.append(
+            JudgedRender(COHESIVE, number, 0, {"added object mass": mass, "base consistency": 33.0 - mass / 90})
+        )
+        loud = {"added object mass": 5000.0, "base consistency": 12.0}
         renders.append(JudgedRender("multidiffusion", number, 3, loud))
     return renders
 
@@ -35,23 +37,25 @@ def make_planted(mass=700.0, psnr=20.0):
     }
     for name, defects in SPEAKERS.items():
         for defect in defects:
-            values[name, defect, DEFECTS[defect].visible] = np.full(21, mass if name == "phantom mass" else psnr)
+            values[name, defect, DEFECTS[defect].visible] = np.full(21, mass if name == "added object mass" else psnr)
     return values
 
 
 def test_a_limit_is_what_most_clean_renders_stay_under_on_its_own_prompts():
-    chosen = [one.values["phantom mass"] for one in make_renders() if one.chosen_on and not one.phantoms]
-    limit = choose_on_renders("phantom mass", make_renders())
+    chosen = [one.values["added object mass"] for one in make_renders() if one.chosen_on and not one.phantoms]
+    limit = choose_on_renders("added object mass", make_renders())
     # One of 48 beyond leaves no doubt that one in ten is too many, two do.
     assert limit == max(value for value in chosen if value < max(chosen))
-    assert choose_on_renders("phantom mass", make_renders(0.5)) == choose_on_renders("phantom mass", make_renders())
+    assert choose_on_renders("added object mass", make_renders(0.5)) == choose_on_renders(
+        "added object mass", make_renders()
+    )
     assert choose_on_renders("base consistency", make_renders()) < 33.0
 
 
 def test_measures_that_find_what_was_planted_and_leave_clean_renders_alone_are_usable():
     rows, notes, limits = describe_judged(make_renders(), make_planted())
     assert set(limits) == set(SPEAKERS)
-    assert "phantom mass is usable on renders for pasted person" in notes
+    assert "added object mass is usable on renders for pasted person" in notes
     areas = [row for row in rows if row.unit == "AUC"]
     assert [row.value for row in areas] == [1.0, 1.0]
     assert all(row.met is not False for row in rows)
@@ -60,10 +64,10 @@ def test_measures_that_find_what_was_planted_and_leave_clean_renders_alone_are_u
 def test_a_measure_that_misses_or_cries_wolf_is_only_a_number():
     _, notes, limits = describe_judged(make_renders(), make_planted(mass=50.0))
     assert set(limits) == {"base consistency"}
-    assert "phantom mass is a number without a verdict on renders: its limit misses planted faults" in notes
+    assert "added object mass is a number without a verdict on renders: its limit misses planted faults" in notes
     _, notes, limits = describe_judged(make_renders(noisy=0.5), make_planted())
     assert limits == {}
-    assert "phantom mass is a number without a verdict on renders: clean renders lie beyond its limit" in notes
+    assert "added object mass is a number without a verdict on renders: clean renders lie beyond its limit" in notes
 
 
 def test_renders_that_were_made_and_judged_are_found_again(tmp_path):

@@ -85,6 +85,6 @@ def test_a_small_calibration_finds_what_is_plain():
     card = run_evaluate_checks(Calibration(pictures=3, seed=3), autoencoder=Passing())
     rows = {row.name: row for row in card.rows}
     assert rows["grain: white noise of 8 levels"].value == 1.0
-    assert rows["phantom mass: pasted person of 15 % of side"].value == 1.0
+    assert rows["added object mass: pasted person of 15 % of side"].value == 1.0
     assert json.loads(card.to_line())["rows"][0]["unit"] == "AUC"
     assert all(any(note.startswith(f"{name} is ") for note in card.notes) for name in MEASURES)

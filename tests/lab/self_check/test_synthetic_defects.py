@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from skimage.color import deltaE_ciede2000
 
-from sfumato.critic.picture.colour import delta_e, to_lab
+from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.seams import Lines
 from sfumato.lab.self_check.synthetic_defects import DEFECTS, Ground
 from sfumato.world.stream import make_sample
@@ -34,7 +35,7 @@ def test_a_defect_changes_a_copy_and_more_of_it_changes_more(ground, name):
 def test_hard_seams_differ_by_their_dose_across_a_border():
     grey = Ground(np.full((128, 128, 3), 120, np.uint8), LINES, 1)
     lab = to_lab(plant(grey, "hard seams", 4.0))
-    assert delta_e(lab[:64, :64].mean((0, 1)), lab[:64, 64:].mean((0, 1))) == pytest.approx(4.0, abs=0.5)
+    assert deltaE_ciede2000(lab[:64, :64].mean((0, 1)), lab[:64, 64:].mean((0, 1))) == pytest.approx(4.0, abs=0.5)
     assert np.abs(lab[:64, :64] - lab[64:, 64:]).max() == 0
 
 

@@ -198,7 +198,7 @@ def test_the_maps_of_a_decode_are_weighed_and_planned(folder, tmp_path, monkeypa
 def test_what_is_not_kept_lies_where_the_autoencoder_spills_and_is_gone_after(folder, tmp_path, monkeypatch):
     seen = []
     monkeypatch.setattr(bench_shapes, "find_spill_folder", lambda: tmp_path)
-    monkeypatch.setattr(bench_shapes, "_run_rows", lambda _, where, __: seen.append(where[1]) or {})
+    monkeypatch.setattr(bench_shapes, "_run_rows", lambda _trying, _asked, folder, *_: seen.append(folder) or {})
     run_bench_shapes(ShapesAsked(folders=(folder,), dtype="fp32", device="cpu"))
     assert [place.parent for place in seen] == [tmp_path]
     assert not list(tmp_path.iterdir())

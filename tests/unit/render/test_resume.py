@@ -73,7 +73,8 @@ def test_a_render_that_dies_anywhere_gives_the_same_bytes(sampler, tmp_path):
     wanted = np.asarray(run(request, whole))
     undisturbed = Mortal(tmp_path / "whole", resume=False)
     assert np.array_equal(np.asarray(run(request, GaussianModel(), undisturbed)), wanted)
-    for dies_at in range(1, undisturbed.notes + 1, 5):
+    # One sampler at every fifth entry; the others, whose states differ, here and there.
+    for dies_at in range(1, undisturbed.notes + 1, 5 if sampler == "DPM++ 2M" else 19):
         for after in (False, True):
             folder = tmp_path / f"{dies_at}{after}"
             model = GaussianModel()
@@ -150,7 +151,7 @@ def test_a_base_that_dies_anywhere_goes_on_at_its_step(sampler, tmp_path):
     wanted = np.asarray(run(request, whole))
     made = REQUEST.steps + SEEDS
     for dies_at in range(1, made + 2):
-        for after in (False, True):
+        for after in (False, True) if sampler == "DPM++ 2M" else (False,):
             folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
             with pytest.raises(Killed):
                 run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
@@ -161,13 +162,13 @@ def test_a_base_that_dies_anywhere_goes_on_at_its_step(sampler, tmp_path):
 
 
 def test_encoding_and_decoding_go_on_after_their_last_band(tmp_path):
-    """Every entry of both: a stop costs one band, and colours are never held twice."""
+    """Every second entry of both: a stop costs one band, and colours are never held twice."""
     whole = GaussianModel()
     wanted = np.asarray(run(REQUEST, whole))
     phases = [words["phase"] for words in entries(Mortal, tmp_path / "whole")]
     coded = [at for at, phase in enumerate(phases, start=1) if phase in ("prepare", "decode", "hold")]
     assert {"prepare", "decode", "hold"} <= set(phases)
-    for dies_at in coded:
+    for dies_at in coded[::2]:
         for after in (False, True):
             folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
             with pytest.raises(Killed):

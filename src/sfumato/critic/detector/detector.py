@@ -21,7 +21,7 @@ from torch import Tensor
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.files import open_regular, write_atomic
 from sfumato.critic.detector.boxes import Boxes, keep_strongest, measure_sides
-from sfumato.critic.detector.calibration import Trust
+from sfumato.critic.detector.calibration import ScoreCalibration
 from sfumato.critic.detector.network import CELL_PX, DEEPEST_CELL_PX, KINDS, DetectorNetwork, DetectorShape, Kind
 from sfumato.critic.detector.pyramid import TILE_PX, Picture, Tile, find_sizes, list_levels, list_tiles
 from sfumato.models.files.gate import check_weights_file
@@ -58,7 +58,9 @@ class Detector:
 
     network: DetectorNetwork
     shape: DetectorShape
-    trust: Mapping[Kind, Trust] = field(default_factory=lambda: {kind: Trust() for kind in KINDS})
+    calibration: Mapping[Kind, ScoreCalibration] = field(
+        default_factory=lambda: {kind: ScoreCalibration() for kind in KINDS}
+    )
 
     def find(self, picture: NDArray[np.uint8]) -> tuple[Detection, ...]:
         """Find objects of at least 8 px in a uint8 RGB picture [H, W, 3] of any size; the surest first.
@@ -68,8 +70,8 @@ class Detector:
         """
         found: list[Detection] = []
         for kind, (boxes, scores) in self.score(picture).items():
-            sure = self.trust[kind].believe(scores)
-            for place in np.flatnonzero(sure >= self.trust[kind].least):
+            sure = self.calibration[kind].believe(scores)
+            for place in np.flatnonzero(sure >= self.calibration[kind].least):
                 left, top, right, bottom = (float(side) for side in boxes[place])
                 found.append(Detection(kind, (left, top, right, bottom), float(sure[place])))
         return tuple(sorted(found, key=lambda detection: -detection.confidence))
@@ -146,10 +148,11 @@ def save_detector(detector: Detector, folder: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    trust = {
-        kind: {name: round(value, 4) for name, value in asdict(one).items()} for kind, one in detector.trust.items()
+    calibration = {
+        kind: {name: round(value, 4) for name, value in asdict(one).items()}
+        for kind, one in detector.calibration.items()
     }
-    config = {"format": FORMAT, "shape": asdict(detector.shape), "trust": trust}
+    config = {"format": FORMAT, "shape": asdict(detector.shape), "trust": calibration}
     write_weights(folder / WEIGHTS_NAME, detector.network.state_dict())
     text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
     write_atomic(folder / CONFIG_NAME, lambda stream: stream.write(text.encode()))
@@ -166,8 +169,10 @@ def load_detector(folder: Path | None = None, *, device: str = "cpu") -> Detecto
     config = _read_config(folder / CONFIG_NAME)
     try:
         shape = DetectorShape(tuple(config["shape"]["widths"]), int(config["shape"]["head"]))
-        trust = {kind: Trust(**{name: float(v) for name, v in config["trust"][kind].items()}) for kind in KINDS}
-        detector = replace(make_detector(shape), trust=trust)
+        calibration = {
+            kind: ScoreCalibration(**{name: float(v) for name, v in config["trust"][kind].items()}) for kind in KINDS
+        }
+        detector = replace(make_detector(shape), calibration=calibration)
         detector.network.load_state_dict(dict(read_tensors(check_weights_file(folder / WEIGHTS_NAME), torch.float32)))
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise ModelError("the detector's files do not fit together", got=str(error), do=f"{_TRAIN} again.") from error

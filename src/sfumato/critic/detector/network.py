@@ -40,7 +40,7 @@ class DetectorShape:
     head: int = 64
 
 
-class _Block(nn.Module):
+class _DilatedBlock(nn.Module):
     """Residual pair of 3x3 convolutions without a norm. A leaf."""
 
     def __init__(self, width: int, *, spread: int = 1) -> None:
@@ -70,11 +70,13 @@ class DetectorNetwork(nn.Module):
         super().__init__()
         shape = shape or DetectorShape()
         half, quarter, eighth, deep = shape.widths
-        self.quarter = nn.Sequential(_halve(3, half), nn.ReLU(), _halve(half, quarter), _Block(quarter))
-        self.eighth = nn.Sequential(nn.ReLU(), _halve(quarter, eighth), _Block(eighth), _Block(eighth))
-        self.deep = nn.Sequential(nn.ReLU(), _halve(eighth, deep), _Block(deep), _Block(deep, spread=2), nn.ReLU())
+        self.quarter = nn.Sequential(_halve(3, half), nn.ReLU(), _halve(half, quarter), _DilatedBlock(quarter))
+        self.eighth = nn.Sequential(nn.ReLU(), _halve(quarter, eighth), _DilatedBlock(eighth), _DilatedBlock(eighth))
+        self.deep = nn.Sequential(
+            nn.ReLU(), _halve(eighth, deep), _DilatedBlock(deep), _DilatedBlock(deep, spread=2), nn.ReLU()
+        )
         self.deep_to_eighth = nn.Conv2d(deep, eighth, 1)
-        self.join_eighth = nn.Sequential(_Block(eighth), nn.ReLU())
+        self.join_eighth = nn.Sequential(_DilatedBlock(eighth), nn.ReLU())
         self.eighth_to_quarter = nn.Conv2d(eighth, quarter, 1)
         self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(quarter, shape.head, 3, padding=1), nn.ReLU())
         self.centres = nn.Conv2d(shape.head, len(KINDS), 1)

@@ -13,12 +13,14 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
+from skimage.color import deltaE_ciede2000
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.resampling import fit_box
-from sfumato.critic.picture.colour import delta_e, to_lab
-from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.colour import to_lab
+from sfumato.critic.picture.picture_reader import PictureReader
 
 Array = NDArray[np.float32]
 
@@ -49,7 +51,7 @@ class Pair:
         return Pair(self.base, self.shown, self.box, self.scale)
 
 
-def make_pair(result: Shown, base: Image.Image) -> Pair:
+def make_pair(result: PictureReader, base: Image.Image) -> Pair:
     """Reduce a result by areas to the size of its base and crop the base to what the result shows.
 
     Raises:
@@ -78,7 +80,7 @@ def make_pair(result: Shown, base: Image.Image) -> Pair:
     return Pair(shown, np.asarray(cropped, np.float32), box, scale)
 
 
-def renew_pair(pair: Pair, result: Shown, boxes: Sequence[PixelBox]) -> Pair:
+def renew_pair(pair: Pair, result: PictureReader, boxes: Sequence[PixelBox]) -> Pair:
     """Return the pair of a result that has changed in some boxes (px) since; as if it had been made anew."""
     shown = pair.shown.copy()
     _reduce_parts(result, shown, pair.box, boxes)
@@ -86,7 +88,7 @@ def renew_pair(pair: Pair, result: Shown, boxes: Sequence[PixelBox]) -> Pair:
 
 
 def _reduce_parts(
-    result: Shown, shown: Array, box: tuple[float, float, float, float], boxes: Sequence[PixelBox] | None
+    result: PictureReader, shown: Array, box: tuple[float, float, float, float], boxes: Sequence[PixelBox] | None
 ) -> None:
     """Reduce the part `box` of a result by areas, in parts as it may be larger than memory; only those under some boxes."""
     height, width = shown.shape[:2]
@@ -174,8 +176,8 @@ def measure_drift(pair: Pair) -> Drift:
     """Measure how colours of wide areas moved; what is small or new moves nothing here."""
     cells = [_reduce(to_lab(side)) for side in (pair.shown, pair.base)]
     # A new thing fills a cell and changes it; the median of the cells around leaves only what is wide.
-    field = _median3(cells[0] - cells[1])
-    distance = delta_e(cells[1], cells[1] + field)
+    field = ndimage.median_filter(cells[0] - cells[1], size=(3, 3, 1), mode="nearest")
+    distance = deltaE_ciede2000(cells[1], cells[1] + field)
     return Drift(float(distance.mean()), float(np.percentile(distance, 95)))
 
 
@@ -184,12 +186,6 @@ def _reduce(lab: Array) -> Array:
     cell = max(1, min(height, width) // DRIFT_CELLS)
     cut = lab[: height // cell * cell, : width // cell * cell]
     return cut.reshape(height // cell, cell, width // cell, cell, 3).mean(axis=(1, 3))
-
-
-def _median3(field: Array) -> Array:
-    padded = np.pad(field, ((1, 1), (1, 1), (0, 0)), mode="edge")
-    around = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
-    return np.median(around, axis=(3, 4)).astype(np.float32)
 
 
 def _halve(values: Array) -> Array:

@@ -15,7 +15,7 @@ from typing import Literal
 from PIL import Image
 
 from sfumato.core.serialize import Json
-from sfumato.critic.picture.added_objects import Blob, Phantoms, find_phantoms
+from sfumato.critic.picture.added_objects import AddedObjects, Blob, find_added_objects
 from sfumato.critic.picture.base_comparison import (
     Consistency,
     Drift,
@@ -25,11 +25,11 @@ from sfumato.critic.picture.base_comparison import (
     measure_consistency,
     measure_drift,
 )
-from sfumato.critic.picture.feature_cache import Survey
+from sfumato.critic.picture.feature_cache import FeatureCache
 from sfumato.critic.picture.grain import Grain, measure_grain
 from sfumato.critic.picture.limits import LIMITS
 from sfumato.critic.picture.periodic_seams import Lattice, measure_lattice
-from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.picture_reader import PictureReader
 from sfumato.critic.picture.seams import Lines, Seams, measure_seams
 from sfumato.critic.picture.tile_shifts import Shifts, measure_shifts
 
@@ -38,19 +38,19 @@ from sfumato.critic.picture.tile_shifts import Shifts, measure_shifts
 class Evidence:
     """Hold a large picture, the base it grew from, and the lines of its windows; measures are made when asked for.
 
-    Without lines (windows that moved) seams are looked for only as a lattice. What a `survey` of the picture has read
+    Without lines (windows that moved) seams are looked for only as a lattice. What `features` of the picture hold
     is not read again.
     """
 
-    picture: Shown
+    picture: PictureReader
     base: Image.Image
     lines: Lines = field(default_factory=Lines)
-    survey: Survey | None = None
+    features: FeatureCache | None = None
 
     @cached_property
     def pair(self) -> Pair:
         """Return both at the size of the base."""
-        return self.survey.pair if self.survey else make_pair(self.picture, self.base)
+        return self.features.pair if self.features else make_pair(self.picture, self.base)
 
     @cached_property
     def seams(self) -> Seams:
@@ -60,7 +60,7 @@ class Evidence:
     @cached_property
     def lattice(self) -> Lattice:
         """Return the seams on lines that nobody named."""
-        return measure_lattice(self.picture, self.survey.gradients if self.survey else None)
+        return measure_lattice(self.picture, self.features.gradients if self.features else None)
 
     @cached_property
     def consistency(self) -> Consistency:
@@ -73,9 +73,9 @@ class Evidence:
         return measure_drift(self.pair)
 
     @cached_property
-    def phantoms(self) -> Phantoms:
+    def added_objects(self) -> AddedObjects:
         """Return what the base has not."""
-        return find_phantoms(self.pair)
+        return find_added_objects(self.pair)
 
     @cached_property
     def shifts(self) -> Shifts:
@@ -103,7 +103,7 @@ MEASURES: dict[str, Measure] = {
     "median colour step": Measure("Delta E", "high", lambda seen: seen.seams.step_p50),
     "lattice": Measure("deviations", "high", lambda seen: seen.lattice.deviations),
     "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
-    "phantom mass": Measure("Delta E px", "high", lambda seen: seen.phantoms.heaviest),
+    "added object mass": Measure("Delta E px", "high", lambda seen: seen.added_objects.heaviest),
     "colour drift": Measure("Delta E", "high", lambda seen: seen.drift.p95),
     "tile shift": Measure("px of the base", "high", lambda seen: seen.shifts.p95_px),
     "grain": Measure("levels", "high", lambda seen: seen.grain.floor_levels),
@@ -139,15 +139,15 @@ class Judged:
     """Hold the verdicts of a picture, where it shows what its base has not, and what was not measured and why."""
 
     verdicts: tuple[Verdict, ...]
-    phantoms: tuple[Blob, ...]
+    added_objects: tuple[Blob, ...]
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def to_json(self) -> dict[str, Json]:
-        """Return the verdicts by name and the boxes of phantoms in px, the heaviest first."""
-        boxes: list[Json] = [list(blob.box) for blob in self.phantoms]
+        """Return the verdicts by name and the boxes of added objects in px, the heaviest first."""
+        boxes: list[Json] = [list(blob.box) for blob in self.added_objects]
         return {
             "measures": {verdict.name: verdict.to_json() for verdict in self.verdicts},
-            "phantoms": boxes,
+            "added_objects": boxes,
             "left_out": dict(self.left_out),
         }
 
@@ -157,17 +157,17 @@ NEEDS_LINES: tuple[str, ...] = ("seam ratio", "colour step", "median colour step
 
 
 def judge_picture(
-    picture: Shown, base: Image.Image, lines: Lines | None = None, survey: Survey | None = None
+    picture: PictureReader, base: Image.Image, lines: Lines | None = None, features: FeatureCache | None = None
 ) -> Judged:
     """Judge a large picture by every calibrated measure; verdicts only by those with a limit.
 
-    Blobs are in px of the picture; those lighter than the limit are left out. With a `survey` of the picture
+    Blobs are in px of the picture; those lighter than the limit are left out. With `features` of the picture
     only the lines and a bounded number of squares are read.
 
     Raises:
         RequestError: the picture is smaller than its base.
     """
-    seen = Evidence(picture, base, lines or Lines(), survey)
+    seen = Evidence(picture, base, lines or Lines(), features)
     left_out: dict[str, str] = {}
     if lines is None:
         left_out.update(dict.fromkeys(NEEDS_LINES, "windows moved from step to step"))
@@ -176,8 +176,8 @@ def judge_picture(
         for name, measure in MEASURES.items()
         if name in LIMITS and name not in left_out
     ]
-    least = find_limit("phantom mass")
-    heavy = () if least is None else tuple(blob for blob in seen.phantoms.blobs if blob.mass > least)
+    least = find_limit("added object mass")
+    heavy = () if least is None else tuple(blob for blob in seen.added_objects.blobs if blob.mass > least)
     return Judged(tuple(verdicts), heavy, left_out)
 
 

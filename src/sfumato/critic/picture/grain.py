@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.picture_reader import PictureReader
 
 Array = NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class Grain:
     whiteness: float
 
 
-def measure_grain(picture: Shown) -> Grain:
+def measure_grain(picture: PictureReader) -> Grain:
     """Measure the finest octave of a picture of at least 64 px a side.
 
     Source: Donoho and Johnstone 1994, the median of finest coefficients as an estimate of noise.

@@ -33,7 +33,7 @@ LIMITS: dict[str, Limit] = {
     # of drawn scenes, every second good render would be faulty; by one that good renders pass, no drift is found.
     "base consistency": Limit(25.97, ()),
     # 78.74 on drawn scenes; see docs/checks.md for what the larger one misses.
-    "phantom mass": Limit(263.3, ("pasted person",)),
+    "added object mass": Limit(263.3, ("pasted person",)),
     "colour drift": Limit(3.107, ("drift",)),
     # A quarter of the 1.996 px of a result four times as wide, in which it was chosen.
     "tile shift": Limit(0.499, ("shifted tiles",)),

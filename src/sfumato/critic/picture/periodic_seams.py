@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.core.geometry import PixelBox
-from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.picture_reader import PictureReader
 
 Array = NDArray[np.float32]
 Sums = NDArray[np.int64]
@@ -49,7 +49,7 @@ class Gradients:
     down: Sums
 
 
-def measure_lattice(picture: Shown, gradients: Gradients | None = None) -> Lattice:
+def measure_lattice(picture: PictureReader, gradients: Gradients | None = None) -> Lattice:
     """Return the strongest lattice of a picture; 0 deviations where the picture is too small for one.
 
     Windows are as high as they are wide: the period is the same for columns and rows, and the weaker
@@ -66,7 +66,7 @@ def measure_lattice(picture: Shown, gradients: Gradients | None = None) -> Latti
     return best
 
 
-def add_gradients(picture: Shown) -> Gradients:
+def add_gradients(picture: PictureReader) -> Gradients:
     """Add up the gradients of a picture, band by band."""
     found = Gradients(np.zeros(picture.width - 1, np.int64), np.zeros(picture.height - 1, np.int64))
     rows = max(1, BAND_PX // picture.width)
@@ -75,7 +75,9 @@ def add_gradients(picture: Shown) -> Gradients:
     return found
 
 
-def renew_gradients(before: Gradients, pictures: tuple[Shown, Shown], squares: Sequence[PixelBox]) -> Gradients:
+def renew_gradients(
+    before: Gradients, pictures: tuple[PictureReader, PictureReader], squares: Sequence[PixelBox]
+) -> Gradients:
     """Return the gradients of a picture after some squares of a grid have changed; as if they had been added up anew.
 
     `pictures` are the one before and the one after; each square is given once.
@@ -92,26 +94,26 @@ def renew_gradients(before: Gradients, pictures: tuple[Shown, Shown], squares: S
     return found
 
 
-def _add(found: Gradients, picture: Shown, box: PixelBox, sign: int) -> None:
+def _add(found: Gradients, picture: PictureReader, box: PixelBox, sign: int) -> None:
     _add_across(found, picture, box, sign)
     _add_down(found, picture, box, sign)
 
 
-def _add_across(found: Gradients, picture: Shown, box: PixelBox, sign: int) -> None:
+def _add_across(found: Gradients, picture: PictureReader, box: PixelBox, sign: int) -> None:
     """Add the borders that lie left of the pixels of a box, so many times."""
     left = max(0, box.left - 1)
     steps = _find_steps(picture, (left, box.top, box.right, box.bottom), axis=1)
     found.across[left : box.right - 1] += sign * steps.sum(axis=0)
 
 
-def _add_down(found: Gradients, picture: Shown, box: PixelBox, sign: int) -> None:
+def _add_down(found: Gradients, picture: PictureReader, box: PixelBox, sign: int) -> None:
     """Add the borders that lie above the pixels of a box, so many times."""
     top = max(0, box.top - 1)
     steps = _find_steps(picture, (box.left, top, box.right, box.bottom), axis=0)
     found.down[top : box.bottom - 1] += sign * steps.sum(axis=1)
 
 
-def _find_steps(picture: Shown, box: tuple[int, int, int, int], axis: int) -> Sums:
+def _find_steps(picture: PictureReader, box: tuple[int, int, int, int], axis: int) -> Sums:
     levels = np.asarray(picture.crop(box).convert("RGB"), np.int16)
     return np.abs(np.diff(levels, axis=axis)).max(axis=2).clip(max=MOST_LEVELS).astype(np.int64)
 

@@ -1,6 +1,6 @@
 """What the critic looks at: a picture in memory, or pixels that lie in a file and are read part by part.
 
-Knows boxes of pixels, no format. Start reading at `Shown`.
+Knows boxes of pixels, no format. Start reading at `PictureReader`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sfumato.canvas.pixels import PixelStore
 from sfumato.core.geometry import PixelBox
 
 
-class Shown(Protocol):
+class PictureReader(Protocol):
     """A picture of any size, of which parts are looked at; one of Pillow is one."""
 
     @property

@@ -13,9 +13,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.color import deltaE_ciede2000
 
-from sfumato.critic.picture.colour import delta_e, to_lab
-from sfumato.critic.picture.picture_reader import Shown
+from sfumato.critic.picture.colour import to_lab
+from sfumato.critic.picture.picture_reader import PictureReader
 
 Array = NDArray[np.float32]
 
@@ -57,7 +58,7 @@ class Seams:
     step_p95: float
 
 
-def measure_seams(picture: Shown, lines: Lines, base: Image.Image | None = None) -> Seams:
+def measure_seams(picture: PictureReader, lines: Lines, base: Image.Image | None = None) -> Seams:
     """Measure what stands on the lines of a picture.
 
     With a `base` (shown whole by the picture: see `pairing.crop_base`) steps of colour that the base has
@@ -71,7 +72,9 @@ def measure_seams(picture: Shown, lines: Lines, base: Image.Image | None = None)
     return Seams(len(ratios), *_percentiles(ratios), *_percentiles(steps))
 
 
-def _list_pieces(picture: Shown, lines: Lines, base: Image.Image | None) -> Iterator[tuple[Array, Array | None]]:
+def _list_pieces(
+    picture: PictureReader, lines: Lines, base: Image.Image | None
+) -> Iterator[tuple[Array, Array | None]]:
     """Yield strips [along, 2 * FARTHEST + 2, 3] around the pieces of every line, the line in the middle."""
     reach = FARTHEST_PX + 1
     for axis, places, crossings in ((0, lines.xs, lines.ys), (1, lines.ys, lines.xs)):
@@ -90,12 +93,12 @@ def _list_spans(along: int, crossings: Sequence[int]) -> list[tuple[int, int]]:
     return [span for span in pairwise(marks) if span[1] - span[0] >= FEWEST_SEGMENTS * SEGMENT_PX]
 
 
-def _read(picture: Shown, box: tuple[int, int, int, int], axis: int) -> Array:
+def _read(picture: PictureReader, box: tuple[int, int, int, int], axis: int) -> Array:
     rows = np.asarray(picture.crop(box).convert("RGB"), np.float32)
     return rows if axis == 0 else rows.transpose(1, 0, 2)
 
 
-def _read_under(base: Image.Image, picture: Shown, box: tuple[int, int, int, int], axis: int) -> Array:
+def _read_under(base: Image.Image, picture: PictureReader, box: tuple[int, int, int, int], axis: int) -> Array:
     wide, high = base.width / picture.width, base.height / picture.height
     part = (box[0] * wide, box[1] * high, box[2] * wide, box[3] * high)
     size = (box[2] - box[0], box[3] - box[1])
@@ -133,7 +136,7 @@ def _size_step(middle: Array, steps: Array) -> float:
     # One standard error of a median (1.25 times that of a mean): a seam is the same all along its line.
     doubt = 1.2533 * steps.std(axis=0) / np.sqrt(len(steps))
     half = np.sign(median) * (np.abs(median) - doubt).clip(min=0.0) / 2
-    return float(delta_e(middle - half, middle + half))
+    return float(deltaE_ciede2000(middle - half, middle + half))
 
 
 def _summarise(lab: Array) -> tuple[Array, Array]:

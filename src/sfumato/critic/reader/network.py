@@ -37,7 +37,7 @@ class ReaderShape:
         return self.widths[-1]
 
 
-class _Block(nn.Module):
+class _NormedBlock(nn.Module):
     """Residual pair of 3x3 convolutions."""
 
     def __init__(self, width: int) -> None:
@@ -66,7 +66,7 @@ class ReaderNetwork(nn.Module):
         layers: list[nn.Module] = []
         before = 3
         for width, blocks in zip(shape.widths, shape.blocks, strict=True):
-            layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), *(_Block(width) for _ in range(blocks))]
+            layers += [nn.Conv2d(before, width, 4, stride=2, padding=1), *(_NormedBlock(width) for _ in range(blocks))]
             before = width
         self.body = nn.Sequential(*layers, nn.GroupNorm(GROUPS, before), nn.ReLU())
         self.look = nn.Conv2d(before, len(sizes), 1)

@@ -202,7 +202,7 @@ class DenoiserTimes:
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
+class _TimedRun:
     name: str
     dtype: torch.dtype
     network: Any
@@ -277,21 +277,21 @@ def measure_denoiser(
     )
 
 
-def _make_runs(unet: Any, policy: Policy) -> Iterator[_Run]:
-    yield _Run("diffusers fp32, as installed", torch.float32, unet)
+def _make_runs(unet: Any, policy: Policy) -> Iterator[_TimedRun]:
+    yield _TimedRun("diffusers fp32, as installed", torch.float32, unet)
     short = copy.deepcopy(unet).to(torch.bfloat16)
-    yield _Run("diffusers bf16", torch.bfloat16, short)
+    yield _TimedRun("diffusers bf16", torch.bfloat16, short)
     wide = copy.deepcopy(short).to(memory_format=torch.channels_last)
-    yield _Run("diffusers bf16 + channels_last", torch.bfloat16, wide, torch.channels_last)
+    yield _TimedRun("diffusers bf16 + channels_last", torch.bfloat16, wide, torch.channels_last)
     # Ours shares weights with the row it is like; its forwards are attached for its turn only.
     ours = wide if policy.unet_dtype == torch.bfloat16 else unet
     paths = speed_up(ours, policy)
     paths.detach()
     name = f"ours ({policy.attention} attention{', packed' if policy.packed else ''})"
-    yield _Run(name, policy.unet_dtype, ours, policy.memory_format, paths)
+    yield _TimedRun(name, policy.unet_dtype, ours, policy.memory_format, paths)
 
 
-def _take_turn(run: _Run, tally: _Tally, inputs: Sequence[Tensor], *, counted: bool) -> None:
+def _take_turn(run: _TimedRun, tally: _Tally, inputs: Sequence[Tensor], *, counted: bool) -> None:
     x, text = (side.to(run.dtype) for side in inputs)
     x = x.contiguous(memory_format=run.layout)
     if run.paths is not None:
@@ -306,7 +306,7 @@ def _take_turn(run: _Run, tally: _Tally, inputs: Sequence[Tensor], *, counted: b
             run.paths.detach()
 
 
-def _summarize(run: _Run, tally: _Tally, exact: Tensor, flop: int) -> Timing:
+def _summarize(run: _TimedRun, tally: _Tally, exact: Tensor, flop: int) -> Timing:
     assert tally.output is not None, "every run leaves its output"
     difference, size = (tally.output - exact).abs(), exact.abs().mean()
     return Timing(

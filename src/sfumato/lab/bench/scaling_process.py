@@ -21,10 +21,10 @@ from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
-from sfumato.workflows import run as rendering
-from sfumato.workflows.forecast.plan_request import Wishes, make_plan
+from sfumato.workflows.forecast.plan_request import make_plan
 from sfumato.workflows.job import Picture
 from sfumato.workflows.prepare import prepare
+from sfumato.workflows.run import run_all
 from sfumato.workflows.run_options import RunOptions
 
 # The native picture takes a tenth of a second, which other work on the machine moves by as much.
@@ -68,7 +68,7 @@ def main() -> None:
 
 def _time_native(request: RenderRequest, model: LatentModel, folder: Path) -> float:
     """Return the seconds of the processor of a render alone: nothing is checked or saved, which would weigh most at few steps."""
-    plan = make_plan(request, model.contract, model.policy, Wishes(out=folder / "native.png"))
+    plan = make_plan(request, model.contract, model.policy, RunOptions(out=folder / "native.png"))
     began = time.process_time()
     deque(run_plan(plan, request, model), maxlen=0)
     return time.process_time() - began
@@ -77,7 +77,7 @@ def _time_native(request: RenderRequest, model: LatentModel, folder: Path) -> fl
 def _render(request: RenderRequest, model: LatentModel, path: Path) -> tuple[float, Picture]:
     """Render; return the seconds of the processor, which other work on the machine does not change."""
     began = time.process_time()
-    made = rendering.run_all(prepare(request, RunOptions(out=path, report=False), model=model), model=model)[0]
+    made = run_all(prepare(request, RunOptions(out=path, report=False), model=model), model=model)[0]
     return time.process_time() - began, made
 
 

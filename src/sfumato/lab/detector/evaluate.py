@@ -20,7 +20,7 @@ from sfumato.lab.detector.judging import (
     MOST_SEED,
     SEED_STEP,
     SETS,
-    Judged,
+    DetectionCounts,
     PictureSet,
     count_pictures,
     draw_set,
@@ -29,7 +29,7 @@ from sfumato.lab.detector.judging import (
 )
 from sfumato.lab.detector.pictures import JUDGING_SEEDS
 from sfumato.lab.detector.rows import describe_confidence, describe_set
-from sfumato.lab.reader.autoencoder_round_trip import Autoencoder
+from sfumato.lab.reader.autoencoder_round_trip import RoundTrip
 from sfumato.models.load import load_model
 
 OnProgress = Callable[[str, int, int], None]
@@ -58,7 +58,7 @@ class DetectorEvaluation:
 
 
 def run_evaluate_detector(
-    wanted: DetectorEvaluation, *, autoencoder: Autoencoder | None = None, on_progress: OnProgress | None = None
+    wanted: DetectorEvaluation, *, autoencoder: RoundTrip | None = None, on_progress: OnProgress | None = None
 ) -> Card:
     """Measure what the detector finds, misses and makes up, and return the card.
 
@@ -71,9 +71,9 @@ def run_evaluate_detector(
     detector = load_detector(wanted.folder)
     passing = autoencoder or load_model("mini", device="cpu", dtype="fp32")
     rows: list[Measurement] = []
-    every = Judged()
+    every = DetectionCounts()
     for chosen in SETS:
-        judged, false_per_mpx = _judge_set(wanted, chosen, (detector, passing), report)
+        judged, false_per_mpx = _judge_set(wanted, chosen, detector, passing, report)
         every.add(judged)
         # Where nobody is, shares have nothing to count; what was made up is the number.
         rows += describe_set(chosen.name, judged) if not chosen.is_empty else []
@@ -94,11 +94,10 @@ def run_evaluate_detector(
 
 
 def _judge_set(
-    wanted: DetectorEvaluation, chosen: PictureSet, tools: tuple[Detector, Autoencoder], report: OnProgress
-) -> tuple[Judged, list[float]]:
+    wanted: DetectorEvaluation, chosen: PictureSet, detector: Detector, autoencoder: RoundTrip, report: OnProgress
+) -> tuple[DetectionCounts, list[float]]:
     """Return what was told of a set, and per picture how many detections per megapixel were wrong."""
-    detector, autoencoder = tools
-    judged, false_per_mpx = Judged(), list[float]()
+    judged, false_per_mpx = DetectionCounts(), list[float]()
     count = count_pictures(chosen, wanted.pictures)
     for view in draw_set(chosen, JUDGING_SEEDS + wanted.seed * SEED_STEP, wanted.pictures, autoencoder):
         one = judge_picture(group_found(detector.find(view.picture)), view.marks)

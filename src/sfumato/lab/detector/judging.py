@@ -20,12 +20,12 @@ from sfumato.critic.detector.boxes import (
     measure_overlap,
     measure_sides,
 )
-from sfumato.critic.detector.calibration import Trust, choose_least, fit_trust
+from sfumato.critic.detector.calibration import ScoreCalibration, choose_least, fit_calibration
 from sfumato.critic.detector.detector import Detection, Detector, Scored
 from sfumato.critic.detector.network import KINDS, Kind
-from sfumato.lab.detector.pictures import View, draw_scattered, draw_whole
-from sfumato.lab.detector.truth import Mark
-from sfumato.lab.reader.autoencoder_round_trip import Autoencoder, pass_autoencoder
+from sfumato.lab.detector.pictures import MarkedPicture, draw_scattered, draw_whole
+from sfumato.lab.detector.truth import TrueBox
+from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, pass_autoencoder
 
 # Share of the union that a box and its object have in common. Hands are small and have no border at the wrist.
 LEAST_COVER: dict[Kind, float] = {"person": 0.5, "face": 0.5, "hand": 0.3, "house": 0.5}
@@ -49,11 +49,11 @@ class PictureSet:
     name: str
     size: int
     share: float
-    draw: Callable[[int, int], View]
+    draw: Callable[[int, int], MarkedPicture]
     is_empty: bool = False
 
 
-def _draw_empty(seed: int, size: int) -> View:
+def _draw_empty(seed: int, size: int) -> MarkedPicture:
     return draw_whole(seed, size, shot=EMPTY_SHOTS[seed % len(EMPTY_SHOTS)])
 
 
@@ -66,13 +66,13 @@ SETS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class DetectionCounts:
     """Hold per kind what was told (score, longer side, right or not) and what was there (longer side, found or not)."""
 
     told: dict[Kind, list[tuple[float, float, bool]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     there: dict[Kind, list[tuple[float, bool]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
 
-    def add(self, other: Judged) -> None:
+    def add(self, other: DetectionCounts) -> None:
         """Take in what another holds."""
         for kind in KINDS:
             self.told[kind] += other.told[kind]
@@ -84,7 +84,7 @@ def count_pictures(chosen: PictureSet, count: int) -> int:
     return max(1, round(count * chosen.share))
 
 
-def draw_set(chosen: PictureSet, first_seed: int, count: int, autoencoder: Autoencoder | None) -> Iterator[View]:
+def draw_set(chosen: PictureSet, first_seed: int, count: int, autoencoder: RoundTrip | None) -> Iterator[MarkedPicture]:
     """Yield the pictures of a set after a round trip through the autoencoder, if there is one."""
     for number in range(count_pictures(chosen, count)):
         seed = first_seed + SETS.index(chosen) * SET_STEP + number
@@ -96,9 +96,9 @@ def draw_set(chosen: PictureSet, first_seed: int, count: int, autoencoder: Autoe
         yield view
 
 
-def judge_picture(scored: Mapping[Kind, Scored], marks: tuple[Mark, ...]) -> Judged:
+def judge_picture(scored: Mapping[Kind, Scored], marks: tuple[TrueBox, ...]) -> DetectionCounts:
     """Compare what was scored, the highest first, with what is there."""
-    judged = Judged()
+    judged = DetectionCounts()
     for kind, (boxes, scores) in scored.items():
         own = [mark for mark in marks if mark.kind == kind]
         there, unasked = (_gather([mark for mark in own if mark.counts is counts]) for counts in (True, False))
@@ -128,24 +128,24 @@ def group_found(found: tuple[Detection, ...]) -> dict[Kind, Scored]:
 
 
 def calibrate_detector(
-    detector: Detector, first_seed: int, count: int, autoencoder: Autoencoder | None = None
+    detector: Detector, first_seed: int, count: int, autoencoder: RoundTrip | None = None
 ) -> Detector:
     """Return the detector with confidences and limits fitted on `count` pictures of each set (shares apply)."""
-    judged = Judged()
+    judged = DetectionCounts()
     for chosen in SETS:
         for view in draw_set(chosen, first_seed, count, autoencoder):
             judged.add(judge_picture(detector.score(view.picture), view.marks))
-    return replace(detector, trust={kind: _fit(judged.told[kind], PRECISION[kind]) for kind in KINDS})
+    return replace(detector, calibration={kind: _fit(judged.told[kind], PRECISION[kind]) for kind in KINDS})
 
 
-def _fit(told: list[tuple[float, float, bool]], precision: float) -> Trust:
+def _fit(told: list[tuple[float, float, bool]], precision: float) -> ScoreCalibration:
     if not told:
-        return Trust()
+        return ScoreCalibration()
     scores, right = np.array([score for score, _, _ in told]), np.array([one for _, _, one in told])
-    return choose_least(fit_trust(scores, right), scores, right, precision)
+    return choose_least(fit_calibration(scores, right), scores, right, precision)
 
 
-def _gather(marks: list[Mark]) -> Boxes:
+def _gather(marks: list[TrueBox]) -> Boxes:
     return _stack([mark.box for mark in marks])
 
 

@@ -19,8 +19,8 @@ from PIL import Image
 from sfumato.critic.detector.network import KINDS
 from sfumato.critic.detector.pyramid import LARGEST_PX, SMALLEST_PX
 from sfumato.lab.detector.scenes import make_scattered
-from sfumato.lab.detector.truth import Box, Mark, find_objects, list_marks
-from sfumato.lab.reader.autoencoder_round_trip import Autoencoder, pass_autoencoder
+from sfumato.lab.detector.truth import Box, TrueBox, find_objects, list_marks
+from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, pass_autoencoder
 from sfumato.train.store import ExampleStore
 from sfumato.world.people.goofs import FAULTS
 from sfumato.world.shapes import make_shapes
@@ -52,11 +52,11 @@ GREY = 128
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class MarkedPicture:
     """Hold a picture uint8 [H, W, 3] and its marks."""
 
     picture: NDArray[np.uint8]
-    marks: tuple[Mark, ...]
+    marks: tuple[TrueBox, ...]
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class ViewTable:
 TABLES = (ViewTable("views", 128, 1.0), ViewTable("views_large", 256, 0.1))
 
 
-def draw_view(seed: int, side: int) -> View:
+def draw_view(seed: int, side: int) -> MarkedPicture:
     """Draw one training view of `side` px square, its marks asked for the sizes a detector is trained on."""
     rng = random.Random(f"detector {seed}")
     enlarged = rng.uniform(1.5, MOST_ENLARGED) if rng.random() < ENLARGED_SHARE else 1.0
@@ -85,22 +85,22 @@ def draw_view(seed: int, side: int) -> View:
     scale = inner / drawn
     sizes = {"least_px": SMALLEST_PX, "most_px": LARGEST_PX / scale}
     marks = tuple(mark.move(0, 0, scale) for mark in list_marks(part, whole=whole, **sizes))
-    return View(_fit(rng, picture[top:bottom, left:right], scale, side), marks)
+    return MarkedPicture(_fit(rng, picture[top:bottom, left:right], scale, side), marks)
 
 
-def draw_scattered(seed: int, size: int) -> View:
+def draw_scattered(seed: int, size: int) -> MarkedPicture:
     """Draw a picture `size` px square with people, houses and hands anywhere, everything of 8 px asked for."""
     scene = make_scattered(random.Random(f"scattered {seed}"))
     picture, truth = draw_scene(scene, make_shapes(scene), height_px=size, with_truth=True)
     assert truth is not None, "asked for"
-    return View(picture, list_marks(truth))
+    return MarkedPicture(picture, list_marks(truth))
 
 
-def draw_whole(seed: int, size: int, *, shot: str = "") -> View:
+def draw_whole(seed: int, size: int, *, shot: str = "") -> MarkedPicture:
     """Draw a picture of the mix that `mini` is trained on, or of one shot, everything of 8 px asked for."""
     sample = make_sample(seed, size=size, wish=Wish(shot=shot, with_truth=True))
     assert sample.truth is not None, "asked for"
-    return View(sample.image, list_marks(sample.truth))
+    return MarkedPicture(sample.image, list_marks(sample.truth))
 
 
 def open_views(state: Path, table: ViewTable) -> ExampleStore:
@@ -113,7 +113,7 @@ def draw_training(
     table: ViewTable,
     count: int,
     *,
-    autoencoder: Autoencoder | None = None,
+    autoencoder: RoundTrip | None = None,
     keep_going: Callable[[], bool] = lambda: True,
 ) -> ExampleStore:
     """Fill a table up to `count` views, on from where it ended; half of them decoded where there is an autoencoder."""
@@ -175,7 +175,7 @@ def _fit(rng: random.Random, part: NDArray[np.uint8], scale: float, side: int) -
     return view
 
 
-def _decode_some(pictures: NDArray[np.uint8], first: int, autoencoder: Autoencoder) -> NDArray[np.uint8]:
+def _decode_some(pictures: NDArray[np.uint8], first: int, autoencoder: RoundTrip) -> NDArray[np.uint8]:
     """Pass half of the pictures through the autoencoder, each with one of the levels of noise."""
     rng, noise = random.Random(f"decoded {first}"), torch.Generator().manual_seed(first)
     levels = [rng.choice(LATENT_NOISE) if rng.random() < DECODED_SHARE else None for _ in range(len(pictures))]
@@ -187,6 +187,6 @@ def _decode_some(pictures: NDArray[np.uint8], first: int, autoencoder: Autoencod
     return result
 
 
-def write_marks(marks: tuple[Mark, ...]) -> list[list[float]]:
+def write_marks(marks: tuple[TrueBox, ...]) -> list[list[float]]:
     """Return marks as the rows that are kept with a view."""
     return [[KINDS.index(mark.kind), *(round(side, 1) for side in mark.box), float(mark.counts)] for mark in marks]

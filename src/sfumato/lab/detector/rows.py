@@ -12,7 +12,7 @@ import numpy as np
 from sfumato.core.cards import Measurement, measure_share
 from sfumato.critic.detector.network import KINDS, Kind
 from sfumato.critic.reader.calibration import measure_calibration_error
-from sfumato.lab.detector.judging import Judged
+from sfumato.lab.detector.judging import DetectionCounts
 
 # Longer sides in px: from, below.
 SIZES = ((8.0, 16.0), (16.0, 32.0), (32.0, 64.0), (64.0, math.inf))
@@ -22,7 +22,7 @@ RECALL_FROM_PX = 16.0
 RECALL_KINDS: tuple[Kind, ...] = ("person", "face", "house")
 
 
-def describe_set(name: str, judged: Judged) -> list[Measurement]:
+def describe_set(name: str, judged: DetectionCounts) -> list[Measurement]:
     """Return precision and recall of each kind: those with an aim first, then by size where there is anything."""
     rows: list[Measurement] = []
     for kind in KINDS:
@@ -43,7 +43,7 @@ def describe_set(name: str, judged: Judged) -> list[Measurement]:
     return rows
 
 
-def describe_confidence(judged: Judged) -> Measurement:
+def describe_confidence(judged: DetectionCounts) -> Measurement:
     """Return how far confidences are from the share that is right."""
     told = [one for kind in KINDS for one in judged.told[kind]]
     sure, right = np.array([score for score, _, _ in told]), np.array([one for _, _, one in told], np.bool_)
@@ -52,14 +52,19 @@ def describe_confidence(judged: Judged) -> Measurement:
 
 
 def _measure_precision(
-    name: str, judged: Judged, kind: Kind, span: tuple[float, float] = (0.0, math.inf), *, aim: float | None = None
+    name: str,
+    judged: DetectionCounts,
+    kind: Kind,
+    span: tuple[float, float] = (0.0, math.inf),
+    *,
+    aim: float | None = None,
 ) -> Measurement:
     told = [right for _, side, right in judged.told[kind] if span[0] <= side < span[1]]
     return measure_share(name, sum(told), len(told), aim=aim)
 
 
 def _measure_recall(
-    name: str, judged: Judged, kind: Kind, span: tuple[float, float], *, aim: float | None = None
+    name: str, judged: DetectionCounts, kind: Kind, span: tuple[float, float], *, aim: float | None = None
 ) -> Measurement:
     there = [found for side, found in judged.there[kind] if span[0] <= side < span[1]]
     return measure_share(name, sum(there), len(there), aim=aim)

@@ -24,7 +24,7 @@ _HIDDEN = ("occluded", "out-of-frame")
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class TrueBox:
     """Hold one object: its kind, the box of what shows (px), and whether a detector is asked about it."""
 
     kind: Kind
@@ -36,7 +36,7 @@ class Mark:
         """Return the longer side in px."""
         return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
 
-    def move(self, x: float, y: float, scale: float = 1.0) -> Mark:
+    def move(self, x: float, y: float, scale: float = 1.0) -> TrueBox:
         """Return the mark shifted, then scaled."""
         left, top, right, bottom = self.box
         return replace(self, box=((left + x) * scale, (top + y) * scale, (right + x) * scale, (bottom + y) * scale))
@@ -44,16 +44,16 @@ class Mark:
 
 def list_marks(
     truth: Truth, *, whole: Mapping[str, Box] | None = None, least_px: float = SMALLEST_PX, most_px: float = np.inf
-) -> tuple[Mark, ...]:
+) -> tuple[TrueBox, ...]:
     """List the objects of a picture by kind.
 
     `whole` holds their boxes (any corner) before a crop. Nobody is asked about what is smaller than `least_px` or a
     little larger than `most_px`; what is much larger is background.
     """
-    marks: list[Mark] = []
+    marks: list[TrueBox] = []
     for name, (kind, box, filled) in find_objects(truth).items():
         shown = 1.0 if whole is None else _measure_area(box) / _measure_area(whole[name])
-        mark = Mark(kind, box)
+        mark = TrueBox(kind, box)
         if shown < SEEN_FRAC or mark.side > most_px * 1.4:
             continue
         clear = filled >= LEAST_FILLED_FRAC and (kind != "hand" or _is_clear(truth, name.removeprefix("hand ")))

@@ -30,7 +30,7 @@ from sfumato.lab.hires.rows import (
     GONE,
     LOST,
     UNSURE,
-    Shown,
+    JudgedPicture,
     count_gone,
     count_phantoms,
     describe_method,
@@ -40,10 +40,12 @@ from sfumato.lab.hires.rows import (
 )
 from sfumato.lab.hires.store import Record, Store
 
-Pairs = Sequence[tuple[Shown, Shown]]
+Pairs = Sequence[tuple[JudgedPicture, JudgedPicture]]
 
 
-def describe_difference(name: str, shown: Sequence[Shown], against: str, others: Sequence[Shown]) -> list[Measurement]:
+def describe_difference(
+    name: str, shown: Sequence[JudgedPicture], against: str, others: Sequence[JudgedPicture]
+) -> list[Measurement]:
     """Return what a method has more than another; no rows where no prompt is common to both."""
     other = {each.prompt: each for each in others}
     pairs = [(each, other[each.prompt]) for each in shown if each.prompt in other]
@@ -126,16 +128,16 @@ class Group:
     clock: Literal["seconds", "cpu_s"] = "seconds"
     run_with: str = ""
 
-    def show(self, name: str) -> list[Shown]:
+    def show(self, name: str) -> list[JudgedPicture]:
         """Return what is known of a method's pictures, prompt by prompt."""
         usual = median(outcome.case.base[self.clock] for outcome in self.outcomes)
         return [self._show(name, outcome, usual) for outcome in self.outcomes if name in outcome.judged]
 
-    def _show(self, name: str, outcome: Outcome, usual: float) -> Shown:
+    def _show(self, name: str, outcome: Outcome, usual: float) -> JudgedPicture:
         case = outcome.case
         made, area = case.made[name], case.size.area / (case.base["width"] * case.base["height"])
         cost = math.nan if name == DRAWN else made[self.clock] / max(usual, 1e-9) / area
-        return Shown(case.prompt.number, case.prompt.stratum, made, outcome.judged[name], case.base, cost)
+        return JudgedPicture(case.prompt.number, case.prompt.stratum, made, outcome.judged[name], case.base, cost)
 
     @property
     def names(self) -> list[str]:
@@ -143,8 +145,8 @@ class Group:
         return list(dict.fromkeys(name for outcome in self.outcomes for name in outcome.judged))
 
 
-def make_card(group: Group, store: Store, crops: Crops | None, origin: tuple[int, str]) -> Card:
-    """Return the card of one size; `origin` is (seed, command)."""
+def make_card(group: Group, store: Store, crops: Crops | None, *, seed: int, command: str) -> Card:
+    """Return the card of one size, with the seed and the command that made it."""
     drawn = group.show(DRAWN)
     distances = {} if crops is None else _measure_crops(group, store, crops)
     rows: list[Measurement] = []
@@ -158,7 +160,7 @@ def make_card(group: Group, store: Store, crops: Crops | None, origin: tuple[int
         found = describe_difference(name, group.show(name), COHESIVE, group.show(COHESIVE))
         rows += [_aim_ratio(row) if group.aims and name in RIVALS else row for row in found]
         rows += [compare_distances((name, COHESIVE), distances[name], distances[COHESIVE])] if distances else []
-    return Card(title=group.title, rows=tuple(rows), seed=origin[0], command=origin[1], notes=_list_notes(group))
+    return Card(title=group.title, rows=tuple(rows), seed=seed, command=command, notes=_list_notes(group))
 
 
 def sort_by_measure(rows: Sequence[Measurement]) -> list[Measurement]:

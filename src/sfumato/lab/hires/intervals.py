@@ -8,10 +8,11 @@ no picture. Start reading at `count_interval`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import betaincinv, gammaincinv
 
 from sfumato.core.cards import BOOTSTRAP_ROUNDS, CONFIDENCE, bootstrap_interval, wilson_interval
 from sfumato.core.seeds import sub_stream
@@ -21,10 +22,6 @@ Interval = tuple[float, float]
 
 # What each side of a two-sided interval leaves out.
 TAIL = (1 - CONFIDENCE) / 2
-# Halvings of a bracket until doubles cannot tell its ends apart.
-HALVINGS = 60
-# A bound lies at most this many standard deviations (and as many events) from its count; two would nearly do.
-FAR = 10.0
 
 
 def count_interval(counts: Sequence[float] | Array) -> Interval:
@@ -40,9 +37,8 @@ def poisson_interval(count: int) -> Interval:
     Source: F. Garwood 1936, "Fiducial limits for the Poisson distribution".
     """
     assert count >= 0, "nobody counts less than nothing"
-    reach = count + FAR * (math.sqrt(count) + 1)
-    low = _bisect(lambda mean: _sum_poisson(count - 1, mean), 1 - TAIL, (0.0, float(count))) if count else 0.0
-    return low, _bisect(lambda mean: _sum_poisson(count, mean), TAIL, (float(count), reach))
+    low = float(gammaincinv(count, TAIL)) if count else 0.0
+    return low, float(gammaincinv(count + 1, 1 - TAIL))
 
 
 def count_difference_interval(ours: Sequence[float] | Array, theirs: Sequence[float] | Array) -> Interval:
@@ -53,7 +49,7 @@ def count_difference_interval(ours: Sequence[float] | Array, theirs: Sequence[fl
     """
     one, other = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)
     sums = [round(float(each.sum())) for each in (one, other)]
-    exact = subtract_intervals(*((total, poisson_interval(total)) for total in sums))
+    exact = subtract_intervals(sums[0], poisson_interval(sums[0]), sums[1], poisson_interval(sums[1]))
     return widen((exact[0] / len(one), exact[1] / len(one)), bootstrap_interval(one - other))
 
 
@@ -83,8 +79,8 @@ def share_difference_interval(ours: Array, theirs: Array) -> Interval:
 
     Resampled by pictures, both shares together, or Newcombe's for the pooled objects where that is wider.
     """
-    sums = [tuple(round(float(total)) for total in each.sum(axis=0)) for each in (ours, theirs)]
-    exact = subtract_intervals(*((hits / held, wilson_interval(hits, held)) for hits, held in sums))
+    (hits, held), (less, out_of) = ([round(float(total)) for total in each.sum(axis=0)] for each in (ours, theirs))
+    exact = subtract_intervals(hits / held, wilson_interval(hits, held), less / out_of, wilson_interval(less, out_of))
     totals = resample_sums(np.concatenate((ours, theirs), axis=1))
     totals = totals[(totals[:, 1] > 0) & (totals[:, 3] > 0)]
     found = totals[:, 0] / totals[:, 1] - totals[:, 2] / totals[:, 3]
@@ -98,18 +94,18 @@ def binomial_interval(hits: int, n: int) -> Interval:
     Source: C. J. Clopper and E. S. Pearson 1934, "The use of confidence or fiducial limits".
     """
     assert 0 <= hits <= n, "a count cannot exceed what was counted"
-    low = _bisect(lambda share: _sum_binomial(hits - 1, n, share), 1 - TAIL, (0.0, 1.0)) if hits else 0.0
-    high = _bisect(lambda share: _sum_binomial(hits, n, share), TAIL, (0.0, 1.0)) if hits < n else 1.0
+    low = float(betaincinv(hits, n - hits + 1, TAIL)) if hits else 0.0
+    high = float(betaincinv(hits + 1, n - hits, 1 - TAIL)) if hits < n else 1.0
     return low, high
 
 
-def subtract_intervals(one: tuple[float, Interval], other: tuple[float, Interval]) -> Interval:
-    """Return the interval of a difference from value and interval of each side, as if these were independent.
+def subtract_intervals(value: float, interval: Interval, less: float, less_interval: Interval) -> Interval:
+    """Return the interval of `value` minus `less` from the interval of each, as if these were independent.
 
     Source: G. Y. Zou and A. Donner 2008, "Construction of confidence limits about effect measures"; of Wilson
     intervals it is R. G. Newcombe 1998, method 10.
     """
-    (value, (low, high)), (less, (least, most)) = one, other
+    (low, high), (least, most) = interval, less_interval
     below, above = math.hypot(value - low, most - less), math.hypot(high - value, less - least)
     return value - less - below, value - less + above
 
@@ -138,28 +134,3 @@ def resample_sums(counts: Array) -> Array:
 def widen(one: Interval, other: Interval) -> Interval:
     """Return the lower of two low ends and the higher of two high ends; an end that is no number is left out."""
     return float(np.fmin(one[0], other[0])), float(np.fmax(one[1], other[1]))
-
-
-def _bisect(falling: Callable[[float], float], wanted: float, bracket: Interval) -> float:
-    """Return where a falling function of a bracket passes a value."""
-    low, high = bracket
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        low, high = (middle, high) if falling(middle) > wanted else (low, middle)
-    return (low + high) / 2
-
-
-def _sum_poisson(most: int, mean: float) -> float:
-    """Return how probable `most` events or fewer are."""
-    counts = np.arange(most + 1)
-    # In logarithms: a mean of thousands underflows otherwise.
-    logs = counts * math.log(mean) - mean - np.cumsum(np.log(np.maximum(counts, 1)))
-    return float(np.exp(logs).sum())
-
-
-def _sum_binomial(most: int, n: int, share: float) -> float:
-    """Return how probable `most` hits or fewer of n are."""
-    logs = np.concatenate(([0.0], np.cumsum(np.log(np.arange(1, n + 1)))))
-    hits = np.arange(most + 1)
-    terms = logs[n] - logs[hits] - logs[n - hits] + hits * math.log(share) + (n - hits) * math.log1p(-share)
-    return float(np.exp(terms).sum())

@@ -30,7 +30,7 @@ from sfumato.lab.hires.objects import (
     list_lost,
     list_phantoms,
 )
-from sfumato.lab.hires.prompts import Prompt, draw_scene_of
+from sfumato.lab.hires.prompts import ScenePrompt, draw_scene_of
 from sfumato.lab.hires.store import Record, Store, digest_folder, make_key
 
 # Raised when the same picture would be measured differently than before.
@@ -44,7 +44,7 @@ SHARPEN_PERCENT = 150
 class Case:
     """Hold one prompt at one size, and the lines of its base and of every method's picture."""
 
-    prompt: Prompt
+    prompt: ScenePrompt
     size: PixelSize
     base: Record
     made: Mapping[str, Record]
@@ -160,6 +160,9 @@ def load_watcher(device: str = "cpu") -> Watcher | None:
         detector = load_detector(device=device)
     except ModelError:
         return None
-    least = {str(kind): trust.least for kind, trust in detector.trust.items()}
-    doubts = {kind: replace(trust, least=MAYBE_SHARE * trust.least) for kind, trust in detector.trust.items()}
-    return Watcher(replace(detector, trust=doubts), least, digest_folder(SHIPPED))
+    least = {str(kind): calibration.least for kind, calibration in detector.calibration.items()}
+    doubts = {
+        kind: replace(calibration, least=MAYBE_SHARE * calibration.least)
+        for kind, calibration in detector.calibration.items()
+    }
+    return Watcher(replace(detector, calibration=doubts), least, digest_folder(SHIPPED))

@@ -19,9 +19,9 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.seeds import sub_stream
 from sfumato.critic.picture.base_comparison import crop_base
 from sfumato.critic.picture.checks import Evidence
-from sfumato.critic.picture.frechet import Cloud, frechet_distance, make_cloud
 from sfumato.critic.picture.seams import FARTHEST_PX, Lines, measure_seams
 from sfumato.critic.reader.reader import Reader
+from sfumato.lab.frechet import Cloud, frechet_distance, make_cloud
 from sfumato.lab.hires.prompts import draw_reference
 from sfumato.lab.hires.store import Record
 
@@ -151,8 +151,8 @@ def measure_picture(picture: Image.Image, base: Image.Image, lines: StepLines) -
     return {
         "psnr_db": round(seen.consistency.psnr_db, 3),
         "drift": round(seen.drift.p95, 3),
-        "blobs": sum(blob.mass > LEAST_BLOB_MASS for blob in seen.phantoms.blobs),
-        "blob_boxes": [list(blob.box) for blob in seen.phantoms.blobs if blob.mass > LEAST_BLOB_MASS][:8],
+        "blobs": sum(blob.mass > LEAST_BLOB_MASS for blob in seen.added_objects.blobs),
+        "blob_boxes": [list(blob.box) for blob in seen.added_objects.blobs if blob.mass > LEAST_BLOB_MASS][:8],
         "lattice": round(seen.lattice.deviations, 3),
         "seams": measure_pieces(picture, base, lines.every),
         "seams_last": measure_pieces(picture, base, lines.last),

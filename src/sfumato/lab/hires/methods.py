@@ -22,7 +22,7 @@ from sfumato.core.serialize import Json
 from sfumato.critic.picture.seams import Lines
 from sfumato.lab.hires.demofusion import Demofusion, list_jittered, settings_of
 from sfumato.lab.hires.measures import StepLines
-from sfumato.lab.hires.prompts import Prompt, draw_scene_of
+from sfumato.lab.hires.prompts import ScenePrompt, draw_scene_of
 from sfumato.lab.hires.store import Record, Store, make_key
 from sfumato.models.contract import ModelContract
 from sfumato.models.latent_model import LatentModel
@@ -31,7 +31,8 @@ from sfumato.render.layout import choose_base_size
 from sfumato.render.plan.choose_method import make_method
 from sfumato.render.sampling.window_grid import list_windows
 from sfumato.render.stages import Plan
-from sfumato.workflows.forecast.plan_request import Wishes, make_plan
+from sfumato.workflows.forecast.plan_request import make_plan
+from sfumato.workflows.run_options import RunOptions
 from sfumato.workflows.self_check.judge import find_lines
 from sfumato.world.stream import WORLD_VERSION
 
@@ -78,12 +79,12 @@ class Studio:
         words = self.model.policy.to_json()
         return {name: words[name] for name in RUN_WITH}
 
-    def make_base(self, prompt: Prompt, size: PixelSize) -> Record:
+    def make_base(self, prompt: ScenePrompt, size: PixelSize) -> Record:
         """Return the line of the native picture that all methods start from, rendered or found."""
         request = replace(self.ask(prompt, size, NativeMethod()), size=choose_base_size(size, self.model.contract))
         return self._keep(self._key("native", request), lambda: self._render(request))
 
-    def make(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record:
+    def make(self, name: str, method: Method | None, prompt: ScenePrompt, size: PixelSize) -> Record:
         """Return the line of one method's picture; `method` is None where the engine does not make it."""
         request = self.ask(prompt, size, method or NativeMethod())
         base, key = self.make_base(prompt, size), self._key_of(name, request, prompt)
@@ -93,22 +94,22 @@ class Studio:
             return self._keep(key, lambda: self._enlarge(base, size))
         return self._keep(key, lambda: self._render(request, base))
 
-    def find(self, name: str, method: Method | None, prompt: Prompt, size: PixelSize) -> Record | None:
+    def find(self, name: str, method: Method | None, prompt: ScenePrompt, size: PixelSize) -> Record | None:
         """Return the line of one method's picture, None where it was not made yet."""
         return self.store.find(self._key_of(name, self.ask(prompt, size, method or NativeMethod()), prompt))
 
-    def find_base(self, prompt: Prompt, size: PixelSize) -> Record | None:
+    def find_base(self, prompt: ScenePrompt, size: PixelSize) -> Record | None:
         """Return the line of the base of a prompt, None where it was not made yet."""
         request = replace(self.ask(prompt, size, NativeMethod()), size=choose_base_size(size, self.model.contract))
         return self.store.find(self._key("native", request))
 
-    def ask(self, prompt: Prompt, size: PixelSize, method: Method) -> RenderRequest:
+    def ask(self, prompt: ScenePrompt, size: PixelSize, method: Method) -> RenderRequest:
         """Return the request of a prompt with everything else as the command line would choose it."""
         guidance = self.model.contract.guidance
         seed = self.seed * 100_000 + prompt.number
         return RenderRequest(prompt=prompt.text, size=size, guidance=guidance, seed=seed, method=method)
 
-    def warm_up(self, prompt: Prompt, size: PixelSize) -> None:
+    def warm_up(self, prompt: ScenePrompt, size: PixelSize) -> None:
         """Render once and keep nothing: the first call of a network is many times slower than all others."""
         request = self.ask(prompt, choose_base_size(size, self.model.contract), NativeMethod())
         self._render(replace(request, steps=2))
@@ -130,7 +131,7 @@ class Studio:
         size = {"width": picture.width, "height": picture.height}
         return self.store.add(key, picture, {"engine": self.engine, **size, **took, **peak, **record})
 
-    def _key_of(self, name: str, request: RenderRequest, prompt: Prompt) -> str:
+    def _key_of(self, name: str, request: RenderRequest, prompt: ScenePrompt) -> str:
         if name != DRAWN:
             return self._key(name, request)
         size = str(request.size)
@@ -142,7 +143,7 @@ class Studio:
 
     def _render(self, request: RenderRequest, base: Record | None = None) -> tuple[Image.Image, Record]:
         contract, policy = self.model.contract, self.model.policy
-        plan = make_plan(request, contract, policy, Wishes(out=self.store.folder / "picture.png"))
+        plan = make_plan(request, contract, policy, RunOptions(out=self.store.folder / "picture.png"))
         self.model.autoencoder_bytes = plan.autoencoder_bytes
         result = _drain(run_plan(plan, request, self.model))
         lines = find_step_lines(plan, request, contract)

@@ -28,7 +28,7 @@ TWIN_IOU = 0.5
 REACH_FRAC = 0.15
 
 
-class Detection(Protocol):
+class FoundObject(Protocol):
     """What a finder says of one object: its kind, box (left, top, right, bottom in px) and confidence from 0 to 1."""
 
     @property
@@ -44,7 +44,7 @@ class Detection(Protocol):
 class Finder(Protocol):
     """Find people, faces, hands and houses; `critic.detector` is one."""
 
-    def find(self, picture: NDArray[np.uint8], /) -> Sequence[Detection]:
+    def find(self, picture: NDArray[np.uint8], /) -> Sequence[FoundObject]:
         """Return what is in a picture, uint8 [H, W, 3], doubtful objects included."""
         ...
 

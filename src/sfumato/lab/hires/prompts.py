@@ -36,7 +36,7 @@ UNCOUNTED_HOUSES = ("street",)
 
 
 @dataclass(frozen=True)
-class Prompt:
+class ScenePrompt:
     """Hold one prompt: the seed and shot of its scene, and the most objects of a kind that the scene excuses."""
 
     number: int
@@ -47,13 +47,13 @@ class Prompt:
     most: Mapping[str, int]
 
 
-def list_prompts(count: int, *, seed: int, aspect: float = 1.0) -> tuple[Prompt, ...]:
+def list_prompts(count: int, *, seed: int, aspect: float = 1.0) -> tuple[ScenePrompt, ...]:
     """Draw the first `count` prompts of a seed; a longer list begins with the shorter one."""
     first = HIRES_SEEDS + seed * SEED_STEP
     return tuple(_draw_prompt(number, first + number, aspect) for number in range(count))
 
 
-def draw_scene_of(prompt: Prompt, size: PixelSize) -> NDArray[np.uint8]:
+def draw_scene_of(prompt: ScenePrompt, size: PixelSize) -> NDArray[np.uint8]:
     """Draw the scene of a prompt at a size, uint8 [H, W, 3]: what a perfect renderer might have made."""
     wish = Wish(shot=prompt.shot, aspect=size.width / size.height)
     return _fit(make_sample(prompt.world_seed, size=size.height, wish=wish).image, size)
@@ -76,11 +76,11 @@ def count_most(scene: Scene) -> dict[str, int]:
     return most
 
 
-def _draw_prompt(number: int, world_seed: int, aspect: float) -> Prompt:
+def _draw_prompt(number: int, world_seed: int, aspect: float) -> ScenePrompt:
     stratum, shot = _choose(number)
     # The height changes pixels, not the scene; the smallest is the quickest.
     sample = make_sample(world_seed, size=32, wish=Wish(shot=shot, aspect=aspect))
-    return Prompt(number, stratum, shot, world_seed, sample.captions[0], count_most(sample.scene))
+    return ScenePrompt(number, stratum, shot, world_seed, sample.captions[0], count_most(sample.scene))
 
 
 def _choose(number: int) -> tuple[str, str]:

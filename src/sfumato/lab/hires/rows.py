@@ -41,7 +41,7 @@ AIMS: dict[str, tuple[float, str]] = {
 
 
 @dataclass(frozen=True, eq=False)
-class Shown:
+class JudgedPicture:
     """Hold everything known of one picture: how it was made, what it was judged at, and what its base took."""
 
     prompt: int
@@ -52,15 +52,17 @@ class Shown:
     cost_per_area: float
 
 
-def describe_method(name: str, shown: Sequence[Shown], drawn: Sequence[Shown], *, aims: bool) -> list[Measurement]:
+def describe_method(
+    name: str, shown: Sequence[JudgedPicture], drawn: Sequence[JudgedPicture], *, aims: bool
+) -> list[Measurement]:
     """Return the rows of one method; `drawn` are the drawn scenes of the same prompts, `aims` those of the engine."""
     rows = _describe_objects(name, shown) if "phantoms" in shown[0].judged else []
     rows.append(_mean_row(f"{name}: blobs of the free map per picture", shown, read_judged("blobs"), counts=True))
     rows += [
         _pieces_row(f"{name}: seam ratio p95", shown, 0, unit="times"),
-        _contrast_row(f"{name}: seam ratio p95 over that of other lines", shown, (0, np.divide), unit="times"),
+        _contrast_row(f"{name}: seam ratio p95 over that of other lines", shown, 0, np.divide, unit="times"),
         _pieces_row(f"{name}: colour step p95", shown, 1, unit="Delta E"),
-        _contrast_row(f"{name}: colour step p95 less that of other lines", shown, (1, np.subtract), unit="Delta E"),
+        _contrast_row(f"{name}: colour step p95 less that of other lines", shown, 1, np.subtract, unit="Delta E"),
         _mean_row(f"{name}: lattice", shown, read_judged("lattice"), unit="deviations"),
         _mean_row(f"{name}: base consistency", shown, read_judged("psnr_db"), unit="dB"),
         _mean_row(f"{name}: colour drift p95", shown, read_judged("drift"), unit="Delta E"),
@@ -81,7 +83,7 @@ def cluster_interval(values: Sequence[Array], statistic: Callable[[Array], float
     return float(low), float(high)
 
 
-def _describe_objects(name: str, shown: Sequence[Shown]) -> list[Measurement]:
+def _describe_objects(name: str, shown: Sequence[JudgedPicture]) -> list[Measurement]:
     phantoms = [one[0] for each in shown for one in each.judged["phantoms"]]
     kinds = ", ".join(f"{kind} {phantoms.count(kind)}" for kind in KINDS if kind in phantoms)
     hit = sum(bool(each.judged["phantoms"]) for each in shown)
@@ -94,7 +96,7 @@ def _describe_objects(name: str, shown: Sequence[Shown]) -> list[Measurement]:
     ]
 
 
-def _describe_detail(name: str, shown: Sequence[Shown], drawn: Sequence[Shown]) -> list[Measurement]:
+def _describe_detail(name: str, shown: Sequence[JudgedPicture], drawn: Sequence[JudgedPicture]) -> list[Measurement]:
     """Return the energy of each octave above the base over that of the drawn scenes, as a geometric mean."""
     truth = {each.prompt: each.judged["octaves"] for each in drawn}
     pairs = [(each.judged["octaves"], truth[each.prompt]) for each in shown if each.prompt in truth]
@@ -111,7 +113,7 @@ def mean_ratio(name: str, energies: Sequence[tuple[float, float]]) -> Measuremen
     return Measurement(name=name, value=value, unit="times", n=len(logs), low=low, high=high)
 
 
-def _describe_cost(name: str, shown: Sequence[Shown]) -> list[Measurement]:
+def _describe_cost(name: str, shown: Sequence[JudgedPicture]) -> list[Measurement]:
     costs = [each for each in shown if math.isfinite(each.cost_per_area)]
     if not costs:
         return []
@@ -128,7 +130,12 @@ def _describe_cost(name: str, shown: Sequence[Shown]) -> list[Measurement]:
 
 
 def _mean_row(
-    name: str, shown: Sequence[Shown], read: Callable[[Shown], float], *, unit: str = "", counts: bool = False
+    name: str,
+    shown: Sequence[JudgedPicture],
+    read: Callable[[JudgedPicture], float],
+    *,
+    unit: str = "",
+    counts: bool = False,
 ) -> Measurement:
     values = np.array([read(each) for each in shown], dtype=np.float64)
     low, high = count_interval(values) if counts else bootstrap_interval(values)
@@ -142,7 +149,7 @@ def _share_row(name: str, counts: Array) -> Measurement:
     return replace(measure_share(name, hits, held), low=100 * low, high=100 * high)
 
 
-def _pieces_row(name: str, shown: Sequence[Shown], place: int, *, unit: str) -> Measurement:
+def _pieces_row(name: str, shown: Sequence[JudgedPicture], place: int, *, unit: str) -> Measurement:
     each = [_read_pieces(one, "seams", place) for one in shown]
     pooled = np.concatenate(each)
     if not len(pooled):
@@ -153,13 +160,12 @@ def _pieces_row(name: str, shown: Sequence[Shown], place: int, *, unit: str) -> 
 
 
 def _contrast_row(
-    name: str, shown: Sequence[Shown], how: tuple[int, Callable[[float, float], float]], *, unit: str
+    name: str, shown: Sequence[JudgedPicture], place: int, compare: Callable[[float, float], float], *, unit: str
 ) -> Measurement:
     """Return p95 on the lines of the last step held against p95 on lines where no window of it ended.
 
     Pictures have edges of their own wherever one looks; only what window lines have beyond other lines is a seam.
     """
-    place, compare = how
     sides = [[_read_pieces(one, where, place) for one in shown] for where in ("seams_last", "seams_off")]
     # Pieces of both kinds stay with their picture: each cluster is [pieces, 2], short columns filled with nan.
     each = [_pad_together(on, off) for on, off in zip(*sides, strict=True)]
@@ -181,7 +187,7 @@ def _pad_together(one: Array, other: Array) -> Array:
     return both
 
 
-def _read_pieces(shown: Shown, where: str, place: int) -> Array:
+def _read_pieces(shown: JudgedPicture, where: str, place: int) -> Array:
     pieces = (piece[place] for piece in shown.judged[where])
     return np.array([value for value in pieces if value is not None], dtype=np.float64)
 
@@ -210,21 +216,21 @@ def _aim(row: Measurement) -> Measurement:
     return row
 
 
-def read_judged(name: str) -> Callable[[Shown], float]:
+def read_judged(name: str) -> Callable[[JudgedPicture], float]:
     """Return what reads one measure of a picture."""
     return lambda shown: float(shown.judged[name])
 
 
-def count_phantoms(shown: Shown) -> float:
+def count_phantoms(shown: JudgedPicture) -> float:
     """Return how many phantoms a picture has."""
     return float(len(shown.judged["phantoms"]))
 
 
-def count_gone(which: str, shown: Sequence[Shown]) -> Array:
+def count_gone(which: str, shown: Sequence[JudgedPicture]) -> Array:
     """Return how many objects of the base are gone ("lost" or "unsure") and how many there were, [pictures, 2]."""
     return np.array([(len(each.judged[which]), each.judged["held"]) for each in shown], dtype=np.float64)
 
 
-def read_cost(shown: Shown) -> float:
+def read_cost(shown: JudgedPicture) -> float:
     """Return what a picture cost, in native renders per native area."""
     return shown.cost_per_area

@@ -33,7 +33,7 @@ from sfumato.lab.hires.methods import (
     list_methods,
 )
 from sfumato.lab.hires.objects import Watcher
-from sfumato.lab.hires.prompts import Prompt, list_prompts
+from sfumato.lab.hires.prompts import ScenePrompt, list_prompts
 from sfumato.lab.hires.sheets import save_hires_sheets
 from sfumato.lab.hires.store import Store, digest_folder, make_key
 from sfumato.lab.mini.run import find_reader
@@ -121,7 +121,7 @@ class _Job:
 
     part: str
     size: PixelSize
-    prompt: Prompt
+    prompt: ScenePrompt
     methods: Mapping[str, Method | None]
 
 
@@ -234,7 +234,7 @@ def _write_cards(
         ran = ", ".join(f"{name} {word}" for name, word in studio.run_with.items())
         group = Group(title=title, size=size, outcomes=some, aims=part == ABLATED, clock=clock, run_with=ran)
         crops = make_crops(reader, size, seed=wanted.seed, scenes=wanted.reference)
-        cards.append(make_card(group, studio.store, crops, (wanted.seed, wanted.command)))
+        cards.append(make_card(group, studio.store, crops, seed=wanted.seed, command=wanted.command))
         save_hires_sheets(group, studio.store, wanted.out / SHEETS, part)
     assert cards, "finished cards are never replaced by none"
     lines = "".join(f"{card.to_line()}\n" for card in cards)

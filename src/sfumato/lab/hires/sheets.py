@@ -29,7 +29,7 @@ _BLAMELESS = (LANCZOS, DRAWN)
 
 
 @dataclass(frozen=True, eq=False)
-class View:
+class SheetRow:
     """Hold a place to look at (its middle in px), why, and whose pictures."""
 
     outcome: Outcome
@@ -52,24 +52,24 @@ def save_hires_sheets(group: Group, store: Store, folder: Path, part: str) -> tu
     return tuple(saved)
 
 
-def list_worst(group: Group) -> list[View]:
+def list_worst(group: Group) -> list[SheetRow]:
     """Return the surest phantoms of each method, or without a detector its heaviest blobs of the free map."""
-    found: list[View] = []
+    found: list[SheetRow] = []
     for name in [name for name in group.names if name not in _BLAMELESS]:
-        cases: list[tuple[float, View]] = []
+        cases: list[tuple[float, SheetRow]] = []
         for outcome in group.outcomes:
             judged = outcome.judged.get(name, {})
             for kind, *box, sureness in judged.get("phantoms", ()):
-                cases.append((sureness, View(outcome, _middle(box), f"worst of {name}: {kind} {sureness:.2f}")))
+                cases.append((sureness, SheetRow(outcome, _middle(box), f"worst of {name}: {kind} {sureness:.2f}")))
             for place, box in enumerate(() if "phantoms" in judged else judged.get("blob_boxes", ())):
-                cases.append((-place, View(outcome, _middle(box), f"worst of {name}: blob {place + 1}")))
+                cases.append((-place, SheetRow(outcome, _middle(box), f"worst of {name}: blob {place + 1}")))
         found += [view for _, view in sorted(cases, key=lambda case: -case[0])[:WORST_EACH]]
     return found
 
 
-def list_plain(group: Group) -> list[View]:
+def list_plain(group: Group) -> list[SheetRow]:
     """Return places of the first prompts of each stratum: the first person of the picture, else its middle."""
-    found: list[View] = []
+    found: list[SheetRow] = []
     seen: set[str] = set()
     for outcome in group.outcomes:
         case = outcome.case
@@ -78,11 +78,11 @@ def list_plain(group: Group) -> list[View]:
         seen.add(case.prompt.stratum)
         people = next((judged["people"] for judged in _by_trust(outcome) if judged.get("people")), [])
         middle = _middle(people[0][1:5]) if people else (case.size.width / 2, case.size.height / 2)
-        found.append(View(outcome, middle, case.prompt.stratum))
+        found.append(SheetRow(outcome, middle, case.prompt.stratum))
     return found[:PLAIN_VIEWS]
 
 
-def draw_views(views: Sequence[View], names: Sequence[str], store: Store) -> Image.Image:
+def draw_views(views: Sequence[SheetRow], names: Sequence[str], store: Store) -> Image.Image:
     """Lay out the crops of every method, titled, with why and prompt below each row."""
     cell, band = CROP_PX + GAP_PX, CROP_PX + GAP_PX + LINES * LINE_PX
     sheet = Image.new("RGB", (cell * len(names), LINE_PX + band * len(views)), "white")

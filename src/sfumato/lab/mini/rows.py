@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from sfumato.core.cards import Measurement, bootstrap_interval, measure_share
 from sfumato.core.seeds import sub_stream
-from sfumato.critic.picture.frechet import Cloud, frechet_distance
 from sfumato.critic.reader.calibration import measure_calibration_error
 from sfumato.critic.reader.questions import NOT_ASKED, Word
 from sfumato.critic.reader.reader import Readings
+from sfumato.lab.frechet import Cloud, frechet_distance
 from sfumato.lab.mini.caption_claims import Claims
 
 # The aims of the issue, in percent and dB.

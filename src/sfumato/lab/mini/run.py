@@ -18,9 +18,9 @@ from PIL import Image, ImageDraw
 from sfumato.canvas.formats.images import save_picture
 from sfumato.core.cards import Card, Measurement, measure_share
 from sfumato.core.errors import RequestError
-from sfumato.critic.picture.frechet import Cloud, make_cloud
 from sfumato.critic.reader.questions import Word
 from sfumato.critic.reader.reader import Reader, load_reader
+from sfumato.lab.frechet import Cloud, make_cloud
 from sfumato.lab.mini.caption_claims import find_claims
 from sfumato.lab.mini.pictures import Sampling, make_pictures
 from sfumato.lab.mini.prompts import PromptSet, draw_open_hands, draw_prompts
@@ -126,7 +126,7 @@ class Evaluation:
 
 
 @dataclass(frozen=True, eq=False)
-class _Judge:
+class _ReaderTools:
     """A reader with what it may judge, and the cloud of drawn pictures."""
 
     reader: Reader
@@ -166,7 +166,7 @@ def run_evaluate_mini(
     rows.append(_distance(judge, "FID, drawn through the autoencoder", decoded))
     sheets = {"drawn": prompts.drawn}
     for steps in wanted.step_counts:
-        pictures, found = _judge_steps(wanted, steps, (model, judge), (prompts, hands), report)
+        pictures, found = _judge_steps(wanted, steps, model, judge, prompts=prompts, hands=hands, report=report)
         sheets[f"{steps} steps"] = pictures
         rows += found
     if wanted.sheets is not None:
@@ -191,7 +191,7 @@ def _check_size(model: LatentModel) -> None:
         raise RequestError(f"the reader judges models of {PICTURE_PX}x{PICTURE_PX} px", got=str(native))
 
 
-def _judge_reader(wanted: Evaluation, reader: Reader, drawn: Drawn) -> tuple[list[Measurement], _Judge]:
+def _judge_reader(wanted: Evaluation, reader: Reader, drawn: Drawn) -> tuple[list[Measurement], _ReaderTools]:
     vocabulary = reader.vocabulary
     answers = np.stack([vocabulary.encode(labels) for labels in drawn.labels])
     readings = reader.read(drawn.pictures)
@@ -204,7 +204,7 @@ def _judge_reader(wanted: Evaluation, reader: Reader, drawn: Drawn) -> tuple[lis
     rows += measure_reader(readings, answers, [name for name in vocabulary.names if name != "digits"])
     rows.append(measure_sureness(readings, answers))
     cells = _find_illegible(reader, max(2, wanted.reference // 2))
-    return rows, _Judge(reader, cells, make_cloud(readings.features), wanted.seed)
+    return rows, _ReaderTools(reader, cells, make_cloud(readings.features), wanted.seed)
 
 
 def _find_illegible(reader: Reader, count: int) -> dict[Cell, float]:
@@ -216,7 +216,7 @@ def _find_illegible(reader: Reader, count: int) -> dict[Cell, float]:
 
 
 def _judge_autoencoder(
-    model: LatentModel, judge: _Judge, asked: tuple[PromptSet, PromptSet], decoded: NDArray[np.uint8]
+    model: LatentModel, judge: _ReaderTools, asked: tuple[PromptSet, PromptSet], decoded: NDArray[np.uint8]
 ) -> list[Measurement]:
     prompts, hands = asked
     error = np.square(decoded.astype(np.float64) - prompts.drawn).mean(axis=(1, 2, 3)).clip(min=1e-6)
@@ -229,11 +229,13 @@ def _judge_autoencoder(
 def _judge_steps(
     wanted: Evaluation,
     steps: int,
-    by: tuple[LatentModel, _Judge],
-    asked: tuple[PromptSet, PromptSet],
+    model: LatentModel,
+    judge: _ReaderTools,
+    *,
+    prompts: PromptSet,
+    hands: PromptSet,
     report: OnProgress,
 ) -> tuple[NDArray[np.uint8], list[Measurement]]:
-    (model, judge), (prompts, hands) = by, asked
     name = f"{steps} steps"
     how = replace(wanted.sampling, steps=steps, seed=wanted.seed)
     pictures = make_pictures(model, prompts.prompts, how, on_done=lambda done, of: report(name, done, of))
@@ -245,19 +247,19 @@ def _judge_steps(
 
 
 def _claims(
-    judge: _Judge, name: str, pictures: NDArray[np.uint8], asked: PromptSet, *, aims: bool = True
+    judge: _ReaderTools, name: str, pictures: NDArray[np.uint8], asked: PromptSet, *, aims: bool = True
 ) -> list[Measurement]:
     kept = drop_claims(asked.claims, _shots(asked.labels), judge.illegible)
     return measure_claims(name, judge.reader.read(pictures), kept, aims=aims)
 
 
-def _digits(judge: _Judge, name: str, pictures: NDArray[np.uint8], hands: PromptSet) -> Measurement:
+def _digits(judge: _ReaderTools, name: str, pictures: NDArray[np.uint8], hands: PromptSet) -> Measurement:
     readings = judge.reader.read(pictures)
     hits = sum(readings.word(i, "digits") == claimed["digits"] for i, claimed in enumerate(hands.claims))
     return measure_share(f"{name}: digits right on open-hand prompts", hits, len(hands))
 
 
-def _distance(judge: _Judge, name: str, pictures: NDArray[np.uint8], *, note: str = "") -> Measurement:
+def _distance(judge: _ReaderTools, name: str, pictures: NDArray[np.uint8], *, note: str = "") -> Measurement:
     return measure_distance(name, judge.reader.read(pictures).features, judge.cloud, seed=judge.seed, note=note)
 
 
@@ -265,7 +267,7 @@ def _shots(labels: Sequence[dict[str, str | int]]) -> list[str | int]:
     return [each["shot"] for each in labels]
 
 
-def _notes(wanted: Evaluation, model: LatentModel, judge: _Judge) -> tuple[str, ...]:
+def _notes(wanted: Evaluation, model: LatentModel, judge: _ReaderTools) -> tuple[str, ...]:
     how, width = wanted.sampling, judge.reader.shape.feature_width
     notes = [
         f"sampler {how.sampler}, schedule {how.schedule}, guidance {how.find_guidance(model.contract):g}",

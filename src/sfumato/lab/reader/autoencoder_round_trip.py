@@ -20,7 +20,7 @@ from sfumato.train.pictures import load_pixels
 BATCH = 32
 
 
-class Autoencoder(Protocol):
+class RoundTrip(Protocol):
     """Turn pixels [B, 3, H, W] in [-1, 1] into latents and back; a `LatentModel` does."""
 
     def encode_image(self, pixels: torch.Tensor) -> torch.Tensor:
@@ -68,7 +68,7 @@ def to_bytes(pixels: torch.Tensor) -> NDArray[np.uint8]:
 
 
 def pass_autoencoder(
-    model: Autoencoder, pictures: NDArray[np.uint8], *, jitter: float = 0.0, noise: torch.Generator | None = None
+    model: RoundTrip, pictures: NDArray[np.uint8], *, jitter: float = 0.0, noise: torch.Generator | None = None
 ) -> NDArray[np.uint8]:
     """Encode and decode uint8 pictures [N, H, W, 3], with normal noise of size `jitter` on the latents."""
     done = []

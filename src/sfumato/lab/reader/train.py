@@ -16,7 +16,7 @@ from torch import nn
 
 from sfumato.critic.reader.questions import Vocabulary
 from sfumato.critic.reader.reader import Reader, make_reader, save_reader
-from sfumato.lab.reader.autoencoder_round_trip import Autoencoder, find_trained_autoencoder, pass_autoencoder
+from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, find_trained_autoencoder, pass_autoencoder
 from sfumato.lab.reader.pictures import CALIBRATION_SEEDS, draw_mix, draw_training, open_training
 from sfumato.lab.reader.task import ReaderTask
 from sfumato.lab.reader.words import make_vocabulary
@@ -93,7 +93,7 @@ def _read_answers(store: ExampleStore, vocabulary: Vocabulary) -> NDArray[np.int
     return np.stack([vocabulary.encode(labels) for labels in store.read_notes()])
 
 
-def fill_round_trips(wanted: ReaderTraining, drawn: ExampleStore, autoencoder: Autoencoder) -> None:
+def fill_round_trips(wanted: ReaderTraining, drawn: ExampleStore, autoencoder: RoundTrip) -> None:
     """Decode the first `wanted.round_trips` pictures of the table, on from where it ended."""
     store = open_training(wanted.state, round_trips=True)
     store.trim()

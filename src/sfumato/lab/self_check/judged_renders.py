@@ -26,7 +26,7 @@ from sfumato.models.latent_model import LatentModel
 GROWN = ("gobig", "multidiffusion", DEMOFUSION, COHESIVE)
 # What speaks of phantoms, and the planted faults that its limit has to go on finding.
 SPEAKERS: dict[str, tuple[str, ...]] = {
-    "phantom mass": ("pasted person",),
+    "added object mass": ("pasted person",),
     "base consistency": ("drift", "shifted tiles"),
 }
 # The most clean renders, in percent, that a limit may call faulty on prompts that it was not chosen on.

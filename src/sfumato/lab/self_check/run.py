@@ -19,7 +19,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.seeds import sub_stream
 from sfumato.critic.picture.checks import MEASURES, Evidence
 from sfumato.critic.picture.seams import Lines
-from sfumato.lab.reader.autoencoder_round_trip import Autoencoder, pass_autoencoder
+from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, pass_autoencoder
 from sfumato.lab.self_check.judged_renders import describe_judged, read_judged
 from sfumato.lab.self_check.rows import Values, describe_checks
 from sfumato.lab.self_check.synthetic_defects import DEFECTS, Ground
@@ -40,7 +40,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "hard seams": ("seam ratio", "colour step", "median colour step", "lattice"),
     "blended seams": ("colour step", "median colour step"),
     "line": ("seam ratio", "lattice"),
-    "pasted person": ("phantom mass", "base consistency"),
+    "pasted person": ("added object mass", "base consistency"),
     "drift": ("colour drift", "base consistency"),
     "white noise": ("grain", "whiteness"),
     "blue noise": ("grain", "whiteness"),
@@ -76,7 +76,7 @@ class Calibration:
 
 
 def run_evaluate_checks(
-    wanted: Calibration, *, autoencoder: Autoencoder | None = None, on_progress: OnProgress | None = None
+    wanted: Calibration, *, autoencoder: RoundTrip | None = None, on_progress: OnProgress | None = None
 ) -> Card:
     """Measure how well each check tells clean pictures from planted defects, and return the card.
 
@@ -89,8 +89,8 @@ def run_evaluate_checks(
     passing = autoencoder or load_model("mini", device="cpu", dtype="fp32")
     visible = {name: (defect.visible,) for name, defect in DEFECTS.items()}
     every = {name: defect.doses for name, defect in DEFECTS.items()}
-    chosen_on = _measure_range(wanted, CALIBRATION_SEEDS, visible, (passing, report))
-    judged_on = _measure_range(wanted, JUDGING_SEEDS, every, (passing, report))
+    chosen_on = _measure_range(wanted, CALIBRATION_SEEDS, visible, passing, report)
+    judged_on = _measure_range(wanted, JUDGING_SEEDS, every, passing, report)
     rows, notes = describe_checks(chosen_on, judged_on, TARGETS)
     if wanted.judged:
         renders = read_judged(wanted.judged, load_model("mini", device="cpu"))
@@ -106,7 +106,7 @@ def run_evaluate_checks(
     )
 
 
-def make_ground(seed: int, finish: str, autoencoder: Autoencoder) -> tuple[Ground, Image.Image]:
+def make_ground(seed: int, finish: str, autoencoder: RoundTrip) -> tuple[Ground, Image.Image]:
     """Return a clean picture with the lines of its windows, and its base."""
     base = Image.fromarray(make_sample(seed, size=BASE_PX).image)
     if finish == "enlarged":
@@ -123,13 +123,14 @@ def _measure_range(
     wanted: Calibration,
     seeds: int,
     doses: Mapping[str, tuple[float, ...]],
-    work: tuple[Autoencoder, OnProgress],
+    autoencoder: RoundTrip,
+    report: OnProgress,
 ) -> Values:
     """Return every measure on clean pictures (dose 0) and on the planted defects it should find."""
     found: dict[tuple[str, str, float], list[float]] = {}
     first = seeds + wanted.seed * SEED_STEP
     for number in range(wanted.pictures):
-        ground, base = make_ground(first + number, FINISHES[number % len(FINISHES)], work[0])
+        ground, base = make_ground(first + number, FINISHES[number % len(FINISHES)], autoencoder)
         for name, value in _measure(ground.picture, ground, base, tuple(MEASURES)).items():
             found.setdefault((name, "", 0.0), []).append(value)
         for defect, dose in [(planted, dose) for planted, each in doses.items() for dose in each]:
@@ -138,7 +139,7 @@ def _measure_range(
             picture = DEFECTS[defect].plant(ground, dose, stream)
             for name, value in _measure(picture, ground, base, TARGETS[defect]).items():
                 found.setdefault((name, defect, dose), []).append(value)
-        work[1]("choosing" if seeds == CALIBRATION_SEEDS else "judging", number + 1, wanted.pictures)
+        report("choosing" if seeds == CALIBRATION_SEEDS else "judging", number + 1, wanted.pictures)
     return {key: np.array(values) for key, values in found.items()}
 
 

@@ -5,6 +5,7 @@ Every defect is a function of a picture, a dose and a stream of numbers. Start r
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,8 +13,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from skimage.color import deltaE_ciede2000, lab2rgb
 
-from sfumato.critic.picture.colour import delta_e, to_lab, to_levels
+from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.seams import Lines
 from sfumato.world.stream import Wish, make_sample
 
@@ -138,8 +140,12 @@ def _offset(picture: Picture, field: Array, dose: float, stream: np.random.Gener
     direction /= np.linalg.norm(direction)
     # CIELAB is stretched where colours are strong: measure on a few pixels what one unit is there.
     seen = lab[::8, ::8]
-    unit = float(delta_e(seen, seen + direction).mean())
-    return _to_picture(to_levels(lab + field[..., None] * direction * (dose / 2 / unit)))
+    unit = float(deltaE_ciede2000(seen, seen + direction).mean())
+    moved = lab + field[..., None] * direction * (dose / 2 / unit)
+    with warnings.catch_warnings():
+        # Colours that no screen shows are clipped; that is what a screen would do.
+        warnings.filterwarnings("ignore", message="Conversion from CIE-LAB")
+        return _to_picture(255.0 * lab2rgb(moved))
 
 
 def _checkerboard(ground: Ground, blend_px: int) -> Array:

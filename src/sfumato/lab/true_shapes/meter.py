@@ -23,7 +23,7 @@ _CALLS = {"encode_image": ENCODE, "encode_into": ENCODE, "decode": DECODE, "deco
 
 
 @dataclass(kw_only=True)
-class Part:
+class PartCost:
     """Add up what one part took: seconds by the clock and of the processor, and the most bytes held in it."""
 
     seconds: float = 0.0
@@ -37,7 +37,7 @@ class Meter:
     """Give everything since the last border to the part that ends now. A leaf."""
 
     device: torch.device
-    parts: dict[str, Part] = field(default_factory=dict[str, Part])
+    parts: dict[str, PartCost] = field(default_factory=dict[str, PartCost])
     _marked: tuple[float, float] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -49,7 +49,7 @@ class Meter:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         now, processor = time.monotonic(), time.process_time()
-        part = self.parts.setdefault(name, Part())
+        part = self.parts.setdefault(name, PartCost())
         part.seconds += now - self._marked[0]
         part.processor_s += processor - self._marked[1]
         host = read_memory("VmHWM")
@@ -73,7 +73,7 @@ def listening(meter: Meter, name_now: Callable[[], str]) -> Generator[None]:
     """Give what the autoencoder of any model takes to its own parts, while open; `name_now` names what goes on around it."""
     with ExitStack() as replaced:
         for name, part in _CALLS.items():
-            heard = _listen(getattr(LatentModel, name), meter, (name_now, part))
+            heard = _listen(getattr(LatentModel, name), meter, name_now, part)
             replaced.enter_context(replacing(LatentModel, name, heard))
         yield
 
@@ -89,9 +89,7 @@ def replacing(owner: object, name: str, value: object) -> Generator[None]:
         setattr(owner, name, inner)
 
 
-def _listen(call: Callable[..., Any], meter: Meter, names: tuple[Callable[[], str], str]) -> Callable[..., Any]:
-    name_now, part = names
-
+def _listen(call: Callable[..., Any], meter: Meter, name_now: Callable[[], str], part: str) -> Callable[..., Any]:
     def heard(*args: Any, **named: Any) -> Any:
         meter.mark(name_now())
         try:

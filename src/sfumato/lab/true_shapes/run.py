@@ -103,7 +103,7 @@ def run_bench_shapes(asked: ShapesAsked, *, on_row: OnRow | None = None) -> Shap
                 device=str(policy.device),
                 budget_bytes=_choose_budget(asked, policy.device),
             )
-            found[name] = _run_rows(trying, (asked, folder, policy.device), on_row)
+            found[name] = _run_rows(trying, asked, folder, policy.device, on_row)
     machine = f"torch {torch.__version__}, {policy.device}, {torch.get_num_threads()} threads, {dtype}"
     return ShapesBench(found=found, machine=machine, command=_write_command(asked))
 
@@ -113,8 +113,9 @@ def _make_folder() -> tempfile.TemporaryDirectory[str]:
     return tempfile.TemporaryDirectory(prefix="sfumato-shapes-", dir=find_spill_folder())
 
 
-def _run_rows(trying: Trying, where: tuple[ShapesAsked, Path, torch.device], on_row: OnRow | None) -> dict[str, Any]:
-    asked, folder, device = where
+def _run_rows(
+    trying: Trying, asked: ShapesAsked, folder: Path, device: torch.device, on_row: OnRow | None
+) -> dict[str, Any]:
     contract = load_contract(trying.folder)
     size = PixelSize(trying.size_px, trying.size_px)
     size.to_latent(contract.factor)
@@ -124,14 +125,14 @@ def _run_rows(trying: Trying, where: tuple[ShapesAsked, Path, torch.device], on_
     def run(row: str) -> Found:
         if on_row:
             on_row(trying.name, row)
-        return _open_rows(trying, (asked, folder, device), cache).run(row)
+        return _open_rows(trying, asked, folder, device, cache).run(row)
 
     for row in asked.rows:
         if row != DECODE:
             done[row] = run(row)
             continue
         done[row] = {way: run(f"{DECODE} {way} {trying.size_px}") for way in WAYS}
-        rows = _open_rows(trying, (asked, folder, device), cache)
+        rows = _open_rows(trying, asked, folder, device, cache)
         # Free memory may have changed since: what was decoded whole is what counts.
         whole = NOT_DONE not in done[row]["whole"]
         side = trying.size_px if whole else rows.find_largest(contract)
@@ -141,9 +142,8 @@ def _run_rows(trying: Trying, where: tuple[ShapesAsked, Path, torch.device], on_
     return done
 
 
-def _open_rows(trying: Trying, where: tuple[ShapesAsked, Path, torch.device], cache: Path) -> Rows:
+def _open_rows(trying: Trying, asked: ShapesAsked, folder: Path, device: torch.device, cache: Path) -> Rows:
     """Look at what is free now, before every row."""
-    asked, folder, device = where
     host = _limit(asked.most_gb, torch.device("cpu"))
     there = host if device.type == "cpu" else int(measure_free_bytes(device) * _FREE_SHARE)
     limits = Limits(most_bytes=host, device_bytes=there, most_s=60 * asked.minutes, cache=cache)

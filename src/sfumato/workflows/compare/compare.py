@@ -24,7 +24,7 @@ from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.models.upscaler.upscaler import Lanczos
 from sfumato.render.layout import choose_base_size
-from sfumato.render.methods import registry
+from sfumato.render.methods.registry import METHODS, find_method
 from sfumato.render.plan.choose_method import make_method
 from sfumato.workflows.compare.page import describe_seconds, write_comparison
 from sfumato.workflows.compare.sheet import SheetPicture, draw_sheet
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from sfumato.workflows.job import OnEvent, Picture
     from sfumato.workflows.run_options import RunOptions
 
-METHODS = tuple(sorted(name for name, row in registry.METHODS.items() if row.offered))
+NAMES = tuple(sorted(name for name, row in METHODS.items() if row.offered))
 SHEET, PAGE = "sheet.png", "compare.html"
 
 
@@ -126,7 +126,7 @@ def list_requests(
             Path(model).stem: make_request(replace(seeded, model=model), load_contract(model, vae=values.vae))
             for model in models
         }
-    names = tuple(methods or METHODS)
+    names = tuple(methods or NAMES)
     _check_names(names, "methods")
     contract = load_contract(values.model or DEFAULTS.model, vae=values.vae)
     return list_methods(make_request(values, contract), names, contract)
@@ -138,7 +138,7 @@ def check_resume(requests: dict[str, RenderRequest], *, resume: bool) -> None:
     Raises:
         RequestError: no method that is compared can be resumed.
     """
-    if resume and not any(registry.find_method(one.method).keeps_work for one in requests.values()):
+    if resume and not any(find_method(one.method).keeps_work for one in requests.values()):
         got = ", ".join(requests)
         raise RequestError("only the cohesive method can be resumed", got=got, do="Leave `resume` out.")
 
@@ -160,21 +160,21 @@ def list_methods(request: RenderRequest, names: Sequence[str], contract: ModelCo
     Raises:
         RequestError: a name is unknown, or the size is what the model draws at once.
     """
-    unknown = [name for name in names if name not in METHODS]
+    unknown = [name for name in names if name not in NAMES]
     if unknown:
-        raise RequestError("unknown method", got=", ".join(unknown), do=f"Use {', '.join(METHODS)}.")
+        raise RequestError("unknown method", got=", ".join(unknown), do=f"Use {', '.join(NAMES)}.")
     base = choose_base_size(request.size, contract)
     if base == request.size:
         do = f"Ask for a `size` beyond {contract.native}."
         raise RequestError("at native size all methods are the same", got=str(request.size), do=do)
     each = {name: replace(request, method=make_method(name, contract), batch=1) for name in names}
-    return {name: replace(one, size=base) if registry.METHODS[name].draws_whole else one for name, one in each.items()}
+    return {name: replace(one, size=base) if METHODS[name].draws_whole else one for name, one in each.items()}
 
 
 def _choose_options(options: RunOptions, name: str, request: RenderRequest) -> RunOptions:
     out = None if options.out is None else options.out / f"{name}.png"
     # Only the cohesive method leaves work that can be resumed; the others are drawn again.
-    return replace(options, out=out, resume=options.resume and registry.find_method(request.method).keeps_work)
+    return replace(options, out=out, resume=options.resume and find_method(request.method).keeps_work)
 
 
 def _list_shown(made: dict[str, Picture], size: PixelSize) -> list[SheetPicture]:

@@ -46,7 +46,7 @@ def check_work(path: Path, request: RenderRequest, *, resume: bool) -> None:
 
 
 def open_work(
-    path: Path, run: tuple[RenderRequest, WeightDigests, Plan], policy: Policy, *, resume: bool
+    path: Path, *, request: RenderRequest, digests: WeightDigests, plan: Plan, policy: Policy, resume: bool
 ) -> tuple[DiskSpace | None, Plan]:
     """Open the folder of a picture that is grown, and return the plan that it was begun with; None for other methods.
 
@@ -57,7 +57,6 @@ def open_work(
         RequestError: other work lies there, or somebody else's files.
         StorageError: the disk refuses.
     """
-    request, digests, plan = run
     if not find_method(request.method).keeps_work:
         return None, plan
     # In the order in which differences are told: what follows from another comes after it.

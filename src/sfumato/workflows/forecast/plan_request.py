@@ -1,7 +1,7 @@
 """What a request would cost here, before anything is loaded: the plan, from headers and free memory.
 
-Knows where a picture goes; imports no network, so that `sfumato plan` answers soon.
-Start reading at `make_plan`.
+Knows how a render is wished for and where; imports no network, so that `sfumato plan` answers soon.
+Start reading at `plan_request`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import shutil
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -21,12 +21,14 @@ from sfumato.core.memory import read_memory
 from sfumato.core.request import GobigMethod, RenderRequest
 from sfumato.models.autoencoder.offload import find_spill_folder, measure_spill_bytes
 from sfumato.models.contract import ModelContract
+from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.library import find_model_file
 from sfumato.models.hardware.policy import (
     FREE_SHARE_CPU,
     FREE_SHARE_CUDA,
     Policy,
+    choose_policy,
     count_packed_bytes,
     measure_free_bytes,
 )
@@ -35,8 +37,11 @@ from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import Plan
-from sfumato.workflows.files.inputs import check_decoding
+from sfumato.workflows.files.digests import list_adapters
+from sfumato.workflows.files.inputs import check_decoding, read_inputs
+from sfumato.workflows.files.output_paths import check_places
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
+from sfumato.workflows.run_options import RunOptions
 
 # The upscaler that is no file.
 RESAMPLING = GobigMethod().upscaler
@@ -47,21 +52,38 @@ _PROGRAM_BYTES = 1000 * MIB
 _KERNEL_BYTES, _THREAD_BYTES = 20 * MIB, 12 * MIB
 
 
-@dataclass(frozen=True, kw_only=True)
-class Wishes:
-    """Say where a picture goes, and how much memory it may take: None takes what is free on the device."""
+def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
+    """Plan a request as `plan_from_headers`, after a look at the pictures it starts from.
 
-    out: Path
-    budget_bytes: int | None = None
+    Raises:
+        RequestError: the request does not fit its model or its place, or a picture or mask does not fit the request.
+        BudgetError: over budget; says the largest size that fits.
+    """
+    if options.out is not None:
+        check_places(request, options.out, options.preview)
+    check_pictures_fit(request, options)
+    read_inputs(request)
+    return plan_from_headers(request, options)
 
 
-def check_pictures_fit(request: RenderRequest, wishes: Wishes) -> None:
+def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
     """Check that the pictures of a request fit the budget, or what is free, before one is decoded.
 
     Raises: as `check_decoding`.
     """
     free = measure_free_bytes(torch.device("cpu"))
-    check_decoding(request, free if wishes.budget_bytes is None else wishes.budget_bytes)
+    check_decoding(request, free if options.budget_bytes is None else options.budget_bytes)
+
+
+def plan_from_headers(request: RenderRequest, options: RunOptions) -> Plan:
+    """Plan a request from the headers of its model, with the memory that is free and the pace of earlier renders.
+
+    Raises: as `plan_request`, save for the pictures.
+    """
+    list_adapters(request)
+    read_upscaler(request)
+    contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
+    return make_plan(request, contract, choose_policy(options.device, options.dtype), options)
 
 
 def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
@@ -75,19 +97,17 @@ def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
     return None if name == RESAMPLING else describe_upscaler(check_weights_file(find_model_file("upscaler", name)))
 
 
-def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, wishes: Wishes) -> Plan:
+def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, options: RunOptions) -> Plan:
     """Plan a request on a model and device that are known, with the memory and disk that are free.
 
-    Raises:
-        RequestError: the request does not fit its model.
-        BudgetError: over budget; says the largest size that fits.
+    Raises: as `plan_request`.
     """
-    budget = replace(make_budget(contract, policy, wishes), upscaler=read_upscaler(request))
+    budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     return replace(plan, size=request.size)
 
 
-def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> RenderBudget:
+def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:
     """Look at what is free here, and at the calibration of the model."""
     free, known = measure_free_bytes(policy.device), load_calibration(contract, name_place(policy))
     apart = policy.device.type == "cuda"
@@ -95,7 +115,7 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Rend
     model = count_loaded_bytes(contract, policy) + count_packed_bytes(policy, contract.denoiser_parameters)
     program = measure_program_bytes()
     return RenderBudget(
-        memory_bytes=free if wishes.budget_bytes is None else wishes.budget_bytes,
+        memory_bytes=free if options.budget_bytes is None else options.budget_bytes,
         cost=known.cost,
         base_bytes=known.device_bytes or (model if apart else model + program),
         free_bytes=free,
@@ -103,12 +123,12 @@ def make_budget(contract: ModelContract, policy: Policy, wishes: Wishes) -> Rend
         separate=apart,
         host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
         host_base_bytes=load + (known.host_bytes or program),
-        disk_bytes=_free_disk(wishes.out.parent),
+        disk_bytes=_free_disk(_find_folder(options)),
         spill_bytes=measure_spill_bytes(),
-        spill_shared=_is_one_disk(find_spill_folder(), wishes.out.parent),
+        spill_shared=_is_one_disk(find_spill_folder(), _find_folder(options)),
         number_bytes=policy.unet_dtype.itemsize,
-        pyramid=wishes.out.suffix.lower() in PYRAMID_SUFFIXES,
-        whole_bytes=count_whole_bytes(wishes.out),
+        pyramid=options.out is not None and options.out.suffix.lower() in PYRAMID_SUFFIXES,
+        whole_bytes=0 if options.out is None else count_whole_bytes(options.out),
     )
 
 
@@ -130,6 +150,11 @@ def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int:
         return contract.weights_bytes
     others = contract.parameters - contract.denoiser_parameters
     return contract.denoiser_parameters * policy.unet_dtype.itemsize + others * policy.vae_dtype.itemsize
+
+
+def _find_folder(options: RunOptions) -> Path:
+    """Return the folder that a picture goes to; this one where it stays in memory."""
+    return Path() if options.out is None else options.out.parent
 
 
 def _is_one_disk(folder: Path, other: Path) -> bool:

@@ -19,7 +19,7 @@ WORDS = {
     "median colour step": "usual step of colour where windows meet",
     "lattice": "lines at equal distances, anywhere",
     "base consistency": "how much of the base is there",
-    "phantom mass": "things the base does not have",
+    "added object mass": "things the base does not have",
     "colour drift": "colours of wide areas against the base",
     "tile shift": "parts beside their place in the base",
     "grain": "noise on calm ground",
@@ -54,10 +54,12 @@ def _row(verdict: Verdict) -> str:
 
 
 def _places(judged: Judged) -> str:
-    if not judged.phantoms:
+    if not judged.added_objects:
         return ""
-    boxes = ["{2} × {3} px at {0}, {1}".format(*_corner_and_size(blob.box)) for blob in judged.phantoms[:MOST_BOXES]]
-    more = len(judged.phantoms) - len(boxes)
+    boxes = [
+        "{2} × {3} px at {0}, {1}".format(*_corner_and_size(blob.box)) for blob in judged.added_objects[:MOST_BOXES]
+    ]
+    more = len(judged.added_objects) - len(boxes)
     boxes += [f"and {more} more" if more else ""]
     return f"<p class=note>Not in the base: {escape('; '.join(box for box in boxes if box))}.</p>"
 

@@ -13,7 +13,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.memory import give_back_memory
 from sfumato.core.resampling import fit_box
 from sfumato.critic.picture.checks import Judged, judge_picture
-from sfumato.critic.picture.feature_cache import Survey, survey_again, survey_picture
+from sfumato.critic.picture.feature_cache import FeatureCache, cache_features, update_features
 from sfumato.critic.picture.picture_reader import StoredPicture
 from sfumato.critic.picture.seams import Lines
 from sfumato.render.progress import RenderResult
@@ -23,31 +23,31 @@ from sfumato.render.stages import Plan
 SMALLEST_BASE_PX = 32
 
 
-def judge_result(result: RenderResult, plan: Plan, factor: int, survey: Survey | None = None) -> Judged | None:
+def judge_result(result: RenderResult, plan: Plan, factor: int, features: FeatureCache | None = None) -> Judged | None:
     """Judge a result by the calibrated checks; None where there is no base to hold it against.
 
     `factor` is the pixels of a latent cell. A verdict changes nothing in the picture. The result is read in
-    parts: memory does not grow with it; what a `survey` has read is not read again.
+    parts: memory does not grow with it; what `features` hold is not read again.
     """
     base = _find_base(result)
     if base is None:
         return None
-    return judge_picture(StoredPicture(result.pixels), base, find_lines(plan, factor), survey)
+    return judge_picture(StoredPicture(result.pixels), base, find_lines(plan, factor), features)
 
 
-def survey_result(result: RenderResult) -> Survey | None:
+def cache_result_features(result: RenderResult) -> FeatureCache | None:
     """Read the whole of a result that can be judged; None where it cannot."""
     base = _find_base(result)
-    survey = None if base is None else survey_picture(StoredPicture(result.pixels), base)
+    features = None if base is None else cache_features(StoredPicture(result.pixels), base)
     give_back_memory()
-    return survey
+    return features
 
 
-def survey_result_again(before: Survey, result: RenderResult, squares: Sequence[PixelBox]) -> Survey:
+def update_result_features(before: FeatureCache, result: RenderResult, squares: Sequence[PixelBox]) -> FeatureCache:
     """Read a result anew that has changed in some squares."""
-    survey = survey_again(before, StoredPicture(result.pixels), squares)
+    features = update_features(before, StoredPicture(result.pixels), squares)
     give_back_memory()
-    return survey
+    return features
 
 
 def say_unjudged(result: RenderResult) -> str:

@@ -20,14 +20,14 @@ from sfumato.core.resampling import fit_box
 from sfumato.core.serialize import Json
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import Judged
-from sfumato.critic.picture.feature_cache import Survey
+from sfumato.critic.picture.feature_cache import FeatureCache
 from sfumato.models.latent_model import LatentModel
 from sfumato.render.methods.registry import find_method
 from sfumato.render.passes.redraw_box import PassProposal
 from sfumato.render.passes.run import RenderPass, run_pass
 from sfumato.render.progress import Progress, RenderResult
 from sfumato.render.stages import Plan
-from sfumato.workflows.self_check.judge import judge_result, survey_result, survey_result_again
+from sfumato.workflows.self_check.judge import cache_result_features, judge_result, update_result_features
 
 # The share of the whole that is told while a place is drawn again: the render is done, its picture is not.
 NEARLY_ALL = 0.999
@@ -90,12 +90,12 @@ def look_again(
     request alone, so a resumed render decides alike. Without a workspace nothing is drawn. A round that fails, or
     that the disk or the memory has no room for, is left out: the picture is finished without it.
     """
-    survey, factor = survey_result(result), model.contract.factor
-    judged = judge_result(result, plan, factor, survey)
+    features, factor = cache_result_features(result), model.contract.factor
+    judged = judge_result(result, plan, factor, features)
     keeps_work = find_method(request.method).keeps_work and len(plan.stages) > 1
-    if space is None or survey is None or judged is None or not keeps_work or not judged.phantoms:
+    if space is None or features is None or judged is None or not keeps_work or not judged.added_objects:
         return CheckedRender(result, judged)
-    faults = _Faults(result, plan, model, survey, judged)
+    faults = _Faults(result, plan, model, features, judged)
     work = RenderPass(name="redraw", find=faults.find, judge=faults.judge, rounds=MOST_RERUNS)
     steps = run_pass(work, result.pixels, request, model, space, window_batch=plan.window_batch)
     while True:
@@ -124,16 +124,18 @@ def look_again(
 class _Faults:
     """Find the failing blobs of a render, and judge whether a round lessened them. A leaf."""
 
-    def __init__(self, result: RenderResult, plan: Plan, model: LatentModel, survey: Survey, judged: Judged) -> None:
+    def __init__(
+        self, result: RenderResult, plan: Plan, model: LatentModel, features: FeatureCache, judged: Judged
+    ) -> None:
         self.result, self.judged = result, judged
-        self._plan, self._model, self._survey = plan, model, survey
+        self._plan, self._model, self._features = plan, model, features
         self._masses: list[list[float]] = []
 
     def find(self, pixels: PixelStore, number: int) -> tuple[PassProposal, ...]:
         """Propose the box of every failing blob, from the enlarged base."""
-        if not self.judged.phantoms:
+        if not self.judged.added_objects:
             return ()
-        mass = _weigh(self.judged.phantoms)
+        mass = _weigh(self.judged.added_objects)
         self._masses.append([mass, mass])
         assert self.result.base is not None, "what was judged has a base"
         base, size = self.result.base, pixels.size
@@ -150,19 +152,19 @@ class _Faults:
                 prompt=self._model.contract.detail_words,
                 start=read_base,
             )
-            for blob in self.judged.phantoms
+            for blob in self.judged.added_objects
         )
 
     def judge(self, pixels: PixelStore, squares: Sequence[PixelBox]) -> bool:
         """Tell whether a round is kept, and remember the picture if it is."""
         result = replace(self.result, shown=pixels)
-        survey = survey_result_again(self._survey, result, squares)
-        judged = judge_result(result, self._plan, self._model.contract.factor, survey)
+        features = update_result_features(self._features, result, squares)
+        judged = judge_result(result, self._plan, self._model.contract.factor, features)
         assert judged is not None, "what was judged once can be judged again"
-        self._masses[-1][1] = _weigh(judged.phantoms)
-        kept = has_helped(self.judged.phantoms, judged.phantoms)
+        self._masses[-1][1] = _weigh(judged.added_objects)
+        kept = has_helped(self.judged.added_objects, judged.added_objects)
         if kept:
-            self.result, self.judged, self._survey = result, judged, survey
+            self.result, self.judged, self._features = result, judged, features
         return kept
 
     def list_masses(self) -> list[tuple[float, float]]:

@@ -1,4 +1,4 @@
-"""The detector: pyramid, tiles that equal the whole, boxes by hand, trust, saving and loading."""
+"""The detector: pyramid, tiles that equal the whole, boxes by hand, calibration, saving and loading."""
 
 import json
 
@@ -8,7 +8,7 @@ import torch
 
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.critic.detector.boxes import keep_strongest, match_boxes, measure_cover
-from sfumato.critic.detector.calibration import Trust, choose_least, fit_trust
+from sfumato.critic.detector.calibration import ScoreCalibration, choose_least, fit_calibration
 from sfumato.critic.detector.detector import (
     CONFIG_NAME,
     WEIGHTS_NAME,
@@ -151,17 +151,17 @@ def test_trust_learns_how_often_a_score_is_right():
     stream = np.random.default_rng(3)
     scores = stream.uniform(-4, 6, 4000)
     right = stream.random(4000) < 1 / (1 + np.exp(-(0.7 * scores - 1.0)))
-    trust = fit_trust(scores, right)
-    assert (trust.slope, trust.offset) == (pytest.approx(0.7, abs=0.08), pytest.approx(-1.0, abs=0.2))
-    assert fit_trust(scores[:3], np.ones(3, bool)) == Trust()
+    calibration = fit_calibration(scores, right)
+    assert (calibration.slope, calibration.offset) == (pytest.approx(0.7, abs=0.08), pytest.approx(-1.0, abs=0.2))
+    assert fit_calibration(scores[:3], np.ones(3, bool)) == ScoreCalibration()
 
 
 def test_the_limit_tells_as_much_as_precision_allows():
     scores = np.array([5.0, 4.0, 3.0, 2.0, 1.0])
     right = np.array([True, True, False, True, False])
-    chosen = choose_least(Trust(), scores, right, 0.75)
-    assert (Trust().believe(scores) >= chosen.least).tolist() == [True, True, True, True, False]
-    assert choose_least(Trust(), scores, np.zeros(5, bool), 0.9).least > 0.9
+    chosen = choose_least(ScoreCalibration(), scores, right, 0.75)
+    assert (ScoreCalibration().believe(scores) >= chosen.least).tolist() == [True, True, True, True, False]
+    assert choose_least(ScoreCalibration(), scores, np.zeros(5, bool), 0.9).least > 0.9
 
 
 @pytest.mark.parametrize("picture", [np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3)), np.zeros((0, 4, 3), np.uint8)])
@@ -173,10 +173,10 @@ def test_other_pictures_are_refused(spots, picture):
 def test_a_saved_detector_finds_the_same(tmp_path):
     detector = make_detector(TINY, seed=5)
     torch.nn.init.constant_(detector.network.centres.bias, 1.0)
-    trusted = Detector(detector.network, TINY, {kind: Trust(1.25, 0.5, 0.3) for kind in KINDS})
+    trusted = Detector(detector.network, TINY, {kind: ScoreCalibration(1.25, 0.5, 0.3) for kind in KINDS})
     save_detector(trusted, tmp_path)
     again = load_detector(tmp_path)
-    assert again.trust == trusted.trust
+    assert again.calibration == trusted.calibration
     ours, theirs = trusted.find(noise(60, 90)), again.find(noise(60, 90))
     assert len(ours) == len(theirs) > 0
     assert [d.kind for d in ours] == [d.kind for d in theirs]

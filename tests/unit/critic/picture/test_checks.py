@@ -42,7 +42,7 @@ def test_every_measure_reads_a_number():
     seen = Evidence(picture, picture.resize((64, 64), Image.Resampling.BOX), LINES)
     values = {name: measure.read(seen) for name, measure in MEASURES.items()}
     assert all(isinstance(value, float) for value in values.values())
-    assert values["phantom mass"] == 0.0
+    assert values["added object mass"] == 0.0
     assert values["base consistency"] == 60.0
 
 
@@ -64,8 +64,8 @@ def test_planted_faults_are_called_by_their_measure():
     assert "seam ratio" in faulty(seamed)
     assert "grain" in faulty(noisy)
     assert "colour drift" in faulty(tinted)
-    assert "phantom mass" in faulty(pasted)
-    (box,) = [blob.box for blob in judge(pasted).phantoms]
+    assert "added object mass" in faulty(pasted)
+    (box,) = [blob.box for blob in judge(pasted).added_objects]
     assert box == pytest.approx((40, 30, 60, 70), abs=5)
 
 
@@ -82,7 +82,7 @@ def test_a_limit_holds_for_its_side_and_silence_is_an_answer():
     assert silent.fine is None
     assert Judged((silent,), (Blob((1, 2, 3, 4), 9, 300.0),)).to_json() == {
         "measures": {"tile shift": {"value": None, "unit": "px", "limit": 2.0, "bad": "high", "fine": None}},
-        "phantoms": [[1, 2, 3, 4]],
+        "added_objects": [[1, 2, 3, 4]],
         "left_out": {},
     }
     assert Verdict("grain", 2.0, "levels", None, "high").fine is None

@@ -10,7 +10,7 @@ from sfumato.canvas import grid as squares
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.picture import base_comparison
 from sfumato.critic.picture.checks import judge_picture
-from sfumato.critic.picture.feature_cache import survey_again, survey_picture
+from sfumato.critic.picture.feature_cache import cache_features, update_features
 
 SIZE = PixelSize(330, 260)
 
@@ -51,20 +51,20 @@ def test_judged_in_part_is_judged_whole(changed, base_size):
         patched.setattr(base_comparison, "_PART_PX", 40)
         again = squares.find_squares(SIZE, changed)
         picture = Image.fromarray(now)
-        survey = survey_again(survey_picture(Image.fromarray(was), base), picture, again)
-        whole = survey_picture(picture, base)
-        judged = judge_picture(picture, base, survey=survey)
+        features = update_features(cache_features(Image.fromarray(was), base), picture, again)
+        whole = cache_features(picture, base)
+        judged = judge_picture(picture, base, features=features)
         assert judged == judge_picture(picture, base)
-    assert np.array_equal(survey.pair.shown, whole.pair.shown)
-    assert np.array_equal(survey.gradients.across, whole.gradients.across)
-    assert np.array_equal(survey.gradients.down, whole.gradients.down)
+    assert np.array_equal(features.pair.shown, whole.pair.shown)
+    assert np.array_equal(features.gradients.across, whole.gradients.across)
+    assert np.array_equal(features.gradients.down, whole.gradients.down)
 
 
 def test_only_what_changed_is_read_again(monkeypatch):
     monkeypatch.setattr(squares, "SIDE_PX", 32)
     monkeypatch.setattr(base_comparison, "_PART_PX", 40)
     was, now = Counted(make_levels(1)), Counted(make_levels(2))
-    before = survey_picture(was, Image.new("RGB", (66, 52)))
+    before = cache_features(was, Image.new("RGB", (66, 52)))
     seen = was.read
-    survey_again(before, now, squares.find_squares(SIZE, [PixelBox(100, 100, 110, 110)]))
+    update_features(before, now, squares.find_squares(SIZE, [PixelBox(100, 100, 110, 110)]))
     assert was.read - seen + now.read < 0.2 * seen

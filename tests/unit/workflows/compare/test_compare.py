@@ -13,7 +13,7 @@ from sfumato.critic.picture.checks import Judged, Verdict
 from sfumato.render.engine import run_plan
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.workflows.compare.compare import METHODS, check_resume, list_methods, list_requests
+from sfumato.workflows.compare.compare import NAMES, check_resume, list_methods, list_requests
 from sfumato.workflows.compare.page import describe_checks, list_rows
 from sfumato.workflows.compare.sheet import CROP_PX, SheetPicture, draw_sheet, find_unlike
 from sfumato.workflows.job import Picture
@@ -40,20 +40,18 @@ def test_other_names_are_refused(names):
 
 def test_methods_or_models_are_compared_with_one_random_seed():
     with pytest.raises(RequestError, match="or of"):
-        list_requests(RequestValues(prompt="a house"), methods=METHODS[:2], models=["a", "b"])
-    requests = list_requests(RequestValues(prompt="a house", size=(256, 256)), methods=METHODS)
+        list_requests(RequestValues(prompt="a house"), methods=NAMES[:2], models=["a", "b"])
+    requests = list_requests(RequestValues(prompt="a house", size=(256, 256)), methods=NAMES)
     assert len({one.seed for one in requests.values()}) == 1
 
 
 def test_all_are_asked_for_the_same_but_the_method():
-    asked = list_methods(REQUEST, METHODS, CONTRACT)
-    assert [one.method.kind for one in asked.values()] == list(METHODS)
+    asked = list_methods(REQUEST, NAMES, CONTRACT)
+    assert [one.method.kind for one in asked.values()] == list(NAMES)
     assert {(one.prompt, one.seed, one.steps, one.sampler) for one in asked.values()} == {
         (REQUEST.prompt, REQUEST.seed, REQUEST.steps, REQUEST.sampler)
     }
-    assert {name: one.size for name, one in asked.items() if name != "native"} == dict.fromkeys(
-        METHODS[:3], REQUEST.size
-    )
+    assert {name: one.size for name, one in asked.items() if name != "native"} == dict.fromkeys(NAMES[:3], REQUEST.size)
 
 
 def test_native_is_the_base_that_the_others_grow_from():
@@ -67,7 +65,7 @@ def test_native_is_the_base_that_the_others_grow_from():
 
 def test_at_native_size_there_is_nothing_to_compare():
     with pytest.raises(RequestError, match="all methods are the same"):
-        list_methods(RenderRequest(prompt="a house", size=CONTRACT.native), METHODS, CONTRACT)
+        list_methods(RenderRequest(prompt="a house", size=CONTRACT.native), NAMES, CONTRACT)
 
 
 def make_pictures(places, size=(1200, 900)):

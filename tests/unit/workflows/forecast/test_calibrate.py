@@ -27,8 +27,7 @@ from sfumato.workflows.forecast.calibration_store import (
     save_calibration,
     save_pace,
 )
-from sfumato.workflows.forecast.plan_request import Wishes, make_budget, measure_program_bytes
-from sfumato.workflows.prepare import plan_request
+from sfumato.workflows.forecast.plan_request import make_budget, measure_program_bytes, plan_request
 from sfumato.workflows.run_options import RunOptions
 
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(64, 64), model=str(tiny_mini()), steps=2)
@@ -116,10 +115,10 @@ def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch):
 
 
 def test_a_plan_goes_by_a_calibration_and_says_so(tmp_path):
-    wishes = RunOptions(out=tmp_path / "a.png", dtype="fp32")
-    assert plan_request(REQUEST, wishes).basis == "guess"
+    options = RunOptions(out=tmp_path / "a.png", dtype="fp32")
+    assert plan_request(REQUEST, options).basis == "guess"
     found = run_probe(str(tiny_mini()), dtype="fp32")
-    plan = plan_request(REQUEST, wishes)
+    plan = plan_request(REQUEST, options)
     assert plan.basis == "probe"
     assert plan.memory_bytes > found.known.device_bytes > 0
     said = json.loads(found.to_line())
@@ -149,12 +148,12 @@ def test_a_call_of_several_windows_takes_what_the_line_says(model):
 
 def test_the_program_is_measured_and_what_comes_later_allowed_for(tmp_path):
     contract, policy = CONTRACT, choose_policy("cpu", "fp32")
-    budget = make_budget(contract, policy, Wishes(out=tmp_path / "a.png"))
+    budget = make_budget(contract, policy, RunOptions(out=tmp_path / "a.png"))
     assert budget.base_bytes == measure_program_bytes() + contract.weights_bytes
     # This process held at least the libraries of arrays when it was measured, and threads are allowed for.
     assert measure_program_bytes() > 300 * 2**20 + torch.get_num_threads()
     save_calibration(contract, name_place(policy), KNOWN)
-    assert make_budget(contract, policy, Wishes(out=tmp_path / "a.png")).base_bytes == KNOWN.device_bytes
+    assert make_budget(contract, policy, RunOptions(out=tmp_path / "a.png")).base_bytes == KNOWN.device_bytes
 
 
 def test_an_error_is_a_share_of_what_happened():

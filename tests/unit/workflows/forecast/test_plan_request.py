@@ -14,7 +14,8 @@ from sfumato.models.hardware.policy import choose_policy
 from sfumato.render.plan.budget import GIB
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.forecast import plan_request
-from sfumato.workflows.forecast.plan_request import Wishes, make_budget
+from sfumato.workflows.forecast.plan_request import make_budget
+from sfumato.workflows.run_options import RunOptions
 
 
 @pytest.mark.parametrize(
@@ -23,7 +24,7 @@ from sfumato.workflows.forecast.plan_request import Wishes, make_budget
 def test_where_maps_go_may_be_the_disk_of_the_picture(tmp_path, monkeypatch, spill, is_one):
     monkeypatch.setattr(plan_request, "find_spill_folder", lambda: tmp_path / spill)
     contract, policy = load_contract(tiny_mini()), choose_policy("cpu", "fp32")
-    assert make_budget(contract, policy, Wishes(out=tmp_path / "new" / "a.png")).spill_shared is is_one
+    assert make_budget(contract, policy, RunOptions(out=tmp_path / "new" / "a.png")).spill_shared is is_one
 
 
 @pytest.mark.parametrize("separate", [False, True])
@@ -32,7 +33,7 @@ def test_a_format_that_is_saved_whole_takes_the_memory_of_the_host(tmp_path, sep
     request = RenderRequest(prompt="", size=PixelSize(16384, 16384), method=CohesiveMethod())
 
     def make(name, limit):
-        budget = make_budget(contract, policy, Wishes(out=tmp_path / name, budget_bytes=limit * GIB))
+        budget = make_budget(contract, policy, RunOptions(out=tmp_path / name, budget_bytes=limit * GIB))
         limits = {"separate": True, "host_bytes": limit * GIB} if separate else {}
         # What the test process itself holds is beside the point.
         limits |= {"base_bytes": GIB // 2, "host_base_bytes": GIB // 2}

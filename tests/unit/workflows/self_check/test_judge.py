@@ -91,7 +91,7 @@ def test_a_picture_of_any_size_is_judged_whole_in_the_same_memory():
     assert higher < 1.3 * peak
     assert set(some.left_out) == set(more.left_out) == {"seam ratio", "colour step", "median colour step"}
     for judged in (some, more):
-        left, top, right, bottom = judged.phantoms[0].box
+        left, top, right, bottom = judged.added_objects[0].box
         assert left <= 280 < 480 <= right
         assert top <= 540 < 740 <= bottom
 

@@ -44,7 +44,7 @@ def render(request, space):
 
 
 def weigh(result):
-    return sum(blob.mass for blob in judge_result(result, make_plan(REQUEST), 8).phantoms)
+    return sum(blob.mass for blob in judge_result(result, make_plan(REQUEST), 8).added_objects)
 
 
 def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over():
@@ -130,7 +130,7 @@ def test_a_report_says_what_was_drawn_again_and_what_was_not_measured():
     judged = Judged((), (Blob((8, 16, 24, 48), 9, 300.0),), {"grain": "judged 4 times reduced"})
     assert write_checks(judged, (rerun,)) == ""
     verdict = judge_result(render(REQUEST, None)[1], make_plan(REQUEST), 8).verdicts[:1]
-    section = write_checks(Judged(verdict, judged.phantoms, judged.left_out), (rerun,))
+    section = write_checks(Judged(verdict, judged.added_objects, judged.left_out), (rerun,))
     assert "1 places drawn again" in section
     assert "120 instead of 300; not kept" in section
     assert "Not measured: grain (judged 4 times reduced)" in section

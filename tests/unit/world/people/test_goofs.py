@@ -110,8 +110,11 @@ def test_swapped_hands_turn_the_thumbs() -> None:
 
 
 def test_exceptions_are_never_faults() -> None:
-    for seed in range(300):
+    exceptions = 0
+    for seed in range(60):
         for kind in BODY_FAULTS:
             sample = make_sample(seed, size=16, wish=Wish(shot="full", fault=kind))
             if sample.scene.people[0][0].exception is not None:
+                exceptions += 1
                 assert not sample.faults
+    assert exceptions

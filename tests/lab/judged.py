@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sfumato.core.cards import Measurement
-from sfumato.lab.hires.rows import Shown
+from sfumato.lab.hires.rows import JudgedPicture
 
 OBJECT = ("person", 0, 0, 1, 1, 0.9)
 
 
 def make_shown(
     prompt: int, *, phantoms: int = 0, lost: int = 0, unsure: int = 0, held: int = 2, **measured: float
-) -> Shown:
+) -> JudgedPicture:
     """Make a picture with some sure objects in its base; `measured` may hold psnr, energy and on (a seam ratio)."""
     psnr, energy, on = (measured.get(name, usual) for name, usual in (("psnr", 30.0), ("energy", 100.0), ("on", 1.0)))
     judged = {
@@ -34,7 +34,7 @@ def make_shown(
         "seams_off": [[1.0, 0.1]] * 3,
     }
     made = {"seconds": 2.0, "peak_bytes": 2**20}
-    return Shown(prompt, "crowd", made, judged, {}, 1.25)
+    return JudgedPicture(prompt, "crowd", made, judged, {}, 1.25)
 
 
 def find_row(rows: Sequence[Measurement], end: str) -> Measurement:

@@ -162,7 +162,7 @@ def test_killed_anywhere_it_gives_the_same_bytes(kind, way, networks, crowded, t
     assert not list(undisturbed.folder.iterdir()), "maps go when they are not needed any more"
     # One tile of an attention computes those of its keys as well.
     rows = max(2, *tiles_of_rows(undisturbed.seen))
-    for dies_at in range(1, notes + 1, 1 if kind == "tiny" else max(1, notes // (2 if kind == "far" else 9))):
+    for dies_at in range(1, notes + 1, max(1, notes // (9 if kind == "tiny" else 2 if kind == "far" else 3))):
         for after in (False, True):
             journal, coding = Journal(tmp_path / f"{dies_at}{after}"), Coding(networks[kind], kind, way)
             journal.folder.mkdir()
@@ -215,7 +215,7 @@ def test_maps_of_a_run_whose_marks_are_lost_go(networks, crowded, tmp_path):
 
 
 @pytest.mark.parametrize("kind", ["kl", "far"])
-@pytest.mark.parametrize("dies_at", [2, 7, 15, 30])
+@pytest.mark.parametrize("dies_at", [7, 30])
 def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded, tmp_path, request):
     """Taken away or cut off: refused where the mark counts on it, made anew where it may have gone."""
     if kind == "far":

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sfumato.core.errors import RequestError
-from sfumato.critic.picture.frechet import frechet_distance, make_cloud
+from sfumato.lab.frechet import frechet_distance, make_cloud
 
 
 def cloud_of(spread, shift, count=40_000, seed=0):

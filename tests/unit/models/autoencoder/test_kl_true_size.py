@@ -1,6 +1,6 @@
 """The true autoencoder of SD 1.x, 2.x and SDXL, random weights: tiles against the whole, with the memory of both.
 
-Minutes and two GiB, so outside the default run: `pytest -s -m slow tests/unit/models/test_kl_true_size.py`.
+Minutes and two GiB, so outside the default run: `pytest -s -m slow tests/unit/models/autoencoder/test_kl_true_size.py`.
 What it measured is in docs/log.md.
 """
 
