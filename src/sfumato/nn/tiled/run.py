@@ -1,6 +1,7 @@
 """Run the sweeps of a program over tiles, in a set amount of memory.
 
-Decides the size of the tiles and nothing else; which maps stay in memory follows from `Program.store`.
+Decides the size of the tiles, and attends over a whole map in blocks, without a matrix of all pairs; which maps stay
+in memory follows from `Program.store`.
 Knows no file: maps that do not fit go where the caller says. Start reading at `run_program`.
 """
 
@@ -11,9 +12,9 @@ from functools import partial
 from math import isqrt
 from typing import TYPE_CHECKING
 
+import torch
 import torch.nn.functional as F
 
-from sfumato.nn.tiled.attention import KEY_BLOCK, attend_block, query_block
 from sfumato.nn.tiled.halo import run_chain
 from sfumato.nn.tiled.layers import Conv
 from sfumato.nn.tiled.passes import OUTPUT, Program, Sweep
@@ -22,13 +23,17 @@ from sfumato.nn.tiled.run_state import Desk
 from sfumato.nn.tiled.statistics import measure_moments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
     from sfumato.nn.tiled.halo import Step
+    from sfumato.nn.tiled.layers import Attend
     from sfumato.nn.tiled.memory_limits import Room
     from sfumato.nn.tiled.source_sink import Ends
+
+# Keys of one block of attention: enough for a matmul to be busy, few enough that the scores stay small.
+KEY_BLOCK = 1024
 
 
 def run_program(program: Program, ends: Ends, room: Room, window: Region | None = None) -> None:
@@ -134,3 +139,40 @@ def _count_work(sweep: Sweep) -> float:
     ]
     sinks = sizes[-1] * (1 + (sweep.add is not None) + 2 * (sweep.norm is not None))
     return max([*steps, sinks + (2 * sweep.shortcut.weight.shape[0] if sweep.shortcut else 0)])
+
+
+def attend_block(layer: Attend, queries: Tensor, blocks: Iterable[Tensor]) -> Tensor:
+    """Attend from some pixels [n, C] to all pixels, which come in blocks [m, C]; float32, returns [n, C].
+
+    With q = Wq x + bq and k = Wk y + bk, q . k = (Wk' q) . y + q . bk: the last term is the same
+    for every y, so softmax does not see it, and Wk' q is scored against y itself. The weights of a
+    softmax add up to one, so the values, too, are mixed before Wv. Keys and values are never made.
+    """
+    asked = F.linear(queries, layer.query.weight.float(), layer.query.bias.float()) * queries.shape[-1] ** -0.5
+    mixed = mix_by_score(asked @ layer.key.weight.float(), blocks)
+    values = F.linear(mixed, layer.value.weight.float(), layer.value.bias.float())
+    return F.linear(values, layer.out.weight.float(), layer.out.bias.float())
+
+
+def mix_by_score(queries: Tensor, blocks: Iterable[Tensor]) -> Tensor:
+    """Return softmax(q . y) over all y, times y, for each query [n, C]; keeps only a running sum.
+
+    Source: Milakov and Gimelshein 2018, Online normalizer calculation for softmax, algorithm 3.
+    """
+    highest = queries.new_full((len(queries), 1), -torch.inf)
+    total, mixed = torch.zeros_like(highest), torch.zeros_like(queries)
+    for block in blocks:
+        scores = queries @ block.T
+        top = torch.maximum(highest, scores.amax(1, keepdim=True))
+        shrink = (highest - top).exp_()
+        scores.sub_(top).exp_()
+        total = total.mul_(shrink).add_(scores.sum(1, keepdim=True))
+        mixed = torch.addmm(mixed.mul_(shrink), scores, block)
+        highest = top
+    return mixed.div_(total)
+
+
+def query_block(channels: int, work_bytes: int) -> int:
+    """Return how many queries can be asked at once in so much memory, at least one."""
+    numbers = work_bytes // torch.float32.itemsize - 3 * KEY_BLOCK * channels
+    return max(1, numbers // (2 * KEY_BLOCK + 5 * channels))
