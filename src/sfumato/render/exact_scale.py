@@ -18,7 +18,7 @@ import numpy as np
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import PictureSource
-from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.cohesive.input_picture import SourcePicture
 from sfumato.render.plan.sizes import is_growing
 
 if TYPE_CHECKING:
@@ -58,10 +58,10 @@ def widen_request(request: RenderRequest, factor: int) -> RenderRequest:
 
 def widen_inputs(inputs: Inputs, request: RenderRequest) -> Inputs:
     """Return the inputs for a request that was widened: the picture with its last pixels repeated to its new size."""
-    given, source = inputs.given, request.source
-    if given is None or not isinstance(source, PictureSource) or given.size == source.size:
+    picture, source = inputs.source, request.source
+    if picture is None or not isinstance(source, PictureSource) or picture.size == source.size:
         return inputs
-    return replace(inputs, given=Given(source.size, partial(_walk_padded, given, source.size)))
+    return replace(inputs, source=SourcePicture(source.size, partial(_walk_padded, picture, source.size)))
 
 
 def _find_scale(picture: PixelSize, size: PixelSize) -> Fraction | None:
@@ -79,13 +79,13 @@ def _pad_size(picture: PixelSize, scale: Fraction, factor: int) -> PixelSize:
     return picture.round_up(cells // math.gcd(scale.numerator, cells))
 
 
-def _walk_padded(given: Given, size: PixelSize) -> Iterator[NDArray[np.uint8]]:
+def _walk_padded(picture: SourcePicture, size: PixelSize) -> Iterator[NDArray[np.uint8]]:
     last = None
-    for band in given.walk():
-        last = np.pad(band, ((0, 0), (0, size.width - given.size.width), (0, 0)), mode="edge")
+    for band in picture.walk():
+        last = np.pad(band, ((0, 0), (0, size.width - picture.size.width), (0, 0)), mode="edge")
         yield last
-    if last is not None and size.height > given.size.height:
-        yield np.repeat(last[-1:], size.height - given.size.height, axis=0)
+    if last is not None and size.height > picture.size.height:
+        yield np.repeat(last[-1:], size.height - picture.size.height, axis=0)
 
 
 def _impossible(source: PictureSource, size: PixelSize, factor: int) -> RequestError:

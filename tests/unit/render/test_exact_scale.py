@@ -11,7 +11,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, ImageSource, PictureSource, RenderRequest
 from sfumato.core.resampling import Resampling, fit_box
-from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.cohesive.input_picture import SourcePicture
 from sfumato.render.exact_scale import scale_size, widen_inputs, widen_request
 from sfumato.render.methods.native import Inputs
 
@@ -21,7 +21,7 @@ TWICE = RenderRequest(prompt="", size=PixelSize(666, 1000), source=PHOTO, method
 
 def make_given(values):
     height, width, _ = values.shape
-    return Given(PixelSize(width, height), lambda: iter([values[:7], values[7:]]))
+    return SourcePicture(PixelSize(width, height), lambda: iter([values[:7], values[7:]]))
 
 
 def test_a_photograph_can_be_doubled():
@@ -55,9 +55,9 @@ def test_a_size_of_another_kind_is_refused_with_sizes_nearby_that_can_be():
 def test_the_last_pixels_are_repeated_at_the_right_and_below():
     values = np.random.default_rng(1).integers(0, 256, (10, 9, 3), np.uint8)
     source = replace(PHOTO, size=PixelSize(12, 12))
-    inputs = widen_inputs(Inputs(given=make_given(values)), replace(TWICE, source=source))
-    found = np.concatenate(list(inputs.given.walk()))
-    assert inputs.given.size == source.size
+    inputs = widen_inputs(Inputs(source=make_given(values)), replace(TWICE, source=source))
+    found = np.concatenate(list(inputs.source.walk()))
+    assert inputs.source.size == source.size
     assert (found == np.pad(values, ((0, 2), (0, 3), (0, 0)), mode="edge")).all()
 
 
@@ -66,7 +66,7 @@ def test_the_picture_stays_where_its_own_enlargement_has_it():
     picture = Image.fromarray(np.random.default_rng(2).integers(0, 256, (45, 41, 3), np.uint8))
     request = replace(TWICE, size=PixelSize(82, 90), source=replace(PHOTO, size=PixelSize(41, 45)))
     widened = widen_request(request, 8)
-    given = widen_inputs(Inputs(given=make_given(np.asarray(picture))), widened).given
+    given = widen_inputs(Inputs(source=make_given(np.asarray(picture))), widened).source
     padded, canvas = np.concatenate(list(given.walk())), widened.size
     enlarged = Resampling(given.size, canvas, fit_box(given.size, canvas)).compute(
         lambda box: padded[box.slices_hw], PixelBox(0, 0, 70, 78)

@@ -14,7 +14,7 @@ from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
-from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.cohesive.input_picture import SourcePicture
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
@@ -72,8 +72,8 @@ def drain(steps):
 def draw(request, space):
     """Return the pixels of a render."""
     plan, pixels = plan_render(request, CONTRACT, BUDGET), np.arange(80 * 72 * 3, dtype=np.uint32)
-    given = Given(SMALL, lambda: iter([(pixels * 2654435761 >> 24).astype(np.uint8).reshape(80, 72, 3)]))
-    inputs = Inputs(given=given) if request.source.kind == "picture" else None
+    given = SourcePicture(SMALL, lambda: iter([(pixels * 2654435761 >> 24).astype(np.uint8).reshape(80, 72, 3)]))
+    inputs = Inputs(source=given) if request.source.kind == "picture" else None
     made = drain(run_plan(plan, request, GaussianModel(), inputs, space)).pixels
     return made.read(made.size.box)
 

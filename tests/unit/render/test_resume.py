@@ -13,7 +13,7 @@ from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
-from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.cohesive.input_picture import SourcePicture
 from sfumato.render.cohesive.stages import SEEDS
 from sfumato.render.cohesive.stages import STEPS as TRIAL_STEPS
 from sfumato.render.engine import Inputs, run_plan
@@ -183,13 +183,13 @@ def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path):
     """Its words, three trials, the base, and the bands of the first level: each is an entry of its own."""
     size = PixelSize(96, 128)
     pixels = np.random.default_rng(4).integers(0, 256, (128, 96, 3), np.uint8)
-    given = Given(size, lambda: iter([pixels]))
+    given = SourcePicture(size, lambda: iter([pixels]))
     source = PictureSource(path="a.png", sha256="0" * 64, size=size)
     request, whole, model = replace(REQUEST, source=source), GaussianModel(), GaussianModel()
-    wanted = np.asarray(run(request, whole, inputs=Inputs(given=given)))
+    wanted = np.asarray(run(request, whole, inputs=Inputs(source=given)))
     with pytest.raises(Killed):
-        run(request, model, Mortal(tmp_path / "work", resume=False, dies_at=dies_at, after=True), Inputs(given=given))
-    found = run(request, model, Mortal(tmp_path / "work", resume=True), Inputs(given=given))
+        run(request, model, Mortal(tmp_path / "work", resume=False, dies_at=dies_at, after=True), Inputs(source=given))
+    found = run(request, model, Mortal(tmp_path / "work", resume=True), Inputs(source=given))
     assert np.array_equal(np.asarray(found), wanted)
     assert len(model.calls) == len(whole.calls)
     assert len(model.coded) == len(whole.coded)

@@ -1,7 +1,7 @@
 """A given picture in the place of a base: laid out in the workspace, shrunk to a size, and looked at for words.
 
 Nothing is drawn here. The picture may be larger than memory: it comes in bands, and only small copies are held.
-Knows no file, no level and no journal. Start reading at `Given`, then `shrink_given` and `find_words`.
+Knows no file, no level and no journal. Start reading at `SourcePicture`, then `shrink_source` and `find_words`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from sfumato.render.sampling.run_steps import Work
 
 # The name of its pixels in the workspace.
-_NAME = "given"
+_NAME = "source"
 # So many times finer than a small copy is what it is resampled from; beyond that nothing is seen of the squares.
 _FINER = 4
 # How much smaller a small copy may be to have whole pixels on both sides, and what is whole enough: what lies so far
@@ -51,14 +51,14 @@ _LOOK_STEPS = 20
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class SourcePicture:
     """Hold the size of a picture, and what reads it from top to bottom in bands, uint8 [n, width, 3]."""
 
     size: PixelSize
     walk: Callable[[], Iterator[NDArray[np.uint8]]]
 
 
-def lay_out(given: Given, space: Workspace) -> PixelStore:
+def lay_out(source: SourcePicture, space: Workspace) -> PixelStore:
     """Copy the picture into the workspace, band by band.
 
     Raises:
@@ -66,25 +66,25 @@ def lay_out(given: Given, space: Workspace) -> PixelStore:
         StorageError: the disk has no room for it.
     """
     # What an earlier process laid out may be gone; nobody counts on it.
-    drop_given(space)
-    store, top = open_given(given.size, space), 0
-    for band in given.walk():
-        store.write(PixelBox(0, top, given.size.width, top + len(band)), band)
+    drop_source(space)
+    store, top = open_source(source.size, space), 0
+    for band in source.walk():
+        store.write(PixelBox(0, top, source.size.width, top + len(band)), band)
         top += len(band)
     return store
 
 
-def open_given(size: PixelSize, space: Workspace) -> PixelStore:
+def open_source(size: PixelSize, space: Workspace) -> PixelStore:
     """Return the picture as it was laid out."""
     return space.open_pixels(_NAME, size)
 
 
-def drop_given(space: Workspace) -> None:
+def drop_source(space: Workspace) -> None:
     """Remove what was laid out."""
     space.drop(_NAME)
 
 
-def shrink_given(pixels: PixelStore, target: PixelSize, size: PixelSize) -> Image.Image:
+def shrink_source(pixels: PixelStore, target: PixelSize, size: PixelSize) -> Image.Image:
     """Return at `size` the centred part of a picture that has the aspect of the target.
 
     A picture several times larger is averaged over squares first, in bands: resampling reads far around.

@@ -28,11 +28,11 @@ from sfumato.render.cohesive.certainty import measure_predictability
 from sfumato.render.cohesive.change_map import ChangeMap
 from sfumato.render.cohesive.input_picture import (
     choose_shown_size,
-    drop_given,
+    drop_source,
     find_words,
     lay_out,
-    open_given,
-    shrink_given,
+    open_source,
+    shrink_source,
 )
 from sfumato.render.cohesive.kept_detail import KnownDetail, measure_sharpness
 from sfumato.render.cohesive.level import Level, name_pixels
@@ -90,16 +90,16 @@ def run_cohesive(
         StorageError: the disk refuses; what was noted can be resumed.
     """
     base, entry = load_base(work, plan.stages, space), _find_level_entry(space)
-    if inputs.given is not None and (entry is None or _is_read_again(base, entry)):
+    if inputs.source is not None and (entry is None or _is_read_again(base, entry)):
         # Also where the base is known: what was laid out before a power cut may not be on the disk.
-        lay_out(inputs.given, space)
-    elif inputs.given is not None and not _is_beginning(entry):
+        lay_out(inputs.source, space)
+    elif inputs.source is not None and not _is_beginning(entry):
         # What is noted lies behind what reads it.
-        drop_given(space)
+        drop_source(space)
     if base is None:
         notes = BaseNotes(space, work.model.device)
         run = _run_base(work, plan.stages, inputs, notes, watch)
-        base = yield from (run if inputs.given is None else _run_given(work, plan.stages, notes, watch))
+        base = yield from (run if inputs.source is None else _run_source(work, plan.stages, notes, watch))
         _save_base(space, base)
         space.note(Entry({"stage": 0, "phase": "done"}), durable=True)
     else:
@@ -178,13 +178,13 @@ def _run_base(
     return Base(picture=to_picture(pixels), phrases=phrases, change_map=change_map)
 
 
-def _run_given(
+def _run_source(
     work: Work, stages: tuple[Stage, ...], notes: BaseNotes, watch: Stopwatch
 ) -> Generator[Progress, None, Base]:
     """Look at the given picture as a base is looked at: words, and what may be drawn anew."""
     native, target, text = stages[0].canvas, stages[-1].canvas, find_phrased(work.request)
-    pixels, phrases, change_map = open_given(_given_size(work), notes.space), None, None
-    small = to_tensor(shrink_given(pixels, target, native))
+    pixels, phrases, change_map = open_source(_source_size(work), notes.space), None, None
+    small = to_tensor(shrink_source(pixels, target, native))
     clean = work.model.encode_image(small).to(work.model.device)
     if text is not None:
         spans, looked = text.segments[0], text
@@ -192,7 +192,7 @@ def _run_given(
         phrases = PhraseMaps(split_phrases(spans), masks)
     if settings_of(work.request).predict:
         change_map = measure_predictability(work, clean, small, phrases, notes.recall)
-    picture = shrink_given(pixels, target, choose_shown_size(pixels.size, target, native))
+    picture = shrink_source(pixels, target, choose_shown_size(pixels.size, target, native))
     keep = settings_of(work.request).keep
     sharp = keep * measure_sharpness(pixels) if keep > 0.0 else 0.0
     yield watch.tick(stages[0], stages[0].ticks, lambda: picture)
@@ -222,7 +222,7 @@ def _make_change_map(work: Work, stage: Stage, part: FloatBox, share: Tensor | N
 def _open_base(work: Work, base: Base, space: Workspace) -> Below:
     """Return what the first level grows from: the base, or the given picture itself."""
     if isinstance(work.request.source, PictureSource):
-        return Below(pixels=open_given(_given_size(work), space), drop=partial(drop_given, space))
+        return Below(pixels=open_source(_source_size(work), space), drop=partial(drop_source, space))
     return Below(pixels=MemoryPixels(PixelSize(*base.picture.size), np.asarray(base.picture)))
 
 
@@ -249,7 +249,7 @@ def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base |
     return Base(picture=Image.fromarray(arrays["picture"]), phrases=phrases, change_map=change_map, sharp=sharp)
 
 
-def _given_size(work: Work) -> PixelSize:
+def _source_size(work: Work) -> PixelSize:
     source = work.request.source
     assert isinstance(source, PictureSource), "only a given picture has a size of its own"
     return source.size

@@ -106,7 +106,7 @@ def list_cohesive_stages(stages: StageList) -> tuple[StageUse, ...]:
         stage = replace(use.stage, taken=level.find_taken(below), shown=shown)
         # Where the detail of a given picture is kept, every level needs the pixels that it grew from to the end.
         stays = below.size.area * _PIXEL_BYTES if is_given and method.keep > 0.0 else 0
-        notes = _count_level_notes(contract, base, level.size, window, index)
+        notes = _count_level_notes(contract, base, level.size, window)
         sigmas = stages.make_sigmas(request.steps)[begin:]
         sampler = make_sampler(request.sampler)
         course = plot_course(sampler, sigmas)
@@ -119,7 +119,7 @@ def list_cohesive_stages(stages: StageList) -> tuple[StageUse, ...]:
                 history=course.deepest,
                 below=below.size,
                 work_bytes=max(files.begun + before, files.most + stays) + notes,
-                left_bytes=files.left + stays + notes,
+                left_bytes=files.left + notes,
             )
         )
         before, below = files.left, level
@@ -200,14 +200,9 @@ def _count_base_notes(contract: ModelContract, base: PixelSize) -> int:
     return _BASE_ENTRIES * entry + _SMALL_BYTES
 
 
-def _count_level_notes(
-    contract: ModelContract, base: PixelSize, canvas: PixelSize, window: LatentSize, levels: int
-) -> int:
-    """Bound the notes beside the canvases of the last of so many levels.
-
-    These are the base, every level shrunk to it for its colours, and the sums under a row of windows.
-    """
+def _count_level_notes(contract: ModelContract, base: PixelSize, canvas: PixelSize, window: LatentSize) -> int:
+    """Bound the notes beside the canvases of a level: the base, and the sums under a row of windows."""
     cells = base.to_latent(contract.factor).area
-    kept = base.area * (_PIXEL_BYTES + levels * 3 * _FLOAT_BYTES) + cells * _BASE_MAPS * _FLOAT_BYTES
+    kept = base.area * _PIXEL_BYTES + cells * _BASE_MAPS * _FLOAT_BYTES
     sums = canvas.to_latent(contract.factor).width * window.height * (contract.latent_channels + 1) * _FLOAT_BYTES
     return kept + _ENTRIES * sums + _SMALL_BYTES

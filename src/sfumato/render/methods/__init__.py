@@ -1,4 +1,4 @@
 """The methods that draw a picture in one stage or in slices.
 
-Start reading at `native`.
+Start reading at `registry`.
 """

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.nn.samplers import SamplerState
-    from sfumato.render.cohesive.input_picture import Given
+    from sfumato.render.cohesive.input_picture import SourcePicture
     from sfumato.render.plan.list_stages import StageList, StageUse
     from sfumato.render.progress import Progress, Stopwatch
     from sfumato.render.sampling.base_journal import BaseNotes
@@ -50,7 +50,7 @@ class Inputs:
 
     picture: Image | None = None
     mask: Image | None = None
-    given: Given | None = None
+    source: SourcePicture | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -140,8 +140,8 @@ def make_start(work: Work, stage: Stage, inputs: Inputs) -> Start:
     if isinstance(work.request.source, TextSource):
         return Start(x=first * noise)
     assert inputs.picture is not None, "the workflow reads the starting picture"
-    given, canvas = flatten(inputs.picture), stage.canvas
-    fitted = place_picture(given, canvas, work.request.size) if inputs.mask is None else pad_picture(given, canvas)
+    picture, canvas = flatten(inputs.picture), stage.canvas
+    fitted = place_picture(picture, canvas, work.request.size) if inputs.mask is None else pad_picture(picture, canvas)
     kept = work.model.encode_image(to_tensor(fitted)).to(noise.device)
     if inputs.mask is None:
         return Start(x=kept + first * noise)

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from sfumato.core.defaults import DEFAULTS
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import ImageSource, MultidiffusionMethod, NativeMethod
 from sfumato.render.engine import run_plan
 from sfumato.render.methods.native import Inputs
 from sfumato.render.plan.budget import GUESSES, RenderBudget
-from sfumato.render.plan.choose_method import NATIVE_AREA_SLACK
 from sfumato.render.plan.make_plan import plan_render
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def draw_box(
     inside = _feather(frame, proposal.box)[..., None]
     start = before if proposal.start is None else _mix(before, proposal.start(frame), inside)
     picture = Image.fromarray(start).resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
-    is_native = canvas.area <= model.contract.native.area * NATIVE_AREA_SLACK
+    is_native = canvas.area <= model.contract.native.area * DEFAULTS.native_slack
     single = replace(
         request,
         prompt=proposal.prompt or request.prompt,

@@ -1,6 +1,6 @@
-"""Which method a request takes, and whether it suits the model.
+"""A method by its name, and whether a request suits its model.
 
-Knows sizes, words and the table of methods; no cost. Start reading at `choose_method`, then `check_request`.
+Knows sizes, words and the table of methods; no cost. Start reading at `check_request`.
 """
 
 from __future__ import annotations
@@ -9,29 +9,14 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
 from sfumato.core.prompt.grammar import parse_prompt
-from sfumato.core.request import ImageSource, InpaintSource, Method, NativeMethod, RenderRequest
+from sfumato.core.request import ImageSource, InpaintSource, Method, RenderRequest
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import make_sigmas
 from sfumato.render.methods.registry import METHODS, find_method
 from sfumato.render.plan.sizes import SMALLEST_SIDE_CELLS, find_canvas
 
 if TYPE_CHECKING:
-    from sfumato.core.geometry import PixelSize
     from sfumato.models.contract import ModelContract
-
-# Up to this share of the native area a checkpoint still draws one picture, not several in one frame.
-NATIVE_AREA_SLACK = 1.25
-
-
-def choose_method(size: PixelSize, contract: ModelContract, *, from_picture: bool = False) -> Method:
-    """Return the method used when the request names none.
-
-    Native where a checkpoint still draws one picture. Beyond that cohesive, except for a starting
-    picture: growing would shrink it to native size first and lose what it shows.
-    """
-    if size.area <= contract.native.area * NATIVE_AREA_SLACK:
-        return NativeMethod()
-    return make_method("multidiffusion" if from_picture else "cohesive", contract)
 
 
 def make_method(name: str, contract: ModelContract) -> Method:

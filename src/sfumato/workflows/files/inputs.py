@@ -38,7 +38,7 @@ def read_inputs(request: RenderRequest) -> Inputs:
         check_path(Path(source.mask), what="the mask of the request")
     if isinstance(source, PictureSource):
         _check_same(source.path, source.sha256, do="Put it back there, or start again with sfumato upscale.")
-        return Inputs(given=open_picture(Path(source.path)))
+        return Inputs(source=open_picture(Path(source.path)))
     picture = _read_same(source.path, source.sha256, "`init`")
     if isinstance(source, ImageSource):
         return Inputs(picture=picture)

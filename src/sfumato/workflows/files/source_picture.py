@@ -20,7 +20,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import PictureSource
 from sfumato.core.settings import load_settings
-from sfumato.render.cohesive.input_picture import Given
+from sfumato.render.cohesive.input_picture import SourcePicture
 from sfumato.render.sampling.latent_rows import cut_rows
 from sfumato.render.sampling.pixels import BAND_ROWS, flatten
 
@@ -56,15 +56,15 @@ def count_source_bytes(path: Path) -> int:
     return count_decode_bytes(path) if _find_regions(path) is None else 0
 
 
-def open_picture(path: Path) -> Given:
+def open_picture(path: Path) -> SourcePicture:
     """Open a picture for reading in bands; one that is decoded whole is decoded once now, to see that it can be.
 
     Raises: as `make_picture_source`.
     """
     regions = _find_regions(path)
     if regions is not None:
-        return Given(regions.sizes[0], regions.walk)
-    return Given(PixelSize(*load_picture(path).size), partial(_walk_whole, path))
+        return SourcePicture(regions.sizes[0], regions.walk)
+    return SourcePicture(PixelSize(*load_picture(path).size), partial(_walk_whole, path))
 
 
 def _find_regions(path: Path) -> Regions | None:

@@ -15,7 +15,7 @@ from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
-from sfumato.render.cohesive.input_picture import Given, choose_shown_size, lay_out, open_given, shrink_given
+from sfumato.render.cohesive.input_picture import SourcePicture, choose_shown_size, lay_out, open_source, shrink_source
 from sfumato.render.cohesive.stages import LOOK_STRENGTHS, SEEDS, STEPS, count_read_bytes
 from sfumato.render.engine import Inputs, run_plan
 from sfumato.render.layout import choose_base_size
@@ -37,13 +37,13 @@ def make_given(size=SMALL, colour=(200, 60, 30)):
     pixels = np.zeros((*size.shape_hw, 3), np.uint8)
     pixels[:] = colour
     pixels[:, size.width // 2 :] = colour[::-1]
-    return Given(size, lambda: (pixels[top : top + 5] for top in range(0, size.height, 5)))
+    return SourcePicture(size, lambda: (pixels[top : top + 5] for top in range(0, size.height, 5)))
 
 
 def run(request, given, model=None, space=None):
     model, seen = model or GaussianModel(), []
     plan = plan_render(request, CONTRACT, BUDGET)
-    steps = run_plan(plan, request, model, Inputs(given=given), space)
+    steps = run_plan(plan, request, model, Inputs(source=given), space)
     while True:
         try:
             seen.append(next(steps))
@@ -146,7 +146,7 @@ def test_bands_are_laid_out_as_they_come():
     whole = np.concatenate(list(given.walk()))
     store = lay_out(given, space)
     assert np.array_equal(store.read(given.size.box), whole)
-    shown = np.asarray(shrink_given(open_given(given.size, space), PixelSize(64, 32), PixelSize(16, 8)))
+    shown = np.asarray(shrink_source(open_source(given.size, space), PixelSize(64, 32), PixelSize(16, 8)))
     height = 31 / 2
     box = (0, (23 - height) / 2, 31, (23 + height) / 2)
     wanted = Image.fromarray(whole).resize((16, 8), Image.Resampling.LANCZOS, box=box)
@@ -157,8 +157,8 @@ def test_a_picture_much_larger_is_shrunk_to_what_it_would_be_at_once():
     size, space = PixelSize(1001, 777), MemoryWorkspace()
     rng = np.random.default_rng(2)
     coarse = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((1001, 777))
-    store = lay_out(Given(size, lambda: iter([np.asarray(coarse)])), space)
-    shown = np.asarray(shrink_given(store, PixelSize(512, 512), PixelSize(32, 32)), dtype=int)
+    store = lay_out(SourcePicture(size, lambda: iter([np.asarray(coarse)])), space)
+    shown = np.asarray(shrink_source(store, PixelSize(512, 512), PixelSize(32, 32)), dtype=int)
     whole = coarse.resize((32, 32), Image.Resampling.LANCZOS, box=(112, 0, 889, 777))
     assert np.abs(shown - np.asarray(whole, dtype=int)).max() <= 6
 
@@ -223,7 +223,7 @@ def test_a_stopped_picture_goes_on_to_the_same_bytes(tmp_path, dies_at, keep):
     space.close()
     again = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True)
     assert run(request, given, space=again)[0].picture.tobytes() == wanted
-    assert not (tmp_path / "work" / "given.pixels").exists()
+    assert not (tmp_path / "work" / "source.pixels").exists()
     again.close()
 
 
@@ -231,7 +231,7 @@ def make_dotted(size=SMALL):
     """Return a picture of dots that the model cannot draw: its cells have one colour each."""
     pixels = np.full((*size.shape_hw, 3), 120, np.uint8)
     pixels[3::8, 3::8] = 250
-    return Given(size, lambda: iter([pixels]))
+    return SourcePicture(size, lambda: iter([pixels]))
 
 
 @pytest.mark.parametrize("size", [LARGE, PixelSize(288, 192)])
@@ -248,7 +248,7 @@ def test_what_the_picture_shows_sharply_is_kept_through_all_levels(size):
 def test_the_given_picture_is_dropped_once_the_last_level_is_finished(tmp_path):
     space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     run(make_request(), make_given(), space=space)
-    assert not (tmp_path / "work" / "given.pixels").exists()
+    assert not (tmp_path / "work" / "source.pixels").exists()
     assert (tmp_path / "work" / "level1-pixels.pixels").exists()
 
 

@@ -26,7 +26,6 @@ from sfumato.nn.schedules import first_step
 from sfumato.render import layout as layout_module
 from sfumato.render.layout import choose_base_size
 from sfumato.render.plan.budget import GIB, GUESSES, MIB, RenderBudget
-from sfumato.render.plan.choose_method import choose_method
 from sfumato.render.plan.make_plan import draft_plan, find_largest_size, plan_render
 
 BASE_BYTES = 900 * MIB
@@ -303,12 +302,6 @@ def test_what_a_network_enlarges_beyond_the_canvas_counts(method):
 @pytest.mark.parametrize(("strength", "first"), [(1.0, 0), (0.7, 3), (0.35, 7), (0.01, 9)])
 def test_strength_is_the_share_of_steps_taken(strength, first):
     assert first_step(10, strength) == first
-
-
-def test_the_method_follows_from_size_and_source():
-    assert choose_method(PixelSize(72, 64), CONTRACT) == NativeMethod()
-    assert choose_method(PixelSize(128, 128), CONTRACT) == CohesiveMethod()
-    assert choose_method(PixelSize(128, 128), CONTRACT, from_picture=True) == MultidiffusionMethod()
 
 
 def test_json_says_windows_steps_and_totals():
