@@ -17,6 +17,7 @@ from sfumato.workflows.compare.compare import METHODS, check_resume, list_method
 from sfumato.workflows.compare.page import describe_checks, list_rows
 from sfumato.workflows.compare.sheet import CROP_PX, SheetPicture, draw_sheet, find_unlike
 from sfumato.workflows.job import Picture
+from sfumato.workflows.report.check_table import WORDS
 from sfumato.workflows.requests import RequestValues
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, seed=5)
@@ -97,9 +98,10 @@ def test_the_sheet_has_a_column_for_each_picture_and_its_crops_are_not_resampled
 def test_the_self_check_is_told_in_a_line():
     good = Verdict("base consistency", 40.0, "dB", 30.0, "low")
     bad = Verdict("colour drift", 4.0, "Delta E", 3.0, "high")
-    assert describe_checks(None) == "nothing to hold it against"
-    assert describe_checks(Judged((good,), ())) == "fine (1 measures)"
-    assert describe_checks(Judged((good, bad), ())) == "look at colour drift"
+    said = [describe_checks(judged) for judged in (None, Judged((good,), ()), Judged((good, bad), ()))]
+    assert len(set(said)) == 3
+    assert [WORDS["colour drift"].fault in line for line in said] == [False, False, True]
+    assert not any(WORDS["base consistency"].fault in line for line in said)
 
 
 def test_there_is_nothing_to_go_on_with_without_the_cohesive_method():
