@@ -162,7 +162,7 @@ def test_a_strip_says_what_it_shows_of_its_base(tmp_path):
     report = make_report(base=True)
     for side, said in ((56, False), (96, True)):
         seen = replace(report, base=Image.new("RGB", (96, side)))
-        assert ("96 × 48" in read_page(tmp_path, seen)[0]) is said
+        assert ("middle 96 × 48" in read_page(tmp_path, seen)[0]) is said
 
 
 def test_large_pictures_are_shown_smaller(tmp_path):
