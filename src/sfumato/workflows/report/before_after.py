@@ -68,13 +68,13 @@ def write_view(view: View) -> str:
     """Return the picture with its base under a slider, a link to the file, and switches that need no script."""
     size = _choose_shown_size(view.picture.size)
     result = write_image(view.shown, "The result", size=size)
-    word = "Your picture, only enlarged" if view.is_photo else "The base, only enlarged"
+    word = "Your picture enlarged" if view.is_photo else "Base enlarged"
     # A name with a colon would be read as the scheme of an address.
     link = f'<a href="./{quote(view.name, errors="replace")}">Open {escape(view.name)}</a>'
     caption = f"<figcaption>{link}, {view.picture.size.width} × {view.picture.size.height} px</figcaption>"
     inputs, labels, layers = [], [], [result]
     if view.enlarged is not None:
-        choices = (("result", "The result", 0), ("half", "Half and half", 50), ("base", word, 100))
+        choices = (("result", "Result", 0), ("half", "Half and half", 50), ("base", word, 100))
         for key, said, percent in choices:
             checked = " checked" if key == "result" else ""
             inputs.append(f"<input class=see type=radio name=see id=see-{key} value={percent}{checked}>")
@@ -86,7 +86,7 @@ def write_view(view: View) -> str:
         layers.append("<span class=edge></span>")
     if view.marks:
         inputs.append("<input class=see type=checkbox id=see-marks>")
-        labels.append("<label for=see-marks>Mark what was added</label>")
+        labels.append("<label for=see-marks>Mark added things</label>")
         layers.append(_draw_marks(view.picture.size, view.marks))
     views = f"<div class=views>{''.join(labels)}</div>" if labels else ""
     return f"<figure class=hero>{''.join(inputs)}<div class=stage>{''.join(layers)}</div>{views}{caption}</figure>"

@@ -75,7 +75,7 @@ WORDS = {
     "lattice": Wording(
         name="Regular lines",
         fault="lines at regular distances",
-        meaning="How clearly lines repeat at equal distances, as the borders of tiles do. Chance alone reaches about 2.",
+        meaning="How clearly lines repeat at equal distances, as the borders of tiles do. Clear lines stand out from all others.",
         show=lambda value: f"{value:.1f} standard deviations",
     ),
     "base consistency": Wording(
@@ -88,7 +88,7 @@ WORDS = {
     "phantom mass": Wording(
         name="Largest added thing",
         fault="added things",
-        meaning="How large and how distinct the largest thing is that the base does not show. From 100 % on it counts.",
+        meaning="How large and how distinct the largest thing is that the base does not show. Above 100 % it is a fault.",
         show=_show_share,
         is_of_limit=True,
     ),
@@ -140,7 +140,7 @@ def say_checks(judged: Judged | None) -> str:
     if judged is None or not told:
         return "The self-check had nothing to compare with."
     faults = _list_faults(judged)
-    return f"Look at: {'; '.join(faults)}." if faults else "The self-check found nothing to look at."
+    return f"Look at: {', '.join(faults)}." if faults else "The self-check found nothing to look at."
 
 
 def _list_faults(judged: Judged) -> list[str]:
@@ -154,13 +154,13 @@ def _say_fault(verdict: Verdict, judged: Judged) -> str:
     places = [f"{box.width} × {box.height} px at {box.left}, {box.top}" for box in boxes[:MOST_BOXES]]
     places += [f"and {len(boxes) - MOST_BOXES} more"] if len(boxes) > MOST_BOXES else []
     things = "1 added thing" if len(boxes) == 1 else f"{len(boxes)} added things"
-    return f"{things} ({', '.join(places)})"
+    return f"{things} ({'; '.join(places)})"
 
 
 def _write_table(judged: Judged) -> str:
     head = write_row(["Measure", "Found", "Limit", "Verdict"], tag="th")
     rows = "".join(_write_verdict(verdict) for verdict in judged.verdicts)
-    return f"<div class=scroll><table><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    return f"<div class=scroll><table class=checks><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
 
 
 def _write_verdict(verdict: Verdict) -> str:
@@ -168,11 +168,11 @@ def _write_verdict(verdict: Verdict) -> str:
     value = "nothing to judge" if math.isnan(verdict.value) else words.write(verdict.value, limit)
     sign = "at most" if (verdict.bad == "high") != words.is_reversed else "at least"
     border = "none" if limit is None else f"{sign} {words.write(limit, limit)}"
-    word = {True: "fine", False: "look here", None: "only a number"}[verdict.fine]
+    word = {True: "fine", False: "look here", None: "no verdict"}[verdict.fine]
     look = " class=look" if verdict.fine is False else ""
     return (
-        f"<tr><td>{escape(words.name)}<small>{escape(words.meaning)}</small></td><td>{escape(value)}</td>"
-        f"<td>{escape(border)}</td><td{look}>{word}</td></tr>"
+        f"<tr><td>{escape(words.name)}<small>{escape(words.meaning)}</small></td><td data-name=Found>{escape(value)}</td>"
+        f"<td data-name=Limit>{escape(border)}</td><td data-name=Verdict{look}>{word}</td></tr>"
     )
 
 

@@ -41,22 +41,20 @@ def write_command(request: RenderRequest) -> str | None:
     method, source = request.method, request.source
     if isinstance(method, CohesiveMethod) and not (method.phrases and method.predict and method.shift and method.hold):
         return None
+    options = [*_list_options(request), *_list_source(request), "--method", method.kind, *_list_method(request)]
     if isinstance(source, PictureSource):
-        # The command takes all the rest from the picture that it enlarges.
-        if request.batch != 1 or request.clip_skip != DEFAULTS.clip_skip:
-            return None
-        words = ["sfumato", "upscale"]
-        options = [*_list_options(request), "--method", method.kind, *_list_method(request)]
-        options += ["--prompt", request.prompt] if request.prompt else []
-        return join_command([*words, *options, *_end_options(source.path)])
+        prompt = ["--prompt", request.prompt] if request.prompt else []
+        return _order_command("upscale", source.path, [*options, *prompt])
     if not request.prompt and not isinstance(source, ImageSource | InpaintSource):
         return None
-    options = [*_list_options(request), *_list_source(request), "--method", method.kind, *_list_method(request)]
-    return join_command(["sfumato", "render", *options, *(_end_options(request.prompt) if request.prompt else [])])
+    return _order_command("render", request.prompt, options)
 
 
-def _end_options(word: str) -> list[str]:
-    return ["--", word] if word.startswith("-") else [word]
+def _order_command(name: str, word: str, options: list[str]) -> str:
+    """Return a command of one plain word and options; a word that looks like an option comes last."""
+    if word.startswith("-"):
+        return join_command(["sfumato", name, *options, "--", word])
+    return join_command(["sfumato", name, *([word] if word else []), *options])
 
 
 def _list_options(request: RenderRequest) -> list[str]:

@@ -97,7 +97,7 @@ thead th { color: var(--soft); font-size: 13px; font-weight: 600; }
 td small { display: block; max-width: 56ch; color: var(--soft); font-size: 13px; line-height: 1.4; }
 td.look { color: var(--mark); font-weight: 600; }
 .short { white-space: nowrap; }
-tr:last-child > * { border-bottom: 0; }
+tbody tr:last-child > * { border-bottom: 0; }
 .settings th { width: 22%; color: var(--soft); font-weight: 500; }
 .bar { width: 24%; min-width: 90px; }
 .bar svg { display: block; width: 100%; height: 16px; margin-top: 4px; }
@@ -114,7 +114,11 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px
   -webkit-user-select: all; }
 footer { margin-top: 56px; }
 @media (max-width: 640px) { main { padding: 24px 14px 48px; } h1 { font-size: 25px; } .pair { gap: 8px; }
-  .minor { display: none; } th, td { padding: 8px; } .facts div { flex-basis: 124px; } .settings th { width: 30%; } }
+  .minor, .checks thead { display: none; } th, td { padding: 8px; }
+  .checks tr { display: block; padding: 8px; border-bottom: 1px solid var(--line); } .checks tr:last-child { border: 0; }
+  .checks td { display: block; padding: 1px 0; border: 0; }
+  .checks [data-name]::before { content: attr(data-name) ": "; color: var(--soft); font-weight: 400; }
+  .facts div { flex-basis: 124px; } .settings th { width: 30%; } }
 @media print { .views, .copy, .edge { display: none; } pre { max-height: none; } }
 """
 

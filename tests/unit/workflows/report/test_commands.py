@@ -2,9 +2,11 @@
 
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import typer
+from PIL import Image
 
 from fakes import CONTRACT
 from sfumato.cli.options import RenderOptions, UpscaleOptions, takes_options
@@ -17,11 +19,11 @@ from sfumato.core.request import (
     LoraRef,
     MultidiffusionMethod,
     NativeMethod,
-    PictureSource,
     RenderRequest,
 )
+from sfumato.workflows.files.source_picture import make_picture_source
 from sfumato.workflows.report.commands import join_command, list_settings, write_command, write_repeat_command
-from sfumato.workflows.requests import make_request
+from sfumato.workflows.requests import make_request, make_upscale_request
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(256, 128), seed=7, method=CohesiveMethod())
 WORDS = [
@@ -94,12 +96,18 @@ def test_a_command_says_the_whole_request(request_):
     assert make_request(values, CONTRACT) == request_
 
 
-def test_an_enlargement_names_its_picture(tmp_path):
-    source = PictureSource(path=str(tmp_path / "a b.png"), sha256="0" * 64, size=PixelSize(64, 32))
-    request = replace(REQUEST, prompt="", source=source, method=CohesiveMethod(keep=0.5))
-    options = parse(split(write_command(request)))
-    assert [str(path) for path in options.pictures] == [source.path]
-    assert (options.size, options.seed, options.keep, options.prompt) == ("256x128", "7", 0.5, None)
+@pytest.mark.parametrize("name", ["a b.png", "-x.png"])
+def test_an_enlargement_is_the_same_request(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    Image.new("RGB", (64, 32)).save(name)
+    source = replace(make_picture_source(tmp_path / name), path=name)
+    for prompt in ("", "-a house"):
+        request = replace(REQUEST, prompt=prompt, source=source, method=CohesiveMethod(keep=0.5), clip_skip=2, batch=2)
+        options = parse(split(write_command(request)))
+        (picture,) = options.pictures
+        again = make_upscale_request(read_values(options), picture, CONTRACT)
+        assert replace(again, source=source) == request
+        assert Path(again.source.path).resolve() == tmp_path.resolve() / name
 
 
 def test_a_start_picture_is_named_with_its_strength():
