@@ -10,24 +10,28 @@ from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
+import numpy as np
 from PIL import Image
 
 from sfumato.core.files import write_atomic
-from sfumato.core.geometry import PixelBox
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.critic.picture.checks import Judged
-from sfumato.workflows.compare.sheet import SheetPicture, find_unlike
+from sfumato.workflows.compare.sheet import CROPS, SheetPicture
 from sfumato.workflows.job import Picture
+from sfumato.workflows.report.before_after import list_crops
 from sfumato.workflows.report.check_table import WORDS
 from sfumato.workflows.report.commands import list_settings
 from sfumato.workflows.report.frame import (
+    WIDEST_PICTURE_PX,
     write_bytes,
+    write_cell,
     write_copy_text,
     write_figure,
     write_frame,
     write_heading,
     write_image,
-    write_row,
+    write_table,
 )
 
 HEAD = ("method", "size", "seconds", "model calls", "memory, planned", "self-check")
@@ -71,10 +75,13 @@ def _overview(picture: Picture, one: SheetPicture) -> str:
 
 
 def _crops(shown: Sequence[SheetPicture]) -> str:
-    """Return the same places of all pictures, pixel by pixel."""
-    boxes = find_unlike([one.picture for one in shown if one.chooses_crops])
+    """Return the same places of all pictures; nothing where no picture differs."""
+    size = PixelSize(*shown[0].picture.size)
+    grain = max(1, -(-max(size.width, size.height) // WIDEST_PICTURE_PX))
+    small = [np.asarray(one.picture.reduce(grain), np.float32) for one in shown if one.chooses_crops]
+    boxes = list_crops(np.stack(small).std(axis=0).mean(axis=2), size, CROPS)
     rows = "".join(_crop_row(shown, box) for box in boxes)
-    return f"<section><h2>Where they differ most</h2>{rows}</section>"
+    return f"<section><h2>Where they differ most</h2>{rows}</section>" if rows else ""
 
 
 def _crop_row(shown: Sequence[SheetPicture], box: PixelBox) -> str:
@@ -115,13 +122,10 @@ def describe_checks(judged: Judged | None) -> str:
 
 
 def _table(pictures: Mapping[str, Picture]) -> str:
-    head, *rows = ([escape(cell) for cell in row] for row in list_rows(pictures))
-    body = "".join(write_row(row) for row in rows)
-    return (
-        f"<section><h2>What each took</h2><div class=scroll><table><thead>{write_row(head, tag='th')}</thead>"
-        f"<tbody>{body}</tbody></table></div><p class=note>Each picture is a render of its own and stores its settings."
-        "</p></section>"
-    )
+    head, *rows = list_rows(pictures)
+    lines = ["<tr>" + "".join(map(write_cell, head, row)) + "</tr>" for row in rows]
+    note = "<p class=note>Each picture is a render of its own and stores its settings.</p>"
+    return f"<section><h2>What each took</h2>{write_table(head, lines)}{note}</section>"
 
 
 def _settings(request: RenderRequest) -> str:

@@ -120,21 +120,23 @@ def write_crops(view: View) -> str:
 
 
 def _list_crops(view: View) -> list[PixelBox]:
-    """Return the boxes of the crops, in px of the picture; none where base and result are the same."""
     assert view.enlarged is not None, "crops compare a base"
     difference = np.abs(np.asarray(view.shown, np.float32) - np.asarray(view.enlarged, np.float32)).mean(axis=2)
-    size = view.picture.size
+    return list_crops(difference, view.picture.size, CROPS)
+
+
+def list_crops(difference: NDArray[np.float32], size: PixelSize, count: int) -> list[PixelBox]:
+    """Return at most `count` boxes of a picture, in px, where a `difference` [h, w] is largest; none where it is 0.
+
+    The difference covers the whole picture and may be reduced.
+    """
     high = max(1, min(CROP_PX, round(CROP_FRAC * min(size.width, size.height))))
     crop = PixelSize(min(size.width, round(CROP_ASPECT * high)), high)
-    scale = size.width / view.shown.width
-    small = PixelSize(
-        *(
-            min(most, max(1, round(side / scale)))
-            for side, most in zip((crop.width, crop.height), view.shown.size, strict=True)
-        )
-    )
+    height, width = difference.shape
+    scale = size.width / width
+    small = PixelSize(min(width, max(1, round(crop.width / scale))), min(height, max(1, round(crop.height / scale))))
     found: list[PixelBox] = []
-    for box in find_unlike_boxes(difference, small, CROPS):
+    for box in find_unlike_boxes(difference, small, count):
         left, top = (round(side * scale) for side in (box.left, box.top))
         left, top = min(left, size.width - crop.width), min(top, size.height - crop.height)
         found.append(PixelBox(left, top, left + crop.width, top + crop.height))

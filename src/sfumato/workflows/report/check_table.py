@@ -13,7 +13,7 @@ from html import escape
 from sfumato.core.geometry import PixelBox
 from sfumato.critic.picture.checks import Judged, Verdict
 from sfumato.critic.picture.limits import COMMAND
-from sfumato.workflows.report.frame import write_row
+from sfumato.workflows.report.frame import write_cell, write_table
 from sfumato.workflows.self_check.redraw_faults import Rerun
 
 # More boxes than this are no list that anybody reads.
@@ -158,9 +158,7 @@ def _say_fault(verdict: Verdict, judged: Judged) -> str:
 
 
 def _write_table(judged: Judged) -> str:
-    head = write_row(["Measure", "Found", "Limit", "Verdict"], tag="th")
-    rows = "".join(_write_verdict(verdict) for verdict in judged.verdicts)
-    return f"<div class=scroll><table class=checks><thead>{head}</thead><tbody>{rows}</tbody></table></div>"
+    return write_table(["Measure", "Found", "Limit", "Verdict"], [_write_verdict(one) for one in judged.verdicts])
 
 
 def _write_verdict(verdict: Verdict) -> str:
@@ -169,11 +167,9 @@ def _write_verdict(verdict: Verdict) -> str:
     sign = "at most" if (verdict.bad == "high") != words.is_reversed else "at least"
     border = "none" if limit is None else f"{sign} {words.write(limit, limit)}"
     word = {True: "fine", False: "look here", None: "no verdict"}[verdict.fine]
-    look = " class=look" if verdict.fine is False else ""
-    return (
-        f"<tr><td>{escape(words.name)}<small>{escape(words.meaning)}</small></td><td data-name=Found>{escape(value)}</td>"
-        f"<td data-name=Limit>{escape(border)}</td><td data-name=Verdict{look}>{word}</td></tr>"
-    )
+    cells = write_cell("Found", value) + write_cell("Limit", border)
+    cells += write_cell("Verdict", word, look=verdict.fine is False)
+    return f"<tr><td>{escape(words.name)}<small>{escape(words.meaning)}</small></td>{cells}</tr>"
 
 
 def _write_notes(judged: Judged, reruns: tuple[Rerun, ...]) -> str:

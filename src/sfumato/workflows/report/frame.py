@@ -10,6 +10,7 @@ import base64
 import hashlib
 import io
 import unicodedata
+from collections.abc import Sequence
 from html import escape
 
 from PIL import Image
@@ -80,7 +81,7 @@ img { display: block; max-width: 100%; height: auto; border-radius: 6px; backgro
 dt { color: var(--soft); font-size: 13px; }
 dd { margin: 2px 0 0; font-size: 18px; font-variant-numeric: tabular-nums; }
 .pair { display: grid; grid-template-columns: 1fr 1fr; gap: 18px; margin-bottom: 26px; }
-.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(200px, 1fr)); gap: 18px; margin-bottom: 26px; }
+.row { display: grid; grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); gap: 18px; margin-bottom: 26px; }
 .pair img, .row img, .base img { width: 100%; }
 .base { max-width: 540px; }
 .verdict { display: flex; gap: 12px; align-items: baseline; margin: 0 0 12px; padding: 14px 16px; background: var(--card);
@@ -114,10 +115,10 @@ pre { background: var(--card); border: 1px solid var(--line); border-radius: 6px
   -webkit-user-select: all; }
 footer { margin-top: 56px; }
 @media (max-width: 640px) { main { padding: 24px 14px 48px; } h1 { font-size: 25px; } .pair { gap: 8px; }
-  .minor, .checks thead { display: none; } th, td { padding: 8px; }
-  .checks tr { display: block; padding: 8px; border-bottom: 1px solid var(--line); } .checks tr:last-child { border: 0; }
-  .checks td { display: block; padding: 1px 0; border: 0; }
-  .checks [data-name]::before { content: attr(data-name) ": "; color: var(--soft); font-weight: 400; }
+  .minor, .stack thead { display: none; } th, td { padding: 8px; }
+  .stack tr { display: block; padding: 8px; border-bottom: 1px solid var(--line); } .stack tr:last-child { border: 0; }
+  .stack td { display: block; padding: 1px 0; border: 0; }
+  .stack [data-name]::before { content: attr(data-name) ": "; color: var(--soft); font-weight: 400; }
   .facts div { flex-basis: 124px; } .settings th { width: 30%; } }
 @media print { .views, .copy, .edge { display: none; } pre { max-height: none; } }
 """
@@ -235,9 +236,15 @@ def write_image(picture: Image.Image, words: str, *, size: PixelSize | None = No
     )
 
 
-def write_row(cells: list[str], *, tag: str = "td") -> str:
-    """Return a row of a table of cells in HTML."""
-    return "<tr>" + "".join(f"<{tag}>{cell}</{tag}>" for cell in cells) + "</tr>"
+def write_table(head: Sequence[str], rows: Sequence[str]) -> str:
+    """Return a table of rows in HTML; a phone shows it row by row, with the names that `write_cell` gave its cells."""
+    cells = "".join(f"<th>{escape(name)}</th>" for name in head)
+    return f"<div class=scroll><table class=stack><thead><tr>{cells}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>"
+
+
+def write_cell(name: str, text: str, *, look: bool = False) -> str:
+    """Return a cell of a text in the column of a name; `look` draws attention to it."""
+    return f'<td data-name="{escape(name)}"{" class=look" if look else ""}>{escape(text)}</td>'
 
 
 def write_time(seconds: float) -> str:

@@ -125,7 +125,7 @@ def test_a_value_beyond_its_limit_is_shown_beyond_it(name):
     for value in (0.5 * limit, 2.0 * limit):
         section = write_checks(Judged((Verdict(name, value, "", limit, MEASURES[name].bad),), ()))
         found, border = (
-            float(text) for text in re.findall(r"<td data-name=(?:Found|Limit)>(?:at \w+ )?([\d.]+)", section)
+            float(text) for text in re.findall(r'<td data-name="(?:Found|Limit)">(?:at \w+ )?([\d.]+)', section)
         )
         sign = "most" if "at most" in section else "least"
         assert (found <= border if sign == "most" else found >= border) == ("look here" not in section)
