@@ -101,11 +101,12 @@ def run_comparison(
         (made[name],) = run_all(job, model=loaded, on_event=on_event)
     size = max((one.size for one in requests.values()), key=lambda one: one.area)
     first = replace(next(iter(requests.values())), size=size)
-    sheet = draw_sheet(_list_shown(made, size), first.prompt)
+    shown = _list_shown(made, size)
+    sheet = draw_sheet(shown, first.prompt)
     comparison = Comparison(request=first, pictures=made, sheet=sheet, folder=options.out)
     if options.out is not None:
         save_picture(options.out / SHEET, sheet, {})
-        write_comparison(options.out / PAGE, first, made, sheet)
+        write_comparison(options.out / PAGE, first, made, shown)
     return comparison
 
 

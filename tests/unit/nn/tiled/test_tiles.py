@@ -22,8 +22,8 @@ from sfumato.nn.tiled import (
     Upsample,
     make_program,
 )
+from sfumato.nn.tiled.attention import mix_by_score, query_block
 from sfumato.nn.tiled.regions import Region, Span
-from sfumato.nn.tiled.run import mix_by_score, query_block
 from sfumato.nn.tiled.statistics import measure_moments
 
 TOLERANCE = 1e-5

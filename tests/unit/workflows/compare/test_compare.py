@@ -1,5 +1,10 @@
 """What is compared: same words, seed and base by each method; the sheet shows where they differ."""
 
+import base64
+import io
+import re
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -14,9 +19,10 @@ from sfumato.render.engine import run_plan
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.compare.compare import NAMES, check_resume, list_methods, list_requests
-from sfumato.workflows.compare.page import describe_checks, list_rows
+from sfumato.workflows.compare.page import describe_checks, list_rows, write_comparison
 from sfumato.workflows.compare.sheet import CROP_PX, SheetPicture, draw_sheet, find_unlike
 from sfumato.workflows.job import Picture
+from sfumato.workflows.report.check_table import WORDS
 from sfumato.workflows.requests import RequestValues
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, seed=5)
@@ -95,9 +101,10 @@ def test_the_sheet_has_a_column_for_each_picture_and_its_crops_are_not_resampled
 def test_the_self_check_is_told_in_a_line():
     good = Verdict("base consistency", 40.0, "dB", 30.0, "low")
     bad = Verdict("colour drift", 4.0, "Delta E", 3.0, "high")
-    assert describe_checks(None) == "nothing to hold it against"
-    assert describe_checks(Judged((good,), ())) == "fine (1 measures)"
-    assert describe_checks(Judged((good, bad), ())) == "look at colour drift"
+    said = [describe_checks(judged) for judged in (None, Judged((good,), ()), Judged((good, bad), ()))]
+    assert len(set(said)) == 3
+    assert [WORDS["colour drift"].fault in line for line in said] == [False, False, True]
+    assert not any(WORDS["base consistency"].fault in line for line in said)
 
 
 def test_there_is_nothing_to_go_on_with_without_the_cohesive_method():
@@ -120,3 +127,24 @@ def test_clutter_does_not_choose_the_crops():
     shown = [SheetPicture("a", calm[0]), SheetPicture("b", calm[1]), SheetPicture("m", clutter, chooses_crops=False)]
     places = find_unlike([one.picture for one in shown if one.chooses_crops])
     assert any(box.left <= 150 < box.right and box.top <= 700 < box.bottom for box in places)
+
+
+@pytest.mark.parametrize("size", [(384, 216), (60, 1000), (2000, 1500)])
+def test_the_page_shows_every_picture_and_the_places_where_they_differ(tmp_path, size):
+    first, second = make_pictures(((size[0] // 2, size[1] // 2),), size)
+    plan = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    drawn = Picture(request=REQUEST, plan=plan, digests=WeightDigests(), path=tmp_path / "a?b.png")
+    request = replace(REQUEST, prompt="<b>")
+    shown = [SheetPicture("<i>one", first), SheetPicture("two", second)]
+    write_comparison(tmp_path / "page.html", request, {"one": drawn, "two": drawn}, shown)
+    page = (tmp_path / "page.html").read_text(encoding="utf-8")
+    assert "<i>" not in page
+    assert "<b>" not in page
+    assert page.count('href="./a%3Fb.png"') == 2
+    packed = re.findall(r'src="data:image/webp;base64,([^"]+)"', page)
+    crops = [Image.open(io.BytesIO(base64.b64decode(text))) for text in packed[2:]]
+    red = [bool(np.asarray(one.convert("RGB"))[..., 0].max() > 200) for one in crops]
+    assert crops
+    assert all(one.width * one.height < size[0] * size[1] / 3 for one in crops)
+    # The square is in the crops of the second picture alone.
+    assert red == [False, True] * (len(crops) // 2)

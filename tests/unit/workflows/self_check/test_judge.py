@@ -1,8 +1,10 @@
 """The self-check of a render: which lines its windows leave, and when there is nothing to judge."""
 
+import re
 import tracemalloc
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from fakes import CONTRACT
@@ -11,10 +13,11 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import CohesiveMethod, GobigMethod, RenderRequest
 from sfumato.critic.picture.added_objects import Blob
 from sfumato.critic.picture.checks import MEASURES, Judged, Verdict
+from sfumato.critic.picture.limits import LIMITS
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
-from sfumato.workflows.report.check_table import WORDS, write_checks
+from sfumato.workflows.report.check_table import MOST_BOXES, WORDS, say_checks, write_checks
 from sfumato.workflows.self_check.judge import find_lines, judge_result, say_unjudged
 
 
@@ -96,15 +99,37 @@ def test_a_picture_of_any_size_is_judged_whole_in_the_same_memory():
         assert top <= 540 < 740 <= bottom
 
 
-def test_a_report_says_what_to_look_at():
+def test_a_report_names_what_to_look_at_in_one_line():
     bad = Verdict("grain", 3.0, "levels", 1.5, "high")
+    heavy = Verdict("added object mass", 300.0, "Delta E px", 263.3, "high")
+    good = Verdict("colour drift", 1.0, "Delta E", 3.0, "high")
     silent = Verdict("tile shift", float("nan"), "px", 2.0, "high")
-    section = write_checks(Judged((bad, silent), tuple(Blob((8, 16, 24, 48), 9, 300.0) for _ in range(10))))
-    assert "look here" in section
-    assert "nothing to judge" in section
-    assert "16 × 32 px at 8, 16" in section
-    assert "and 2 more" in section
+    judged = Judged((bad, heavy, good, silent), tuple(Blob((8, 16, 24, 48), 9, 300.0) for _ in range(10)))
+    line = say_checks(judged)
+    assert WORDS["grain"].fault in line
+    assert line.count("16 × 32 px at 8, 16") == MOST_BOXES
+    assert WORDS["colour drift"].fault not in line
+    assert WORDS["tile shift"].fault not in line
+    section = write_checks(judged)
+    # What only the author would understand is folded away.
+    assert line in section.partition("<details>")[0]
+    assert all(verdict.unit not in section.partition("<details>")[0] for verdict in (heavy, good))
+    assert all(WORDS[verdict.name].meaning in section.partition("<details>")[2] for verdict in judged.verdicts)
     assert write_checks(None) == write_checks(Judged((), ())) == ""
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_a_value_beyond_its_limit_is_shown_beyond_it(name):
+    """The unit of the page may run the other way; sign and numbers still tell the same."""
+    limit = LIMITS[name].value
+    for value in (0.5 * limit, 2.0 * limit):
+        section = write_checks(Judged((Verdict(name, value, "", limit, MEASURES[name].bad),), ()))
+        found, border = (
+            float(text) for text in re.findall(r'<td data-name="(?:Found|Limit)">(?:at \w+ )?([\d.]+)', section)
+        )
+        sign = "most" if "at most" in section else "least"
+        assert (found <= border if sign == "most" else found >= border) == ("look here" not in section)
+        assert ("look here" in section) == ((value > limit) == (MEASURES[name].bad == "high"))
 
 
 def test_every_measure_is_explained():
