@@ -67,6 +67,7 @@ def _list_options(request: RenderRequest) -> list[str]:
         ("--clip-skip", str(request.clip_skip), str(DEFAULTS.clip_skip)),
         ("--batch", str(request.batch), str(DEFAULTS.batch)),
         ("--vae", request.vae or "", ""),
+        ("--prediction", request.prediction or "", ""),
     )
     for option, value, default in changed:
         options += [option, value] if value != default else []

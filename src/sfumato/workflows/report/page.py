@@ -198,11 +198,10 @@ def _list_notes(report: Report) -> list[str]:
     off = "" if any(stage.is_resumed for stage in report.trace) else _off(plan.seconds, took)
     times = f"All stages: planned {write_time(plan.seconds)}, took {write_time(took)}{off}."
     memory = f"planned {write_bytes(plan.memory_bytes)}, used {write_bytes(peak)}{_off(plan.memory_bytes, peak)}"
-    lines = [
+    return [
         f"Planned times come from {_BASIS[plan.basis]}. {times}",
         f"Memory: {memory}. One model call draws up to {plan.window_batch} tiles.",
     ]
-    return lines
 
 
 def _off(planned: float, actual: float | None) -> str:
