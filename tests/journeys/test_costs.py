@@ -19,7 +19,7 @@ def test_the_report_says_it_too(render, room):
     render(*LARGE, "--out", "a.png")
     page = (room / "a.html").read_text()
     assert "Memory: planned" in page
-    assert "At most 4 windows in one call" in page
+    assert "draws up to 4 tiles" in page
 
 
 def test_a_smaller_budget_takes_fewer_windows_at_once_before_it_refuses(render, room):
@@ -31,7 +31,7 @@ def test_a_smaller_budget_takes_fewer_windows_at_once_before_it_refuses(render, 
     assert planned["window_batch"] < 4
     done = render(*LARGE, "--json", "--budget-gb", tight, "--out", "a.png").json
     assert done["window_batch"] == planned["window_batch"]
-    assert f"At most {done['window_batch']} windows" in (room / "a.html").read_text()
+    assert f"draws up to {done['window_batch']} tiles" in (room / "a.html").read_text()
 
 
 def test_a_second_plan_goes_by_the_first_render(render):
@@ -49,11 +49,11 @@ def test_a_large_render_says_beforehand_what_it_will_cost(render):
     large = ("a cat", "--size", "192x128", "--no-report", "--out", "a.png")
     done = render(*large)
     first, second, *_ = done.err.splitlines()
-    assert first == "opening the model"
-    assert second.startswith("192x128 in 2 levels, ")
-    assert second.endswith(" of disk in a.png.work")
+    assert first.startswith("192x128 in 2 levels, ")
+    assert first.endswith(" of disk in a.png.work")
+    assert second == "opening the model"
     assert "of disk" not in done.out
     assert "of disk" not in render(*large, "--json").err
     assert "of disk" not in render("a cat", "--size", "64x64", "--out", "b.png").err
     grown = render("a.png", "--size", "384x256", "--no-report", "--out", "c.png", command="upscale")
-    assert grown.err.splitlines()[1].startswith("384x256 in 1 level, ")
+    assert grown.err.splitlines()[0].startswith("384x256 in 1 level, ")

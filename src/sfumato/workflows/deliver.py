@@ -67,6 +67,8 @@ def deliver(drawn: DrawnPicture) -> Picture:
         trace=result.trace,
         opened_s=drawn.opened_s,
         peak_bytes=peak,
+        # Beside a device with memory of its own.
+        host_peak_bytes=measure_peak_memory() if drawn.model.device.type == "cuda" else None,
         checks=drawn.checks,
         unchecked=unchecked,
         reruns=drawn.reruns,

@@ -68,6 +68,7 @@ class Picture:
     seconds: float = 0.0
     opened_s: float | None = None
     peak_bytes: int | None = None
+    host_peak_bytes: int | None = None
     sha256: str | None = None
     checks: Judged | None = None
     unchecked: str = ""
@@ -123,6 +124,9 @@ class Picture:
             "peak_bytes": self.peak_bytes,
             "planned_bytes": self.plan.memory_bytes,
             "bytes_error": measure_error(self.plan.memory_bytes, self.peak_bytes),
+            "host_peak_bytes": self.host_peak_bytes,
+            "planned_host_bytes": self.plan.host_bytes or None,
+            "host_bytes_error": measure_error(self.plan.host_bytes, self.host_peak_bytes),
             "basis": self.plan.basis,
             "window_batch": self.plan.window_batch,
             "evaluations": self.plan.evaluations,
