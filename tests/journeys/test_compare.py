@@ -24,7 +24,7 @@ def test_methods_side_by_side(render, room):
     with Image.open(room / done.json["sheet"]) as sheet:
         assert sheet.width >= 3 * 160
     page = (room / done.json["page"]).read_text()
-    assert all(word in page for word in ("Side by side", "gobig.png", "peak memory"))
+    assert all(word in page for word in ("Side by side", "gobig.png", "memory, planned"))
     assert render("--from", "both/gobig.png", "--out", "again.png", "--no-report").code == 0
     assert (room / "again.png").read_bytes() == (room / "both" / "gobig.png").read_bytes()
 

@@ -113,9 +113,9 @@ def test_names_are_quoted_in_the_report_and_escaped_in_what_is_printed(render, r
     assert done.code == 0, done.err
     assert "\x1b" not in done.out
     page = (room / bad).with_suffix(".html").read_text()
-    line = html.unescape(re.search(r"<pre>(sfumato render.*?)</pre>", page)[1])
+    line = html.unescape(re.search(r"<pre[^>]*>\n?(sfumato render --from.*?)</pre>", page)[1])
     echoed = subprocess.run(["bash", "-c", f"printf '%s|' {line}"], capture_output=True, cwd=room, check=True)
-    assert bad in echoed.stdout.decode().split("|")
+    assert str(room / bad) in echoed.stdout.decode().split("|")
     assert not (room / "P").exists()
 
 

@@ -60,12 +60,12 @@ def test_its_settings_travel_and_its_own_checks_are_asked(row):
 
 
 def test_settings_without_a_row_are_refused_and_a_name_is_taken_once(row):
-    class Mirror2(NativeMethod):
+    class OtherMirror(NativeMethod):
         kind = "mirror"
 
     with pytest.raises(RequestError, match="two classes have the kind"):
-        register_method(MethodRow(settings=Mirror2, list_stages=list_mirror_stages, run=run_mirror))
-    unknown = to_json(RenderRequest(**REQUEST)) | {"method": {"kind": "mirrored"}}
+        register_method(MethodRow(settings=OtherMirror, list_stages=list_mirror_stages, run=run_mirror))
+    unknown = to_json(RenderRequest(**REQUEST)) | {"method": {"kind": "no-such-method"}}
     with pytest.raises(RequestError, match="no known kind"):
         RenderRequest.from_json(unknown)
     del registry.METHODS["mirror"]

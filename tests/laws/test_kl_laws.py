@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from autoencoders import make_kl, make_latents, make_pixels, run_streamed
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.autoencoder.offload import Spill
+from sfumato.models.autoencoder.offload import DiskOffload
 from sfumato.nn.tiled import MemoryLimits
 
 TOLERANCE = 1e-4
@@ -25,7 +25,7 @@ def network():
 
 
 def run_tiled(layers, x, tile_pixels, store_bytes=2**30):
-    opened = Spill(torch.device("cpu"), folder=Path("/var/tmp")).open
+    opened = DiskOffload(torch.device("cpu"), folder=Path("/var/tmp")).open
     room = MemoryLimits(work_bytes=2**26, store_bytes=store_bytes, open_offload=opened, tile_pixels=tile_pixels)
     return run_streamed(layers, x, room)
 

@@ -15,6 +15,7 @@ from sfumato.cli.options import RenderOptions
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.escape import escape_controls
+from sfumato.core.files import check_path
 from sfumato.core.settings import LARGEST_BUDGET_GB
 
 if TYPE_CHECKING:
@@ -40,9 +41,12 @@ def check_options(options: RenderOptions) -> None:
     for name, value in (("focus", options.focus), ("anatomy", options.anatomy)):
         if value not in (None, "off"):
             raise RequestError(f"`{name}` {value} is not in this version", do=f"Leave `{name}` out, or say off.")
+    if options.out is not None:
+        check_path(options.out, what="the picture")
     if options.out is not None and options.out.suffix and not options.out.is_dir():
         _check_suffix("out", options.out, OUT_SUFFIXES)
     if options.preview is not None:
+        check_path(options.preview, what="the preview")
         _check_suffix("preview", options.preview, PREVIEW_SUFFIXES)
     if options.preview is None and options.preview_every is not None:
         raise RequestError("`preview_every` has no effect without `preview`", do="Add a `preview` file.")

@@ -165,7 +165,7 @@ def test_a_network_tells_what_it_predicts(model):
 
 
 def test_an_absent_checkpoint_is_an_error_of_the_model():
-    with pytest.raises(ModelError, match="no checkpoint"):
+    with pytest.raises(ModelError, match="no such model"):
         load_model("/no/such/place", device="cpu", dtype="fp32")
 
 

@@ -133,7 +133,7 @@ def test_a_canvas_that_the_journal_counts_on_is_never_made_anew(space, folder, n
         with pytest.raises(StorageError, match="lost") as caught:
             again.open_latents("a", CELLS, 4) if name == "a.latents" else again.open_pixels("b", PIXELS)
         assert str(folder / name) in caught.value.got
-        assert f"the whole folder {folder} and start without --resume" in caught.value.do
+        assert f"the whole folder {folder} and start without `resume`" in caught.value.do
     again.close()
     assert list_files(folder) == before
 
@@ -191,7 +191,7 @@ def test_stopped_work_is_kept_until_somebody_asks(space, folder):
     before = list_files(folder)
     with pytest.raises(RequestError, match="can be resumed") as caught:
         DiskWorkspace(folder, IDENTITY, resume=False)
-    assert "--resume" in caught.value.do
+    assert "`resume`" in caught.value.do
     assert list_files(folder) == before
     assert not is_held(folder)
 

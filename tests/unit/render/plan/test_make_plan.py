@@ -241,9 +241,9 @@ def test_a_device_with_memory_of_its_own_has_two_limits():
 @pytest.mark.parametrize(
     ("method", "room", "words"),
     [
-        (NativeMethod(), 250 * 2**20, "--method multidiffusion"),
+        (NativeMethod(), 250 * 2**20, "`method` multidiffusion"),
         (MultidiffusionMethod(), 48 * 2**20, "Shrink the picture and its mask to"),
-        (NativeMethod(), -(2**20), "a smaller model, or raise --budget-gb"),
+        (NativeMethod(), -(2**20), "a smaller model, or raise `budget_gb`"),
     ],
 )
 def test_a_picture_to_inpaint_is_not_told_to_take_another_size(method, room, words):
@@ -251,7 +251,7 @@ def test_a_picture_to_inpaint_is_not_told_to_take_another_size(method, room, wor
     request = replace(NATIVE, size=PixelSize(1024, 1024), source=source, method=method)
     with pytest.raises(BudgetError) as caught:
         plan(request, replace(BUDGET, memory_bytes=BASE_BYTES + room))
-    assert "--size" not in caught.value.do
+    assert "`size`" not in caught.value.do
     assert words in caught.value.do
 
 
@@ -323,7 +323,7 @@ def test_what_is_over_budget_is_refused_and_the_largest_size_found_without_listi
     budget = replace(BUDGET, memory_bytes=memory_bytes, disk_bytes=2**40)
     with pytest.raises(BudgetError) as caught:
         plan(replace(NATIVE, size=PixelSize(1_000_000, 1_000_000), method=method), budget)
-    assert "Ask for --size" in caught.value.do
+    assert "Ask for `size`" in caught.value.do
 
 
 @settings(deadline=None, max_examples=60)
@@ -355,7 +355,7 @@ def test_advice_that_is_followed_is_not_refused(method, room):
         budget = replace(BUDGET, memory_bytes=BASE_BYTES + more * 2**20)
         with pytest.raises(BudgetError) as caught:
             plan(request, budget)
-        advised = re.search(r"--size (\d+)x(\d+)( with --method native)?", caught.value.do)
+        advised = re.search(r"`size` (\d+)x(\d+)( with `method` native)?", caught.value.do)
         if advised is None:
             assert "no size fits" in caught.value.what
             continue
@@ -367,11 +367,11 @@ def test_advice_that_is_followed_is_not_refused(method, room):
 @pytest.mark.parametrize(
     ("limits", "words"),
     [
-        ({"memory_bytes": LITTLE}, "raise --budget-gb"),
+        ({"memory_bytes": LITTLE}, "raise `budget_gb`"),
         ({"memory_bytes": LITTLE, "free_bytes": LITTLE}, "free some memory"),
         ({"free_bytes": LITTLE}, "free some memory"),
-        ({"disk_bytes": GIB // 8}, "give another --out"),
-        ({"disk_bytes": 2**20}, "give another --out"),
+        ({"disk_bytes": GIB // 8}, "give another `out`"),
+        ({"disk_bytes": 2**20}, "give another `out`"),
         ({"separate": True, "host_base_bytes": GIB, "host_bytes": GIB // 2}, "of the host"),
     ],
 )

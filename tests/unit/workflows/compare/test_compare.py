@@ -132,7 +132,7 @@ def test_clutter_does_not_choose_the_crops():
 @pytest.mark.parametrize("size", [(384, 216), (60, 1000), (2000, 1500)])
 def test_the_page_shows_every_picture_and_the_places_where_they_differ(tmp_path, size):
     first, second = make_pictures(((size[0] // 2, size[1] // 2),), size)
-    plan = plan_render(REQUEST, CONTRACT, Budget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
+    plan = plan_render(REQUEST, CONTRACT, RenderBudget(memory_bytes=8 * GIB, cost=GUESSES["mini"]))
     drawn = Picture(request=REQUEST, plan=plan, digests=WeightDigests(), path=tmp_path / "a?b.png")
     request = replace(REQUEST, prompt="<b>")
     shown = [SheetPicture("<i>one", first), SheetPicture("two", second)]

@@ -40,7 +40,7 @@ def test_a_picture_never_replaces_what_it_starts_from(source, number, name):
     os.link(source, source.parent / "hard.png")
     kind, out = list(list_requests(source))[number], source.parent / name
     request = RenderRequest(prompt="", size=PixelSize(128, 128), source=kind, method=CohesiveMethod())
-    for option, where in (("--out", (out,)), ("--preview", (source.parent / "new.png", out))):
+    for option, where in (("`out`", (out,)), ("`preview`", (source.parent / "new.png", out))):
         with pytest.raises(RequestError, match=f"{option} would replace") as caught:
             check_places(request, *where)
         assert caught.value.got
