@@ -9,6 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bundles import write_tiny_mini
 from fakes import GaussianModel
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
@@ -138,9 +139,7 @@ def test_another_number_type_or_device_is_another_picture(tmp_path, other):
 
 
 def test_other_weights_are_another_picture(tmp_path):
-    folder = tmp_path / "other"
-    (folder / "unet").mkdir(parents=True)
-    (folder / "unet" / "weights.safetensors").write_bytes(b"others")
+    folder = write_tiny_mini(tmp_path / "other")
     mini, other = (
         open_studio(HiresEvaluation(out=tmp_path, **ref), GaussianModel()) for ref in ({}, {"model": str(folder)})
     )
@@ -149,11 +148,11 @@ def test_other_weights_are_another_picture(tmp_path):
 
 def test_code_is_named_by_every_package_that_a_picture_depends_on(tmp_path):
     found = {digest_code(tmp_path)}
-    for name in ("core", "nn", "models", "render", "world"):
+    for name in ("core", "canvas", "nn", "models", "render", "world"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "one.py").write_text("1")
         found.add(digest_code(tmp_path))
-    assert len(found) == 6
+    assert len(found) == 7
 
 
 def test_time_that_is_up_begins_one_prompt_and_keeps_what_is_finished(cards, wanted, reader, tmp_path):

@@ -51,7 +51,7 @@ PICTURES: Mapping[str, int] = MappingProxyType({"4x": 24, "16x": 60, "64x": 8, "
 ABLATED, ABLATION_PICTURES = "16x", 24
 MOST_PICTURES, MOST_SEED = 5_000, 79
 # The packages that a picture depends on, drawn ones included.
-CODE = ("core", "nn", "models", "render", "world")
+CODE = ("core", "canvas", "nn", "models", "render", "world")
 TABLE, CARDS, SHEETS = "table.md", "cards.jsonl", "sheets"
 
 OnProgress = Callable[[str, int, int], None]

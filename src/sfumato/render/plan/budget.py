@@ -1,6 +1,6 @@
 """What a render may take of a machine, and how fast the machine is, as values.
 
-Measures nothing and knows no request. The guesses come from the measurements in docs/log.md; a calibration of this
+Measures nothing and knows no request. The guesses come from the measurements in docs/log/README.md; a calibration of this
 machine replaces them (docs/plan_and_cost.md). Start reading at `RenderBudget`.
 """
 
