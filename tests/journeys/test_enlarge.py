@@ -25,6 +25,7 @@ def test_a_picture_is_enlarged_by_lanczos_and_the_user_is_told(sfumato, room, ph
     wanted = np.asarray(load_picture(photo).resize((160, 120), Image.Resampling.LANCZOS), dtype=int)
     assert np.abs(ours - wanted).max() <= 1
     assert json.loads(read_texts(room / name)["sfumato"])["kind"] == "enlarge"
+    assert sfumato("show", name, "--json").json["enlarged_from"] == str(photo)
 
 
 def test_several_pictures_go_to_a_folder_under_names_that_replace_nothing(sfumato, room, photo):

@@ -13,7 +13,7 @@ import typer
 from sfumato.cli import commands, comparing, rendering
 from sfumato.core.version import __version__
 
-WORDS = "Pictures beyond a checkpoint's native size, with hands that are right."
+WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
 
 
 def make_app() -> typer.Typer:

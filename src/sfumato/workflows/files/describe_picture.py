@@ -33,8 +33,9 @@ class PictureDescription:
     """Hold what a picture file says about itself.
 
     `sizes` are those of its levels, largest first. `profile` names the colour profile, empty where there is none.
-    `unreadable` says why a request of ours could not be read. `comfy_nodes` counts the nodes of a ComfyUI graph,
-    None where there is no graph. `texts` are the names of all texts in the file.
+    `enlarged_from` is the file that was enlarged without a model. `unreadable` says why a request of ours could not
+    be read. `comfy_nodes` counts the nodes of a ComfyUI graph, None where there is no graph. `texts` are the names of
+    all texts in the file.
     """
 
     path: Path
@@ -45,6 +46,7 @@ class PictureDescription:
     profile: str
     texts: tuple[str, ...]
     request: RenderRequest | None = None
+    enlarged_from: str = ""
     unreadable: str = ""
     parameters: ForeignParameters | None = None
     comfy_nodes: int | None = None
@@ -61,6 +63,7 @@ class PictureDescription:
             "profile": self.profile or None,
             "texts": list(self.texts),
             "request": None if self.request is None else self.request.to_json(),
+            "enlarged_from": self.enlarged_from or None,
             "unreadable": self.unreadable or None,
             "parameters": None if self.parameters is None else self.parameters.to_json(),
             "comfy_nodes": self.comfy_nodes,
@@ -77,6 +80,8 @@ class PictureDescription:
         ]
         if self.request is not None:
             lines += _describe_request(self.request)
+        elif self.enlarged_from:
+            lines.append(f"enlarged by Sfumato without a model, from {self.enlarged_from}")
         elif self.unreadable:
             lines.append(f"a request of Sfumato that this version cannot read: {self.unreadable}")
         if self.parameters is not None and self.request is None:
@@ -107,7 +112,8 @@ def describe_picture(path: Path | str) -> PictureDescription:
     else:
         sizes, texts = open_regions(path).sizes, read_texts(path)
         mode, profile, name = "RGB", "sRGB", band_format
-    request, unreadable = _read_request(texts.get(_OURS))
+    enlarged_from = _read_enlarged(texts.get(_OURS))
+    request, unreadable = (None, "") if enlarged_from else _read_request(texts.get(_OURS))
     return PictureDescription(
         path=path,
         format=name,
@@ -117,10 +123,20 @@ def describe_picture(path: Path | str) -> PictureDescription:
         profile=profile,
         texts=tuple(sorted(texts)),
         request=request,
+        enlarged_from=enlarged_from,
         unreadable=unreadable,
         parameters=read_parameters(texts[_PARAMETERS]) if texts.get(_PARAMETERS) else None,
         comfy_nodes=_count_nodes(texts),
     )
+
+
+def _read_enlarged(text: str | None) -> str:
+    """Return the file that `upscale` enlarged without a model; empty for any other picture."""
+    try:
+        found = json.loads(text or "null")
+    except (ValueError, RecursionError):
+        return ""
+    return str(found.get("path", "")) if isinstance(found, dict) and found.get("kind") == "enlarge" else ""
 
 
 def _read_request(text: str | None) -> tuple[RenderRequest | None, str]:
