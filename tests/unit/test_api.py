@@ -72,6 +72,15 @@ def test_a_file_has_the_pixels_of_the_picture_in_memory(model, tmp_path):
     assert np.array_equal(pixels(written), pixels(model.render("a house", size="160x128", **SMALL)))
 
 
+def test_a_folder_gets_a_free_name_and_another_format_is_refused_before_anything_is_drawn(model, tmp_path):
+    first, second = (model.render("a house", out=tmp_path / "pictures", **SMALL) for _ in range(2))
+    assert [first.path.name, second.path.name] == ["a-house-3.png", "a-house-3-2.png"]
+    heard = []
+    with pytest.raises(sfumato.RequestError, match="no picture format"):
+        model.render("a house", out=tmp_path / "a.gif", on_event=heard.append)
+    assert heard == []
+
+
 def test_two_seeds_that_are_not_said_differ(model):
     assert model.render("a house", steps=1).seed != model.render("a house", steps=1).seed
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sfumato.canvas.formats.save import PICTURE_SUFFIXES
 from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
 from sfumato.canvas.workspace.fingerprint import list_differences
 from sfumato.core.errors import RequestError, StorageError
@@ -21,6 +22,7 @@ from sfumato.models.describe import MINI, find_checkpoint, load_contract
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.workflows.files.digests import digest_weights, list_adapters
 from sfumato.workflows.files.inputs import read_inputs
+from sfumato.workflows.files.name_output import find_free_path, is_folder
 from sfumato.workflows.files.output_paths import check_places, check_report_place, is_finished, list_paths
 from sfumato.workflows.files.resume import check_work
 from sfumato.workflows.forecast.plan_request import check_pictures_fit, make_plan
@@ -51,6 +53,9 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         StorageError: an output folder cannot be written.
         UnsafeFileError: a file of weights does not pass the gate.
     """
+    if options.out is not None and is_folder(options.out):
+        out = find_free_path(options.out, request.prompt, request, resume=options.resume)
+        options = replace(options, out=out)
     paths = () if options.out is None else tuple(list_paths(options.out, request.batch))
     if options.out is not None:
         _check_outputs(request, options, paths)
@@ -144,6 +149,9 @@ def check_folder(folder: Path, *, setting: str = "out") -> None:
 
 def _check_outputs(request: RenderRequest, options: RunOptions, paths: tuple[Path, ...]) -> None:
     assert options.out is not None, "there are output files"
+    if options.out.suffix.lower() not in PICTURE_SUFFIXES:
+        do = f"Use {', '.join(PICTURE_SUFFIXES)}."
+        raise RequestError("`out` names no picture format", got=str(options.out), do=do)
     check_folder(options.out.parent)
     if options.preview is not None:
         check_folder(options.preview.parent, setting="preview")

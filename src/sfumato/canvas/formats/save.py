@@ -25,6 +25,8 @@ from sfumato.core.files import check_path, remove_leftovers
 from sfumato.core.geometry import PixelSize
 
 BAND_SUFFIXES = (".png", ".tif", ".tiff", ".dzi")
+# Every format that a picture can be written in.
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".dzi")
 # Formats that hold smaller copies of the picture besides the picture.
 PYRAMID_SUFFIXES = (".tif", ".tiff", ".dzi")
 # The longest side that the encoders of formats without bands take: libjpeg's limit, and 14 bits of WebP.
