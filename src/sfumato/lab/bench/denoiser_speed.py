@@ -1,7 +1,7 @@
 """Time one denoiser run by diffusers' own code and by ours, side by side in one process.
 
 Knows how the compared runs are set up and counted; prints nothing and keeps no table
-(`workflows.bench_native` does). Weights are random: only shapes matter to speed. Start reading at
+(`lab.bench.native` does). Weights are random: only shapes matter to speed. Start reading at
 `measure_denoiser`.
 """
 

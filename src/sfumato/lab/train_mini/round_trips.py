@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from sfumato.lab.train_mini.pictures import HELD_OUT_PICTURES, HELD_OUT_SEEDS
 from sfumato.world.stream import Wish, make_sample
@@ -134,18 +133,6 @@ def measure_grid(square: Pictures) -> dict[int, float]:
         period: 255 * float(sum(power[i, :].sum() + power[:, i].sum() for i in lines)) ** 0.5
         for period, lines in waves.items()
     }
-
-
-def run_autoencoder(vae: torch.nn.Module) -> Callable[[Pictures], Pictures]:
-    """Return the function that passes pictures through `vae.encoder` and `vae.decoder`."""
-
-    @torch.no_grad()
-    def run(pictures: Pictures) -> Pictures:
-        pixels = torch.from_numpy(pictures).permute(0, 3, 1, 2).mul(2).sub(1)
-        decoded = vae.decoder(vae.encoder(pixels))  # pyright: ignore[reportCallIssue]
-        return decoded.add(1).div(2).permute(0, 2, 3, 1).numpy()
-
-    return run
 
 
 def _root_mean(values: Iterable[float]) -> float:
