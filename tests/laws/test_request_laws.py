@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sfumato.core.errors import SfumatoError
-from sfumato.core.foreign_parameters import parse_infotext
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests, write_infotext
+from sfumato.core.metadata.read import parse_infotext
+from sfumato.core.metadata.write import WeightDigests, write_infotext
 from sfumato.core.request import (
     GobigMethod,
     ImageSource,

@@ -12,9 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
-from sfumato.cli.evaluating import evaluate_hires
-from sfumato.cli.training import train_mini
+from sfumato.cli.laboratory.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
+from sfumato.cli.laboratory.evaluating import evaluate_hires
+from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last on stdout.", show_default=False)]

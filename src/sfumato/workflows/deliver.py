@@ -17,7 +17,7 @@ from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.save import save_shown
 from sfumato.canvas.overlay import crop_pixels
 from sfumato.core.memory import measure_peak_memory
-from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.metadata.write import WeightDigests, write_metadata
 from sfumato.core.request import RenderRequest
 from sfumato.workflows.job import Picture
 from sfumato.workflows.report.check_table import say_left_out

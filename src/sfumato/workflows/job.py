@@ -16,7 +16,7 @@ from sfumato.canvas.formats.images import load_picture
 from sfumato.canvas.formats.save import save_shown
 from sfumato.canvas.pixels import PixelStore
 from sfumato.core.errors import RequestError
-from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.metadata.write import WeightDigests, write_metadata
 from sfumato.core.request import RenderRequest
 from sfumato.workflows.forecast.calibration_store import measure_error
 from sfumato.workflows.run_options import RunOptions

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sfumato.canvas.formats.images import read_request, read_texts
 from sfumato.core.errors import RequestError
-from sfumato.core.foreign_parameters import ForeignParameters, read_parameters
+from sfumato.core.metadata.read import ForeignParameters, read_parameters
 from sfumato.core.request import RenderRequest
 from sfumato.nn.samplers import choose_schedule, make_sampler
 

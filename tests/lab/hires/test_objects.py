@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sfumato.lab.hires.objects import (
-    Found,
+    SeenObject,
     Watcher,
     count_excess,
     find_objects,
@@ -15,7 +15,7 @@ from sfumato.lab.hires.objects import (
     measure_iou,
 )
 
-PERSON = Found("person", (100, 100, 200, 400), 0.9)
+PERSON = SeenObject("person", (100, 100, 200, 400), 0.9)
 
 
 def test_an_object_at_its_place_is_known_and_one_elsewhere_is_not():
@@ -42,9 +42,9 @@ def test_a_doubt_is_no_phantom_but_excuses_one():
 
 
 def test_a_person_excuses_one_face_and_two_hands_on_it():
-    face = Found("face", (130, 110, 170, 160), 0.9)
+    face = SeenObject("face", (130, 110, 170, 160), 0.9)
     other = replace(face, box=(130, 200, 170, 250), confidence=0.8)
-    hands = [Found("hand", (90, 200 + 40 * n, 110, 220 + 40 * n), 0.9 - n / 10) for n in range(3)]
+    hands = [SeenObject("hand", (90, 200 + 40 * n, 110, 220 + 40 * n), 0.9 - n / 10) for n in range(3)]
     assert list_phantoms([face], [PERSON]) == ()
     assert list_phantoms([face, other], [PERSON]) == (other,)
     assert list_phantoms(hands, [PERSON]) == (hands[2],)
@@ -52,7 +52,7 @@ def test_a_person_excuses_one_face_and_two_hands_on_it():
 
 
 def test_a_known_face_uses_up_the_place_of_its_person():
-    face = Found("face", (130, 110, 170, 160), 0.9)
+    face = SeenObject("face", (130, 110, 170, 160), 0.9)
     second = replace(face, box=(130, 300, 170, 350), confidence=0.7)
     assert list_phantoms([face, second], [PERSON, face]) == (second,)
 
@@ -98,4 +98,7 @@ class Fixed:
 def test_boxes_are_brought_to_the_large_picture_and_trust_is_by_kind():
     watcher = Watcher(Fixed(), {"person": 0.3, "face": 0.7})
     found = find_objects(watcher, np.zeros((10, 20, 3), np.uint8), (200, 100))
-    assert found == (Found("person", (10, 20, 30, 40), 0.4, sure=True), Found("face", (0, 0, 10, 10), 0.6, sure=False))
+    assert found == (
+        SeenObject("person", (10, 20, 30, 40), 0.4, sure=True),
+        SeenObject("face", (0, 0, 10, 10), 0.6, sure=False),
+    )

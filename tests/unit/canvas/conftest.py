@@ -5,7 +5,7 @@ import pytest
 
 import disks
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import write_metadata
+from sfumato.core.metadata.write import write_metadata
 from sfumato.core.request import RenderRequest
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from fakes import CONTRACT
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests
+from sfumato.core.metadata.write import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render

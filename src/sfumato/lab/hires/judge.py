@@ -21,7 +21,7 @@ from sfumato.lab.hires.measures import StepLines, join_lines, measure_picture
 from sfumato.lab.hires.methods import DRAWN
 from sfumato.lab.hires.objects import (
     MAYBE_SHARE,
-    Found,
+    SeenObject,
     Watcher,
     count_excess,
     count_kinds,
@@ -135,8 +135,8 @@ class _Seen:
     """A base, what is in it at its own size, and what may be in it at any size."""
 
     base: Image.Image
-    small: tuple[Found, ...]
-    known: tuple[Found, ...]
+    small: tuple[SeenObject, ...]
+    known: tuple[SeenObject, ...]
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,7 @@ class FoundObject(Protocol):
     def confidence(self) -> float: ...  # noqa: D102
 
 
-class Finder(Protocol):
+class ObjectFinder(Protocol):
     """Find people, faces, hands and houses; `critic.detector` is one."""
 
     def find(self, picture: NDArray[np.uint8], /) -> Sequence[FoundObject]:
@@ -53,13 +53,13 @@ class Finder(Protocol):
 class Watcher:
     """Hold a finder that also tells its doubts, and from which confidence on each kind is sure."""
 
-    finder: Finder
+    finder: ObjectFinder
     least: Mapping[str, float]
     name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SeenObject:
     """Hold one object: kind, box in px of the large picture, confidence, and whether that is enough to be sure."""
 
     kind: str
@@ -72,19 +72,19 @@ class Found:
         return [self.kind, *(round(side, 1) for side in self.box), round(self.confidence, 3)]
 
 
-def find_objects(watcher: Watcher, picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[Found, ...]:
+def find_objects(watcher: Watcher, picture: NDArray[np.uint8], size: tuple[int, int]) -> tuple[SeenObject, ...]:
     """Return the objects of the counted kinds, their boxes brought to a large picture of `size` (width, height)."""
     across, down = size[0] / picture.shape[1], size[1] / picture.shape[0]
-    found: list[Found] = []
+    found: list[SeenObject] = []
     for one in watcher.finder.find(picture):
         left, top, right, bottom = (float(side) for side in one.box)
         if one.kind in KINDS:
             box = (left * across, top * down, right * across, bottom * down)
-            found.append(Found(one.kind, box, float(one.confidence), one.confidence >= watcher.least[one.kind]))
+            found.append(SeenObject(one.kind, box, float(one.confidence), one.confidence >= watcher.least[one.kind]))
     return tuple(found)
 
 
-def join_known(first: Sequence[Found], second: Sequence[Found]) -> tuple[Found, ...]:
+def join_known(first: Sequence[SeenObject], second: Sequence[SeenObject]) -> tuple[SeenObject, ...]:
     """Return the objects of both lists, those found twice once and with the higher confidence."""
     joined = list(first)
     for one in second:
@@ -96,7 +96,7 @@ def join_known(first: Sequence[Found], second: Sequence[Found]) -> tuple[Found, 
     return tuple(joined)
 
 
-def list_phantoms(result: Sequence[Found], known: Sequence[Found]) -> tuple[Found, ...]:
+def list_phantoms(result: Sequence[SeenObject], known: Sequence[SeenObject]) -> tuple[SeenObject, ...]:
     """Return the sure objects of a result that nothing in its base excuses, the surest first.
 
     A known object of the same kind excuses one object that overlaps it (IoU of at least 0.3, or its centre
@@ -105,7 +105,7 @@ def list_phantoms(result: Sequence[Found], known: Sequence[Found]) -> tuple[Foun
     """
     sure = sorted((one for one in result if one.sure), key=lambda one: -one.confidence)
     left, room = list(known), _count_room(known)
-    unknown: list[Found] = []
+    unknown: list[SeenObject] = []
     for one in sure:
         match = _find_match(one, left)
         if match is None:
@@ -116,7 +116,7 @@ def list_phantoms(result: Sequence[Found], known: Sequence[Found]) -> tuple[Foun
     return tuple(one for one in unknown if not _take_room(one, room))
 
 
-def list_lost(base: Sequence[Found], shown: Sequence[Found]) -> tuple[Found, ...]:
+def list_lost(base: Sequence[SeenObject], shown: Sequence[SeenObject]) -> tuple[SeenObject, ...]:
     """Return the sure objects of a base that are not shown at their place any more; `shown` may hold several scales.
 
     A doubt in `shown` keeps an object: give only what is sure to learn what is lost or broken.
@@ -125,18 +125,18 @@ def list_lost(base: Sequence[Found], shown: Sequence[Found]) -> tuple[Found, ...
     return tuple(one for one in sure if all(_same_kind_iou(one, other) < KEPT_IOU for other in shown))
 
 
-def count_kinds(found: Sequence[Found]) -> dict[str, int]:
+def count_kinds(found: Sequence[SeenObject]) -> dict[str, int]:
     """Count the sure objects of every kind."""
     return {kind: sum(one.kind == kind and one.sure for one in found) for kind in KINDS}
 
 
-def count_excess(found: Sequence[Found], most: Mapping[str, int]) -> int:
+def count_excess(found: Sequence[SeenObject], most: Mapping[str, int]) -> int:
     """Count the sure objects beyond what a scene excuses; a kind that `most` leaves out is not counted."""
     counts = count_kinds(found)
     return sum(max(0, counts[kind] - most[kind]) for kind in KINDS if kind in most)
 
 
-def _find_match(one: Found, known: Sequence[Found]) -> Found | None:
+def _find_match(one: SeenObject, known: Sequence[SeenObject]) -> SeenObject | None:
     """Return the known object that overlaps most, else one around the centre."""
     same = [other for other in known if other.kind == one.kind]
     best = max(same, key=lambda other: measure_iou(one.box, other.box), default=None)
@@ -149,11 +149,11 @@ def _find_match(one: Found, known: Sequence[Found]) -> Found | None:
 _Room = list[tuple[Box, dict[str, int]]]
 
 
-def _count_room(known: Sequence[Found]) -> _Room:
+def _count_room(known: Sequence[SeenObject]) -> _Room:
     return [(_grow(one.box), dict(PARTS)) for one in known if one.kind == "person"]
 
 
-def _take_room(part: Found, room: _Room) -> bool:
+def _take_room(part: SeenObject, room: _Room) -> bool:
     """Give a part to the smallest person it lies on that still lacks one; tell whether there was one."""
     free = [each for each in room if each[1].get(part.kind, 0) > 0 and _holds_centre(each[0], part.box)]
     if not free:
@@ -170,7 +170,7 @@ def measure_iou(one: Box, other: Box) -> float:
     return shared / max(_area(one) + _area(other) - shared, 1e-9)
 
 
-def _same_kind_iou(one: Found, other: Found) -> float:
+def _same_kind_iou(one: SeenObject, other: SeenObject) -> float:
     return measure_iou(one.box, other.box) if one.kind == other.kind else 0.0
 
 

@@ -17,8 +17,8 @@ from sfumato.canvas.formats.images import read_header, read_texts
 from sfumato.canvas.formats.read import open_regions
 from sfumato.core.errors import RequestError
 from sfumato.core.files import check_path
-from sfumato.core.foreign_parameters import ForeignParameters, read_parameters
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata.read import ForeignParameters, read_parameters
 from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json, parse_json
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from sfumato.canvas.formats.images import file_sha256
 from sfumato.core.errors import RequestError
-from sfumato.core.metadata import WeightDigests
+from sfumato.core.metadata.write import WeightDigests
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings

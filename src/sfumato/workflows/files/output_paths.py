@@ -17,7 +17,7 @@ from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, r
 from sfumato.canvas.workspace.fingerprint import join_differences, list_differences
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.files import check_path, remove_leftovers
-from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.metadata.write import WeightDigests, write_metadata
 from sfumato.core.request import InpaintSource, TextSource
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ import torch
 from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, check_asked, name_work
 from sfumato.core.errors import RequestError
 from sfumato.core.files import is_held
-from sfumato.core.metadata import WeightDigests
+from sfumato.core.metadata.write import WeightDigests
 from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json, to_json
 from sfumato.models.hardware.policy import Policy

@@ -12,7 +12,7 @@ from PIL import Image, PngImagePlugin
 from sfumato.canvas.formats.images import load_picture, read_request, read_texts, save_picture
 from sfumato.core.errors import RequestError, StorageError, UnsafeFileError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import write_metadata
+from sfumato.core.metadata.write import write_metadata
 from sfumato.core.request import RenderRequest
 
 REQUEST = RenderRequest(

@@ -12,7 +12,7 @@ from PIL import Image
 from fakes import CONTRACT, GaussianModel
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests
+from sfumato.core.metadata.write import WeightDigests
 from sfumato.core.request import CohesiveMethod, NativeMethod, RenderRequest
 from sfumato.critic.picture.checks import Judged, Verdict
 from sfumato.render.engine import run_plan

@@ -10,7 +10,7 @@ from hostile import write_png
 from sfumato.canvas.formats.save import save_canvas
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import write_metadata
+from sfumato.core.metadata.write import write_metadata
 from sfumato.core.request import RenderRequest
 from sfumato.workflows.files.describe_picture import describe_picture
 

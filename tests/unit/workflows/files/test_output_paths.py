@@ -10,7 +10,7 @@ from PIL import Image
 from sfumato.canvas.formats.save import save_canvas
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests, write_metadata
+from sfumato.core.metadata.write import WeightDigests, write_metadata
 from sfumato.core.request import CohesiveMethod, ImageSource, InpaintSource, PictureSource, RenderRequest
 from sfumato.workflows.files.output_paths import check_places, is_finished
 

@@ -12,7 +12,7 @@ from fakes import CONTRACT, CPU
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests
+from sfumato.core.metadata.write import WeightDigests
 from sfumato.core.request import CohesiveMethod, RenderRequest
 from sfumato.render.plan.budget import GIB, GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-from sfumato.core.foreign_parameters import parse_infotext
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests, write_infotext, write_metadata
+from sfumato.core.metadata.read import parse_infotext
+from sfumato.core.metadata.write import WeightDigests, write_infotext, write_metadata
 from sfumato.core.request import GobigMethod, ImageSource, RenderRequest
 
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(512, 768), steps=30, seed=5, sampler="dpmpp_2m", clip_skip=2)

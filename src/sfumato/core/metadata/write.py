@@ -1,7 +1,7 @@
 """What a picture says about itself: the `parameters` text that other tools read, and our whole request.
 
 Turns a request into texts; knows no picture format and opens no weights (digests are given).
-`foreign_parameters` reads such texts of any tool.
+`read` takes such texts of any tool apart.
 Start reading at `write_metadata`; `images` puts its texts into files and reads them back.
 """
 

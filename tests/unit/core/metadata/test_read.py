@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sfumato.core.foreign_parameters import parse_infotext, parse_pairs, read_parameters
 from sfumato.core.geometry import PixelSize
-from sfumato.core.metadata import WeightDigests, write_infotext
+from sfumato.core.metadata.read import parse_infotext, parse_pairs, read_parameters
+from sfumato.core.metadata.write import WeightDigests, write_infotext
 from sfumato.core.request import RenderRequest
 
 A1111 = """masterpiece, (a "small" house:1.2), <lora:style:0.8>
