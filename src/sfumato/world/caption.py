@@ -20,6 +20,10 @@ _WHERE = {
     "street": ("in a street", "on the street", "in a city street"),
     "room": ("in a room", "indoors"),
     "plain": ("", "plain background"),
+    "brick wall": ("in front of a brick wall", "before a brick wall"),
+    "foliage": ("in front of green leaves", "before foliage"),
+    "sky": ("against the sky", "against a blue sky"),
+    "sea": ("over the sea", "above blue water"),
 }
 
 

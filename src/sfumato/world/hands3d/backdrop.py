@@ -5,6 +5,8 @@ Start reading at `draw_backdrop`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
@@ -20,27 +22,40 @@ DISTRACTING_SHARE = 0.4
 """Share of backdrops of the kind `any` with skin-coloured shapes, so that skin alone is no hand."""
 
 
-def draw_place_for(rng: np.random.Generator, kind: str) -> Place:
-    """Draw the place of a picture: those of the captions, or any, textures too."""
-    if kind == "place":
-        name = (PLAIN, PLAIN, "meadow", "beach", "room", "street")[rng.integers(6)]
-    else:
-        name = (PLAIN, *PLACES, *TEXTURES)[rng.integers(1 + len(PLACES) + len(TEXTURES))]
-    return Place(name, float(rng.uniform(0.35, 0.55)), int(rng.integers(1 << 30)))
+@dataclass(frozen=True)
+class Backdrop:
+    """What lies behind: sRGB in [0, 1], float32 [H, W, 3], and the place it is, None where it is no place."""
+
+    picture: Floats
+    place: Place | None
 
 
-def draw_backdrop(place: Place, kind: str, size: int, rng: np.random.Generator) -> Floats:
-    """Return sRGB in [0, 1], float32 [size, size, 3]; `kind` is one of `BACKDROPS`."""
-    choice = rng.random()
+def draw_backdrop(kind: str, size: int, rng: np.random.Generator) -> Backdrop:
+    """Draw what lies behind a hand, `size` pixels wide and high; `kind` is one of `BACKDROPS`."""
+    place, choice = _draw_place(rng, kind), rng.random()
     if kind == "any" and choice < 0.40:
-        mix = ("half", "full", "portrait", "thing", "pair", "group")[rng.integers(6)]
-        drawn = make_sample(int(rng.integers(1 << 40)), size=size, wish=Wish(shot=mix, style="photo")).image
+        place = None
+        shot = ("half", "full", "portrait", "thing", "pair", "group")[rng.integers(6)]
+        drawn = make_sample(int(rng.integers(1 << 40)), size=size, wish=Wish(shot=shot, style="photo")).image
     elif kind == "any" and choice < 0.55:
+        place = None
         drawn = _draw_cloud(size, rng)
     else:
         ink = Ink(size, size, "photo", with_ids=False)
         draw_place(ink, PartTree(), place)
         drawn = ink.picture()
+    return Backdrop(_blur_and_light(drawn, kind, rng), place)
+
+
+def _draw_place(rng: np.random.Generator, kind: str) -> Place:
+    """Draw a place: those of the captions of hands, or any, textures too."""
+    names = (PLAIN, PLAIN, "meadow", "beach", "room", "street") if kind == "place" else (PLAIN, *PLACES, *TEXTURES)
+    name = names[rng.integers(len(names))]
+    return Place(name, float(rng.uniform(0.35, 0.55)), int(rng.integers(1 << 30)))
+
+
+def _blur_and_light(drawn: NDArray[np.uint8], kind: str, rng: np.random.Generator) -> Floats:
+    size = len(drawn)
     picture = drawn.astype(np.float32) / 255
     if kind == "any" and rng.random() < DISTRACTING_SHARE:
         picture = _add_skin(picture, rng)

@@ -46,7 +46,7 @@ def draw_fault(kind: str, pose: Pose, rng: np.random.Generator, amount: float) -
     raised = [finger for finger in FINGERS if pose.total_flexion(finger) < 90.0] or list(FINGERS)
     if kind == "fused_digits":
         pairs = [finger for finger in (2, 3, 4) if {finger, finger + 1} <= set(raised)] or [2, 3, 4]
-        digit, gap = int(rng.choice(pairs)), float(rng.uniform(0.80, 0.62 + 0.1 * (1 - amount)))
+        digit, gap = int(rng.choice(pairs)), float(rng.uniform(0.56, 0.68) + 0.14 * (1 - amount))
         rays: dict[int, float] = {}
     else:
         digit = int(rng.choice(raised))

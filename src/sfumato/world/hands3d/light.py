@@ -47,20 +47,23 @@ class HandLight:
     exposure: float
 
 
-def draw_light(rng: np.random.Generator, surroundings: NDArray[np.float64]) -> HandLight:
-    """Draw a light; `surroundings` is the mean linear colour behind the hand, which tints the dome."""
+def draw_light(rng: np.random.Generator, surroundings: NDArray[np.float64], skin: Floats) -> HandLight:
+    """Draw a light; `surroundings` is the mean linear colour behind the hand, which tints the dome.
+
+    The exposure follows the light and, in part, the linear colour of the skin.
+    """
     tint = 0.6 + 0.4 * surroundings / max(0.05, float(surroundings.mean()))
-    ambient = rng.uniform(0.35, 1.1) * np.clip(rng.normal(1, 0.06, 3), 0.8, 1.2) * tint
+    ambient = rng.uniform(0.28, 0.9) * np.clip(rng.normal(1, 0.06, 3), 0.8, 1.2) * tint
     tilt, side = rng.uniform(0.2, 0.9), rng.uniform(-0.4, 0.4)
     dome = ambient * (1 + tilt * DIRECTIONS[:, 1:2]) * (1 + side * DIRECTIONS[:, :1])
     direction = rng.standard_normal(3)
     direction[2] = abs(direction[2]) * 0.8 + 0.2
     direction[1] = abs(direction[1]) * 0.9 + 0.1
     warm = rng.uniform(-1, 1)
-    colour = rng.uniform(0.4, 2.2) * np.array([1 + 0.06 * warm, 1.0, 1 - 0.16 * warm])
+    colour = rng.uniform(0.5, 2.5) * np.array([1 + 0.06 * warm, 1.0, 1 - 0.16 * warm])
     # The eye of the camera opens for the light there is, though not fully.
     level = ambient.mean() + 0.45 * colour.mean()
-    exposure = float(rng.uniform(0.82, 1.15) * 1.18 / level**0.8)
+    exposure = float(rng.uniform(0.85, 1.15) * 1.1 / level**0.8 * (0.28 / float(skin.mean())) ** 0.3)
     return HandLight(
         np.clip(dome, 0, None).astype(np.float32), unit(direction), colour.astype(np.float32), rng.uniform(0.6, 2.6), exposure
     )
@@ -71,11 +74,26 @@ def face_light(vertices: Floats, direction: NDArray[np.float64], size: int) -> F
     towards = unit(direction)
     up = np.array([0.0, 1.0, 0.0]) if abs(towards[1]) < 0.9 else np.array([1.0, 0.0, 0.0])
     across = unit(np.cross(up, towards))
-    seen = vertices @ np.stack([across, np.cross(towards, across), towards], 1).astype(np.float32)
-    low, high = seen[:, :2].min(0), seen[:, :2].max(0)
-    scale = (size - 2 * MAP_EDGE) / max(float((high - low).max()), 1e-6)
-    seen[:, :2] = (seen[:, :2] - low) * scale + MAP_EDGE
-    return np.ascontiguousarray(seen, np.float32)
+    axes = np.stack([across, np.cross(towards, across), towards]).astype(np.float32)
+    return _face_light(vertices, axes, size)
+
+
+@numba.njit(cache=True, error_model="numpy")
+def _face_light(vertices: Floats, axes: Floats, size: int) -> Floats:
+    seen = np.empty_like(vertices)
+    left, right = np.float32(1e9), np.float32(-1e9)
+    bottom, top = left, right
+    for number in range(len(vertices)):
+        x, y, z = vertices[number, 0], vertices[number, 1], vertices[number, 2]
+        for axis in range(3):
+            seen[number, axis] = x * axes[axis, 0] + y * axes[axis, 1] + z * axes[axis, 2]
+        left, right = min(left, seen[number, 0]), max(right, seen[number, 0])
+        bottom, top = min(bottom, seen[number, 1]), max(top, seen[number, 1])
+    scale = np.float32(size - 2 * MAP_EDGE) / max(right - left, top - bottom, np.float32(1e-6))
+    for number in range(len(vertices)):
+        seen[number, 0] = (seen[number, 0] - left) * scale + MAP_EDGE
+        seen[number, 1] = (seen[number, 1] - bottom) * scale + MAP_EDGE
+    return seen
 
 
 def shine_dome(vertices: Floats, normals: Floats, triangles: Ints, directions: NDArray[np.float64], dome: Floats) -> Floats:

@@ -96,8 +96,7 @@ class HandMesh:
     @cached_property
     def triangle_digits(self) -> Ints:
         """The digit that pulls most at each triangle (1 to 5), 0 where none does, int32 [2 Q]."""
-        weights = self.digit_weights[self.triangles].mean(1)
-        return np.where(weights.max(1) > 0.0, weights.argmax(1) + 1, 0).astype(np.int32)
+        return own_triangles(self.digit_weights, self.triangles)
 
     @cached_property
     def cage_triangles(self) -> Ints:
@@ -128,6 +127,12 @@ class HandMesh:
         weights = self.fine_weights[:, [bone(digit, 2), bone(digit, 3)]].sum(1)
         chosen = self.nail_quads & (weights[self.fine_quads] > 0.5).all(1)
         return np.unique(self.fine_quads[chosen]).astype(np.int32)
+
+
+def own_triangles(digit_weights: Floats, triangles: Ints) -> Ints:
+    """Return the digit (1 to 5) that pulls most at each triangle, 0 where none does, int32 [T]."""
+    pull = digit_weights[triangles].mean(1)
+    return np.where(pull.max(1) > 0.0, pull.argmax(1) + 1, 0).astype(np.int32)
 
 
 def split_quads(quads: Ints) -> Ints:

@@ -21,7 +21,7 @@ from sfumato.world.hands3d.faults import (
     pose_extra,
 )
 from sfumato.world.hands3d.labels import EXTRA
-from sfumato.world.hands3d.mesh import Floats, Ints, bone
+from sfumato.world.hands3d.mesh import Floats, Ints, bone, own_triangles
 from sfumato.world.hands3d.rig import DIGITS, FINGERS, FOREARM, WRIST, Matrices, Pose, RestHand, move, pose_bones, unit
 
 TIP_SHARE = 0.8
@@ -44,7 +44,7 @@ class PosedHand:
     uv: Floats  # [T, 3, 2]
     digits: Ints  # [T], 1 thumb to 6 extra, 0 none
     sleeve: NDArray[np.bool_]  # [T]
-    joints: Floats  # [21 or 25, 3]
+    joints: Floats  # [21 or 25, 3], NaN for a missing digit
     matrices: Matrices
 
 
@@ -61,15 +61,15 @@ def pose_hand(rest: RestHand, pose: Pose, knuckles: float, fault: HandFaultPlan 
     if fault and fault.kind == "missing_digit":
         lost = find_lost(rest, fault.digit)
         cage, flat = heal_over(rest, cage, lost), heal_over(rest, shaped, lost)
-        gone = np.asarray(rest.mesh.split @ lost.astype(np.float32)) > 0.02
-        weights = np.where(gone & (rest.mesh.digit_weights[:, fault.digit - 1] > 0.02), 0.0, weights)
-        digits = np.where(digits == fault.digit, 0, digits)
+        kept = rest.mesh.digit_weights.copy()
+        kept[:, fault.digit - 1] = 0.0
+        weights, digits = kept.sum(1), own_triangles(kept, rest.mesh.triangles)
     hand = _subdivide(rest, cage, flat)
     hand = replace(
         hand,
         digit_weights=weights.astype(np.float32),
         digits=digits.astype(np.int32),
-        joints=_place_joints(rest, matrices),
+        joints=_place_joints(rest, matrices, lost=fault.digit if fault and fault.kind == "missing_digit" else 0),
         matrices=matrices,
     )
     if fault and fault.kind == "extra_digit":
@@ -125,10 +125,11 @@ def find_normals(vertices: Floats, quads: Ints) -> Floats:
     return unit(normals).astype(np.float32)
 
 
-def _place_joints(rest: RestHand, matrices: Matrices) -> Floats:
+def _place_joints(rest: RestHand, matrices: Matrices, *, lost: int) -> Floats:
     joints = [move(matrices[WRIST], rest.wrist)]
     for digit in DIGITS:
-        joints += _digit_joints(rest, matrices, digit)
+        own = _digit_joints(rest, matrices, digit)
+        joints += [np.full(3, np.nan)] * len(own) if digit == lost else own
     return np.array(joints, np.float32)
 
 
@@ -176,29 +177,47 @@ def _append(hand: PosedHand, new: dict[str, NDArray[np.generic]]) -> PosedHand:
 
 
 def add_sleeve(rest: RestHand, hand: PosedHand, hem: float, width: float) -> PosedHand:
-    """Add a sleeve: a shell round the forearm up to `hem` (1 is the wrist), `width` decimetres away from the skin."""
+    """Add a sleeve: a shell round the forearm up to `hem` (1 is the wrist), `width` decimetres away from the skin.
+
+    It has an inner side, so that one can look into it.
+    """
     share = hand.forearm[hand.triangles]
     chosen = (share.min(1) < hem) & (hand.digits == 0) & (hand.digit_weights[hand.triangles].max(1) < 0.01)
     used = np.unique(hand.triangles[chosen])
     numbers = np.full(len(hand.vertices), -1, np.int32)
-    numbers[used] = np.arange(len(used)) + len(hand.vertices)
-    forearm = hand.forearm[used]
-    axis = (rest.wrist - rest.heads[FOREARM]).astype(np.float32)
+    numbers[used] = np.arange(len(used))
+    elbow = rest.heads[FOREARM]
+    axis = (rest.wrist - elbow).astype(np.float32)
     # Corners beyond the hem slide back to it, so that it is straight.
-    beyond = np.maximum(forearm - hem, 0)[:, None]
-    folds = 1 + 0.28 * np.sin(forearm * 46 + 9 * hand.rest_vertices[used, 0]) * np.sin(forearm * 17 + 1.3)
-    out = width * folds * (1 + 1.1 * np.clip(hem - forearm, 0, 0.5))
-    vertices = hand.vertices[used] - beyond * axis + hand.normals[used] * out[:, None]
-    new = {
-        "vertices": vertices.astype(np.float32),
-        "normals": hand.normals[used],
-        "rest_vertices": hand.rest_vertices[used] - beyond * axis,
-        "rest_normals": hand.rest_normals[used],
-        "digit_weights": np.zeros(len(used), np.float32),
-        "forearm": np.minimum(forearm, hem).astype(np.float32),
-        "triangles": numbers[hand.triangles[chosen]],
-        "uv": hand.uv[chosen],
-        "digits": np.zeros(int(chosen.sum()), np.int32),
-        "sleeve": np.ones(int(chosen.sum()), np.bool_),
-    }
-    return _append(hand, new)
+    forearm = hand.forearm[used]
+    points = hand.vertices[used] - np.maximum(forearm - hem, 0)[:, None] * axis
+    forearm = np.minimum(forearm, hem)
+    radial = points - (elbow + forearm[:, None] * axis)
+    radial -= (radial @ axis / (axis @ axis))[:, None] * axis
+    outwards = unit(radial)
+    back = hem - forearm
+    # Cloth hangs: folds that grow away from the hem, and a sleeve that widens towards the elbow.
+    turn = np.arctan2(outwards[:, 0], outwards[:, 2])
+    folds = 0.22 * np.clip(back * 6, 0, 1) * np.sin(forearm * 40 + 3 * np.sin(2 * turn + forearm * 9))
+    out = width * (1 + folds + 1.4 * np.clip(back, 0, 0.4))
+    sides = []
+    for inner in (False, True):
+        thickness = np.float32(0.35 * width) if inner else np.float32(0.0)
+        turned = numbers[hand.triangles[chosen]] + len(hand.vertices) + (len(used) if inner else 0)
+        sides.append(
+            {
+                "vertices": (points + outwards * (out - thickness)[:, None]).astype(np.float32),
+                "normals": (-outwards if inner else outwards).astype(np.float32),
+                "rest_vertices": hand.rest_vertices[used],
+                "rest_normals": hand.rest_normals[used],
+                "digit_weights": np.zeros(len(used), np.float32),
+                "forearm": forearm.astype(np.float32),
+                "triangles": turned[:, ::-1] if inner else turned,
+                "uv": hand.uv[chosen],
+                "digits": np.zeros(int(chosen.sum()), np.int32),
+                "sleeve": np.ones(int(chosen.sum()), np.bool_),
+            }
+        )
+    for side in sides:
+        hand = _append(hand, side)
+    return hand

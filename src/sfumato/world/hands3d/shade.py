@@ -216,7 +216,7 @@ def _mark_back(
             gz += change * frame[4, 2]
     here = _noise(volume, rest[0] * 3.1 + 11, rest[1] * 3.1, rest[2] * 3.1)
     vein = math.exp(-((here / 0.09) ** 2)) * fade * detail.veins
-    change = -2 * here / 0.0081 * vein * 0.55
+    change = -2 * here / 0.0081 * vein * 0.30
     gx += change * (_noise(volume, (rest[0] + 0.02) * 3.1 + 11, rest[1] * 3.1, rest[2] * 3.1) - here)
     gy += change * (_noise(volume, rest[0] * 3.1 + 11, (rest[1] + 0.02) * 3.1, rest[2] * 3.1) - here)
     gz += change * (_noise(volume, rest[0] * 3.1 + 11, rest[1] * 3.1, (rest[2] + 0.02) * 3.1) - here)
@@ -348,7 +348,7 @@ def _bend_normal(look: Look, values: Floats, part: int, plate: float) -> tuple[f
     cloth = part == SLEEVE
     fx, fy, fz = _slope(volume, rest[0], rest[1], rest[2], 60.0 if cloth else 38.0)
     hx, hy, hz = _slope(volume, rest[0] + 0.07, rest[1], rest[2], 95.0)
-    strength = 0.3 if cloth else detail.bump * (1 - plate)
+    strength = 0.12 if cloth else detail.bump * (1 - plate)
     dark, vein, gx, gy, gz = 0.0, 0.0, 0.0, 0.0, 0.0
     if part >= PALM and not cloth:
         dark, gx, gy, gz = _fold(volume, marks.creases, rest, palm, 1.0)

@@ -102,13 +102,13 @@ def draw_skin(word: str, age: float, sleeve: NDArray[np.float64], rng: np.random
     detail = SkinDetail(
         roughness=rng.uniform(0.44, 0.66),
         bump=rng.uniform(0.06, 0.16),
-        mottle=rng.uniform(0.3, 0.9),
+        mottle=rng.uniform(0.15, 0.55),
         wrinkles=rng.uniform(0.4, 1.0) * (1 + 0.5 * age),
-        gloss=rng.uniform(0.45, 1.05),
+        gloss=rng.uniform(0.35, 0.85),
         varnish=float(varnish),
         palm_lines=rng.uniform(0.5, 1.1),
         tendons=rng.uniform(0.0, 1.0) * (1 + 0.5 * age),
-        veins=max(0.0, rng.normal(0.25, 0.4)),
+        veins=max(0.0, rng.normal(0.2, 0.3)),
     )
     colours = SkinColours(
         *(np.asarray(colour, np.float32) for colour in (back, palm, varnish_colour if varnish else nail, linear(sleeve)))

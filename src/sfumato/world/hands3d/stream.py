@@ -18,7 +18,7 @@ from scipy import ndimage
 from sfumato.core.errors import RequestError
 from sfumato.core.seeds import sub_stream
 from sfumato.world.caption import make_captions
-from sfumato.world.hands3d.backdrop import draw_backdrop, draw_place_for
+from sfumato.world.hands3d.backdrop import draw_backdrop
 from sfumato.world.hands3d.camera import Framing, aim
 from sfumato.world.hands3d.draw import draw_hand_layer, lay_over
 from sfumato.world.hands3d.faults import FAULTS_3D, HandFaultPlan, draw_fault
@@ -33,7 +33,7 @@ from sfumato.world.hands3d.labels import PART_PATHS
 from sfumato.world.palette import CLOTHES, SKIN
 from sfumato.world.people.hand import HandSpec
 from sfumato.world.people.person import HandView
-from sfumato.world.places import Place
+from sfumato.world.places import PLAIN, Place
 from sfumato.world.scene import Scene
 from sfumato.world.shapes import Fault
 from sfumato.world.truth import Truth
@@ -93,7 +93,7 @@ class HandPicture:
 
     image: NDArray[np.uint8]  # [H, W, 3]
     parts: NDArray[np.uint8]  # [H, W]
-    joints: Floats  # [21 or 25, 2], x and y; may lie outside the picture
+    joints: Floats  # [21 or 25, 2], x and y; may lie outside the picture; NaN for a missing digit
     digits: tuple[DigitTruth, ...]
     caption: str
     captions: tuple[str, ...]
@@ -135,12 +135,11 @@ def make_hand_picture(mesh: HandMesh, seed: int, *, size: int = 128, wish: HandW
     camera = aim(rest, sound, framing, _stream(seed, "camera"))
     hand = pose_hand(rest, pose, skin.knuckles, plan) if plan else sound
     clothed = add_sleeve(rest, hand, words.hem, words.sleeve_width) if words.sleeve else hand
-    place = draw_place_for(_stream(seed, "place"), "place" if wish.mix == "captions" else "any")
-    backdrop = draw_backdrop(place, "place" if wish.mix == "captions" else "any", size, _stream(seed, "backdrop"))
-    light = draw_light(_stream(seed, "light"), linear(backdrop.mean((0, 1)).astype(np.float64)))
+    behind = draw_backdrop("place" if wish.mix == "captions" else "any", size, _stream(seed, "backdrop"))
+    light = draw_light(_stream(seed, "light"), linear(behind.picture.mean((0, 1)).astype(np.float64)), skin.colours.back)
     extra_of = plan.digit if plan and plan.kind == "extra_digit" else 0
     layer = draw_hand_layer(rest, clothed, camera, light, skin, size=size, extra_of=extra_of)
-    image = _finish(lay_over(layer, backdrop), _stream(seed, "finish"), rough=wish.mix == "any")
+    image = _finish(lay_over(layer, behind.picture), _stream(seed, "finish"), rough=wish.mix == "any")
     joints, parts = camera.project(hand.joints), layer.parts
     joints[:, :2] *= size
     digits = find_states(rest, hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0)
@@ -148,13 +147,13 @@ def make_hand_picture(mesh: HandMesh, seed: int, *, size: int = 128, wish: HandW
         image, parts = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(parts[:, ::-1])
         joints[:, 0] = size - joints[:, 0]
     view = "palm" if camera.facing > SIDE_LIMIT else "back" if camera.facing < -SIDE_LIMIT else "side"
-    scene = _make_scene(words, view, place, framing)
+    scene = _make_scene(words, view, behind.place or Place(PLAIN), framing)
     rng = random.Random(f"hand3d {HANDS3D_VERSION} {seed} caption")
     captions = make_captions(scene, rng)
     caption = captions[rng.choices(range(4), (0.4, 0.3, 0.2, 0.1))[0]]
     fault = Fault(plan.kind, "hand1", plan.parts(), wish.amount) if plan else None
     countable = is_countable(digits)
-    labels = _make_labels(words, view, place.kind, digits, countable=countable)
+    labels = _make_labels(words, view, behind.place.kind if behind.place else "other", digits, countable=countable)
     return HandPicture(
         image, parts, joints[:, :2].copy(), digits, caption, captions, labels, countable, scene, fault
     )
