@@ -125,7 +125,7 @@ PARTS: tuple[Part, ...] = (
         ),
         licence=_GOOGLE,
         converter="tflite",
-        sha256="",
+        sha256="1d2643c9c6f85f328eef26259d2c3539443c974cec65d7bc7cdd576d6ea7b878",
     ),
     Part(
         name="face-mesh",
@@ -139,7 +139,7 @@ PARTS: tuple[Part, ...] = (
         ),
         licence=_GOOGLE,
         converter="tflite",
-        sha256="",
+        sha256="edc21fc8deca4ff25fc6a43ad3f57af70d4435881ce57adf59fc2a31f350d7d7",
     ),
     Part(
         name="palm",
@@ -153,7 +153,7 @@ PARTS: tuple[Part, ...] = (
         ),
         licence=_GOOGLE,
         converter="tflite",
-        sha256="",
+        sha256="b4437dbc47649e54ee0f093c11e95a2764a3862cf3ed77a8d7d52e8ed475090c",
     ),
     Part(
         name="hand-landmarks",
@@ -167,7 +167,7 @@ PARTS: tuple[Part, ...] = (
         ),
         licence=_GOOGLE,
         converter="tflite",
-        sha256="",
+        sha256="008378044116bc02f7fc91b6a9e101718f04b13c05de2f8c56b1196d2013c901",
     ),
     Part(
         name="x4plus",

@@ -30,7 +30,8 @@ from sfumato.models.parts.catalogue import (
     place_part,
 )
 from sfumato.models.parts.clients import download_package
-from sfumato.models.parts.converters import CONVERTERS, encode_part
+from sfumato.models.parts.converters import CONVERTERS
+from sfumato.models.parts.encode import encode_part
 
 OnLine = Callable[[str], None]
 # The largest file of a part in the table has 33 MB; a package that claims more is not the one that was pinned.
