@@ -1,11 +1,12 @@
 """Show a level of a picture to a network, window by window in batches, and take its candidates back into the picture.
 
-Knows windows and candidates, not what they are of. Start reading at `look_at_windows`.
+Knows windows and candidates, not what they are of. Start reading at
+`look_at_windows`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from PIL import Image
 
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.finders.candidates import Candidates
+from sfumato.critic.finders.crops import TurnedSquare, cut_squares
 from sfumato.critic.finders.levels import PictureLevels, list_windows
 
 Propose = Callable[[torch.Tensor], Iterator[Candidates]]
@@ -42,6 +44,23 @@ def look_at_windows(
             # Level 2^level; a window of `side` px of it was shown as `input_px`.
             scale = window.width / input_px * (1 << level)
             yield whole.move(scale, window.left * (1 << level), window.top * (1 << level))
+
+
+def look_at_squares(
+    levels: PictureLevels, squares: Sequence[TurnedSquare], input_px: int, propose: Propose
+) -> Iterator[Candidates]:
+    """Yield the candidates of squares that may be turned and reach beyond the picture, in px of the picture.
+
+    A box keeps its size and stands upright about its own middle.
+    """
+    shown = torch.from_numpy(cut_squares(levels, squares, input_px))
+    for square, candidates in zip(squares, propose(shown), strict=True):
+        middles = (candidates.boxes[:, :2] + candidates.boxes[:, 2:]) / 2 / input_px
+        halves = (candidates.boxes[:, 2:] - candidates.boxes[:, :2]) / 2 * (square.side / input_px)
+        placed = square.to_picture(middles)
+        points = square.to_picture(candidates.points.reshape(-1, 2) / input_px)
+        boxes = np.concatenate((placed - halves, placed + halves), axis=1).astype(np.float32)
+        yield Candidates(boxes, points.reshape(candidates.points.shape).astype(np.float32), candidates.scores)
 
 
 def _show(levels: PictureLevels, level: int, window: PixelBox, input_px: int) -> np.ndarray:
