@@ -19,11 +19,12 @@ from typing import Literal
 import torch
 
 from sfumato.core.errors import SfumatoError
+from sfumato.core.files import find_cache_folder
 from sfumato.core.settings import PREFIX, load_settings
 from sfumato.core.version import __version__
 from sfumato.models.hardware.detect import Hardware, detect_hardware
 from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_policy
-from sfumato.models.hardware.throughput import Rates, find_cache_folder, measure_rates
+from sfumato.models.hardware.throughput import Rates, measure_rates
 from sfumato.models.hardware.torch_settings import THREAD_VARIABLES, Runtime, apply_runtime
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow", "skia-python", "spandrel")
