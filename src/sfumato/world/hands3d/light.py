@@ -52,7 +52,7 @@ def draw_light(rng: np.random.Generator, surroundings: NDArray[np.float64], skin
 
     The exposure follows the light and, in part, the linear colour of the skin.
     """
-    tint = 0.6 + 0.4 * surroundings / max(0.05, float(surroundings.mean()))
+    tint = 0.84 + 0.16 * surroundings / max(0.05, float(surroundings.mean()))
     ambient = rng.uniform(0.28, 0.9) * np.clip(rng.normal(1, 0.06, 3), 0.8, 1.2) * tint
     tilt, side = rng.uniform(0.2, 0.9), rng.uniform(-0.4, 0.4)
     dome = ambient * (1 + tilt * DIRECTIONS[:, 1:2]) * (1 + side * DIRECTIONS[:, :1])
@@ -65,7 +65,11 @@ def draw_light(rng: np.random.Generator, surroundings: NDArray[np.float64], skin
     level = ambient.mean() + 0.45 * colour.mean()
     exposure = float(rng.uniform(0.85, 1.15) * 1.1 / level**0.8 * (0.28 / float(skin.mean())) ** 0.3)
     return HandLight(
-        np.clip(dome, 0, None).astype(np.float32), unit(direction), colour.astype(np.float32), rng.uniform(0.6, 2.6), exposure
+        np.clip(dome, 0, None).astype(np.float32),
+        unit(direction),
+        colour.astype(np.float32),
+        rng.uniform(0.6, 2.6),
+        exposure,
     )
 
 
@@ -96,7 +100,9 @@ def _face_light(vertices: Floats, axes: Floats, size: int) -> Floats:
     return seen
 
 
-def shine_dome(vertices: Floats, normals: Floats, triangles: Ints, directions: NDArray[np.float64], dome: Floats) -> Floats:
+def shine_dome(
+    vertices: Floats, normals: Floats, triangles: Ints, directions: NDArray[np.float64], dome: Floats
+) -> Floats:
     """Return the soft light at each vertex, float32 [N, 3]; `triangles` cast shadows and may be coarser."""
     light = np.zeros((len(vertices), 3), np.float32)
     for direction, colour in zip(directions, dome, strict=True):

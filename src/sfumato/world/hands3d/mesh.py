@@ -5,9 +5,11 @@ Lengths are decimetres. It knows no file of MakeHuman (`source` does) and no pos
 
 from __future__ import annotations
 
+import zipfile
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,10 +62,10 @@ class HandMesh:
     split_rows: Ints
     nail_mask: NDArray[np.uint8]  # [H, W], 255 is nail; v of the texture runs upwards
 
-    def save(self, path: Path) -> None:
-        """Write the arrays to one .npz file."""
+    def write(self, stream: BinaryIO) -> None:
+        """Write the arrays as one .npz file."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self)}
-        np.savez_compressed(path, format=np.int32(MESH_FORMAT), **arrays)
+        np.savez_compressed(stream, format=np.int32(MESH_FORMAT), **arrays)
 
     @cached_property
     def split(self) -> sparse.csr_matrix:
@@ -80,7 +82,9 @@ class HandMesh:
     @cached_property
     def digit_weights(self) -> Floats:
         """Weight of each digit without the thumb's first bone, float32 [fine, 5]."""
-        columns = [[bone(digit, segment) for segment in (1, 2, 3) if (digit, segment) != (1, 1)] for digit in range(1, 6)]
+        columns = [
+            [bone(digit, segment) for segment in (1, 2, 3) if (digit, segment) != (1, 1)] for digit in range(1, 6)
+        ]
         return np.stack([self.fine_weights[:, column].sum(1) for column in columns], 1)
 
     @cached_property
@@ -141,7 +145,7 @@ def split_quads(quads: Ints) -> Ints:
 
 
 def load_hand_mesh(path: Path) -> HandMesh:
-    """Read a mesh that `HandMesh.save` wrote.
+    """Read a mesh that `HandMesh.write` wrote.
 
     Raises:
         ModelError: the file is damaged or of another format.
@@ -151,6 +155,8 @@ def load_hand_mesh(path: Path) -> HandMesh:
             found = int(arrays["format"])
             if found == MESH_FORMAT:
                 return HandMesh(**{field.name: arrays[field.name] for field in fields(HandMesh)})
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise ModelError("the hand mesh cannot be read", got=str(path), do="Delete it and fetch the part again.") from error
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ModelError(
+            "the hand mesh cannot be read", got=str(path), do="Delete it and fetch the part again."
+        ) from error
     raise ModelError("the hand mesh has another format", got=found, do="Delete it and fetch the part again.")

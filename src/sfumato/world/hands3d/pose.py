@@ -141,7 +141,9 @@ def measure_overlap(rest: RestHand, pose: Pose) -> float:
             owners.append(10 * digit + segment)
     # The palm: capsules along the metacarpals of the middle fingers, thicker than a finger.
     for finger in (2, 3, 4, 5):
-        starts.append(move(matrices[WRIST], rest.wrist) * 0.3 + move(matrices[bone(finger, 1)], rest.heads[bone(finger, 1)]) * 0.7)
+        starts.append(
+            move(matrices[WRIST], rest.wrist) * 0.3 + move(matrices[bone(finger, 1)], rest.heads[bone(finger, 1)]) * 0.7
+        )
         ends.append(move(matrices[bone(finger, 1)], rest.heads[bone(finger, 1)]))
         radii.append(0.5 * rest.finger_width(finger))
         owners.append(0)

@@ -92,7 +92,9 @@ class RestHand:
     def rest_fan(self) -> dict[int, float]:
         """How far each finger leans towards the thumb at rest, in degrees."""
         return {
-            finger: REST_FAN_SHARE * self.thumb_side * angle_about(self.middle, self.direction(finger, 1), self.palm_normal)
+            finger: REST_FAN_SHARE
+            * self.thumb_side
+            * angle_about(self.middle, self.direction(finger, 1), self.palm_normal)
             for finger in FINGERS
         }
 

@@ -127,7 +127,9 @@ def _look_up(mask: NDArray[np.uint8], u: float, v: float) -> float:
 
 
 @numba.njit(cache=True, error_model="numpy")
-def _fold(volume: Floats, creases: Floats, rest: Floats, palm: float, gap_scale: float) -> tuple[float, float, float, float]:
+def _fold(
+    volume: Floats, creases: Floats, rest: Floats, palm: float, gap_scale: float
+) -> tuple[float, float, float, float]:
     """Creases at the joints: how dark, and the change of the normal. Lines on the palm side, folds on the back."""
     dark, gx, gy, gz = 0.0, 0.0, 0.0, 0.0
     for number in range(len(creases)):

@@ -97,7 +97,9 @@ def draw_skin(word: str, age: float, sleeve: NDArray[np.float64], rng: np.random
     palm = np.clip((tone * (1 - paleness) + _PALE_PALM * paleness) * np.array([1.03, 0.98, 0.97]), 0, 1)
     back, palm = linear(tone), linear(palm)
     varnish = rng.random() < VARNISH_SHARE
-    varnish_colour = linear(np.array([[170, 20, 40], [225, 90, 120], [120, 20, 60], [235, 225, 215], [40, 40, 60]])[rng.integers(5)] / 255)
+    varnish_colour = linear(
+        np.array([[170, 20, 40], [225, 90, 120], [120, 20, 60], [235, 225, 215], [40, 40, 60]])[rng.integers(5)] / 255
+    )
     nail = np.clip((0.45 * back + 0.55 * palm) * np.array([1.16, 0.99, 1.02]) + 0.03 * np.array([1, 0.8, 0.8]), 0, 1)
     detail = SkinDetail(
         roughness=rng.uniform(0.44, 0.66),
@@ -111,7 +113,10 @@ def draw_skin(word: str, age: float, sleeve: NDArray[np.float64], rng: np.random
         veins=max(0.0, rng.normal(0.2, 0.3)),
     )
     colours = SkinColours(
-        *(np.asarray(colour, np.float32) for colour in (back, palm, varnish_colour if varnish else nail, linear(sleeve)))
+        *(
+            np.asarray(colour, np.float32)
+            for colour in (back, palm, varnish_colour if varnish else nail, linear(sleeve))
+        )
     )
     return Skin(detail, colours, rng.uniform(0.4, 1.3), rng.uniform(0.0, 0.035) * (1 + 0.6 * age))
 
@@ -128,7 +133,11 @@ def _list_creases(rest: RestHand) -> Floats:
             if digit == 1 and segment == 1:
                 continue
             point, axis = rest.heads[bone(digit, segment)], rest.direction(digit, segment)
-            reach, back, gap = (0.16, 0.25, 0.3) if segment == 1 else (0.15, 1.0 if segment == 2 else 0.6, 1.0 if segment == 2 else 0.2)
+            reach, back, gap = (
+                (0.16, 0.25, 0.3)
+                if segment == 1
+                else (0.15, 1.0 if segment == 2 else 0.6, 1.0 if segment == 2 else 0.2)
+            )
             rows.append([*point, *axis, reach, back, gap])
     return np.array(rows, np.float32)
 

@@ -118,7 +118,9 @@ def _read_object(text: str) -> _Base:
             corners.append([[int(number or 1) - 1 for number in corner.split("/")[:2]] for corner in rest])
             groups.append(group)
     faces = np.array(corners)
-    return _Base(np.array(vertices, np.float32), np.array(uv, np.float32), faces[..., 0], faces[..., 1], np.array(groups))
+    return _Base(
+        np.array(vertices, np.float32), np.array(uv, np.float32), faces[..., 0], faces[..., 1], np.array(groups)
+    )
 
 
 def _read_weights(table: dict[str, list[tuple[int, float]]], count: int) -> Floats:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import random
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,8 @@ from sfumato.world.caption import make_captions
 from sfumato.world.hands3d.backdrop import draw_backdrop
 from sfumato.world.hands3d.camera import Framing, aim
 from sfumato.world.hands3d.draw import draw_hand_layer, lay_over
-from sfumato.world.hands3d.faults import FAULTS_3D, HandFaultPlan, draw_fault
+from sfumato.world.hands3d.faults import FAULTS_3D, draw_fault
+from sfumato.world.hands3d.labels import PART_PATHS
 from sfumato.world.hands3d.light import draw_light
 from sfumato.world.hands3d.mesh import Floats, HandMesh
 from sfumato.world.hands3d.pose import GESTURES_3D, draw_pose
@@ -29,7 +30,6 @@ from sfumato.world.hands3d.posed import add_sleeve, pose_hand
 from sfumato.world.hands3d.rig import shape_hand
 from sfumato.world.hands3d.skin import draw_skin, linear
 from sfumato.world.hands3d.states import DigitTruth, find_states, is_countable
-from sfumato.world.hands3d.labels import PART_PATHS
 from sfumato.world.palette import CLOTHES, SKIN
 from sfumato.world.people.hand import HandSpec
 from sfumato.world.people.person import HandView
@@ -81,7 +81,9 @@ class HandWish:
             if word and word not in known:
                 raise RequestError(f"no such {what} of 3-D hands", got=word, do=f"Use one of: {', '.join(known)}.")
         if not 0.0 < self.amount <= 1.0:
-            raise RequestError("the amount of a fault is out of range", got=self.amount, do="Use more than 0, at most 1.")
+            raise RequestError(
+                "the amount of a fault is out of range", got=self.amount, do="Use more than 0, at most 1."
+            )
 
 
 @dataclass(frozen=True)
@@ -136,13 +138,17 @@ def make_hand_picture(mesh: HandMesh, seed: int, *, size: int = 128, wish: HandW
     hand = pose_hand(rest, pose, skin.knuckles, plan) if plan else sound
     clothed = add_sleeve(rest, hand, words.hem, words.sleeve_width) if words.sleeve else hand
     behind = draw_backdrop("place" if wish.mix == "captions" else "any", size, _stream(seed, "backdrop"))
-    light = draw_light(_stream(seed, "light"), linear(behind.picture.mean((0, 1)).astype(np.float64)), skin.colours.back)
+    light = draw_light(
+        _stream(seed, "light"), linear(behind.picture.mean((0, 1)).astype(np.float64)), skin.colours.back
+    )
     extra_of = plan.digit if plan and plan.kind == "extra_digit" else 0
     layer = draw_hand_layer(rest, clothed, camera, light, skin, size=size, extra_of=extra_of)
     image = _finish(lay_over(layer, behind.picture), _stream(seed, "finish"), rough=wish.mix == "any")
     joints, parts = camera.project(hand.joints), layer.parts
     joints[:, :2] *= size
-    digits = find_states(rest, hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0)
+    digits = find_states(
+        rest, hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0
+    )
     if words.side == "right":
         image, parts = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(parts[:, ::-1])
         joints[:, 0] = size - joints[:, 0]
@@ -154,9 +160,7 @@ def make_hand_picture(mesh: HandMesh, seed: int, *, size: int = 128, wish: HandW
     fault = Fault(plan.kind, "hand1", plan.parts(), wish.amount) if plan else None
     countable = is_countable(digits)
     labels = _make_labels(words, view, behind.place.kind if behind.place else "other", digits, countable=countable)
-    return HandPicture(
-        image, parts, joints[:, :2].copy(), digits, caption, captions, labels, countable, scene, fault
-    )
+    return HandPicture(image, parts, joints[:, :2].copy(), digits, caption, captions, labels, countable, scene, fault)
 
 
 def _stream(seed: int, purpose: str) -> np.random.Generator:
@@ -204,7 +208,9 @@ def _draw_framing(seed: int, mix: str, words: _Words) -> Framing:
         if words.gesture == "pointing":
             lean = (-82.0, 82.0)[rng.integers(2)] + rng.uniform(-8, 8)
         shift = rng.normal(0, 0.025, 2)
-        return Framing(words.palm, 0.22, float(lean), float(rng.uniform(0.66, 0.84)), (float(shift[0]), float(shift[1])))
+        return Framing(
+            words.palm, 0.22, float(lean), float(rng.uniform(0.66, 0.84)), (float(shift[0]), float(shift[1]))
+        )
     lean = rng.uniform(-180, 180) if rng.random() < 0.4 else rng.normal(0, 28)
     stray = 0.3 if rng.random() < 0.55 else 0.8
     extent = rng.uniform(0.5, 0.95) if rng.random() < 0.8 else rng.uniform(0.95, 1.35)
