@@ -129,9 +129,9 @@ def render_pool(
     done = settings.shards - len(lacking)
     if on_progress is not None:
         on_progress(done, settings.shards)
-    for done, _ in enumerate(_render_shards(folder, mesh_file, settings, lacking, workers), done + 1):
+    for more, _ in enumerate(_render_shards(folder, mesh_file, settings, lacking, workers), 1):
         if on_progress is not None:
-            on_progress(done, settings.shards)
+            on_progress(done + more, settings.shards)
     return HandPool(folder)
 
 

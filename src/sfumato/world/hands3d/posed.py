@@ -190,7 +190,8 @@ def add_sleeve(rest: RestHand, hand: PosedHand, hem: float, width: float) -> Pos
     axis = (rest.wrist - elbow).astype(np.float32)
     # Corners beyond the hem slide back to it, so that it is straight.
     forearm = hand.forearm[used]
-    points = hand.vertices[used] - np.maximum(forearm - hem, 0)[:, None] * axis
+    # The forearm rests; where the wrist bends, cloth does not follow.
+    points = hand.rest_vertices[used] - np.maximum(forearm - hem, 0)[:, None] * axis
     forearm = np.minimum(forearm, hem)
     radial = points - (elbow + forearm[:, None] * axis)
     radial -= (radial @ axis / (axis @ axis))[:, None] * axis

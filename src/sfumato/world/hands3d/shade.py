@@ -118,7 +118,7 @@ def _look_up(mask: NDArray[np.uint8], u: float, v: float) -> float:
     """Bilinear look-up in [0, 1]; v runs upwards."""
     height, width = mask.shape
     x, y = u * width - 0.5, (1 - v) * height - 0.5
-    column, row = int(math.floor(x)), int(math.floor(y))
+    column, row = math.floor(x), math.floor(y)
     if column < 0 or row < 0 or column >= width - 1 or row >= height - 1:
         return 0.0
     a, b = x - column, y - row

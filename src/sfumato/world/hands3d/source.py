@@ -92,7 +92,7 @@ def make_hand_mesh(read: ReadMember) -> HandMesh:
 
 
 @dataclass(frozen=True)
-class _Base:
+class _BaseMesh:
     vertices: Floats
     uv: Floats
     faces: NDArray[np.int64]
@@ -100,7 +100,7 @@ class _Base:
     groups: NDArray[np.str_]
 
 
-def _read_object(text: str) -> _Base:
+def _read_object(text: str) -> _BaseMesh:
     vertices: list[list[float]] = []
     uv: list[list[float]] = []
     corners: list[list[list[int]]] = []
@@ -118,7 +118,7 @@ def _read_object(text: str) -> _Base:
             corners.append([[int(number or 1) - 1 for number in corner.split("/")[:2]] for corner in rest])
             groups.append(group)
     faces = np.array(corners)
-    return _Base(
+    return _BaseMesh(
         np.array(vertices, np.float32), np.array(uv, np.float32), faces[..., 0], faces[..., 1], np.array(groups)
     )
 
@@ -131,7 +131,7 @@ def _read_weights(table: dict[str, list[tuple[int, float]]], count: int) -> Floa
     return weights
 
 
-def _list_ends(bones: dict[str, dict[str, dict[str, object]]], base: _Base, end: str) -> list[NDArray[np.int64]]:
+def _list_ends(bones: dict[str, dict[str, dict[str, object]]], base: _BaseMesh, end: str) -> list[NDArray[np.int64]]:
     """Return for each bone the vertices whose mean is its head or tail: a joint cube, or those that the rig lists."""
     ends: list[NDArray[np.int64]] = []
     for name in BONES:

@@ -15,7 +15,7 @@ from sfumato.world.hands3d.labels import DIGIT_NAMES, EXTRA, digit_of_part
 from sfumato.world.hands3d.mesh import Floats
 from sfumato.world.hands3d.posed import PosedHand
 from sfumato.world.hands3d.raster import rasterise
-from sfumato.world.hands3d.rig import Pose, RestHand
+from sfumato.world.hands3d.rig import Pose
 
 FOLDED_DEG = 110.0
 """A finger whose joints bend by more than this in all is folded; a thumb, by more than 65."""
@@ -63,7 +63,7 @@ def is_countable(digits: tuple[DigitTruth, ...]) -> bool:
 
 
 def find_states(
-    rest: RestHand, hand: PosedHand, pose: Pose, camera: Camera, parts: NDArray[np.uint8], *, lost: int
+    hand: PosedHand, pose: Pose, camera: Camera, parts: NDArray[np.uint8], *, lost: int
 ) -> tuple[DigitTruth, ...]:
     """Find the state of each digit from the part map before any mirroring; `lost` is the missing digit, 0 for none."""
     size = len(parts)

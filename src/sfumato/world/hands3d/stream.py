@@ -147,7 +147,7 @@ def make_hand_picture(mesh: HandMesh, seed: int, *, size: int = 128, wish: HandW
     joints, parts = camera.project(hand.joints), layer.parts
     joints[:, :2] *= size
     digits = find_states(
-        rest, hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0
+        hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0
     )
     if words.side == "right":
         image, parts = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(parts[:, ::-1])
