@@ -26,9 +26,7 @@ def write_tflite(tensors: Sequence[Any], operators: Sequence[tuple[int, list[int
             rows.append({0: list(tensor.shape), 1: ("b", TYPES[tensor.dtype.name]), 2: ("I", len(buffers) - 1)})
         else:
             rows.append({0: list(tensor), 1: ("b", 0), 2: ("I", 0)})
-    steps = [
-        {0: ("I", codes.index(code)), 1: given, 2: made, 4: options} for code, given, made, options in operators
-    ]
+    steps = [{0: ("I", codes.index(code)), 1: given, 2: made, 4: options} for code, given, made, options in operators]
     body = {0: rows, 1: list(inputs), 2: list(outputs), 3: steps}
     root = {0: ("I", 3), 1: [{0: ("b", code), 3: ("i", code)} for code in codes], 2: [body], 4: buffers}
     raw = bytearray(struct.pack("<I4s", 0, b"TFL3"))

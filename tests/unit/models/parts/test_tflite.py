@@ -131,7 +131,9 @@ def test_what_is_not_covered_is_an_error():
 
 def test_a_damaged_file_is_refused_or_read_never_worse():
     weight = noise(2, 1, 1, 1)
-    raw = write_tflite([[1, 4, 4, 1], weight, [1, 4, 4, 2]], [(CONV, [0, 1], [2], {1: ("i", 1), 2: ("i", 1)})], [0], [2])
+    raw = write_tflite(
+        [[1, 4, 4, 1], weight, [1, 4, 4, 2]], [(CONV, [0, 1], [2], {1: ("i", 1), 2: ("i", 1)})], [0], [2]
+    )
     with pytest.raises(UnsafeFileError):
         convert_tflite({"toy": b"PK\x03\x04" + raw[4:8][::-1] + raw[8:]})
     refused = 0
