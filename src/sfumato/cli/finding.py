@@ -33,8 +33,8 @@ def find(
 ) -> None:
     """Find faces, eyes, mouths, hands and people in a picture.
 
-    Pictures that mini drew are looked at by the detector that ships with it. All others need parts: fetch them once
-    with `sfumato parts get`.
+    Photographs and renders of checkpoints need parts: fetch them once with `sfumato parts get`. Pictures that mini
+    drew are looked at by the detector that ships with it too.
     """
     from sfumato.cli.exit_codes import print_json
     from sfumato.core.errors import RequestError

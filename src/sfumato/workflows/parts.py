@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.models.parts.catalogue import PARTS, Part, find_part, find_parts_folder, pick_part, place_part
+from sfumato.models.parts.catalogue import PARTS, describe_state, find_part, find_parts_folder, pick_part
 from sfumato.models.parts.fetch import fetch_parts, list_default_parts
 
 
@@ -63,15 +63,6 @@ def get_parts(names: Sequence[str], on_line: Callable[[str], None]) -> dict[str,
     """
     paths = fetch_parts(names, on_line=on_line)
     return {"folder": str(find_parts_folder()), "parts": {_name(path): str(path) for path in paths}}
-
-
-def describe_state(part: Part) -> str:
-    """Return whether a part is there: ready, absent, damaged, or not convertible by this version."""
-    if find_part(part.name) is not None:
-        return "ready"
-    if not part.sha256:
-        return "not converted by this version"
-    return "damaged" if place_part(part).exists() else "absent"
 
 
 def _name(path: Path) -> str:

@@ -44,8 +44,8 @@ WINDOW_PX, OVERLAP_PX = 384, 96
 LEAST_SCORE = 0.35
 # The mesh says whether it sees a face. Where it does, the mean of both counts; a deep profile it never knows.
 LEAST_PRESENCE = 0.5
-# By eye on 104 real renders this keeps every right box but one and no wrong one, see docs/log of 2026-11-30.
-LEAST_CONFIDENCE = 0.68
+# By eye on 104 real renders this leaves no wrong box, see docs/log of 2026-11-30.
+LEAST_CONFIDENCE = 0.77
 # The whole picture is shown again with room round it, for a face that fills it, and turned, for a head that lies.
 WHOLE_GROWTH, WHOLE_TURN = 1.8, math.radians(40.0)
 # Two boxes are one face: more than this of their union, or of the smaller box, is shared.
@@ -96,11 +96,13 @@ class FaceFinder:
         levels = PictureLevels(pixels)
         faces = self._propose_faces(levels, pixels.size)
         meshes, presences = self._look_closer(levels, faces)
-        sure = np.where(presences < LEAST_PRESENCE, faces.scores, (faces.scores + presences) / 2)
-        kept = keep_surest(faces.boxes, sure, most_cover=MOST_COVER, most_inside=MOST_INSIDE)
+        seen = presences >= LEAST_PRESENCE
+        sure = np.where(seen, np.maximum(faces.scores, (faces.scores + presences) / 2), faces.scores)
+        enough = np.flatnonzero(sure >= LEAST_CONFIDENCE)
+        kept = keep_surest(faces.boxes[enough], sure[enough], most_cover=MOST_COVER, most_inside=MOST_INSIDE)
         found: list[Found] = []
-        for number in kept[sure[kept] >= LEAST_CONFIDENCE]:
-            mesh = meshes[number] if presences[number] >= LEAST_PRESENCE else None
+        for number in enough[kept]:
+            mesh = meshes[number] if seen[number] else None
             confidence = float(sure[number])
             found += self._name(faces.boxes[number], faces.points[number], mesh, confidence, pixels.size)
         return tuple(sorted(found, key=lambda one: -one.confidence))

@@ -57,8 +57,8 @@ def find_things(
     """Find things in a picture: a file, a PIL image, or an open canvas.
 
     `kinds` keeps only these kinds; `by` names one finder. A picture that `mini` drew, as its stored request says, is
-    looked at by the finder of drawn pictures, any other by those of real ones. A finder whose parts were not fetched
-    is left out and told in `missing`.
+    looked at by the finder of drawn pictures too. A finder whose parts were not fetched is left out and told in
+    `missing`.
 
     Raises:
         RequestError: no such picture, an unknown kind or finder, or a finder that knows none of the kinds.

@@ -49,11 +49,16 @@ def list_kinds(rows: Iterable[FinderRow] = FINDERS) -> tuple[str, ...]:
 
 
 def choose_rows(*, drawn: bool, kinds: frozenset[str] = frozenset(), by: str = "") -> tuple[FinderRow, ...]:
-    """Return the finders of a picture: those of its world that know one of `kinds` (none named: any), or the one named.
+    """Return the finders of a picture that know one of `kinds` (none named: any), or the one named.
 
-    A picture of `mini` is looked at by the finders of drawn pictures alone: the others take its flat hands and
-    meadows for nothing, or for something else.
+    Real pictures have the real finders. A picture of `mini` has those of drawn pictures, and the real ones whose parts
+    are there: they see its portraits well.
     """
-    world = "drawn" if drawn else "real"
-    rows = [row for row in FINDERS if row.name == by] if by else [row for row in FINDERS if row.world == world]
+    rows = [row for row in FINDERS if (row.name == by if by else _fits(row, drawn))]
     return tuple(row for row in rows if not kinds or row.kinds & kinds)
+
+
+def _fits(row: FinderRow, drawn: bool) -> bool:
+    if row.world == "drawn":
+        return drawn
+    return not drawn or not row.list_missing()
