@@ -162,7 +162,7 @@ def world_pool(
 
     settings = PoolSettings(count=n, seed=seed, size=size, mix=mix, faults=faults)
     pool = render_pool(out, place_hand_mesh(), settings, workers=workers, on_progress=on_progress)
-    _print({"folder": str(out), "hands": len(pool), "shards": len(pool.shards())}, as_json=json)
+    print_values({"folder": str(out), "hands": len(pool), "shards": len(pool.shards())}, as_json=json)
 
 
 def evaluate_mini(

@@ -17,7 +17,7 @@ from scipy import sparse
 
 from sfumato.core.errors import ModelError
 
-Floats = NDArray[np.float32]
+Floats = NDArray[np.floating]
 Ints = NDArray[np.int32]
 
 ARM_BONES = ("lowerarm01", "lowerarm02", "wrist")

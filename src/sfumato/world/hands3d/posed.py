@@ -5,7 +5,9 @@ Lengths are decimetres; the hand is a left one. It knows no camera and no light.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -171,7 +173,7 @@ def _add_extra(
     return _append(hand, new)
 
 
-def _append(hand: PosedHand, new: dict[str, NDArray[np.generic]]) -> PosedHand:
+def _append(hand: PosedHand, new: Mapping[str, NDArray[Any]]) -> PosedHand:
     joined = {name: np.ascontiguousarray(np.concatenate([getattr(hand, name), rows])) for name, rows in new.items()}
     return replace(hand, **joined)
 

@@ -163,9 +163,9 @@ def shape_hand(mesh: HandMesh, rng: np.random.Generator) -> RestHand:
     weights = np.array([amounts.get(str(name), 0.0) for name in mesh.target_names])
     return RestHand(
         mesh=mesh,
-        vertices=mesh.vertices + np.tensordot(weights, mesh.targets.astype(np.float64), 1),
-        heads=mesh.heads + np.tensordot(weights, mesh.head_targets.astype(np.float64), 1),
-        tails=mesh.tails + np.tensordot(weights, mesh.tail_targets.astype(np.float64), 1),
+        vertices=mesh.vertices.astype(np.float64) + np.tensordot(weights, mesh.targets.astype(np.float64), 1),
+        heads=mesh.heads.astype(np.float64) + np.tensordot(weights, mesh.head_targets.astype(np.float64), 1),
+        tails=mesh.tails.astype(np.float64) + np.tensordot(weights, mesh.tail_targets.astype(np.float64), 1),
         age=float(ages["old"]),
     )
 

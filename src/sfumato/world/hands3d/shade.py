@@ -82,7 +82,8 @@ NOISE = _make_noise()
 def shade(surface: Surface, triangles: Triangles, attributes: Floats, key: KeyLight, look: Look) -> Shading:
     """Shade every pixel that sees a triangle; `attributes` is float32 [N, 16], see the column names above."""
     shape = (*surface.triangle.shape, 3)
-    result = Shading(*(np.zeros(shape, np.float32) for _ in range(3)), np.zeros(shape[:2], np.uint8))
+    diffuse, albedo, gloss = (np.zeros(shape, np.float32) for _ in range(3))
+    result = Shading(diffuse, albedo, gloss, np.zeros(shape[:2], np.uint8))
     _shade(surface, triangles, attributes, key, look, result)
     return result
 
@@ -240,7 +241,7 @@ def _label(digit: int, held: float, forearm: float, sleeve: bool, rest: Floats, 
             beyond += (rest[axis] - border[axis]) * border[3 + axis]
         if beyond > 0:
             segment += 1
-    return _SEGMENT_IDS[digit, segment]
+    return int(_SEGMENT_IDS[digit, segment])
 
 
 @numba.njit(cache=True, error_model="numpy")
@@ -310,11 +311,11 @@ def _shade(
             uv = triangles.uv[number]
             u, v = uv[0, 0] * wa + uv[1, 0] * wb + uv[2, 0] * wc, uv[0, 1] * wa + uv[1, 1] * wb + uv[2, 1] * wc
             rest, normal = values[REST : REST + 3], values[NORMAL : NORMAL + 3]
-            digit, cloth = triangles.digits[number], triangles.sleeve[number]
+            digit, cloth = int(triangles.digits[number]), bool(triangles.sleeve[number])
             part = _label(digit, values[DIGIT], values[FOREARM], cloth, rest, look.marks.borders)
             nail = _look_up(look.nail_mask, u, v) if part > PALM else 0.0
             if nail > NAIL_CUT:
-                part = _NAIL_IDS[digit]
+                part = int(_NAIL_IDS[digit])
             result.parts[row, column] = part
             _normalise(normal)
             _normalise(towards)
