@@ -113,11 +113,9 @@ def _draw_thumb(
     if gesture == "four":
         return -8 + rng.normal(0, 3), 48 + rng.normal(0, 4), _clip_thumb((0.0, rng.normal(36, 5), rng.normal(48, 8)))
     if raised is not None:
-        # Over the folded fingers, or along the side of the fist.
-        if rng.random() < 0.75:
-            bend = (0.0, rng.normal(30, 5), rng.normal(42, 8))
-            return -4 + rng.normal(0, 3), 42 + rng.normal(0, 4), _clip_thumb(bend)
-        return -2 + rng.normal(0, 3), 14 + rng.normal(0, 4), _clip_thumb((0.0, rng.normal(14, 6), rng.normal(12, 8)))
+        # Over the folded fingers: a thumb that stands up would be one finger more.
+        bend = (0.0, rng.normal(30, 5), rng.normal(44, 8))
+        return -4 + rng.normal(0, 3), 42 + rng.normal(0, 4), _clip_thumb(bend)
     bend = (0.0, rng.normal(12, 10), rng.normal(14, 14))
     opposition = rng.normal(34, 6) if gesture == "pinch" else rng.normal(12, 11)
     return float(np.clip(rng.normal(6, 10), -12, 34)), float(np.clip(opposition, -12, 42)), _clip_thumb(bend)
