@@ -27,6 +27,8 @@ RAISED: dict[str, tuple[int, ...]] = {
 """Digits that a gesture of the captions holds out, 1 is the thumb; the other gestures bend fingers freely."""
 TRIES = 12
 """Poses drawn at most until no digit passes through another."""
+LONE_MIDDLE_DEG = 30.0
+"""A middle finger that stretches by more than this over both neighbours is an insult: the ring finger joins it."""
 TOUCH_SHARE = 0.28
 """How deep two digits may press into each other, as a share of their radii: flesh gives way."""
 
@@ -52,6 +54,8 @@ def _draw_once(gesture: str, rng: np.random.Generator) -> Pose:
     for finger in FINGERS:
         kind = _finger_kind(gesture, finger, raised, rng)
         flexion[finger] = _draw_flexion(kind, finger, shared, rng)
+    if min(sum(flexion[2]), sum(flexion[4])) - sum(flexion[3]) > LONE_MIDDLE_DEG and raised is None:
+        flexion[4] = flexion[3]
     spread_amount = _draw_spread(gesture, rng)
     spread = {
         finger: (share * spread_amount + rng.normal(0, 1.2)) * max(0.0, 1 - flexion[finger][0] / 80)

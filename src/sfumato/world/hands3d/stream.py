@@ -146,9 +146,7 @@ def make_hand_picture(mesh: HandMesh, seed: int, *, size: int = 128, wish: HandW
     image = _finish(lay_over(layer, behind.picture), _stream(seed, "finish"), rough=wish.mix == "any")
     joints, parts = camera.project(hand.joints), layer.parts
     joints[:, :2] *= size
-    digits = find_states(
-        hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0
-    )
+    digits = find_states(hand, pose, camera, parts, lost=plan.digit if plan and plan.kind == "missing_digit" else 0)
     if words.side == "right":
         image, parts = np.ascontiguousarray(image[:, ::-1]), np.ascontiguousarray(parts[:, ::-1])
         joints[:, 0] = size - joints[:, 0]
