@@ -8,7 +8,6 @@ import pytest
 
 from sfumato.core.errors import ModelError, RequestError, StorageError
 from sfumato.core.files import write_atomic
-from sfumato.lab.hands3d import pool as pool_module
 from sfumato.lab.hands3d.part import load_hand_part
 from sfumato.lab.hands3d.pool import FAULT_IDS, HandPool, PoolSettings, render_pool
 from sfumato.lab.hands3d.sample import sample_hands
@@ -16,7 +15,7 @@ from sfumato.world.hands3d.mesh import HandMesh
 from sfumato.world.hands3d.stream import HandWish
 from tiny_hand import make_tiny_hand
 
-SETTINGS = PoolSettings(count=10, seed=7, size=32)
+SETTINGS = PoolSettings(count=10, seed=7, size=32, shard=4)
 
 
 @pytest.fixture(scope="module")
@@ -31,12 +30,6 @@ def mesh_file(mesh: HandMesh, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture
-def small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pool_module, "SHARD", 4)
-
-
-@pytest.mark.usefixtures("small_shards")
 def test_a_pool_goes_on_and_streams_every_hand_once(mesh_file: Path, tmp_path: Path) -> None:
     seen: list[tuple[int, int]] = []
     pool = render_pool(tmp_path, mesh_file, SETTINGS, on_progress=lambda done, count: seen.append((done, count)))
@@ -64,7 +57,6 @@ def test_a_pool_goes_on_and_streams_every_hand_once(mesh_file: Path, tmp_path: P
     assert FAULT_IDS[1:] == ("extra_digit", "missing_digit", "fused_digits")
 
 
-@pytest.mark.usefixtures("small_shards")
 def test_held_out_shards_share_no_seed(mesh_file: Path, tmp_path: Path) -> None:
     pool = render_pool(tmp_path, mesh_file, SETTINGS)
     train, held = pool.split(0.3)
@@ -74,7 +66,6 @@ def test_held_out_shards_share_no_seed(mesh_file: Path, tmp_path: Path) -> None:
     assert not seeds[0] & seeds[1]
 
 
-@pytest.mark.usefixtures("small_shards")
 def test_other_settings_and_damaged_files_are_refused(mesh_file: Path, tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no pool"):
         HandPool(tmp_path)
@@ -98,7 +89,7 @@ def test_counts_and_workers_have_limits(tmp_path: Path, count: int, workers: int
 
 @pytest.mark.slow
 def test_several_processes_write_the_same_bytes(mesh_file: Path, tmp_path: Path) -> None:
-    settings = PoolSettings(count=2 * pool_module.SHARD, size=32)
+    settings = PoolSettings(count=6, size=32, shard=2)
     for folder, workers in (("a", 1), ("b", 2)):
         render_pool(tmp_path / folder, mesh_file, settings, workers=workers)
     for file in (tmp_path / "a").iterdir():

@@ -1,7 +1,7 @@
 """A pool of 3-D hands: rendered once to a folder by several processes, resumable, then streamed in batches.
 
-A hand costs 60 to 100 ms, so it is never rendered inside a training loop. The pool holds shards of `SHARD` hands; a
-shard appears whole or not at all. Knows no network. Start reading at `render_pool`, then `HandPool.batches`.
+A hand costs 60 to 100 ms, so it is never rendered inside a training loop. The pool holds shards; a shard appears whole
+or not at all. Knows no network. Start reading at `render_pool`, then `HandPool.batches`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,6 @@ from sfumato.world.hands3d.mesh import HandMesh, load_hand_mesh
 from sfumato.world.hands3d.stream import HANDS3D_VERSION, HandPicture, HandWish, make_hand_picture
 from sfumato.world.truth import STATES
 
-SHARD = 256
-"""Hands in a shard: at 128 pixels about 17 MB."""
 MOST_HANDS, MOST_WORKERS = 1_000_000, 64
 SETTINGS = "pool.json"
 VIEWS = ("palm", "back", "side")
@@ -48,18 +46,21 @@ class PoolSettings:
     size: int = 128
     mix: str = "any"
     faults: bool = True
+    shard: int = 256  # hands in a file: at 128 pixels 17 MB; even, so that a pair stays together
     version: int = HANDS3D_VERSION
 
     def check(self) -> None:
         """Raise RequestError for a number or word out of range."""
         if not 1 <= self.count <= MOST_HANDS:
             raise RequestError("the number of hands is out of range", got=self.count, do=f"Use 1 to {MOST_HANDS}.")
+        if self.shard < 2 or self.shard % 2:
+            raise RequestError("the hands of a shard are no even number", got=self.shard, do="Use 256.")
         HandWish(self.mix).check()
 
     @property
     def shards(self) -> int:
         """How many shards the pool has when it is whole."""
-        return -(-self.count // SHARD)
+        return -(-self.count // self.shard)
 
     def pick(self, number: int) -> tuple[int, HandWish]:
         """Return the seed and the wish of a hand of the pool."""
@@ -188,7 +189,7 @@ def render_shard(folder: Path, mesh_file: Path, settings: PoolSettings, number: 
     """Render one shard and return its number; runs in a process of its own."""
     mesh = _load_mesh(mesh_file)
     rows: list[HandBatch] = []
-    for place in range(number * SHARD, min((number + 1) * SHARD, settings.count)):
+    for place in range(number * settings.shard, min((number + 1) * settings.shard, settings.count)):
         seed, wish = settings.pick(place)
         rows.append(_pack(make_hand_picture(mesh, seed, size=settings.size, wish=wish), seed))
     shard = join_batches(rows)
@@ -239,7 +240,8 @@ class HandPool:
 
     def __len__(self) -> int:
         """Return how many hands are there."""
-        return sum(min(SHARD, self.settings.count - SHARD * number) for number in self.shards())
+        shard, count = self.settings.shard, self.settings.count
+        return sum(min(shard, count - shard * number) for number in self.shards())
 
     def load(self, number: int) -> HandBatch:
         """Return one shard.
