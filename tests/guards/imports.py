@@ -43,6 +43,7 @@ OUTSIDE = {
     "safetensors": {"models", "train", "critic"},
     "peft": {"models"},
     "skia": {"world"},
+    "numba": {"world"},
     "skimage": {"critic"},
     "typer": {"cli"},
     "click": {"cli"},
@@ -54,7 +55,7 @@ CLOSED = {
     "core": {"numpy", "PIL"},
     "canvas": {"numpy", "PIL"},
     "nn": {"numpy", "torch", "jaxtyping"},
-    "world": {"numpy", "PIL", "skia", "scipy"},
+    "world": {"numpy", "PIL", "skia", "scipy", "numba"},
 }
 # Parts of outside packages that only the laboratory may import, and why.
 LAB_ONLY = {"scipy.stats": "takes more than a second of every render to import; scipy.special holds its functions"}

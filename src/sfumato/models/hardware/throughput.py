@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from sfumato.core.errors import StorageError
-from sfumato.core.files import write_atomic
+from sfumato.core.files import find_cache_folder, write_atomic
 from sfumato.models.hardware.detect import TELLING, detect_hardware
 from sfumato.models.hardware.prepacked import can_pack, multiply_packed, pack_matrix
 from sfumato.nn.attention import attend_blocked
@@ -62,12 +61,6 @@ def find_rates(folder: Path | None = None) -> Rates:
     rates = measure_rates()
     _write_rates(path, rates)
     return rates
-
-
-def find_cache_folder() -> Path:
-    """Return the folder for what can be measured again."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "sfumato"
 
 
 @torch.inference_mode()
