@@ -1,5 +1,6 @@
 """What finders share: levels read in pieces, windows, turned crops, and boxes that are the same thing."""
 
+import itertools
 import math
 
 import numpy as np
@@ -48,7 +49,7 @@ def test_windows_cover_every_pixel_and_overlap(width, height):
     assert seen.min() >= 1
     # A thing of up to 96 px lies wholly in some window.
     starts = sorted({window.left for window in list_windows(PixelSize(width, height), 384, 96)})
-    assert all(after - before <= 384 - 96 for before, after in zip(starts, starts[1:], strict=False))
+    assert all(after - before <= 384 - 96 for before, after in itertools.pairwise(starts))
 
 
 def test_the_last_level_fits_into_a_window():
