@@ -92,14 +92,14 @@ def _grow_panel(
     network: RowNetwork, read: ReadPixels, plan: GrowthPlan, panel: int, rows_done: int
 ) -> Iterator[GrownPiece]:
     scale, source = plan.scale, plan.source
+    if rows_done >= plan.size.height:
+        return
     left, right = plan.place_panel(panel)
     first, last = max(0, left - plan.radius_px), min(source.width, right + plan.radius_px)
     # On the grid of rows that a run from the top has, so that every call gets the same shapes.
     start = max(0, rows_done // scale - plan.radius_px) // plan.rows * plan.rows
     tops = range(start, source.height, plan.rows)
-    parts = (
-        _to_tensor(read(PixelBox(first, top, last, min(source.height, top + plan.rows)))) for top in tops
-    )
+    parts = (_to_tensor(read(PixelBox(first, top, last, min(source.height, top + plan.rows)))) for top in tops)
     top = start * scale
     for values in network.run(parts):
         bottom = top + values.shape[2]

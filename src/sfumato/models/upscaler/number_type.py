@@ -54,9 +54,7 @@ def measure_steps(state: Mapping[str, Tensor]) -> int:
     networks = [RowNetwork(state, dtype) for dtype in (torch.float32, torch.bfloat16)]
     most = 0
     for crop in _list_crops():
-        exact, short = (
-            to_pixels(torch.cat(list(network.run([crop])), dim=2)).astype(np.int16) for network in networks
-        )
+        exact, short = (to_pixels(torch.cat(list(network.run([crop])), dim=2)).astype(np.int16) for network in networks)
         most = max(most, int(np.abs(exact - short).max()))
     return most
 

@@ -120,26 +120,24 @@ class RowNetwork:
             return _Convolution(state[f"{name}.weight"] * factor, state[f"{name}.bias"] * factor, kind, bends=bends)
 
         exact = torch.float32
-        self._first = take("model.0", exact)
-        self._blocks = [
-            [
+        names = _name_dense(shape.blocks)
+        self.layers = _RrdbLayers(
+            first=take("model.0", exact),
+            blocks=[
                 [
-                    take(
-                        f"model.1.sub.{block}.RDB{part}.conv{at}.0",
-                        dtype,
-                        bends=at < _CONVOLUTIONS,
-                        factor=1.0 if at < _CONVOLUTIONS else _RESIDUAL,
-                    )
-                    for at in range(1, _CONVOLUTIONS + 1)
+                    [
+                        *(take(name, dtype, bends=True) for name in part[:-1]),
+                        take(part[-1], dtype, factor=_RESIDUAL),
+                    ]
+                    for part in block
                 ]
-                for part in range(1, _PARTS + 1)
-            ]
-            for block in range(shape.blocks)
-        ]
-        self._body = take(f"model.1.sub.{shape.blocks}", exact)
-        self._ups = [take(f"model.{3 * at}", dtype, bends=True) for at in range(1, shape.doublings + 1)]
-        self._detail = take(f"model.{3 * shape.doublings + 2}", dtype, bends=True)
-        self._last = take(f"model.{3 * shape.doublings + 4}", exact)
+                for block in names
+            ],
+            body=take(f"model.1.sub.{shape.blocks}", exact),
+            ups=[take(f"model.{3 * at}", dtype, bends=True) for at in range(1, shape.doublings + 1)],
+            detail=take(f"model.{3 * shape.doublings + 2}", dtype, bends=True),
+            last=take(f"model.{3 * shape.doublings + 4}", exact),
+        )
 
     @torch.inference_mode()
     def run(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
@@ -167,6 +165,17 @@ class RowNetwork:
         return width * (held + moving)
 
 
+def _name_dense(blocks: int) -> list[list[list[str]]]:
+    """Return the names of the convolutions of each dense block of each residual block."""
+    return [
+        [
+            [f"model.1.sub.{block}.RDB{part}.conv{at}.0" for at in range(1, _CONVOLUTIONS + 1)]
+            for part in range(1, _PARTS + 1)
+        ]
+        for block in range(blocks)
+    ]
+
+
 class _Convolution:
     """A convolution of 3 x 3 that pads columns and not rows, packed for the CPU where torch can."""
 
@@ -190,6 +199,16 @@ class _Convolution:
         return torch.ops.mkldnn._convolution_pointwise(x, self._packed, self._bias, *place, *bend)  # noqa: SLF001
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _RrdbLayers:
+    first: _Convolution
+    blocks: list[list[list[_Convolution]]]
+    body: _Convolution
+    ups: list[_Convolution]
+    detail: _Convolution
+    last: _Convolution
+
+
 class _Rows:
     """A map of which the last two rows are held: what a convolution of the next rows reads. A leaf."""
 
@@ -205,9 +224,7 @@ class _Rows:
         channels = sum(one.shape[1] for one in maps)
         before = 1 if self._held is None else self._held.shape[2]
         height = before + new.shape[2] + ends
-        whole = torch.empty(
-            (1, channels, height, new.shape[3]), dtype=new.dtype, memory_format=torch.channels_last
-        )
+        whole = torch.empty((1, channels, height, new.shape[3]), dtype=new.dtype, memory_format=torch.channels_last)
         if self._held is None:
             whole[:, :, :1] = 0.0
         else:
@@ -277,11 +294,11 @@ class _Run:
     """The state of a network on its way down one picture. A leaf."""
 
     def __init__(self, network: RowNetwork) -> None:
-        self._first, self._body = _Layer(network._first), _Layer(network._body)
-        self._blocks = [([_Dense(part) for part in block], _Delay()) for block in network._blocks]
+        self._first, self._body = _Layer(network.layers.first), _Layer(network.layers.body)
+        self._blocks = [([_Dense(part) for part in block], _Delay()) for block in network.layers.blocks]
         self._trunk = _Delay()
-        self._ups = [_Layer(up) for up in network._ups]
-        self._tail = [_Layer(network._detail), _Layer(network._last)]
+        self._ups = [_Layer(up) for up in network.layers.ups]
+        self._tail = [_Layer(network.layers.detail), _Layer(network.layers.last)]
 
     def push(self, rows: Tensor, *, ends: bool = False) -> Iterator[Tensor]:
         """Take the next rows, and yield those of the result that can be computed."""

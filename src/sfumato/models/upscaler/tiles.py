@@ -109,4 +109,3 @@ def measure_radius(network: Callable[[Tensor], Tensor], scale: int, most_px: int
     first, last = int(marked.min()) // scale, int(marked.max()) // scale
     radius = max(most - first, last + 1 - most - FOLD_PX)
     return radius if radius < most_px else None
-
