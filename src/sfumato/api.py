@@ -23,6 +23,7 @@ from sfumato.core.errors import (
     StorageError,
     UnsafeFileError,
 )
+from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
@@ -31,6 +32,7 @@ from sfumato.models.load import load_model
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
 from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
+from sfumato.workflows.find.find import find_things
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -66,6 +68,7 @@ __all__ = [
     "Defaults",
     "EnlargedPicture",
     "Event",
+    "Found",
     "InterruptedRender",
     "Job",
     "LoraRef",
@@ -87,6 +90,7 @@ __all__ = [
     "WarningEvent",
     "compare",
     "deliver",
+    "find",
     "load",
     "plan",
     "prepare",
@@ -315,6 +319,20 @@ def plan(
     values = make_values({"prompt": prompt or None, "model": str(model), **settings})
     request = make_request(values, load_contract(model, vae=values.vae), needs_prompt=False)
     return prepare(request, _make_options(None, budget_gb=budget_gb)).plan
+
+
+def find(picture: PictureLike, *, kinds: Sequence[str] = (), by: str = "") -> list[Found]:
+    """Find faces, eyes, mouths, hands and people in a picture; the surest first.
+
+    `picture` is a file or a PIL image. `kinds` keeps only these kinds, `by` names one finder. Real pictures need parts,
+    which `sfumato parts get` fetches; a finder whose parts are absent does not look.
+
+    Raises:
+        RequestError: no such picture, or no finder knows a kind.
+        UnsafeFileError: the picture has too many pixels.
+        ModelError: the parts of every finder are absent; says the command.
+    """
+    return list(find_things(picture, kinds=kinds, by=by).found)
 
 
 def compare(

@@ -34,7 +34,7 @@ def models_list(
 
     found = list_models(folder)
     if json:
-        _print({"models": found}, as_json=True)
+        print_values({"models": found}, as_json=True)
     else:
         sys.stdout.write("".join(f"{escape_controls(line)}\n" for line in _describe_models(found)))
 
@@ -55,14 +55,14 @@ def models_get(
     """Fetch a checkpoint from a model hub, resumably, and check it; nothing else here goes online."""
     from sfumato.workflows.checkpoints import get_model
 
-    _print(get_model(name, folder=folder, file=file, revision=revision), as_json=json)
+    print_values(get_model(name, folder=folder, file=file, revision=revision), as_json=json)
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
     """Say what a checkpoint is, from its headers, without loading it."""
     from sfumato.workflows.checkpoints import inspect_model
 
-    _print(inspect_model(path), as_json=json)
+    print_values(inspect_model(path), as_json=json)
 
 
 def models_convert(
@@ -76,7 +76,7 @@ def models_convert(
     """Convert a .ckpt or .pt file to .safetensors, in a child process that can do nothing else."""
     from sfumato.workflows.checkpoints import convert_checkpoint
 
-    _print(convert_checkpoint(Path(path), out), as_json=json)
+    print_values(convert_checkpoint(Path(path), out), as_json=json)
 
 
 def show(
@@ -116,7 +116,7 @@ def world_sample(
     wish = Wish(mix=mix, shot=shot, style=style, fault=fault, amount=amount)
     made = sample_world(n, seed, out, size=size, wish=wish, each_mask=masks)
     shown = {"folder": str(made.folder), "sheet": str(made.sheet), "samples": len(made.records)}
-    _print(shown, as_json=json)
+    print_values(shown, as_json=json)
 
 
 def evaluate_mini(
@@ -218,7 +218,8 @@ def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{what} {done} of {count}\n")
 
 
-def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
+def print_values(value: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print values by name, one a line, or as one JSON object."""
     from sfumato.cli.exit_codes import print_json
 
     if as_json:

@@ -170,6 +170,20 @@ PARTS: tuple[Part, ...] = (
         sha256="008378044116bc02f7fc91b6a9e101718f04b13c05de2f8c56b1196d2013c901",
     ),
     Part(
+        name="pose-landmarks",
+        words="33 points of a body, in a crop round one person; no finder uses it yet",
+        package=_MEDIAPIPE,
+        members=(
+            PackageMember(
+                "mediapipe/modules/pose_landmark/pose_landmark_full.tflite",
+                "e9a5c5cb17f736fafd4c2ec1da3b3d331d6edbe8a0d32395855aeb2cdfd64b9f",
+            ),
+        ),
+        licence=_GOOGLE,
+        converter="tflite",
+        sha256="d6c063ff6d2bd983879b92ab45a65133762e8904ec423167f3d1adf1e15fa76f",
+    ),
+    Part(
         name="x4plus",
         words="enlarges photographs fourfold (Real-ESRGAN)",
         package=_REALESRGAN,
@@ -225,6 +239,15 @@ def find_part(name: str) -> Path | None:
     if not place.exists() or not part.sha256:
         return None
     return place if _digest(place, _stamp(place)) == part.sha256 else None
+
+
+def describe_state(part: Part) -> str:
+    """Return whether a part is there: ready, absent, damaged, or not convertible by this version."""
+    if find_part(part.name) is not None:
+        return "ready"
+    if not part.sha256:
+        return "not converted by this version"
+    return "damaged" if place_part(part).exists() else "absent"
 
 
 def check_part(name: str) -> Path:

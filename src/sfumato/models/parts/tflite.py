@@ -163,7 +163,7 @@ def _add(file: _TfliteFile, inputs: list[int], _: int, options: FlatTable) -> St
     return step
 
 
-def _join(file: _TfliteFile, inputs: list[int], output: int, options: FlatTable) -> Step:
+def _join(file: _TfliteFile, _: list[int], output: int, options: FlatTable) -> Step:
     axis, rank = options.read_number(0, "int32"), len(file.shape(output))
     return {"op": "join", "axis": axis % rank, "act": _activation(options, 1)}
 
@@ -180,7 +180,7 @@ def _pool_most(file: _TfliteFile, inputs: list[int], _: int, options: FlatTable)
     return {"op": "max", "kernel": kernel, "stride": stride, "pads": pads, "act": _activation(options, 5)}
 
 
-def _mean(file: _TfliteFile, inputs: list[int], output: int, options: FlatTable) -> Step:
+def _mean(file: _TfliteFile, inputs: list[int], _: int, options: FlatTable) -> Step:
     axes = sorted(int(axis) % 4 for axis in file.constants[inputs[1]].ravel())
     if axes != [1, 2]:
         raise ModelError("a mean over other axes than height and width is not covered", got=axes)
