@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ from sfumato.models.upscaler.number_type import choose_number_type
 from sfumato.models.upscaler.upscaler import load_upscaler
 from sfumato.render.sampling.pixels import flatten
 from sfumato.workflows.enlarge.judge import EnlargedCheck, judge_enlarged
+from sfumato.workflows.enlarge.low_band import measure_low_band
 from sfumato.workflows.enlarge.network_pixels import OnShare, grow_pixels, load_network, load_state
 from sfumato.workflows.enlarge.request import EnlargeRequest
 from sfumato.workflows.files.name_output import OUT_FOLDER, is_folder, make_stem
@@ -261,10 +263,14 @@ def _draw(
         factor = store.size.width // own.width
         left, top, right, bottom = (side * factor for side in box)
         resampling = Resampling(store.size, size, (left, top, right, bottom))
-        check = judge_enlarged(source, store.read, factor)
-        done = _deliver(
-            request, lambda part: resampling.compute(store.read, part), out, check=check, words=chosen.words
-        )
+        low_band = measure_low_band(source, store.read, factor)
+        check = judge_enlarged(source, store.read, factor, low_band)
+
+        def read_corrected(part: PixelBox) -> Pixels:
+            return low_band.correct(store.read, part)
+
+        compute = partial(resampling.compute, read_corrected)
+        done = _deliver(request, compute, out, check=check, words=chosen.words)
         if isinstance(workspace, DiskWorkspace):
             workspace.remove()
         return done

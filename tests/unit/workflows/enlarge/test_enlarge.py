@@ -11,11 +11,12 @@ from safetensors.torch import save_file
 from spandrel.architectures.ESRGAN import ESRGAN
 
 from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.geometry import PixelSize
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.models.upscaler.find_upscaler import find_named
 from sfumato.workflows.enlarge import network_pixels
 from sfumato.workflows.enlarge.enlarge import choose_output, enlarge, list_pictures, repeat
 from sfumato.workflows.enlarge.judge import judge_enlarged
+from sfumato.workflows.enlarge.low_band import measure_low_band
 from sfumato.workflows.enlarge.request import read_enlarge_request
 
 
@@ -142,19 +143,39 @@ def test_a_folder_gives_its_pictures_and_stopped_names_are_found(tmp_path, photo
     assert choose_output(folder, photo, size, resume=True) == first
 
 
-def test_the_judge_sees_another_colour_and_not_other_detail():
+def test_wide_colours_are_put_back_and_detail_stays():
     rng = np.random.default_rng(0)
     source = rng.integers(60, 190, (21, 19, 3), dtype=np.uint8)
     large = source.repeat(2, axis=0).repeat(2, axis=1)
     # A checkerboard of one pixel has no mean.
     board = (np.indices(large.shape[:2]).sum(axis=0) % 2 * 40 - 20)[..., None]
-    sharper = (large + board).astype(np.uint8)
-    redder = large.copy()
-    redder[:16, :16, 0] += 30
-    for pixels, passes in ((large, True), (sharper, True), (redder, False)):
-        check = judge_enlarged(source, lambda box, pixels=pixels: pixels[box.slices_hw], 2)
-        assert check.passed is passes
+    moved = (large + board).astype(np.uint8)
+    moved[:16, :16, 0] += 20
+
+    def read(box):
+        return moved[box.slices_hw]
+
+    low_band = measure_low_band(source, read, 2)
+    whole = PixelSize(38, 42).box
+    result = low_band.correct(read, whole)
+    check = judge_enlarged(source, read, 2, low_band)
+    assert check.passed
+    assert check.moved_steps > 3 * check.low_band_steps
+    # Neighbours still differ by the board, but for the smooth field.
+    assert np.abs(np.diff(result[20:], axis=1)[:, ::2].astype(int)).mean() > 30
+    cut = PixelBox(5, 9, 30, 40)
+    assert np.array_equal(low_band.correct(read, cut), result[cut.slices_hw])
+
+
+def test_a_network_that_draws_something_else_fails():
+    source = np.full((16, 16, 3), 40, np.uint8)
+    other = np.full((32, 32, 3), 200, np.uint8)
+    check = judge_enlarged(
+        source, lambda box: other[box.slices_hw], 2, measure_low_band(source, lambda box: other[box.slices_hw], 2)
+    )
+    assert (check.passed, check.moved_steps) == (False, 160.0)
     assert json.dumps(check.to_json())
+    assert "lanczos" in str(check)
 
 
 @pytest.mark.part("x4plus")
