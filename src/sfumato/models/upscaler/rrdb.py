@@ -145,7 +145,7 @@ class RowNetwork:
 
         The first rows come out after `shape.radius_px` rows went in.
         """
-        run = _Run(self)
+        run = _RrdbRun(self)
         last: Tensor | None = None
         for last in rows:
             yield from run.push(last)
@@ -209,7 +209,7 @@ class _RrdbLayers:
     last: _Convolution
 
 
-class _Rows:
+class _HeldRows:
     """A map of which the last two rows are held: what a convolution of the next rows reads. A leaf."""
 
     def __init__(self) -> None:
@@ -261,7 +261,7 @@ class _Layer:
     """A convolution and the rows that it holds. A leaf."""
 
     def __init__(self, convolution: _Convolution) -> None:
-        self._convolution, self._rows = convolution, _Rows()
+        self._convolution, self._rows = convolution, _HeldRows()
 
     def push(self, x: Tensor, *, ends: bool) -> Tensor | None:
         """Take the next rows, and return those that can be computed."""
@@ -274,7 +274,7 @@ class _Dense:
 
     def __init__(self, convolutions: list[_Convolution]) -> None:
         self._convolutions, self._delay = convolutions, _Delay()
-        self._rows = [_Rows() for _ in convolutions]
+        self._rows = [_HeldRows() for _ in convolutions]
 
     def push(self, x: Tensor, *, ends: bool) -> Tensor | None:
         """Take the next rows, and return those that can be computed."""
@@ -290,7 +290,7 @@ class _Dense:
         return self._delay.take(change.shape[2]) + change
 
 
-class _Run:
+class _RrdbRun:
     """The state of a network on its way down one picture. A leaf."""
 
     def __init__(self, network: RowNetwork) -> None:
