@@ -14,6 +14,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
+from skimage import data
+from spandrel import ModelLoader
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -81,10 +84,6 @@ def run_bench_upscaler(upscaler: str, *, side: int = 64, rounds: int = 2) -> Ups
         RequestError: the side is out of range.
         ModelError: the upscaler is not there.
     """
-    from safetensors.torch import load_file
-    from skimage import data
-    from spandrel import ModelLoader
-
     check_int("the side", side, low=_SMALLEST_PX, high=_LARGEST_PX)
     found = find_named(upscaler)
     assert found.weights is not None, "the caller names a network"

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sfumato.core.errors import ModelError, RequestError, SfumatoError, UnsafeFileError
 from sfumato.core.files import file_sha256, find_cache_folder
 from sfumato.models.files.convert import convert_pickle
@@ -17,13 +19,19 @@ from sfumato.models.files.gate import PICKLES, check_weights_file
 from sfumato.models.files.library import find_model_file
 from sfumato.models.parts.catalogue import PARTS, advise_fetch, check_part, find_part
 from sfumato.models.upscaler.detect_shape import find_upscaler
-from sfumato.models.upscaler.flat_art import is_flat_art
 from sfumato.models.upscaler.upscaler import LANCZOS
 
 if TYPE_CHECKING:
     from sfumato.core.resampling import Pixels
 
 PHOTOGRAPHS, FLAT_ART = "x4plus", "x4plus-anime"
+# Steps of grey between neighbours, of 255: the shading of a photograph, and an outline.
+_SHADING, _OUTLINE = (2.0, 16.0), 32.0
+# Of 66 pictures looked at (14 of scikit-image, 52 renders), photographs have 0.74 and more of shading, a photographed
+# page of text 0.66, and drawings with outlines 0.48 and less. Soft drawings lie among the photographs, whose network
+# suits them too.
+_LEAST_SHADING = 0.6
+_LONGEST_PX = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +131,25 @@ def find_again(name: str, sha256: str) -> ChosenUpscaler:
 
 def _hold_file(name: str, path: Path, words: str = "") -> ChosenUpscaler:
     return ChosenUpscaler(name=name, weights=path, sha256=file_sha256(path, what="the upscaler"), words=words)
+
+
+def is_flat_art(pixels: Pixels) -> bool:
+    """Tell whether the steps of a picture, uint8 [height, width, 3], are mostly outlines and not shading.
+
+    Looks at the middle of a large picture.
+    """
+    return measure_shading(pixels) < _LEAST_SHADING
+
+
+def measure_shading(pixels: Pixels) -> float:
+    """Return how many of the clear steps between neighbours are shading, 0 to 1; 1 where there is no clear step."""
+    height, width = pixels.shape[:2]
+    top, left = max(0, height - _LONGEST_PX) // 2, max(0, width - _LONGEST_PX) // 2
+    grey = pixels[top : top + _LONGEST_PX, left : left + _LONGEST_PX].astype(np.float32).mean(axis=2)
+    if min(grey.shape) < 2:
+        return 1.0
+    across, down = np.abs(np.diff(grey, axis=1))[:-1], np.abs(np.diff(grey, axis=0))[:, :-1]
+    steps = np.maximum(across, down)
+    shading = int(((steps > _SHADING[0]) & (steps <= _SHADING[1])).sum())
+    outlines = int((steps > _OUTLINE).sum())
+    return shading / (shading + outlines) if shading + outlines else 1.0

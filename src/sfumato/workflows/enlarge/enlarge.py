@@ -34,11 +34,11 @@ from sfumato.models.upscaler.find_upscaler import (
     find_named,
 )
 from sfumato.models.upscaler.number_type import choose_number_type
-from sfumato.models.upscaler.upscaler import load_upscaler
+from sfumato.models.upscaler.upscaler import load_network, load_state, load_upscaler
 from sfumato.render.sampling.pixels import flatten
 from sfumato.workflows.enlarge.judge import EnlargedCheck, judge_enlarged
 from sfumato.workflows.enlarge.low_band import measure_low_band
-from sfumato.workflows.enlarge.network_pixels import OnShare, grow_pixels, load_network, load_state
+from sfumato.workflows.enlarge.network_pixels import OnShare, grow_pixels
 from sfumato.workflows.enlarge.request import EnlargeRequest
 from sfumato.workflows.files.name_output import OUT_FOLDER, is_folder, make_stem
 

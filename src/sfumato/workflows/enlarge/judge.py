@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Side of the squares of the picture whose mean colour is compared: wide colours and shapes, no detail.
 CELL_PX = 8
 # Steps of 255 by which the mean colour of such a square may differ, for all but the worst of a thousand squares: in the
-# result, and in what the network gave before its wide colours were put back. Twelve pictures (docs/log, 2026-11-30)
+# result, and in what the network gave before its wide colours were put back. Twelve pictures (docs/log/2026-11.md)
 # reach 3 and 17.
 MOST_STEPS, MOST_MOVED_STEPS = 6.0, 32.0
 _WORST_FRAC = 0.001

@@ -8,45 +8,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import TYPE_CHECKING, cast
-
-from safetensors.torch import load_file
 
 from sfumato.canvas.workspace.workspace import Entry, Workspace
 from sfumato.core.geometry import PixelSize
 from sfumato.models.upscaler.grown_rows import GrowthPlan, grow, plan_growth
-from sfumato.models.upscaler.number_type import DTYPES
-from sfumato.models.upscaler.rrdb import RowNetwork, find_rrdb_shape, rename_rrdb
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from torch import Tensor
-
     from sfumato.canvas.pixels import PixelStore
     from sfumato.core.resampling import ReadPixels
+    from sfumato.models.upscaler.rrdb import RowNetwork
 
 # Takes what share of the work is done, 0 to 1.
 OnShare = Callable[[float], None]
 # Work that a crash may lose. Noting costs a flush of what was written since.
 NOTE_S = 5.0
-
-
-@lru_cache(maxsize=2)
-def load_state(weights: Path, sha256: str) -> dict[str, Tensor] | None:
-    """Load the weights of an ESRGAN network under the first names; None where they are of another network."""
-    del sha256  # Part of the key of the cache: a file may be replaced.
-    state = rename_rrdb(load_file(weights))
-    return state if find_rrdb_shape(state) is not None else None
-
-
-@lru_cache(maxsize=2)
-def load_network(weights: Path, sha256: str, number_type: str) -> RowNetwork:
-    """Load an ESRGAN network that computes in a number type."""
-    state = load_state(weights, sha256)
-    assert state is not None, "the caller asked for its state"
-    return RowNetwork(state, DTYPES[number_type])
 
 
 def grow_pixels(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from sfumato.models.upscaler.flat_art import is_flat_art, measure_shading
+from sfumato.models.upscaler.find_upscaler import is_flat_art, measure_shading
 
 
 def test_outlines_are_a_drawing_and_shading_is_none():
