@@ -38,15 +38,19 @@ def find(
     """
     from sfumato.cli.exit_codes import print_json
     from sfumato.core.errors import RequestError
-    from sfumato.workflows.find.find import find_things, open_store
+    from sfumato.core.files import open_regular
 
-    if out is not None and out.exists() and out.samefile(picture):
-        raise RequestError("the marked copy would replace the picture", got=str(out), do="Name another `out`.")
-    named = [kind for kind in kinds.split(",") if kind.strip()]
+    # Refused before the libraries of networks are imported, which takes seconds.
+    with open_regular(picture, what="the picture"):
+        if out is not None and out.exists() and out.samefile(picture):
+            raise RequestError("the marked copy would replace the picture", got=str(out), do="Name another `out`.")
     if out is not None:
         from sfumato.workflows.find.mark import check_suffix
 
         check_suffix(out)
+    from sfumato.workflows.find.find import find_things, open_store
+
+    named = [kind for kind in kinds.split(",") if kind.strip()]
     done = find_things(picture, kinds=named, by=by)
     if done.missing:
         sys.stderr.write(f"warning: not all finders looked; fetch once: sfumato parts get {' '.join(done.missing)}\n")

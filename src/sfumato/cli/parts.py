@@ -43,7 +43,10 @@ def parts_get(names: Names = None, json: Json = False) -> None:
     from sfumato.cli.exit_codes import print_json
     from sfumato.workflows.parts import get_parts
 
-    done = get_parts(names or [], lambda line: sys.stderr.write(f"{escape_controls(line)}\n"))
+    def say(line: str) -> None:
+        sys.stderr.write(f"{escape_controls(line)}\n")
+
+    done = get_parts(names or [], say)
     if json:
         print_json(done)
         return

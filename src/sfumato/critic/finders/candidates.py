@@ -8,13 +8,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.core.geometry import PixelBox, PixelSize
 
-Numbers = NDArray[np.float32]
+Numbers = NDArray[Any]
+"""Numbers of a network, float32 or what a computation makes of them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,8 @@ from sfumato.canvas.pixels import Pixels
 from sfumato.core.geometry import PixelBox
 from sfumato.critic.finders.levels import PictureLevels
 
-Points = NDArray[np.float32]
+Points = NDArray[Any]
+"""Points [n, 2] as x and y."""
 
 
 @dataclass(frozen=True, slots=True)

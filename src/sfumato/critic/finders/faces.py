@@ -44,8 +44,8 @@ WINDOW_PX, OVERLAP_PX = 384, 96
 LEAST_SCORE = 0.35
 # The mesh says whether it sees a face. Where it does, the mean of both counts; a deep profile it never knows.
 LEAST_PRESENCE = 0.5
-# By eye on 104 real renders these leave no wrong box, see docs/log of 2026-11-30: with a mesh, and without one.
-LEAST_CONFIDENCE, LEAST_ALONE = 0.66, 0.78
+# By eye on 104 real renders this leaves no wrong box, see docs/log of 2026-11-30.
+LEAST_CONFIDENCE = 0.77
 # The whole picture is shown again with room round it, for a face that fills it, and turned, for a head that lies.
 WHOLE_GROWTH, WHOLE_TURN = 1.8, math.radians(40.0)
 # Two boxes are one face: more than this of their union, or of the smaller box, is shared.
@@ -98,7 +98,7 @@ class FaceFinder:
         meshes, presences = self._look_closer(levels, faces)
         seen = presences >= LEAST_PRESENCE
         sure = np.where(seen, np.maximum(faces.scores, (faces.scores + presences) / 2), faces.scores)
-        enough = np.flatnonzero(sure >= np.where(seen, LEAST_CONFIDENCE, LEAST_ALONE))
+        enough = np.flatnonzero(sure >= LEAST_CONFIDENCE)
         kept = keep_surest(faces.boxes[enough], sure[enough], most_cover=MOST_COVER, most_inside=MOST_INSIDE)
         found: list[Found] = []
         for number in enough[kept]:
@@ -147,7 +147,9 @@ class FaceFinder:
             yield Found(kind="face", box=face, confidence=confidence, by=self.name, points=_to_tuple(points))
         if person is not None:
             yield Found(kind="person", box=person, confidence=confidence, by=self.name)
-        for kind, rim, growth in _RIMS if mesh is not None else ():
+        if mesh is None:
+            return
+        for kind, rim, growth in _RIMS:
             part = to_pixel_box(bound_points(mesh[list(rim)], growth), size)
             if part is not None:
                 rim_points = _to_tuple(mesh[list(rim)])

@@ -37,8 +37,8 @@ from sfumato.models.parts.graph import PartGraph, load_graph
 
 PARTS = ("palm", "hand-landmarks")
 PALM_PX, HAND_PX = 192, 224
-# On the whole picture the palm network misses most hands. On 22 renders with hands, windows of 384 px found 13 of them,
-# of 256 px 20, see docs/log of 2026-11-30.
+# On the whole picture the palm network misses most hands. On 22 renders with hands, windows of 384 px found 13,
+# of 256 px 21, see docs/log of 2026-11-30.
 WINDOW_PX, OVERLAP_PX = 256, 80
 # A palm this sure is looked at; the landmarks decide.
 LEAST_SCORE = 0.3

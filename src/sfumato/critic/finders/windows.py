@@ -7,9 +7,11 @@ Knows windows and candidates, not what they are of. Start reading at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.core.geometry import PixelBox, PixelSize
@@ -63,16 +65,18 @@ def look_at_squares(
         yield Candidates(boxes, points.reshape(candidates.points.shape).astype(np.float32), candidates.scores)
 
 
-def _show(levels: PictureLevels, level: int, window: PixelBox, input_px: int) -> np.ndarray:
+def _show(levels: PictureLevels, level: int, window: PixelBox, input_px: int) -> NDArray[Any]:
     picture = levels.read(level, window)
     if picture.shape[0] == input_px:
         return picture
     return np.asarray(Image.fromarray(picture).resize((input_px, input_px), Image.Resampling.BILINEAR))
 
 
-def _is_cut(candidates: Candidates, window: PixelBox, size: PixelSize, input_px: int) -> np.ndarray:
+def _is_cut(candidates: Candidates, window: PixelBox, size: PixelSize, input_px: int) -> NDArray[Any]:
     """Return which candidates touch an edge of their window that is none of the picture, [n]."""
     low, high = candidates.boxes[:, :2], candidates.boxes[:, 2:]
     inner_low = np.array((window.left > 0, window.top > 0))
     inner_high = np.array((window.right < size.width, window.bottom < size.height))
-    return ((low < CUT_PX) & inner_low).any(axis=1) | ((high > input_px - CUT_PX) & inner_high).any(axis=1)
+    return np.logical_or(
+        ((low < CUT_PX) & inner_low).any(axis=1), ((high > input_px - CUT_PX) & inner_high).any(axis=1)
+    )

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sfumato.core.errors import ModelError
+from sfumato.core.errors import ModelError, UnsafeFileError
 from sfumato.models.parts.encode import ConvertedPart
 from sfumato.models.parts.flatbuffer import FlatTable, open_root
 
@@ -35,7 +35,10 @@ def convert_tflite(members: Mapping[str, bytes]) -> ConvertedPart:
         UnsafeFileError: it is damaged.
     """
     (raw,) = members.values()
-    return _TfliteFile(open_root(raw, IDENTIFIER)).convert()
+    try:
+        return _TfliteFile(open_root(raw, IDENTIFIER)).convert()
+    except (IndexError, KeyError, ValueError, ZeroDivisionError, MemoryError) as error:
+        raise UnsafeFileError("the tflite file is damaged", got=repr(error)) from error
 
 
 @dataclass
@@ -154,12 +157,17 @@ def _connect(file: _TfliteFile, inputs: list[int], output: int, options: FlatTab
     return step
 
 
-def _add(file: _TfliteFile, inputs: list[int], _: int, options: FlatTable) -> Step:
+def _add(file: _TfliteFile, inputs: list[int], output: int, options: FlatTable) -> Step:
     step: Step = {"op": "add", "act": _activation(options, 0)}
     constant = [number for number in inputs if number in file.constants]
     if constant:
         array = file.constants[constant[0]]
-        step["weight"] = file.keep(constant[0], array.reshape(1, -1, 1, 1) if array.ndim == 1 else array)
+        if len(file.shape(output)) == 4:
+            # Channels first, as activations lie in torch.
+            array = array.reshape((1,) * (4 - array.ndim) + array.shape).transpose(0, 3, 1, 2)
+        # A name of its own: the same constant may be the bias of another step.
+        name = step["weight"] = f"t{constant[0]}.add"
+        file.weights[name] = np.ascontiguousarray(array)
     return step
 
 

@@ -14,8 +14,7 @@ import numpy as np
 from PIL import Image
 
 from sfumato.canvas.formats.images import load_picture, read_texts
-from sfumato.canvas.formats.read import open_regions
-from sfumato.canvas.formats.region_pixels import RegionPixels
+from sfumato.canvas.formats.read import RegionPixels, open_regions
 from sfumato.canvas.pixels import MemoryPixels, PixelStore
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.files import check_path
