@@ -44,7 +44,8 @@ OUTSIDE = {
     "peft": {"models"},
     "skia": {"world"},
     "numba": {"world"},
-    "skimage": {"critic"},
+    # models: its pictures alone, to try a number type on.
+    "skimage": {"critic", "models"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
@@ -64,6 +65,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.cli": "`sfumato --help` must not wait for torch",
     "sfumato.models.load": "a picture of mini must not wait for diffusers and transformers",
     "sfumato.models.upscaler.upscaler": "only a network upscaler needs spandrel",
+    "sfumato.models.upscaler.number_type": "only the first use of a network needs the pictures of scikit-image",
 }
 
 

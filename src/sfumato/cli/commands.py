@@ -12,7 +12,14 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.laboratory.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
+from sfumato.cli.laboratory.benching import (
+    bench_coding,
+    bench_forecast,
+    bench_growth,
+    bench_probe,
+    bench_shapes,
+    bench_upscaler,
+)
 from sfumato.cli.laboratory.evaluating import evaluate_hires
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
@@ -315,6 +322,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "canvas": bench_canvas,
             "growth": bench_growth,
             "coding": bench_coding,
+            "upscaler": bench_upscaler,
             "probe": bench_probe,
             "forecast": bench_forecast,
             "shapes": bench_shapes,

@@ -54,7 +54,7 @@ def find_rates(folder: Path | None = None) -> Rates:
     The memory is a file in `folder` (default: the user's cache folder) for each combination of
     instruction sets, threads and torch; it is an optimisation, and no failure to write it is an error.
     """
-    path = (folder or find_cache_folder()) / f"rates-{_machine_key()}.json"
+    path = (folder or find_cache_folder()) / f"rates-{name_machine()}.json"
     known = _read_rates(path)
     if known is not None:
         return known
@@ -122,7 +122,8 @@ def _time_attention(rounds: int) -> tuple[float, float]:
     return 1e3 * fused, 1e3 * blocked
 
 
-def _machine_key() -> str:
+def name_machine() -> str:
+    """Return a short name of what rates depend on: chip, instructions, cores, threads and torch."""
     machine = detect_hardware()
     facts = [_CACHE_VERSION, torch.__version__, machine.chip, machine.instructions, machine.usable_cores]
     return hashlib.sha256(repr([*facts, torch.get_num_threads(), TELLING]).encode()).hexdigest()[:16]

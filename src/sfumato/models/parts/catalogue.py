@@ -195,7 +195,7 @@ PARTS: tuple[Part, ...] = (
         ),
         licence=_XINNTAO,
         converter="ncnn",
-        sha256="",
+        sha256="caa38b730450db7a6350e069f13166f2576a0f0d09c7adb86f1acaa254f62337",
     ),
     Part(
         name="x4plus-anime",
@@ -211,7 +211,7 @@ PARTS: tuple[Part, ...] = (
         ),
         licence=_XINNTAO,
         converter="ncnn",
-        sha256="",
+        sha256="bf0f95dd3b4cbf61069b9778a2312547647f9dd709646bedf90f8808c61ecce5",
     ),
     Part(
         name="anny",

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from sfumato.models.parts.encode import ConvertedPart
+from sfumato.models.parts.ncnn import convert_ncnn
 from sfumato.models.parts.tflite import convert_tflite
 
 Converter = Callable[[Mapping[str, bytes]], ConvertedPart]
 """Takes the bytes of the members by their path in the package."""
 
-CONVERTERS: dict[str, Converter] = {"tflite": convert_tflite}
+CONVERTERS: dict[str, Converter] = {"ncnn": convert_ncnn, "tflite": convert_tflite}
