@@ -1,0 +1,4 @@
+"""Training and judging of the critic of hands.
+
+Start reading at `train`.
+"""
