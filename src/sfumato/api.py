@@ -24,11 +24,12 @@ from sfumato.core.errors import (
     UnsafeFileError,
 )
 from sfumato.core.found import Found
-from sfumato.core.geometry import PixelSize
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
+from sfumato.workflows.check.check import CheckedPicture, check_picture
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
 from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 __all__ = [
     "DEFAULTS",
     "BudgetError",
+    "CheckedPicture",
     "Comparison",
     "Defaults",
     "EnlargedPicture",
@@ -77,6 +79,7 @@ __all__ = [
     "OnEvent",
     "Picture",
     "PictureEvent",
+    "PixelBox",
     "PixelSize",
     "PlanEvent",
     "ProgressEvent",
@@ -88,6 +91,7 @@ __all__ = [
     "StorageError",
     "UnsafeFileError",
     "WarningEvent",
+    "check",
     "compare",
     "deliver",
     "find",
@@ -333,6 +337,22 @@ def find(picture: PictureLike, *, kinds: Sequence[str] = (), by: str = "") -> li
         ModelError: the parts of every finder are absent; says the command.
     """
     return list(find_things(picture, kinds=kinds, by=by).found)
+
+
+def check(
+    picture: PictureLike, *, prompt: str | None = None, boxes: Sequence[PixelBox] = (), by: str = ""
+) -> CheckedPicture:
+    """Say of each hand in a picture how many digits show, whether something is wrong, and how sure that is.
+
+    `prompt` is what was asked for; left out, the one that the file stores. `boxes` are hands, in px, instead of finding
+    them; `by` names one finder. A hand that nobody can count is `not-countable`; no hand is repaired.
+
+    Raises:
+        RequestError: no such picture, or a box outside of it.
+        UnsafeFileError: the picture has too many pixels.
+        ModelError: the parts of every finder of hands are absent; says the command.
+    """
+    return check_picture(picture, prompt=prompt, boxes=boxes, by=by)
 
 
 def compare(

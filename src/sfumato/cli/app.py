@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import commands, comparing, finding, parts, rendering
+from sfumato.cli import checking, commands, comparing, finding, parts, rendering
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -27,6 +27,7 @@ def make_app() -> typer.Typer:
     app.command("upscale")(rendering.upscale)
     app.command("compare")(comparing.compare)
     app.command("find")(finding.find)
+    app.command("check")(checking.check)
     app.command("show")(commands.show)
     app.command("doctor")(commands.doctor)
     for name, words, group in (parts.GROUP, *commands.GROUPS):

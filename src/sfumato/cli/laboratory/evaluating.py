@@ -67,5 +67,24 @@ def evaluate_hires(
     print_json({"cards": [card.to_json() for card in cards]})
 
 
+def evaluate_critic(
+    n: Annotated[int, typer.Option("--n", help="Hands of each kind, drawn and 3-D.", metavar="N")] = 1000,
+    state: Annotated[
+        Path, typer.Option("--state", help="Folder of the sets of hands; made on first use.", metavar="DIR")
+    ] = Path(".state/mini/parser"),
+    parser: Annotated[
+        Path | None,
+        typer.Option(
+            "--parser", help="A trained parser's folder; left out: mini's.", metavar="DIR", show_default=False
+        ),
+    ] = None,
+) -> None:
+    """Judge the critic of hands on hands it never saw: counts, planted faults, false flags; last line JSON."""
+    from sfumato.lab.critic.evaluate import CriticEvaluation, run_evaluate_critic
+
+    card = run_evaluate_critic(CriticEvaluation(hands=n, state=state, folder=parser), on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
 def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{done} of {count}: {what}\n")

@@ -61,10 +61,8 @@ def draw_hand_example(seed: int, *, shot: str = "", fault: str | None = None, st
 def _choose_hand(sample: Sample, rng: random.Random) -> str:
     """Return the path of a hand that is large enough, the faulty one if there is one; "" for none."""
     assert sample.truth is not None
-    if sample.faults:
-        paths = [sample.faults[0].where]
-    else:
-        paths = [path for path in sample.truth.names() if _HAND.match(path)]
+    every = (path for path in sample.truth.names() if _HAND.match(path))
+    paths = [sample.faults[0].where] if sample.faults else every
     large = [path for path in paths if (box := sample.truth.box(path)) and _longest(box) >= LEAST_HAND_PX]
     return rng.choice(large) if large else ""
 
@@ -142,9 +140,7 @@ def _label_path(name: str, hand: str, arm: str) -> int:
     return IGNORED if "/hand" in name or name.startswith("hand") else BACKGROUND
 
 
-def _cut(
-    picture: Image.Image, window: tuple[float, float, float, float], way: Image.Resampling
-) -> NDArray[np.uint8]:
+def _cut(picture: Image.Image, window: tuple[float, float, float, float], way: Image.Resampling) -> NDArray[np.uint8]:
     """Return the window as CROP_PX square; what lies outside the picture repeats its border, unlabelled."""
     labels = picture.mode == "L"
     pad = int(max(0, -min(window[:2]), window[2] - picture.width, window[3] - picture.height)) + 2

@@ -30,8 +30,8 @@ SETS = ("train", "calibrate", "judge")
 # Shards of the pool (256 hands in pairs) and seeds of drawn hands of each set.
 SHARDS = {"train": range(12), "calibrate": range(12, 16), "judge": range(16, 20)}
 DRAWN_SEEDS = {"train": 210_000_000, "calibrate": 220_000_000, "judge": 230_000_000}
-DRAWN_COUNTS = {"train": 6000, "calibrate": 1000, "judge": 1000}
-DECODED_SHARE, LATENT_NOISE = 0.25, (0.0, 0.1, 0.2)
+DRAWN_COUNTS = {"train": 3600, "calibrate": 1000, "judge": 1000}
+DECODED_SHARE, LATENT_NOISE = 0.15, (0.0, 0.1, 0.2)
 
 
 def make_table(
@@ -42,7 +42,7 @@ def make_table(
     autoencoder: RoundTrip | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> HandExamples:
-    """Return the crops of a set: `kind` is drawn or hands3d. Made on first use; a quarter goes through the autoencoder.
+    """Return the crops of a set: `kind` is drawn or hands3d. Made on first use; some go through the autoencoder.
 
     Raises:
         ModelError: the part with the 3-D hand was not fetched yet.

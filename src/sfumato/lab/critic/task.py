@@ -261,7 +261,9 @@ def measure_parsing(parsed: Parsed, batch: Mapping[str, Tensor]) -> dict[str, Te
     states = torch.where(known[:, None], batch["states"].to(device), IGNORE)
     losses = {
         "parts": F.cross_entropy(parsed.parts.float(), parts, weight=_part_weights(device), ignore_index=IGNORE),
-        "digits": _mean_loss(F.cross_entropy(parsed.digits.float(), digits, ignore_index=IGNORE, reduction="none"), digits),
+        "digits": _mean_loss(
+            F.cross_entropy(parsed.digits.float(), digits, ignore_index=IGNORE, reduction="none"), digits
+        ),
         "cores": _weigh(F.binary_cross_entropy_with_logits(parsed.cores[:, 0].float(), cores, reduction="none"), asked),
         "tips": _measure_tips(parsed.tips[:, 0].float(), tips, asked),
         "count": _ask(answers["count"], torch.where(known, batch["count"].to(device), IGNORE)),

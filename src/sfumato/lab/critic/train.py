@@ -6,7 +6,7 @@ Joins the worlds, the training loop and the critic. Start reading at `run_train_
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,8 @@ import torch
 from torch import nn
 
 from sfumato.critic.anatomy.network import ParserNetwork, ParserShape
+from sfumato.critic.anatomy.parser import Parser, save_parser
+from sfumato.lab.critic.calibrate import fit_beliefs, read_evidence
 from sfumato.lab.critic.examples import join_examples
 from sfumato.lab.critic.tables import make_table
 from sfumato.lab.critic.task import ParserTask
@@ -58,3 +60,25 @@ def train_network(wanted: ParserTraining, *, report: Report | None = None) -> tu
     )
     result = run_training(task, wanted.recipe, wanted.budget, wanted.state / "run", resume=wanted.resume, report=report)
     return network.cpu().eval(), result
+
+
+def run_train_parser(wanted: ParserTraining, *, report: Report | None = None) -> tuple[Parser, TrainingResult]:
+    """Train a parser, on from earlier state if there is any, calibrate it and save it to `out`.
+
+    A run that was stopped early is calibrated and saved too.
+
+    Raises:
+        ModelError: the loss stays not finite, or the part with the 3-D hand was not fetched yet.
+        StorageError: a folder cannot be written.
+    """
+    network, result = train_network(wanted, report=report)
+    parser = Parser(network.to(memory_format=torch.channels_last), wanted.shape or ParserShape())  # pyright: ignore[reportCallIssue]
+    autoencoder = find_trained_autoencoder(wanted.vae)
+    sets = [make_table(wanted.state, "calibrate", kind, autoencoder=autoencoder) for kind in SHARES]
+    # Fitted as it will be read: with weights of 16 bits.
+    for parameter in parser.network.parameters():
+        parameter.data.copy_(parameter.detach().half().float())
+    both = join_examples(sets)
+    parser = replace(parser, beliefs=fit_beliefs(read_evidence(parser, both), both))
+    save_parser(parser, wanted.out)
+    return parser, result

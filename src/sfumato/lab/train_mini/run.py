@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from sfumato.core.errors import RequestError
+from sfumato.lab.critic import train as critic
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
 from sfumato.lab.train_mini.pack import SUMS, pack_mini, write_sums
@@ -92,6 +93,22 @@ def train_mini_detector(wanted: MiniTraining, out: Path) -> TrainingResult:
     return result
 
 
+def train_mini_parser(wanted: MiniTraining, out: Path) -> TrainingResult:
+    """Train the parser of hands for the budget and save it into the bundle as `parser/`; needs the part `anny`."""
+    trained = wanted.state / "vae"
+    training = critic.ParserTraining(
+        state=wanted.state / "parser",
+        out=out / "parser",
+        budget=wanted.make_budget(),
+        vae=trained if trained.is_dir() else out / "vae",
+        resume=wanted.resume,
+    )
+    result = critic.run_train_parser(training, report=wanted.report)[1]
+    if (out / SUMS).exists():
+        write_sums(out)
+    return result
+
+
 BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
 SHARES = {
@@ -103,7 +120,21 @@ SHARES = {
     "reader": 0.06,
     "detector": 0.06,
 }
-STAGES = ("vocabulary", "teacher", "autoencoder", "latents", "unet", "decoder", "scorer", "reader", "detector", "pack")
+# Stages that "all" leaves out: the parser needs a part of others, which may be absent.
+ALONE = ("parser",)
+STAGES = (
+    "vocabulary",
+    "teacher",
+    "autoencoder",
+    "latents",
+    "unet",
+    "decoder",
+    "scorer",
+    "reader",
+    "detector",
+    "parser",
+    "pack",
+)
 
 
 def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUNDLE) -> dict[str, object]:
@@ -122,7 +153,7 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
     if wanted.init == Path("mini"):
         wanted = replace(wanted, init=BUNDLE)
     reached: dict[str, object] = {}
-    for name in STAGES if stage == "all" else (stage,):
+    for name in [one for one in STAGES if one not in ALONE] if stage == "all" else (stage,):
         minutes = wanted.minutes if stage != "all" or wanted.minutes is None else wanted.minutes * SHARES.get(name, 0.0)
         result = _choose_work(name, out)(replace(wanted, minutes=minutes))
         reached[name] = result
@@ -142,6 +173,7 @@ def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
         "scorer": train_scorer,
         "reader": lambda wanted: train_mini_reader(wanted, out),
         "detector": lambda wanted: train_mini_detector(wanted, out),
+        "parser": lambda wanted: train_mini_parser(wanted, out),
         "pack": lambda wanted: pack_mini(wanted.state, out),
     }
     return work[name]
