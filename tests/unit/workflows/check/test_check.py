@@ -1,0 +1,78 @@
+"""Checking pictures: the user's boxes, prompts from files, no parser, marks."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image, PngImagePlugin
+
+from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelBox
+from sfumato.critic.anatomy.network import ParserShape
+from sfumato.critic.anatomy.parser import make_parser
+from sfumato.workflows.check import check as module
+from sfumato.workflows.check.check import NO_PARSER, check_picture, read_prompt
+from sfumato.workflows.check.mark import draw_verdicts
+from sfumato.workflows.find.find import open_store
+
+BOX = PixelBox(20, 20, 80, 90)
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return make_parser(ParserShape(widths=(4, 4, 4, 4), answers=4))
+
+
+@pytest.fixture
+def picture(tmp_path):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("sfumato", json.dumps({"prompt": "a cartoon hand", "model": "mini"}))
+    path = tmp_path / "hand.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (120, 100, 3), np.uint8)).save(path, pnginfo=texts)
+    return path
+
+
+def test_a_box_is_judged_and_the_stored_prompt_allows(picture, tiny):
+    checked = check_picture(picture, boxes=[BOX], parser=tiny)
+    values = json.loads(json.dumps(checked.to_json()))
+    assert values["hands"][0]["box"] == [20, 20, 60, 70] and values["bodies"] == []
+    assert checked.licences == ("cartoon",)
+    assert values["hands"][0]["verdict"] in ("ok", "licensed")
+
+
+def test_the_callers_prompt_counts_before_the_stored_one(picture, tiny):
+    assert check_picture(picture, boxes=[BOX], prompt="a hand", parser=tiny).licences == ()
+    assert read_prompt(picture) == "a cartoon hand"
+
+
+def test_without_a_parser_nothing_is_countable(picture, monkeypatch):
+    monkeypatch.setattr(module, "has_parser", lambda: False)
+    checked = check_picture(picture, boxes=[BOX])
+    assert checked.to_json()["hands"][0]["verdict"] == "not-countable"
+    assert NO_PARSER in checked.to_lines()[1]
+
+
+def test_tiny_hands_are_not_countable(picture, tiny):
+    checked = check_picture(picture, boxes=[PixelBox(0, 0, 9, 9)], parser=tiny)
+    assert checked.to_json()["hands"][0]["digits"] is None
+
+
+def test_a_box_outside_is_refused(picture, tiny):
+    with pytest.raises(RequestError, match="outside"):
+        check_picture(picture, boxes=[PixelBox(500, 500, 510, 510)], parser=tiny)
+
+
+def test_a_broken_stored_request_is_no_prompt(tmp_path):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("sfumato", "{")
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png", pnginfo=texts)
+    assert read_prompt(tmp_path / "a.png") == ""
+
+
+def test_marks_change_the_picture_at_the_hand_only_in_its_square(picture, tiny):
+    store = open_store(picture)
+    checked = check_picture(picture, boxes=[PixelBox(60, 60, 80, 80)], parser=tiny)
+    before, after = np.asarray(Image.open(picture)), np.asarray(draw_verdicts(store, checked.hands))
+    assert after.shape == before.shape
+    assert (after[60:80, 60] != before[60:80, 60]).any()
+    assert (after[:, :20] == before[:, :20]).all()
