@@ -27,7 +27,11 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
+from sfumato.models.files.library import find_model_file
 from sfumato.models.load import load_model
+from sfumato.nn.samplers import list_samplers, make_sampler
+from sfumato.nn.schedules import list_schedules
+from sfumato.workflows.checkpoints import list_models
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
 from sfumato.workflows.enlarge import EnlargedPicture, enlarge, read_size_of
@@ -41,7 +45,7 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
-from sfumato.workflows.prepare import prepare
+from sfumato.workflows.prepare import find_unknown_words, list_words, prepare
 from sfumato.workflows.requests import (
     PictureLike,
     RequestValues,
@@ -87,7 +91,17 @@ __all__ = [
     "WarningEvent",
     "compare",
     "deliver",
+    "find_model_file",
+    "find_unknown_words",
+    "list_models",
+    "list_samplers",
+    "list_schedules",
+    "list_words",
     "load",
+    "load_contract",
+    "make_request",
+    "make_sampler",
+    "make_values",
     "plan",
     "prepare",
     "render",

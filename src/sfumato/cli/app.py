@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import commands, comparing, rendering
+from sfumato.cli import commands, comparing, rendering, serving
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -27,6 +27,7 @@ def make_app() -> typer.Typer:
     app.command("upscale")(rendering.upscale)
     app.command("compare")(comparing.compare)
     app.command("show")(commands.show)
+    app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)
     for name, words, group in commands.GROUPS:
         part = typer.Typer(help=words, no_args_is_help=True)
