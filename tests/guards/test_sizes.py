@@ -19,6 +19,7 @@ LONG_FUNCTIONS: dict[str, str] = {}
 SMALL_FILES: dict[str, str] = {
     "src/sfumato/core/found.py": "the value that finders give and passes take",
     "src/sfumato/cli/laboratory/training.py": "a command of its own",
+    "src/sfumato/cli/serving.py": "a command of its own",
     "src/sfumato/render/methods/multidiffusion.py": "a method is one file",
     "src/sfumato/nn/tiled/attention.py": "attention in tiles, beside its sister layers",
     "src/sfumato/models/offline.py": "runs before anything else of the package is imported",

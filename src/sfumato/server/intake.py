@@ -20,11 +20,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sfumato import api
 from sfumato.core.errors import BudgetError, RequestError, UnsafeFileError
 from sfumato.core.files import write_atomic
-from sfumato.core.settings import Settings
 from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
 from sfumato.server.queue.store import JobStore
 
-_GB = 1024**3
 # What a browser, an editor and a camera send; other formats have had more holes than uses.
 _FORMATS = ("PNG", "JPEG", "WEBP")
 # setting -> kind of the file of weights that it names
@@ -37,10 +35,19 @@ _LONGEST_NAME = 255
 
 @dataclass(frozen=True, kw_only=True)
 class Intake:
-    """Turn what clients say into jobs. A leaf. `settings` holds the limits of this server."""
+    """Turn what clients say into jobs. A leaf.
+
+    `most_pixels` limits what is drawn, `most_sent_pixels` the pictures that clients send, `most_queued` the jobs that
+    wait. `budget_bytes`, `device` and `dtype` are those of the worker, for plans.
+    """
 
     store: JobStore
-    settings: Settings
+    most_pixels: int
+    most_sent_pixels: int
+    most_queued: int
+    budget_bytes: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
 
     def make_request(self, said: Mapping[str, Any], *, needs_prompt: bool = True) -> api.RenderRequest:
         """Return the request that the command line would make of the same settings.
@@ -60,28 +67,31 @@ class Intake:
                 settings[name] = tuple(settings[name])
         values = api.make_values(settings)
         self._check_names(values)
-        try:
-            contract = api.load_contract(
-                values.model or api.DEFAULTS.model, vae=values.vae, prediction=values.prediction
-            )
-        except api.ModelError as error:
-            raise NotFoundError(error.what, got=error.got, do=error.do) from error
+        contract = api.load_contract(values.model or api.DEFAULTS.model, vae=values.vae, prediction=values.prediction)
         request = api.make_request(values, contract, needs_prompt=needs_prompt)
         self._check_pixels(request, contract.factor)
         return request
+
+    def find_native(self, model: str | None) -> api.PixelSize:
+        """Return the size that a model draws at once.
+
+        Raises:
+            NotFoundError: there is no such model.
+        """
+        self._check_names(api.RequestValues(model=model))
+        return api.load_contract(model or api.DEFAULTS.model).native
 
     def prepare(self, request: api.RenderRequest) -> api.Job:
         """Plan a request as its worker will, and refuse what the worker would refuse.
 
         Raises: as `api.prepare`.
         """
-        budget_gb = self.settings.budget_gb
         options = api.RunOptions(
             out=self.store.folder / "jobs" / "picture.png",
             report=False,
-            budget_bytes=round(budget_gb * _GB) if budget_gb else None,
-            device=self.settings.device,
-            dtype=self.settings.dtype,
+            budget_bytes=self.budget_bytes,
+            device=self.device,
+            dtype=self.dtype,
         )
         return api.prepare(request, options)
 
@@ -131,7 +141,7 @@ class Intake:
             surface=surface,
             order_key=order_key,
             planned_s=round((plan.seconds + plan.save_s) * plan.batch, 2),
-            most_queued=self.settings.max_queued,
+            most_queued=self.most_queued,
         )
 
     def add_picture(self, packed: bytes) -> StoredFile:
@@ -139,7 +149,7 @@ class Intake:
 
         Raises:
             RequestError: it is no PNG, JPEG or WebP picture, or is damaged.
-            UnsafeFileError: its header promises more pixels than the setting `max_picture_pixels`.
+            UnsafeFileError: its header promises more than `most_sent_pixels`.
         """
         return self.keep_picture(self.open_picture(packed))
 
@@ -148,7 +158,7 @@ class Intake:
 
         Raises: as `add_picture`.
         """
-        most = self.settings.max_picture_pixels
+        most = self.most_sent_pixels
         try:
             with warnings.catch_warnings():
                 # Pillow warns of large pictures; the header is checked below, and the setting is the limit.
@@ -223,7 +233,7 @@ class Intake:
                 raise NotFoundError(f"there is no such {kind}", got=name, do="Name one of the models list.") from error
 
     def _check_pixels(self, request: api.RenderRequest, factor: int) -> None:
-        most, size = self.settings.max_render_pixels, request.size
+        most, size = self.most_pixels, request.size
         if size.area <= most:
             return
         scale = (most / size.area) ** 0.5

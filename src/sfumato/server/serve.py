@@ -29,7 +29,7 @@ from sfumato.server.intake import Intake
 from sfumato.server.queue.store import JobStore
 from sfumato.server.workers.supervisor import Supervisor, make_command
 
-_MB = 1024**2
+_MB, _GB = 1024**2, 1024**3
 # Clients that wait are answered at once when the server stops; what is left is cut off.
 _GRACE_S = 10
 
@@ -62,9 +62,16 @@ def serve(options: ServeOptions) -> None:
         store = JobStore(folder)
         hub = Hub()
         supervisor = Supervisor(store=store, hub=hub, command=make_command(folder, settings.device))
-        context = ServerContext(
-            store=store, hub=hub, supervisor=supervisor, intake=Intake(store=store, settings=settings)
+        intake = Intake(
+            store=store,
+            most_pixels=settings.max_render_pixels,
+            most_sent_pixels=settings.max_picture_pixels,
+            most_queued=settings.max_queued,
+            budget_bytes=round(settings.budget_gb * _GB) if settings.budget_gb else None,
+            device=settings.device,
+            dtype=settings.dtype,
         )
+        context = ServerContext(store=store, hub=hub, supervisor=supervisor, intake=intake)
         app = make_app(
             context,
             token=token,

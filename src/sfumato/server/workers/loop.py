@@ -23,7 +23,7 @@ from typing import Any, BinaryIO, TypeAlias
 from sfumato.core.errors import InterruptedRender, SfumatoError
 from sfumato.core.files import hold
 from sfumato.server.queue.records import JobRecord, StoredFile
-from sfumato.server.queue.store import LEASE_S, JobStore, LostLeaseError
+from sfumato.server.queue.store import LEASE_S, MOST_KILLS, JobStore, LostLeaseError
 
 # Between two looks into an empty queue, should a wake-up be lost.
 _IDLE_S = 2.0
@@ -73,6 +73,7 @@ class WorkerLoop:
     draw: Draw
     device: str = "auto"
     lease_s: float = LEASE_S
+    most_kills: int = MOST_KILLS
     input: BinaryIO = field(default_factory=lambda: sys.stdin.buffer)
     output: BinaryIO = field(default_factory=lambda: sys.stdout.buffer)
     _stop: threading.Event = field(init=False, default_factory=threading.Event)
@@ -87,7 +88,7 @@ class WorkerLoop:
         with self._hold_device():
             if self._stop.is_set():
                 return
-            store = JobStore(self.folder)
+            store = JobStore(self.folder, most_kills=self.most_kills)
             try:
                 # With the lock in hand, whoever else had a job is dead.
                 for job_id in store.release_dead(alive=self.name):

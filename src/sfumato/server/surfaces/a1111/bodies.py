@@ -161,7 +161,7 @@ class TextBody(BaseModel):
                 raise RequestError("`hr_scale` lies between 1 and 100", got=scale)
             width, height = int(base.width * scale), int(base.height * scale)
         sides = [max(_CELL_PX, side // _CELL_PX * _CELL_PX) for side in (width, height)]
-        return {"size": f"{sides[0]}x{sides[1]}", "method": "cohesive", "level_strength": self.denoising_strength}
+        return {"size": f"{sides[0]}x{sides[1]}", "level_strength": self.denoising_strength}
 
 
 class ImageToImageBody(TextBody):
@@ -195,6 +195,15 @@ class ImageToImageBody(TextBody):
             mask = ImageChops.invert(mask) if self.inpainting_mask_invert else mask
             more["mask"] = intake.keep_picture(mask.convert("RGB")).id
         return settings | more
+
+
+def drop_second_pass(settings: dict[str, Any], native: api.PixelSize) -> dict[str, Any]:
+    """Return the settings without those of a second pass where the model draws the size at once."""
+    if settings.get("level_strength") is None or settings.get("size") is None:
+        return settings
+    if api.PixelSize.parse(settings["size"]).area > native.area * api.DEFAULTS.native_slack:
+        return settings
+    return {name: value for name, value in settings.items() if name != "level_strength"}
 
 
 def read_base64(text: str) -> bytes:

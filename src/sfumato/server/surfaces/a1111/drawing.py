@@ -17,7 +17,7 @@ from PIL import Image
 from sfumato.core.version import __version__
 from sfumato.server.context import ServerContext
 from sfumato.server.queue.records import JobRecord
-from sfumato.server.surfaces.a1111.bodies import ImageToImageBody, TextBody
+from sfumato.server.surfaces.a1111.bodies import ImageToImageBody, TextBody, drop_second_pass
 
 SURFACE = "a1111"
 
@@ -56,6 +56,8 @@ def add_drawing_routes(router: APIRouter, context: ServerContext) -> None:
 
 
 async def _draw(context: ServerContext, body: TextBody, settings: dict[str, Any]) -> dict[str, Any]:
+    native = await asyncio.to_thread(context.intake.find_native, settings.get("model"))
+    settings = drop_second_pass(settings, native)
     job = await asyncio.to_thread(context.intake.submit, settings, surface=SURFACE, needs_prompt=False)
     job = await context.wait_for_end(context.tell_queued(job).id)
     if job.state in ("failed", "quarantined"):
@@ -72,13 +74,13 @@ def _make_answer(context: ServerContext, job: JobRecord, body: TextBody) -> dict
             texts.append(str(picture.info.get("parameters", "")))
     packed = [base64.b64encode(path.read_bytes()).decode() for path in paths] if body.send_images is not False else []
     echo = body.model_dump(exclude={"init_images", "mask"})
-    return {"images": packed, "parameters": echo, "info": json.dumps(_make_info(job, texts, body.list_ignored()))}
+    return {"images": packed, "parameters": echo, "info": json.dumps(_describe_job(job, texts, body.list_ignored()))}
 
 
-def _make_info(job: JobRecord, texts: list[str], ignored: list[str]) -> dict[str, Any]:
+def _describe_job(job: JobRecord, texts: list[str], ignored: list[str]) -> dict[str, Any]:
     request = job.request
     count, seed = int(request["batch"]), int(request["seed"])
-    size = dict(request["size"])
+    width, _, height = str(request["size"]).partition("x")
     seeds = [seed + index for index in range(count)]
     return {
         "prompt": request["prompt"],
@@ -90,8 +92,8 @@ def _make_info(job: JobRecord, texts: list[str], ignored: list[str]) -> dict[str
         "subseed": seed,
         "all_subseeds": seeds,
         "subseed_strength": 0,
-        "width": size["width"],
-        "height": size["height"],
+        "width": int(width),
+        "height": int(height),
         "sampler_name": request["sampler"],
         "cfg_scale": request["guidance"],
         "steps": request["steps"],
