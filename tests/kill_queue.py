@@ -25,11 +25,12 @@ from sfumato.server.queue.store import JobStore
 from sfumato.server.workers.supervisor import Supervisor
 
 NEVER = 10**6
-STEPS, STEP_S = 3, "0.01"
+STEPS, STEP_S = 5, "0.02"
+QUEUED = 3
 LONGEST_WAIT_S = 120
 
 
-def kill_and_count(folder: Path, *, kills: int, jobs: int, seed: int = 1) -> dict[str, object]:
+def kill_and_count(folder: Path, *, kills: int, seed: int = 1) -> dict[str, object]:
     """Queue jobs, kill processes while they are drawn, let the rest finish, and count."""
     chance = random.Random(seed)
     store = JobStore(folder, most_kills=NEVER)
@@ -37,10 +38,11 @@ def kill_and_count(folder: Path, *, kills: int, jobs: int, seed: int = 1) -> dic
     server = _start(folder)
     began = time.monotonic()
     while sum(killed.values()) < kills:
-        if len(ids) < jobs:
-            for _ in range(chance.randint(1, max(1, 2 * jobs // kills))):
-                ids.append(_submit(store, len(ids)))
-        time.sleep(chance.uniform(0.0, 1.2))
+        while store.count_jobs().get("queued", 0) < QUEUED:
+            ids.append(_submit(store, len(ids)))
+        _wait_for_work(store)
+        # A job takes about as long, so a kill falls anywhere: into a step, a file, a commit, or between two jobs.
+        time.sleep(chance.uniform(0.0, 1.5 * STEPS * float(STEP_S)))
         whom = chance.choice(["server", "worker"])
         pid = server.pid if whom == "server" else _find_worker(folder)
         with suppress(ProcessLookupError, TypeError):
@@ -56,6 +58,13 @@ def kill_and_count(folder: Path, *, kills: int, jobs: int, seed: int = 1) -> dic
     found = _count(store, folder, ids)
     store.close()
     return {"killed": killed, "jobs": len(ids), **found, "seconds": round(time.monotonic() - began, 1)}
+
+
+def _wait_for_work(store: JobStore) -> None:
+    began = time.monotonic()
+    while not store.count_jobs().get("running", 0):
+        assert time.monotonic() - began < LONGEST_WAIT_S, "nobody works"
+        time.sleep(0.002)
 
 
 def _submit(store: JobStore, number: int) -> str:
@@ -108,4 +117,4 @@ if __name__ == "__main__":
     else:
         with tempfile.TemporaryDirectory() as room:
             count = int(sys.argv[1])
-            print(json.dumps(kill_and_count(Path(room), kills=count, jobs=2 * count, seed=int((*sys.argv, 1)[2]))))
+            print(json.dumps(kill_and_count(Path(room), kills=count, seed=int((*sys.argv, 1)[2]))))

@@ -27,6 +27,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
+from sfumato.models.files.library import Kind as WeightsKind
 from sfumato.models.files.library import find_model_file
 from sfumato.models.load import load_model
 from sfumato.nn.samplers import list_samplers, make_sampler
@@ -89,6 +90,7 @@ __all__ = [
     "StorageError",
     "UnsafeFileError",
     "WarningEvent",
+    "WeightsKind",
     "compare",
     "deliver",
     "find_model_file",

@@ -26,8 +26,8 @@ from sfumato.server.queue.store import JobStore
 # What a browser, an editor and a camera send; other formats have had more holes than uses.
 _FORMATS = ("PNG", "JPEG", "WEBP")
 # setting -> kind of the file of weights that it names
-_WEIGHTS = {"model": "checkpoint", "vae": "vae", "upscaler": "upscaler"}
-_LISTS = {"loras": "lora", "embeddings": "embedding"}
+_WEIGHTS: Mapping[str, api.WeightsKind] = {"model": "checkpoint", "vae": "vae", "upscaler": "upscaler"}
+_LISTS: Mapping[str, api.WeightsKind] = {"loras": "lora", "embeddings": "embedding"}
 _PICTURES = ("init", "mask")
 # A file name says no more; what is longer is no name.
 _LONGEST_NAME = 255
@@ -217,20 +217,29 @@ class Intake:
         return path
 
     def _check_names(self, values: api.RequestValues) -> None:
-        named = [(kind, getattr(values, name)) for name, kind in _WEIGHTS.items()]
-        for name, kind in _LISTS.items():
-            said = [str(one) for one in getattr(values, name) or ()]
-            named += [(kind, _cut_weight(one) if kind == "lora" else one) for one in said]
+        named = list[tuple[api.WeightsKind, object]]()
+        for setting, kind in _WEIGHTS.items():
+            named.append((kind, getattr(values, setting)))
+        for setting, kind in _LISTS.items():
+            for one in getattr(values, setting) or ():
+                named.append((kind, _cut_weight(str(one)) if kind == "lora" else one))
         for kind, name in named:
-            if name is None or name in (api.DEFAULTS.model, api.DEFAULTS.upscaler):
-                continue
-            if not isinstance(name, str) or len(name) > _LONGEST_NAME or "\0" in name:
-                raise NotFoundError(f"there is no such {kind}", got=name)
-            try:
-                # By name only: a path of this machine is none of a client's business.
-                api.find_model_file(kind, name, paths=False)
-            except (api.ModelError, RequestError) as error:
-                raise NotFoundError(f"there is no such {kind}", got=name, do="Name one of the models list.") from error
+            if name not in (None, api.DEFAULTS.model, api.DEFAULTS.upscaler):
+                self.check_name(kind, name)
+
+    @staticmethod
+    def check_name(kind: api.WeightsKind, name: object) -> None:
+        """Check that the folder of models has a file of weights of this name; a path of this machine is no name.
+
+        Raises:
+            NotFoundError: it has none.
+        """
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME or "\0" in name:
+            raise NotFoundError(f"there is no such {kind}", got=name)
+        try:
+            api.find_model_file(kind, name, paths=False)
+        except (api.ModelError, RequestError) as error:
+            raise NotFoundError(f"there is no such {kind}", got=name, do="Ask for the list of models.") from error
 
     def _check_pixels(self, request: api.RenderRequest, factor: int) -> None:
         most, size = self.most_pixels, request.size

@@ -278,7 +278,7 @@ class JobStore:
 
 
 # Back to its place in the queue.
-_BACK: Mapping[str, Any] = {"state": "queued", "lease": None, "lease_until_s": None, "started_s": None}
+_BACK: dict[str, Any] = {"state": "queued", "lease": None, "lease_until_s": None, "started_s": None}
 
 
 @contextmanager

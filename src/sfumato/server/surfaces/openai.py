@@ -14,7 +14,7 @@ import json
 import re
 import time
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse
@@ -161,5 +161,5 @@ def _read_extra(prompt: str) -> tuple[str, dict[str, Any]]:
         raise RequestError("the extra arguments in the prompt are no JSON", got=found[1]) from error
     if not isinstance(said, dict):
         raise RequestError("the extra arguments in the prompt are no JSON object", got=found[1])
-    known = {_EXTRA_NAMES.get(name, name): value for name, value in said.items()}
+    known = {_EXTRA_NAMES.get(name, name): value for name, value in cast("dict[str, Any]", said).items()}
     return _EXTRA.sub("", prompt).strip(), known

@@ -19,6 +19,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sfumato.core.errors import SfumatoError
 from sfumato.server.hub import Hub
 from sfumato.server.queue.store import JobStore
 
@@ -69,13 +70,17 @@ class Supervisor:
         pause_s = _LEAST_PAUSE_S
         while not self._stopping:
             began, name = time.monotonic(), secrets.token_hex(8)
-            await self._run_one(name)
-            if self._stopping:
-                return
-            self.deaths += 1
-            log = "\n".join(self._log)
-            for job_id in await asyncio.to_thread(self.store.release_dead, worker=name, log=log):
-                self.hub.forget(job_id)
+            try:
+                await self._run_one(name)
+                if self._stopping:
+                    return
+                self.deaths += 1
+                log = "\n".join(self._log)
+                for job_id in await asyncio.to_thread(self.store.release_dead, worker=name, log=log):
+                    self.hub.forget(job_id)
+            except (OSError, ValueError, SfumatoError) as error:
+                # A full disk, no more processes, a line without end: the next worker settles what is left.
+                sys.stderr.write(f"sfumato: the worker could not be followed: {error}\n")
             pause_s = _LEAST_PAUSE_S if time.monotonic() - began > _CALM_S else min(_MOST_PAUSE_S, pause_s * 2)
             await asyncio.sleep(pause_s)
 
@@ -129,6 +134,9 @@ class Supervisor:
         finally:
             guard.cancel()
             self.ready.clear()
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
 
     def _hear(self, line: bytes) -> None:
         try:

@@ -20,7 +20,7 @@ from sfumato.core.errors import RequestError
 from sfumato.server.intake import Intake
 
 _CELL_PX = 8
-_AUTOMATIC = ("", "automatic", "none")
+AUTOMATIC = ("", "automatic", "none")
 # Fields that would change the picture elsewhere and have no effect here, with the values that mean nothing.
 _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "restore_faces": (None, False),
@@ -89,7 +89,7 @@ class TextBody(BaseModel):
         Raises:
             HTTPException: 422 in the words that clients know.
         """
-        if self.script_name and self.script_name.casefold() not in _AUTOMATIC:
+        if self.script_name and self.script_name.casefold() not in AUTOMATIC:
             raise HTTPException(422, f"Script '{self.script_name}' not found")
         for name, script in (self.alwayson_scripts or {}).items():
             if _is_in_use(script):
@@ -116,7 +116,7 @@ class TextBody(BaseModel):
             "guidance": self.cfg_scale,
             "batch": max(1, self.batch_size or 1) * max(1, self.n_iter or 1),
             "model": read_title(model) if isinstance(model, str) else None,
-            "vae": vae if isinstance(vae, str) and vae.casefold() not in _AUTOMATIC else None,
+            "vae": vae if isinstance(vae, str) and vae.casefold() not in AUTOMATIC else None,
             "clip_skip": clip_skip if isinstance(clip_skip, int) and clip_skip > 1 else None,
             **self._read_sampling(),
         }
@@ -138,8 +138,8 @@ class TextBody(BaseModel):
 
     def _read_sampling(self) -> dict[str, Any]:
         sampler = self.sampler_name or self.sampler_index
-        schedule = self.scheduler if self.scheduler and self.scheduler.casefold() not in _AUTOMATIC else None
-        if sampler is None or sampler.casefold() in _AUTOMATIC:
+        schedule = self.scheduler if self.scheduler and self.scheduler.casefold() not in AUTOMATIC else None
+        if sampler is None or sampler.casefold() in AUTOMATIC:
             return {"schedule": schedule}
         try:
             api.make_sampler(sampler)

@@ -15,9 +15,9 @@ from PIL import Image
 from pydantic import BaseModel
 
 from sfumato import api
+from sfumato.core.validate import check_int
 from sfumato.server.context import ServerContext
-from sfumato.server.queue.records import NotFoundError
-from sfumato.server.surfaces.a1111.bodies import read_base64, read_title
+from sfumato.server.surfaces.a1111.bodies import AUTOMATIC, read_base64, read_title
 
 _LATENT_MODES = ("", " (antialiased)", " (bicubic)", " (bicubic antialiased)", " (nearest)", " (nearest-exact)")
 # Lists that clients ask for and that are empty here.
@@ -30,6 +30,8 @@ _EMPTY = (
     "extensions",
 )
 _NOTHING_TO_DO = ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings")
+# The slider of A1111 ends here.
+_MOST_CLIP_SKIP = 12
 _OPTIONS: dict[str, Any] = {
     "sd_model_checkpoint": api.DEFAULTS.model,
     "sd_checkpoint_hash": "",
@@ -98,16 +100,23 @@ def _add_options(router: APIRouter, context: ServerContext) -> None:
 
     @router.post("/options")
     async def save_options(body: dict[str, Any]) -> None:
-        known = {"": "", **{name: name for name in await asyncio.to_thread(_list_names, "checkpoint")}}
-        for name in _KEPT:
-            if name not in body:
-                continue
-            value = body[name]
-            if name == "sd_model_checkpoint":
-                value = read_title(str(value))
-                if value not in known:
-                    raise NotFoundError("there is no such model", got=value, do="Name one of `sd-models`.")
+        checked = await asyncio.to_thread(_check_options, context, body)
+        for name, value in checked.items():
             await asyncio.to_thread(context.store.save_option, name, value)
+
+
+def _check_options(context: ServerContext, body: dict[str, Any]) -> dict[str, Any]:
+    """Return the options that have an effect; a wrong one would spoil every later call, so it is refused now."""
+    kept = {name: body[name] for name in _KEPT if name in body}
+    if "sd_model_checkpoint" in kept:
+        kept["sd_model_checkpoint"] = read_title(str(kept["sd_model_checkpoint"]))
+        if kept["sd_model_checkpoint"] != api.DEFAULTS.model:
+            context.intake.check_name("checkpoint", kept["sd_model_checkpoint"])
+    if "sd_vae" in kept and str(kept["sd_vae"]).casefold() not in AUTOMATIC:
+        context.intake.check_name("vae", kept["sd_vae"])
+    if "CLIP_stop_at_last_layers" in kept:
+        check_int("CLIP_stop_at_last_layers", kept["CLIP_stop_at_last_layers"], low=1, high=_MOST_CLIP_SKIP)
+    return kept
 
 
 def _add_models(router: APIRouter) -> None:
