@@ -35,12 +35,12 @@ def kill_and_count(folder: Path, *, kills: int, seed: int = 1) -> dict[str, obje
     chance = random.Random(seed)
     store = JobStore(folder, most_kills=NEVER)
     ids, killed = [], {"server": 0, "worker": 0}
-    server = _start(folder)
+    server, attempts = _start(folder), 0
     began = time.monotonic()
     while sum(killed.values()) < kills:
         while store.count_jobs().get("queued", 0) < QUEUED:
             ids.append(_submit(store, len(ids)))
-        _wait_for_work(store)
+        attempts = _wait_for_work(store, attempts)
         # A job takes about as long, so a kill falls anywhere: into a step, a file, a commit, or between two jobs.
         time.sleep(chance.uniform(0.0, 1.5 * STEPS * float(STEP_S)))
         whom = chance.choice(["server", "worker"])
@@ -60,11 +60,13 @@ def kill_and_count(folder: Path, *, kills: int, seed: int = 1) -> dict[str, obje
     return {"killed": killed, "jobs": len(ids), **found, "seconds": round(time.monotonic() - began, 1)}
 
 
-def _wait_for_work(store: JobStore) -> None:
+def _wait_for_work(store: JobStore, attempts: int) -> int:
+    """Wait until a worker began another attempt, and return how many there were."""
     began = time.monotonic()
-    while not store.count_jobs().get("running", 0):
+    while (found := sum(job.attempts for job in store.list_jobs(most=10_000))) <= attempts:
         assert time.monotonic() - began < LONGEST_WAIT_S, "nobody works"
-        time.sleep(0.002)
+        time.sleep(0.005)
+    return found
 
 
 def _submit(store: JobStore, number: int) -> str:

@@ -92,6 +92,8 @@ def test_every_way_to_ask_gives_the_same_pixels(serving, tmp_path, monkeypatch):
     told = client.images.generate(model="gpt-image-1", prompt=JOB["prompt"], extra_body=extra)
     found["openai"] = digest(open_packed(base64.b64decode(told.data[0].b64_json)))
     assert [model.id for model in client.models.list()] == ["mini"]
+    events = list(client.images.generate(model="mini", prompt=JOB["prompt"], stream=True, extra_body=extra))
+    assert digest(open_packed(base64.b64decode(events[-1].b64_json))) == found["openai"]
     with pytest.raises(openai.BadRequestError, match="steps"):
         client.images.generate(prompt="x", extra_body={"steps": 10**6})
 
@@ -105,6 +107,7 @@ def test_every_way_to_ask_gives_the_same_pixels(serving, tmp_path, monkeypatch):
 
     again = web.img2img(images=[drawn.image], prompt="a photo of a watch", seed=3, steps=2, width=128, height=128)
     assert again.image.size == (128, 128)
+    assert str(tmp_path) not in json.dumps(again.image.info, default=str)
     assert web.util_get_current_model() == "mini"
     web.set_options({"sd_model_checkpoint": "mini"})
     assert web.get_progress()["state"]["job_count"] == 0

@@ -13,13 +13,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+# Warnings of so many jobs are kept; a page shows them while it is open.
+_MOST_WARNED = 500
+
 
 @dataclass(eq=False)
 class Hub:
     """Hold the last progress of each running job and wake whoever waits for a job. A leaf.
 
     `progress` has the last progress event of a job as JSON values, `previews` its last picture as JPEG bytes.
-    `warnings` are sentences of the engine. `closing` is set when the server stops: nobody waits any longer.
+    `warnings` are sentences of the engine, of the last jobs. `closing` is set when the server stops: nobody waits any longer.
     """
 
     progress: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -43,6 +46,8 @@ class Hub:
                 self.previews[job_id] = base64.b64decode(message["preview"])
         elif kind == "warning":
             self.warnings.setdefault(job_id, []).append(str(message.get("message", "")))
+            if len(self.warnings) > _MOST_WARNED:
+                del self.warnings[next(iter(self.warnings))]
         self.ring(job_id)
 
     def forget(self, job_id: str) -> None:

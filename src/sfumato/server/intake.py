@@ -11,7 +11,7 @@ import io
 import warnings
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ class Intake:
         job = self.prepare(request)
         plan = job.plan
         return self.store.submit(
-            request.to_json(),
+            self._hide_folder(request).to_json(),
             surface=surface,
             order_key=order_key,
             planned_s=round((plan.seconds + plan.save_s) * plan.batch, 2),
@@ -240,6 +240,13 @@ class Intake:
             api.find_model_file(kind, name, paths=False)
         except (api.ModelError, RequestError) as error:
             raise NotFoundError(f"there is no such {kind}", got=name, do="Ask for the list of models.") from error
+
+    def _hide_folder(self, request: api.RenderRequest) -> api.RenderRequest:
+        """Name files relative to the state folder, where the worker works: the request is stored in every picture."""
+        places = {name: getattr(request.source, name, None) for name in ("path", "mask")}
+        folder = self.store.folder
+        changes = {name: Path(place).relative_to(folder).as_posix() for name, place in places.items() if place}
+        return replace(request, source=replace(request.source, **changes)) if changes else request
 
     def _check_pixels(self, request: api.RenderRequest, factor: int) -> None:
         most, size = self.most_pixels, request.size

@@ -162,6 +162,8 @@ def test_pictures_are_encoded_anew_and_the_same_one_has_the_same_id(client, cont
     job = client.post("/api/v1/jobs", json={"prompt": "0", "init": sent[0]["id"], "strength": 0.5, **SMALL}).json()
     assert (job["source"], "source" in job["request"]) == ("image", False)
     assert str(context.store.folder) not in json.dumps(wait(client, job["id"]))
+    # Nor in the request, which the worker stores in the picture.
+    assert str(context.store.folder) not in json.dumps(context.store.find(job["id"]).request)
 
 
 def test_a_plan_says_what_it_costs_and_a_refusal_what_fits(client):
@@ -198,13 +200,25 @@ def test_openai_pictures_come_as_base64_or_addresses(client):
     assert client.get("/v1/models").json()["data"][0]["id"] == "mini"
 
 
+def test_openai_streams_previews_and_the_picture_or_an_error(client):
+    body = {"prompt": "0.03", "size": "64x64", "steps": 40, "stream": True, "partial_images": 2}
+    text = client.post("/v1/images/generations", json=body).text
+    events = [json.loads(part.split("data: ")[1]) for part in text.strip().split("\n\n")]
+    kinds = [event["type"].removeprefix("image_generation.") for event in events]
+    assert kinds[-1] == "completed"
+    assert set(kinds[:-1]) == {"partial_image"}
+    assert Image.open(io.BytesIO(base64.b64decode(events[-1]["b64_json"]))).size == (16, 16)
+    text = client.post("/v1/images/generations", json=body | {"prompt": "refuse"}).text
+    assert (text.startswith("event: error"), "no numbers" in text) == (True, True)
+
+
 @pytest.mark.parametrize(
     ("more", "status"),
     [
         ({"size": "big"}, 400),
         ({"n": 100}, 400),
         ({"model": "../x"}, 404),
-        ({"stream": True}, 400),
+        ({"background": "transparent"}, 400),
         ({"prompt": "refuse"}, 500),
     ],
 )

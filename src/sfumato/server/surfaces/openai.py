@@ -1,8 +1,8 @@
 """The Images API that scripts for DALL-E speak, under `/v1`: generations and models.
 
 Names of their models mean the default model here. `quality`, `style`, `moderation` and `user` have no effect.
-Settings of ours come in as extra fields. Edits, variations and streaming are not in this version. Start reading at
-`ImageBody`, then `make_openai_routes`.
+Settings of ours come in as extra fields. Edits and variations are not in this version. Start reading at `ImageBody`,
+then `make_openai_routes`.
 """
 
 from __future__ import annotations
@@ -13,18 +13,19 @@ import io
 import json
 import re
 import time
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Header, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field
 
 from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.server.answers import make_answer
-from sfumato.server.context import ServerContext
+from sfumato.server.context import ServerContext, wait_for_bell
 from sfumato.server.queue.records import JobRecord
 
 _FOREIGN = re.compile(r"(dall-e|gpt-image|chatgpt-image)[\w.-]*")
@@ -37,6 +38,11 @@ _EXTRA_NAMES = {
     "sample_method": "sampler",
 }
 _CELL_PX = 8
+_KEEP_ALIVE_S = 15.0
+_BASE64 = {"response_format": "b64_json"}
+# Nothing here is counted in tokens; clients want the fields.
+_TOKENS = {"image_tokens": 0, "text_tokens": 0}
+_USAGE = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "input_tokens_details": _TOKENS}
 _SUFFIXES = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
 
 
@@ -56,7 +62,7 @@ class ImageBody(BaseModel):
     moderation: str | None = None
     output_format: Literal["png", "jpeg", "webp"] | None = None
     output_compression: Annotated[int, Field(ge=0, le=100)] | None = None
-    partial_images: int | None = None
+    partial_images: Annotated[int, Field(ge=0, le=3)] | None = None
     stream: bool | None = None
     user: str | None = None
 
@@ -66,8 +72,6 @@ class ImageBody(BaseModel):
         Raises:
             RequestError: something is wanted that this version cannot do.
         """
-        if self.stream:
-            raise RequestError("`stream` is not in this version", do="Leave it out; `/api/v1` streams events.")
         if self.background == "transparent":
             raise RequestError("pictures have no transparent background", do="Leave `background` out.")
         prompt, extra = _read_extra(self.prompt)
@@ -102,11 +106,15 @@ def make_openai_routes(context: ServerContext) -> APIRouter:
         body: ImageBody,
         request: Request,
         key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=100)] = None,
-    ) -> JSONResponse:
+    ) -> Response:
         # A client that tries again after a lost answer gets the job that it has ordered.
         order_key = None if key is None else f"openai:{key}"
         job = await asyncio.to_thread(context.intake.submit, body.to_settings(), surface="openai", order_key=order_key)
-        job = await context.wait_for_end(context.tell_queued(job).id)
+        context.tell_queued(job)
+        if body.stream:
+            stream = _stream(context, job.id, body)
+            return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+        job = await context.wait_for_end(job.id)
         if job.state != "done":
             return _answer_failure(request.url.path, job)
         pictures = await asyncio.to_thread(_load_pictures, context, job, body)
@@ -122,6 +130,48 @@ def make_openai_routes(context: ServerContext) -> APIRouter:
         return JSONResponse({"created": int(time.time()), "data": rows, **more})
 
     return router
+
+
+async def _stream(context: ServerContext, job_id: str, body: ImageBody) -> AsyncGenerator[str]:
+    """Yield previews while a job is drawn, then its pictures, as server-sent events."""
+    told, count, said_at = None, 0, time.monotonic()
+    with context.hub.listen(job_id) as bell:
+        while True:
+            bell.clear()
+            if count < (body.partial_images or 0):
+                context.want_preview()
+            job, preview = await context.find(job_id), context.hub.previews.get(job_id)
+            if preview is not None and preview is not told and count < (body.partial_images or 0):
+                more = {"partial_image_index": count, "output_format": "jpeg"}
+                yield _write_event("partial_image", preview, body, more)
+                told, count, said_at = preview, count + 1, time.monotonic()
+            if job.has_ended or context.hub.closing:
+                break
+            if time.monotonic() - said_at > _KEEP_ALIVE_S:
+                yield ": still here\n\n"
+                said_at = time.monotonic()
+            await wait_for_bell(bell)
+    if job.state != "done":
+        answer = _answer_failure("/v1/", job)
+        yield f"event: error\ndata: {bytes(answer.body).decode()}\n\n"
+        return
+    # An address would serve as well, but clients of a stream read base64 alone.
+    for packed in await asyncio.to_thread(_load_pictures, context, job, body.model_copy(update=_BASE64)):
+        more = {"output_format": body.output_format or "png", "usage": _USAGE}
+        yield _write_event("completed", packed, body, more)
+
+
+def _write_event(kind: str, packed: bytes, body: ImageBody, more: dict[str, Any]) -> str:
+    value = {
+        "type": f"image_generation.{kind}",
+        "b64_json": base64.b64encode(packed).decode(),
+        "created_at": int(time.time()),
+        "size": body.size or "auto",
+        "quality": body.quality or "auto",
+        "background": "opaque",
+        **more,
+    }
+    return f"event: image_generation.{kind}\ndata: {json.dumps(value)}\n\n"
 
 
 def _answer_failure(path: str, job: JobRecord) -> JSONResponse:

@@ -126,6 +126,11 @@ def main() -> None:
     # The lines of the server have stdout to themselves; what libraries print goes to the log.
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # Requests name pictures relative to the state folder; what the settings name is relative to where the server began.
+    for variable in ("SFUMATO_MODELS", "SFUMATO_LORA_FOLDER"):
+        if os.environ.get(variable):
+            os.environ[variable] = str(Path(os.environ[variable]).expanduser().absolute())
+    os.chdir(folder)
     draw = EngineDraw(device)
     # Most first jobs want the default model; whatever is wrong with it is told by the job that asks for it.
     with suppress(api.SfumatoError):
