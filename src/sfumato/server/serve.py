@@ -94,9 +94,9 @@ def find_state_folder(settings: Settings) -> Path:
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     folder = Path(settings.state).expanduser() if settings.state else Path(home) / "sfumato"
     try:
-        (folder / "jobs").mkdir(parents=True, exist_ok=True)
-        # Prompts and pictures of everybody who uses the server.
-        folder.chmod(0o700)
+        # Prompts and pictures of everybody who uses the server: only its owner may read them.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "jobs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         do = "Set SFUMATO_STATE to a folder that you may write."
         raise StorageError("the state folder cannot be made", got=f"{folder}: {error}", do=do) from error
