@@ -30,6 +30,7 @@ from sfumato.server.queue.store import JobStore
 from sfumato.server.workers.supervisor import Supervisor, make_command
 
 _MB, _GB = 1024**2, 1024**3
+_BACKLOG = 128
 # Clients that wait are answered at once when the server stops; what is left is cut off.
 _GRACE_S = 10
 
@@ -153,6 +154,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(found[0][0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(found[0][4])
+        # From here on a client may knock: it is answered as soon as the application is there.
+        listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         do = "Is another server running? Give another `port`."
         raise RequestError("the address cannot be used", got=f"{host}:{port}: {error}", do=do) from error
