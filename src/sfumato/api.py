@@ -28,7 +28,12 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
+from sfumato.models.files.library import Kind as WeightsKind
+from sfumato.models.files.library import find_model_file
 from sfumato.models.load import load_model
+from sfumato.nn.samplers import list_samplers, make_sampler
+from sfumato.nn.schedules import list_schedules
+from sfumato.workflows.checkpoints import list_models
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
 from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
@@ -43,7 +48,7 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
-from sfumato.workflows.prepare import prepare
+from sfumato.workflows.prepare import find_unknown_words, list_words, prepare
 from sfumato.workflows.requests import (
     PictureLike,
     RequestValues,
@@ -88,10 +93,21 @@ __all__ = [
     "StorageError",
     "UnsafeFileError",
     "WarningEvent",
+    "WeightsKind",
     "compare",
     "deliver",
     "find",
+    "find_model_file",
+    "find_unknown_words",
+    "list_models",
+    "list_samplers",
+    "list_schedules",
+    "list_words",
     "load",
+    "load_contract",
+    "make_request",
+    "make_sampler",
+    "make_values",
     "plan",
     "prepare",
     "render",

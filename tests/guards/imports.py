@@ -15,7 +15,8 @@ from guards.source import Function, Module
 
 # A package imports lower ranks and itself; packages of one rank are blind to each other.
 RANKS = {
-    "cli": 8,
+    # `sfumato serve` starts the server.
+    "cli": 9,
     "server": 8,
     "studio": 8,
     "lab": 7,
@@ -50,6 +51,9 @@ OUTSIDE = {
     "click": {"cli"},
     "rich": {"cli"},
     "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "pydantic": {"server"},
     "sqlalchemy": {"server"},
 }
 CLOSED = {

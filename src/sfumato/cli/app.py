@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import commands, comparing, finding, parts, rendering
+from sfumato.cli import commands, comparing, finding, parts, rendering, serving
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -28,6 +28,7 @@ def make_app() -> typer.Typer:
     app.command("compare")(comparing.compare)
     app.command("find")(finding.find)
     app.command("show")(commands.show)
+    app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)
     for name, words, group in (parts.GROUP, *commands.GROUPS):
         members = typer.Typer(help=words, no_args_is_help=True)

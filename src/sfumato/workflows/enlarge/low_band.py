@@ -95,4 +95,5 @@ def _smooth(field: Field, axis: int) -> Field:
     cells = field.shape[axis]
     before = field.take(np.maximum(np.arange(cells) - 1, 0), axis)
     after = field.take(np.minimum(np.arange(cells) + 1, cells - 1), axis)
-    return (0.75 * field + 0.125 * (before + after)).astype(np.float32)
+    smooth: Field = 0.75 * field + 0.125 * (before + after)
+    return smooth
