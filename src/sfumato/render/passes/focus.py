@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 FOCUS_STAGES = 3 << 14
 # A part inside one that was drawn anew is drawn with so much of its strength, and a further try with so much of the last.
 DEEPER_FRAC, WEAKER_FRAC = 0.75, 0.75
+# A crop drawn so many times larger takes the whole strength; one that gains nothing, so much of it.
+FULL_GAIN, LEAST_GAIN_FRAC = 2.2, 0.5
 # What focus fails of without harm to the picture that is there.
 _HARMLESS = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
 
@@ -113,9 +115,13 @@ class FocusResult:
     outcomes: tuple[FocusOutcome, ...]
 
 
-def list_strengths(settings: FocusSettings, depth: int) -> tuple[float, ...]:
-    """Return the strength of each try of a part at a depth, the strongest first."""
-    first = settings.strength * DEEPER_FRAC**depth
+def list_strengths(settings: FocusSettings, depth: int, gain: float) -> tuple[float, ...]:
+    """Return the strength of each try of a part at a depth, the strongest first.
+
+    `gain` is how many times larger a crop is drawn than it is: what is nearly large enough is drawn anew less.
+    """
+    share = min(1.0, max(LEAST_GAIN_FRAC, gain / FULL_GAIN))
+    first = settings.strength * share * DEEPER_FRAC**depth
     return tuple(first * WEAKER_FRAC**number for number in range(settings.tries))
 
 
@@ -205,9 +211,10 @@ def _work_on(
     before = after.read(frame)
     if known is not None:
         return _repeat(part, after, frame, before, known)
+    gain = canvas.width / frame.width
     settings, began, reasons = part.work.settings, time.monotonic(), list[str]()
     outcome = FocusOutcome(kind=part.target.kind, box=part.target.box, verdict="dropped", frame=frame)
-    for number, strength in enumerate(list_strengths(settings, part.target.depth)):
+    for number, strength in enumerate(list_strengths(settings, part.target.depth, gain)):
         try:
             drawn = yield from draw_part(
                 part.target,

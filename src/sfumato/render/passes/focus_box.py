@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 # A part is drawn on a canvas of at most so many native areas: it is held in memory, and one prompt speaks for all of it.
 MOST_NATIVE_AREAS = 16
 # The edge of a mask fades over this share of the part's longer side, and at least so many px.
-FADE_FRAC, LEAST_FADE_PX = 0.22, 2.0
+FADE_FRAC, LEAST_FADE_PX = 0.15, 2.0
 # Colours are matched by a field as smooth as this share of the part's longer side (the spread of a Gaussian), px at least.
 FIELD_FRAC, LEAST_FIELD_PX = 0.3, 2.0
 # As much as any plan may have: a part takes no more than the base that was drawn before it.
@@ -49,7 +49,7 @@ class FocusTarget:
 
     `box` is what a finder or the user named, in px of the picture; `core` is what changes wholly: the box grown by what
     belongs to it, hair to a face. `context` is the side of the crop in sides of the box. `prompt` says what the crop
-    shows. `depth` counts the parts around it that were drawn anew.
+    shows. `depth` counts the parts around it that were drawn anew. A core that is `oval` leaves out its corners.
     """
 
     kind: str
@@ -58,6 +58,7 @@ class FocusTarget:
     context: float
     prompt: str
     depth: int = 0
+    oval: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -147,7 +148,7 @@ def draw_part(
     plan = replace(plan, stages=tuple(replace(stage, noise_stage=noise_stage) for stage in plan.stages))
     result = yield from run_plan(plan, single, model, Inputs(picture=picture))
     drawn = result.picture.convert("RGB")
-    share = make_mask(frame, target.core)
+    share = make_mask(frame, target.core, oval=target.oval)
     reduced = np.asarray(drawn.resize((frame.width, frame.height), Image.Resampling.LANCZOS))
     return DrawnPart(
         target=target,
@@ -161,12 +162,23 @@ def draw_part(
     )
 
 
-def make_mask(frame: PixelBox, core: PixelBox) -> NDArray[np.float32]:
-    """Return the share of new pixels in a frame [h, w]: 1 in the core, falling smoothly to 0 around it."""
+def make_mask(frame: PixelBox, core: PixelBox, *, oval: bool = False) -> NDArray[np.float32]:
+    """Return the share of new pixels in a frame [h, w]: 1 in the core, falling smoothly to 0 around it.
+
+    An `oval` core is the ellipse in the box.
+    """
     fade = max(LEAST_FADE_PX, FADE_FRAC * max(core.width, core.height))
-    across = _measure_gap(frame.left, frame.right, core.left, core.right)
-    down = _measure_gap(frame.top, frame.bottom, core.top, core.bottom)
-    gap = np.hypot(down[:, None], across[None, :]) / fade
+    if oval:
+        x, y = np.arange(frame.left, frame.right) + 0.5, np.arange(frame.top, frame.bottom) + 0.5
+        across = (x - (core.left + core.right) / 2) / (core.width / 2)
+        down = (y - (core.top + core.bottom) / 2) / (core.height / 2)
+        # Along a ray from the middle, as if the ellipse were a circle of its shorter side: the fade is never wider.
+        beyond = np.hypot(down[:, None], across[None, :]) - 1.0
+        gap = np.maximum(0.0, beyond) * min(core.width, core.height) / 2 / fade
+    else:
+        across = _measure_gap(frame.left, frame.right, core.left, core.right)
+        down = _measure_gap(frame.top, frame.bottom, core.top, core.bottom)
+        gap = np.hypot(down[:, None], across[None, :]) / fade
     # Half a cosine: no visible line where the mask begins or ends.
     share = 0.5 + 0.5 * np.cos(np.pi * np.clip(gap, 0.0, 1.0))
     share[gap >= 1.0] = 0.0
