@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from sfumato.cli.laboratory.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
-from sfumato.cli.laboratory.evaluating import evaluate_hires
+from sfumato.cli.laboratory.evaluating import evaluate_focus, evaluate_hires
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -258,7 +258,13 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     (
         "evaluate",
         "Measure what is claimed.",
-        {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector, "hires": evaluate_hires},
+        {
+            "mini": evaluate_mini,
+            "checks": evaluate_checks,
+            "detector": evaluate_detector,
+            "hires": evaluate_hires,
+            "focus": evaluate_focus,
+        },
     ),
     (
         "bench",

@@ -32,6 +32,8 @@ _NEEDS_MODEL = (
     "lock",
     "detail",
     "vae",
+    "focus",
+    "focus_box",
 )
 
 

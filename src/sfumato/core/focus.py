@@ -94,3 +94,8 @@ class FocusSettings:
         check_float("the lock of focus", self.lock, low=0.0, high=1.0)
         check_int("the tries of focus", self.tries, low=1, high=MOST_TRIES)
         check_int("the depth of focus", self.depth, low=1, high=MOST_DEPTH)
+
+    def __str__(self) -> str:
+        """Say what is worked on: its words, and how many boxes the user named."""
+        boxes = [f"{len(self.boxes)} box{'es' if len(self.boxes) > 1 else ''}"] if self.boxes else []
+        return ", ".join([*self.words, *boxes])

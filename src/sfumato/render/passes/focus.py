@@ -152,7 +152,9 @@ def run_focus(
             continue
         after = _open_level(level, targets, pixels, model, space)
         for index, target in enumerate(targets):
-            one = _Part(work=work, level=level, index=index, target=target, window_batch=window_batch)
+            one = _Part(
+                work=work, level=level, index=index, count=len(targets), target=target, window_batch=window_batch
+            )
             outcome = yield from _work_on(one, after, request, model, space)
             outcomes.append(outcome)
             if outcome.verdict == "kept":
@@ -189,6 +191,7 @@ class _Part:
     work: FocusPass
     level: int
     index: int
+    count: int
     target: FocusTarget
     window_batch: int
 
@@ -196,6 +199,14 @@ class _Part:
     def name(self) -> str:
         """Return the name under which its decision is kept."""
         return f"focus{self.level}-{self.index}"
+
+    def tell(self, progress: Progress, number: int) -> Progress:
+        """Return the progress of a try as one of the whole level."""
+        stage = f"focus, {self.target.kind} {self.index + 1} of {self.count}" + (
+            f", try {number + 1}" if number else ""
+        )
+        done = (self.index + progress.step / max(1, progress.steps)) / self.count
+        return replace(progress, stage=stage, done_frac=done, eta_s=None)
 
     def find_stage(self, number: int) -> int:
         """Return the stage of noise of a try; no two tries share noise."""
@@ -216,7 +227,7 @@ def _work_on(
     outcome = FocusOutcome(kind=part.target.kind, box=part.target.box, verdict="dropped", frame=frame)
     for number, strength in enumerate(list_strengths(settings, part.target.depth, gain)):
         try:
-            drawn = yield from draw_part(
+            steps = draw_part(
                 part.target,
                 before,
                 frame,
@@ -228,6 +239,13 @@ def _work_on(
                 noise_stage=part.find_stage(number),
                 window_batch=part.window_batch,
             )
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    drawn = end.value
+                    break
+                yield part.tell(progress, number)
         except _HARMLESS as error:
             why = str(error) if isinstance(error, SfumatoError) else "the memory is full"
             outcome = replace(outcome, tries=number + 1, reasons=(*reasons, f"{_FAILED}{why}"))

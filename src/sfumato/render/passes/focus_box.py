@@ -106,12 +106,15 @@ def _place(begin: int, end: int, length: int, side: int) -> int:
 
 
 def make_part_request(
-    request: RenderRequest, target: FocusTarget, canvas: PixelSize, *, strength: float, lock: float, sha256: str
+    request: RenderRequest, prompt: str, canvas: PixelSize, *, strength: float, lock: float, sha256: str
 ) -> RenderRequest:
-    """Return the request of one crop: the picture's own, on another canvas and with other words."""
+    """Return the request of one crop: the picture's own, on another canvas and with other words.
+
+    No prompt takes that of the picture.
+    """
     return replace(
         request,
-        prompt=target.prompt or request.prompt,
+        prompt=prompt or request.prompt,
         size=canvas,
         batch=1,
         focus=None,
@@ -142,7 +145,7 @@ def draw_part(
     """
     picture = Image.fromarray(before).resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
     digest = hashlib.sha256(before.tobytes()).hexdigest()
-    single = make_part_request(request, target, canvas, strength=strength, lock=lock, sha256=digest)
+    single = make_part_request(request, target.prompt, canvas, strength=strength, lock=lock, sha256=digest)
     budget = RenderBudget(memory_bytes=_ANY_BYTES, cost=GUESSES[model.contract.family], window_batch=window_batch)
     plan = plan_render(single, model.contract, budget)
     plan = replace(plan, stages=tuple(replace(stage, noise_stage=noise_stage) for stage in plan.stages))

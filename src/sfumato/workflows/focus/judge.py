@@ -38,7 +38,7 @@ WINDOW_PX = 160
 # A word that is read so surely before stands for the person, unless the face is too small for it: px of the longer side.
 # Read through the blur of small faces: a closed mouth is read into every blank face, glasses into dark eye sockets.
 SURE_BEFORE = 0.9
-LEGIBLE_PX = {"smile": 40, "glasses": 28, "age": 40}
+LEGIBLE_PX = {"smile": 40, "glasses": 28, "age": 40, "kind": 24, "beard": 20, "hair": 14, "hair_style": 14, "skin": 14}
 # The answers of the reader may get so much less sure on average: a face that is less of one is worse.
 MOST_DOUBT = 0.03
 # Less mean change than this in the part, in levels, is not worth a change.

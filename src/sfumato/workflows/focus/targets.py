@@ -49,7 +49,7 @@ class PartChooser:
         """Name the parts of a level: what to draw, the surest first, and what to leave and why."""
         parts = list[FocusTarget | LeftPart]()
         if level == 0:
-            parts += [self._take_user_box(one, pixels.size) for one in self.settings.boxes]
+            parts += self.find_user_boxes(pixels.size)
         if not self.settings.words:
             return tuple(parts)
         taken, wanted = list[Found](), choose_kinds(self.settings.words)
@@ -62,6 +62,10 @@ class PartChooser:
                 LeftPart(kind=one.kind, box=one.box, reason=reason) if reason else self._take(one, pixels, kept)
             )
         return tuple(parts)
+
+    def find_user_boxes(self, picture: PixelSize) -> tuple[FocusTarget, ...]:
+        """Return the boxes that the user named; they are worked on whatever they show."""
+        return tuple(self._take_user_box(one, picture) for one in self.settings.boxes)
 
     def _look(self, pixels: PixelStore) -> tuple[Found, ...]:
         """Return what all finders see, the surest first; the picture of a level without changes is looked at once."""
