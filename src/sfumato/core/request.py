@@ -220,7 +220,15 @@ class CohesiveMethod(Method):
         return _list_pairs(self.overlap, self.upscaler, "Level strength", self.strength)
 
 
-for _settings in (NativeMethod, GobigMethod, MultidiffusionMethod, CohesiveMethod):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureMethod(Method):
+    """Take the picture of a `PictureSource` as it is; only focus changes it."""
+
+    kind: ClassVar[str] = "picture"
+    grows_picture: ClassVar[bool] = True
+
+
+for _settings in (NativeMethod, GobigMethod, MultidiffusionMethod, CohesiveMethod, PictureMethod):
     register_settings(_settings)
 
 Source: TypeAlias = TextSource | ImageSource | InpaintSource | PictureSource

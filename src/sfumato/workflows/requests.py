@@ -33,6 +33,7 @@ from sfumato.core.request import (
     LoraRef,
     Method,
     NativeMethod,
+    PictureMethod,
     PictureSource,
     RenderRequest,
     Source,
@@ -41,7 +42,6 @@ from sfumato.core.request import (
 from sfumato.models.hardware.throughput import find_cache_folder
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
-from sfumato.render.methods.picture import PictureMethod
 from sfumato.render.plan.choose_method import make_method
 from sfumato.workflows.files.source_picture import make_picture_source
 from sfumato.workflows.focus.kinds import read_words

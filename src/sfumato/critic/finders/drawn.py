@@ -53,7 +53,9 @@ class DrawnFinder:
         grain = count_grain(pixels.size, self._piece_px)
         if grain > 1:
             small = np.asarray(make_small(pixels, self._piece_px))
-            found += [_enlarge(one, grain) for one in self._detector.find(small)]
+            enlarged = (_enlarge(one, grain) for one in self._detector.find(small))
+            # Pieces saw smaller ones sharper.
+            found += [one for one in enlarged if max(_measure_sides(one)) > SHARED_PX / 2]
         return _join(found, pixels.size)
 
     def _list_pieces(self, size: PixelSize) -> Iterator[PixelBox]:
@@ -72,6 +74,11 @@ def _shift(one: Detection, left: int, top: int) -> Detection:
 def _enlarge(one: Detection, grain: int) -> Detection:
     left, top, right, bottom = (side * grain for side in one.box)
     return Detection(one.kind, (left, top, right, bottom), one.confidence)
+
+
+def _measure_sides(one: Detection) -> tuple[float, float]:
+    left, top, right, bottom = one.box
+    return right - left, bottom - top
 
 
 def _is_cut(one: Detection, piece: PixelBox, size: PixelSize) -> bool:

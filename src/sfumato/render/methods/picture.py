@@ -5,12 +5,11 @@ Knows no pass. Start reading at `run_picture`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 from sfumato.canvas.workspace.workspace import Entry
 from sfumato.core.errors import RequestError
-from sfumato.core.request import Method, PictureSource
+from sfumato.core.request import PictureSource
 from sfumato.render.cohesive.input_picture import lay_out
 from sfumato.render.plan.list_stages import StageUse
 from sfumato.render.progress import RenderResult
@@ -30,14 +29,6 @@ if TYPE_CHECKING:
 
 # Red, green and blue of a pixel on disk.
 _PIXEL_BYTES = 3
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PictureMethod(Method):
-    """Take the picture of a `PictureSource` as it is."""
-
-    kind: ClassVar[str] = "picture"
-    grows_picture: ClassVar[bool] = True
 
 
 def list_picture_stages(stages: StageList) -> tuple[StageUse, ...]:

@@ -17,6 +17,7 @@ from sfumato.core.request import (
     Method,
     MultidiffusionMethod,
     NativeMethod,
+    PictureMethod,
     RenderRequest,
     register_settings,
 )
@@ -26,7 +27,7 @@ from sfumato.render.methods.gobig import check_gobig, list_gobig_stages, run_gob
 from sfumato.render.methods.guided import GuidedMethod, list_guided_stages, run_guided
 from sfumato.render.methods.multidiffusion import list_multidiffusion_stages, run_multidiffusion
 from sfumato.render.methods.native import list_native_stages, run_native
-from sfumato.render.methods.picture import PictureMethod, check_picture, list_picture_stages, run_picture
+from sfumato.render.methods.picture import check_picture, list_picture_stages, run_picture
 
 if TYPE_CHECKING:
     from collections.abc import Generator

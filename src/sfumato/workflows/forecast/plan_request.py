@@ -20,7 +20,7 @@ from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.canvas.pixels import PixelStore
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.memory import read_memory
-from sfumato.core.request import GobigMethod, RenderRequest
+from sfumato.core.request import GobigMethod, PictureMethod, RenderRequest
 from sfumato.models.autoencoder.offload import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
@@ -37,7 +37,6 @@ from sfumato.models.hardware.policy import (
 from sfumato.models.upscaler.detect_shape import UpscalerShape, describe_upscaler
 from sfumato.render.cohesive.input_picture import lay_out
 from sfumato.render.exact_scale import widen_request
-from sfumato.render.methods.picture import PictureMethod
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import Plan

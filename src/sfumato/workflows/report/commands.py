@@ -19,10 +19,10 @@ from sfumato.core.request import (
     ImageSource,
     InpaintSource,
     MultidiffusionMethod,
+    PictureMethod,
     PictureSource,
     RenderRequest,
 )
-from sfumato.render.methods.picture import PictureMethod
 
 # Formats whose bytes repeat only in the same format; a name without a suffix becomes a PNG.
 _DEFAULT_SUFFIX = ".png"

@@ -15,10 +15,9 @@ from PIL import Image
 from sfumato.canvas.pixels import PixelStore
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import PictureSource, RenderRequest
+from sfumato.core.request import PictureMethod, PictureSource, RenderRequest
 from sfumato.core.resampling import fit_box
 from sfumato.critic.picture.checks import Judged
-from sfumato.render.methods.picture import PictureMethod
 from sfumato.render.passes.focus import FocusOutcome
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
