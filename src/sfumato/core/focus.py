@@ -74,9 +74,9 @@ class FocusSettings:
 
     words: tuple[str, ...] = (AUTO,)
     boxes: tuple[FocusBox, ...] = ()
-    strength: float = 0.6
+    strength: float = 0.5
     context: float = 2.2
-    lock: float = 0.5
+    lock: float = 0.4
     tries: int = 3
     depth: int = MOST_DEPTH
 

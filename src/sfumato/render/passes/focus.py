@@ -39,7 +39,7 @@ FOCUS_STAGES = 3 << 14
 # A part inside one that was drawn anew is drawn with so much of its strength, and a further try with so much of the last.
 DEEPER_FRAC, WEAKER_FRAC = 0.75, 0.75
 # A crop drawn so many times larger takes the whole strength; one that gains nothing, so much of it.
-FULL_GAIN, LEAST_GAIN_FRAC = 2.2, 0.5
+FULL_GAIN, LEAST_GAIN_FRAC = 2.0, 0.75
 # What focus fails of without harm to the picture that is there.
 _HARMLESS = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
 

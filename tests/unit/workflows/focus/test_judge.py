@@ -49,7 +49,7 @@ def make_part(change):
 
 
 def add_detail(crop):
-    crop[24:34:2, 24:34] = 235
+    crop[16:44:2, 16:44] = 235
     return crop
 
 
@@ -70,6 +70,7 @@ def add_hand(crop):
 
 
 def add_line(crop):
+    crop = add_detail(crop)
     crop[5, 10:50] = 170
     return crop
 
