@@ -24,6 +24,7 @@ from sfumato.core.errors import (
     UnsafeFileError,
 )
 from sfumato.core.focus import FocusBox
+from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
@@ -31,7 +32,8 @@ from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
-from sfumato.workflows.enlarge import EnlargedPicture, enlarge, read_size_of
+from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
+from sfumato.workflows.find.find import find_things
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -69,6 +71,7 @@ __all__ = [
     "EnlargedPicture",
     "Event",
     "FocusBox",
+    "Found",
     "InterruptedRender",
     "Job",
     "LoraRef",
@@ -90,6 +93,7 @@ __all__ = [
     "WarningEvent",
     "compare",
     "deliver",
+    "find",
     "focus",
     "load",
     "plan",
@@ -306,27 +310,37 @@ def upscale(
     *,
     scale: float | None = None,
     size: SizeLike | None = None,
-    upscaler: str = DEFAULTS.upscaler,
+    upscaler: str | None = None,
+    method: str | None = None,
     model: str | Path | None = None,
     out: Path | str | None = None,
+    resume: bool = False,
     **settings: Any,
 ) -> Picture | EnlargedPicture:
-    """Enlarge a picture. Without a `model` nothing is drawn anew: Lanczos, or the network of `upscaler`.
+    """Enlarge a picture: by a model that is named, else by an upscaling network, else by Lanczos.
 
-    `image` is a file or a PIL image, `scale` a number of quarters (default 2). With a `model` its cohesive method adds
-    detail, see `Model.upscale`.
+    `image` is a file or a PIL image, `scale` a number of quarters (default 2). `upscaler` is `x4plus`, `x4plus-anime`,
+    `lanczos` or a file; left out, the fetched part that suits the picture is used, and Lanczos where there is none.
+    `method` is lanczos, esrgan or cohesive. With a `model` its cohesive method adds detail, see `Model.upscale`.
 
     Raises: as `Model.render`.
     """
     if model is not None:
-        more = {} if upscaler == DEFAULTS.upscaler else {"upscaler": upscaler}
+        if method not in (None, "cohesive"):
+            raise RequestError(f"`model` has no effect with {method}", do="Leave `method` out, or say cohesive.")
+        more: dict[str, Any] = {} if upscaler is None else {"upscaler": upscaler}
+        # A single picture in memory has nothing to resume.
         return load(model).upscale(image, scale=scale, size=size, out=out, **more, **settings)
+    if method == "cohesive":
+        raise RequestError("cohesive needs a `model` that knows what the picture shows", do="Name your checkpoint.")
     if settings:
         names = ", ".join(sorted(settings))
         raise RequestError("these settings need a model", got=names, do="Name a `model`, or leave them out.")
+    check_method(method, upscaler)
     path = store_picture(image) if isinstance(image, Image.Image) else Path(image)
     target = choose_upscale_size(read_size_of(path), size, scale)
-    return enlarge(path, target, upscaler=upscaler, out=None if out is None else Path(out))
+    place = None if out is None else Path(out)
+    return enlarge(path, target, method=method, upscaler=upscaler, out=place, resume=resume)
 
 
 def focus(image: PictureLike, focus: str | None = None, *, model: str | Path, **settings: Any) -> Picture:
@@ -347,6 +361,20 @@ def plan(
     values = make_values({"prompt": prompt or None, "model": str(model), **settings})
     request = make_request(values, load_contract(model, vae=values.vae), needs_prompt=False)
     return prepare(request, _make_options(None, budget_gb=budget_gb)).plan
+
+
+def find(picture: PictureLike, *, kinds: Sequence[str] = (), by: str = "") -> list[Found]:
+    """Find faces, eyes, mouths, hands and people in a picture; the surest first.
+
+    `picture` is a file or a PIL image. `kinds` keeps only these kinds, `by` names one finder. Real pictures need parts,
+    which `sfumato parts get` fetches; a finder whose parts are absent does not look.
+
+    Raises:
+        RequestError: no such picture, or no finder knows a kind.
+        UnsafeFileError: the picture has too many pixels.
+        ModelError: the parts of every finder are absent; says the command.
+    """
+    return list(find_things(picture, kinds=kinds, by=by).found)
 
 
 def compare(

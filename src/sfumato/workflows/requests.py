@@ -22,7 +22,7 @@ from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.images import read_size as read_picture_size
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
-from sfumato.core.files import write_atomic
+from sfumato.core.files import find_cache_folder, write_atomic
 from sfumato.core.focus import AUTO, FocusBox, FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
@@ -39,7 +39,6 @@ from sfumato.core.request import (
     Source,
     TextSource,
 )
-from sfumato.models.hardware.throughput import find_cache_folder
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method

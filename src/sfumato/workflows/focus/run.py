@@ -13,10 +13,9 @@ from PIL import Image
 
 from sfumato.canvas.workspace.workspace import MemoryWorkspace, Workspace
 from sfumato.core.errors import RequestError
-from sfumato.core.focus import FocusSettings
+from sfumato.core.focus import AUTO, FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
-from sfumato.critic.finders.drawn import DrawnFinder
 from sfumato.critic.finders.finder import Finder
 from sfumato.models.contract import ModelContract
 from sfumato.render.passes.focus import FocusOutcome, FocusPass, list_strengths, run_focus
@@ -24,6 +23,7 @@ from sfumato.render.passes.focus_box import FocusTarget, find_crop, make_part_re
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
 from sfumato.render.stages import FocusForecast, ForecastPart
+from sfumato.workflows.find.finders import FINDERS, FinderRow
 from sfumato.workflows.focus.judge import PartJudge
 from sfumato.workflows.focus.kinds import choose_kinds
 from sfumato.workflows.focus.read_face import FaceReader
@@ -39,9 +39,24 @@ if TYPE_CHECKING:
 _NO_DIGEST = "0" * 64
 
 
-def list_finders(contract: ModelContract) -> tuple[Finder, ...]:
-    """Return the finders that know the pictures of a model: for mini the detector of its world, for others none yet."""
-    return (DrawnFinder(),) if contract.family == "mini" else ()
+def list_rows(contract: ModelContract) -> tuple[FinderRow, ...]:
+    """Return the rows of the finders that know the pictures of a model: of mini's world, or of real pictures.
+
+    What mini's world needs ships with mini, so its pictures do not depend on parts that somebody fetched.
+    """
+    world = "drawn" if contract.family == "mini" else "real"
+    return tuple(row for row in FINDERS if row.world == world)
+
+
+def list_finders(contract: ModelContract, words: tuple[str, ...] = (AUTO,)) -> tuple[Finder, ...]:
+    """Return the finders of a model's pictures that know a kind which words take."""
+    wanted = choose_kinds(words)
+    return tuple(row.make() for row in list_rows(contract) if row.kinds & wanted)
+
+
+def list_judges(contract: ModelContract) -> tuple[Finder, ...]:
+    """Return the finders that see whether something is new or lost where only boxes of the user are drawn anew."""
+    return tuple(row.make() for row in list_rows(contract) if not row.list_missing())
 
 
 def check_focus(request: RenderRequest, contract: ModelContract) -> None:
@@ -53,8 +68,13 @@ def check_focus(request: RenderRequest, contract: ModelContract) -> None:
     if request.focus is None or not request.focus.words:
         return
     wanted = choose_kinds(request.focus.words)
-    known = frozenset(kind for finder in list_finders(contract) for kind in finder.kinds)
-    if wanted & known and (request.focus.words == ("auto",) or wanted <= known):
+    rows = [row for row in list_rows(contract) if row.kinds & wanted]
+    parts = sorted({name for row in rows for name in row.list_missing()})
+    if parts:
+        do = f"Run sfumato parts get {' '.join(parts)} once, or give a `focus_box`."
+        raise RequestError("what finds parts of real pictures was not fetched", got=", ".join(parts), do=do)
+    known = frozenset(kind for row in rows for kind in row.kinds)
+    if wanted & known and (request.focus.words == (AUTO,) or wanted <= known):
         return
     missing = ", ".join(sorted(wanted if not known else wanted - known))
     do = "Give `focus_box` X,Y,W,H:PROMPT for each part" + (f", or name {', '.join(sorted(known))}." if known else ".")
@@ -83,7 +103,7 @@ def focus_result(
 
 def make_pass(request: RenderRequest, settings: FocusSettings, contract: ModelContract) -> FocusPass:
     """Return the pass of a request: who finds, who judges."""
-    finders = list_finders(contract)
+    finders = list_finders(contract, settings.words) if settings.words else list_judges(contract)
     reader = FaceReader() if contract.family == "mini" else None
     chooser = PartChooser(request=request, settings=settings, contract=contract, finders=finders, reader=reader)
     return FocusPass(settings=settings, find=chooser.find, judge=PartJudge(finders=finders, reader=reader).judge)
