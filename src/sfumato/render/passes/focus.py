@@ -152,7 +152,7 @@ def run_focus(
             continue
         after = _open_level(level, targets, pixels, model, space)
         for index, target in enumerate(targets):
-            one = _Part(
+            one = _PartWork(
                 work=work, level=level, index=index, count=len(targets), target=target, window_batch=window_batch
             )
             outcome = yield from _work_on(one, after, request, model, space)
@@ -185,7 +185,7 @@ def _open_level(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Part:
+class _PartWork:
     """Hold one part and its place in the pass."""
 
     work: FocusPass
@@ -214,7 +214,7 @@ class _Part:
 
 
 def _work_on(
-    part: _Part, after: PixelStore, request: RenderRequest, model: LatentModel, space: Workspace
+    part: _PartWork, after: PixelStore, request: RenderRequest, model: LatentModel, space: Workspace
 ) -> Generator[Progress, None, FocusOutcome]:
     """Try a part until one try is kept, write that, and note what was decided."""
     known = space.load_part(part.name)
@@ -263,7 +263,7 @@ def _work_on(
     return outcome
 
 
-def _note(part: _Part, outcome: FocusOutcome, space: Workspace) -> None:
+def _note(part: _PartWork, outcome: FocusOutcome, space: Workspace) -> None:
     """Keep what was decided, so that a stopped pass does not draw it again."""
     arrays: dict[str, NDArray[np.generic]] = {
         "tries": np.array(outcome.tries),
@@ -276,7 +276,7 @@ def _note(part: _Part, outcome: FocusOutcome, space: Workspace) -> None:
 
 
 def _repeat(
-    part: _Part,
+    part: _PartWork,
     after: PixelStore,
     frame: PixelBox,
     before: NDArray[np.uint8],
