@@ -23,6 +23,7 @@ from sfumato.core.errors import (
     StorageError,
     UnsafeFileError,
 )
+from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import LoraRef, RenderRequest
@@ -54,6 +55,7 @@ from sfumato.workflows.requests import (
     RequestValues,
     SizeLike,
     choose_upscale_size,
+    make_focus_request,
     make_request,
     make_upscale_request,
     make_values,
@@ -73,6 +75,7 @@ __all__ = [
     "Defaults",
     "EnlargedPicture",
     "Event",
+    "FocusBox",
     "Found",
     "InterruptedRender",
     "Job",
@@ -99,6 +102,7 @@ __all__ = [
     "find",
     "find_model_file",
     "find_unknown_words",
+    "focus",
     "list_models",
     "list_samplers",
     "list_schedules",
@@ -228,6 +232,36 @@ class Model:
         (picture,) = self.run(made, _make_options(out, report=report), on_event=on_event, should_stop=should_stop)
         return picture
 
+    def focus(
+        self,
+        image: PictureLike,
+        focus: str | None = None,
+        *,
+        boxes: Sequence[str | FocusBox] | None = None,
+        prompt: str | None = None,
+        request: RenderRequest | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        resume: bool = False,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Draw small parts of a picture anew at native size; what does not fit is dropped, the rest stays to the bit.
+
+        `focus` is auto (the default without `boxes`) or kinds with commas between; `boxes` are "X,Y,W,H:PROMPT" in px.
+        `prompt` says what the picture shows; `request` is the one that made it, for its words and steps. What became
+        of each part is in `Picture.focus`.
+
+        Raises: as `render`.
+        """
+        boxes = tuple(boxes) if boxes else None
+        values = make_values({"prompt": prompt, "focus": focus, "focus_boxes": boxes, **settings})
+        made = self._own(make_focus_request(values, image, self.contract, stored=request))
+        options = _make_options(out, report=report, resume=resume)
+        (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
+        return picture
+
     def plan(self, prompt: str = "", **settings: Any) -> Plan:
         """Return what `render` would do with the same settings: stages, memory, disk, seconds.
 
@@ -323,6 +357,14 @@ def upscale(
     target = choose_upscale_size(read_size_of(path), size, scale)
     place = None if out is None else Path(out)
     return enlarge(path, target, method=method, upscaler=upscaler, out=place, resume=resume)
+
+
+def focus(image: PictureLike, focus: str | None = None, *, model: str | Path, **settings: Any) -> Picture:
+    """Load a model and draw small parts of a picture anew; takes every setting of `Model.focus`.
+
+    Raises: as `Model.render`.
+    """
+    return load(model).focus(image, focus, **settings)
 
 
 def plan(

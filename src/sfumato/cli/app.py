@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import commands, comparing, finding, parts, rendering, serving
+from sfumato.cli import commands, comparing, finding, focusing, parts, rendering, serving
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -25,6 +25,7 @@ def make_app() -> typer.Typer:
     app.command("render")(rendering.render)
     app.command("plan")(rendering.plan)
     app.command("upscale")(rendering.upscale)
+    app.command("focus")(focusing.focus)
     app.command("compare")(comparing.compare)
     app.command("find")(finding.find)
     app.command("show")(commands.show)

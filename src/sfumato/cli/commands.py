@@ -20,7 +20,7 @@ from sfumato.cli.laboratory.benching import (
     bench_shapes,
     bench_upscaler,
 )
-from sfumato.cli.laboratory.evaluating import evaluate_hires
+from sfumato.cli.laboratory.evaluating import evaluate_focus, evaluate_hires
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -312,7 +312,13 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
     (
         "evaluate",
         "Measure what is claimed.",
-        {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector, "hires": evaluate_hires},
+        {
+            "mini": evaluate_mini,
+            "checks": evaluate_checks,
+            "detector": evaluate_detector,
+            "hires": evaluate_hires,
+            "focus": evaluate_focus,
+        },
     ),
     (
         "bench",

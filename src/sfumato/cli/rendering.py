@@ -35,6 +35,8 @@ _NEEDS_MODEL = (
     "lock",
     "detail",
     "vae",
+    "focus",
+    "focus_box",
 )
 
 
