@@ -87,7 +87,9 @@ class _Between:
     def mix(self, field: Field, *, axis: int) -> Field:
         """Return the field laid out along an axis."""
         share = self._share[:, None, None] if axis == 0 else self._share[None, :, None]
-        return field.take(self._first, axis) * (1.0 - share) + field.take(self._second, axis) * share
+        return np.asarray(
+            field.take(self._first, axis) * (1.0 - share) + field.take(self._second, axis) * share, np.float32
+        )
 
 
 def _smooth(field: Field, axis: int) -> Field:
