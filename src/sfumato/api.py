@@ -24,7 +24,7 @@ from sfumato.core.errors import (
     UnsafeFileError,
 )
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import LoraRef, RenderRequest
+from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
@@ -63,6 +63,7 @@ __all__ = [
     "DEFAULTS",
     "BudgetError",
     "Comparison",
+    "ConceptRef",
     "Defaults",
     "EnlargedPicture",
     "Event",
@@ -139,6 +140,7 @@ class Model:
         mask: PictureLike | None = None,
         loras: Sequence[str | LoraRef] | None = None,
         embeddings: Sequence[str] | None = None,
+        concept: str | Sequence[str] | None = None,
         request: RenderRequest | None = None,
         out: Path | str | None = None,
         report: bool = False,
@@ -151,7 +153,8 @@ class Model:
         """Render one picture.
 
         `size` is (width, height) in px or "1024x576"; `seed` is random where it is left out, and told by
-        `Picture.seed`. `init` and `mask` are files or PIL images. `request` repeats a stored request; other settings
+        `Picture.seed`. `init` and `mask` are files or PIL images. `concept` is a name or folder, "NAME:WEIGHT" too, or
+        several; a prompt without its trigger draws as the base does. `request` repeats a stored request; other settings
         change it. `settings` are further names of `RequestValues` (lock, detail, window ...). `out` is a file;
         without it the picture stays in memory. `on_event` gets every event; `should_stop` is asked between steps.
 
@@ -176,6 +179,8 @@ class Model:
                 "mask": mask,
                 "loras": tuple(loras) if loras else None,
                 "embeddings": tuple(embeddings) if embeddings else None,
+                "concepts": ((concept,) if isinstance(concept, str) else tuple(concept)) if concept else None,
+                "model": self._ref,
                 **settings,
             }
         )

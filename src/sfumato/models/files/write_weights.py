@@ -1,4 +1,4 @@
-"""Write a network of our own as one safetensors file, whole or not at all.
+"""Write a network or an adapter of our own as one safetensors file, whole or not at all.
 
 Knows tensors and a path. Reading goes through the gate, like any other file of weights.
 """
@@ -19,11 +19,16 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_weights(path: Path, tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float16) -> None:
-    """Write tensors by name in one number type.
+def write_weights(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    dtype: torch.dtype = torch.float16,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors by name in one number type, with texts in the header.
 
     Raises:
         StorageError: the folder cannot be written.
     """
     kept = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, lambda stream: stream.write(save(kept)))
+    write_atomic(path, lambda stream: stream.write(save(kept, dict(metadata) if metadata else None)))
