@@ -98,8 +98,16 @@ class Learner:
         self.concept, self.model, self.settings = concept, model, settings
         (self.tower,) = model.text.towers
         self.steps = 0
-        self.vectors = TriggerVectors(self.tower, concept.trigger, self._start())
         self.layers: LoraLayers | None = None
+        self.vectors = TriggerVectors(self.tower, concept.trigger, self._start())
+        try:
+            self._set_up()
+        except BaseException:
+            self.close()
+            raise
+
+    def _set_up(self) -> None:
+        model, settings = self.model, self.settings
         if settings.rung == "lora":
             self.layers = LoraLayers(model.unet, settings.rank, seed=settings.seed)
         self.loss = ConceptLoss(model=model, layers=self.layers)

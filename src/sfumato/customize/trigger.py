@@ -16,7 +16,7 @@ from sfumato.models.files.vocabularies import load_packaged, read_folder
 from sfumato.models.text.concepts import ConceptTable
 
 # A word, or several with single spaces or hyphens: no sign that the prompt grammar reads.
-_TRIGGER = re.compile(r"[^\W_]+(?:[ -][^\W_]+)*")
+_TRIGGER = re.compile(r"(?!.$)[^\W_]+(?:[ -][^\W_]+)*")
 LONGEST_TRIGGER = 40
 # Of the grammar, or in every second prompt; most of the others are words of mini's captions.
 _FREQUENT = frozenset(
@@ -51,7 +51,7 @@ def check_trigger(trigger: str) -> None:
         RequestError: it has signs of the prompt grammar, or is a word that prompts are full of.
     """
     if not _TRIGGER.fullmatch(trigger) or len(trigger) > LONGEST_TRIGGER:
-        do = "Use letters and digits, such as bo or bo-7."
+        do = "Use two letters or digits and more, such as bo or bo-7."
         raise RequestError("this cannot be a trigger", got=trigger, do=do)
     if trigger.lower() in _FREQUENT or f"{trigger.lower()}</w>" in _mini_words():
         do = "Use a name or a made-up word as `trigger`: prompts without it stay as they are."
