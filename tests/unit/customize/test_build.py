@@ -10,7 +10,15 @@ from safetensors import safe_open
 
 from bundles import tiny_mini
 from sfumato.core.errors import ModelError, RequestError, StorageError
-from sfumato.customize.build import BASE_DIGITS, ConceptBuild, check_base, find_build, hash_base, list_builds, write_build
+from sfumato.customize.build import (
+    BASE_DIGITS,
+    ConceptBuild,
+    check_base,
+    find_build,
+    hash_base,
+    list_builds,
+    write_build,
+)
 from sfumato.customize.inversion import encode_captions
 from sfumato.customize.learn import ConceptSettings, Learner
 from sfumato.models.load import load_model
@@ -63,7 +71,9 @@ def test_our_loaders_and_those_of_diffusers_read_the_same(concept, tensors):
     assert not lora.skipped
     ours = run_unet(model.unet, context := read_context(model.text.towers[0], "a bo"))
 
-    pipe = StableDiffusionPipeline.from_pretrained(tiny_mini(), scheduler=DDIMScheduler(steps_offset=1, clip_sample=False))
+    pipe = StableDiffusionPipeline.from_pretrained(
+        tiny_mini(), scheduler=DDIMScheduler(steps_offset=1, clip_sample=False)
+    )
     pipe.load_textual_inversion(str(build.embedding_path))
     pipe.load_lora_weights(str(build.lora_path))
     theirs, _ = pipe.encode_prompt("a bo", "cpu", 1, do_classifier_free_guidance=False)
@@ -127,6 +137,8 @@ def test_a_changed_or_missing_file_is_refused(concept, model, tensors):
 def test_a_build_that_points_outside_its_folder_is_refused(concept, model, tensors, name):
     build = write(concept, model, tensors)
     path = build.folder / "build.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "embedding": name, "files": {name: "0" * 64}, "lora": ""}))
+    path.write_text(
+        json.dumps({**json.loads(path.read_text()), "embedding": name, "files": {name: "0" * 64}, "lora": ""})
+    )
     with pytest.raises(StorageError, match="cannot be read"):
         find_build(concept, tiny_mini())

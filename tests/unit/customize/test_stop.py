@@ -12,7 +12,11 @@ def make_check(step, held_out, *, drift=0.0, spread=0.001):
 
 def test_the_best_is_kept_and_not_the_last():
     rule = StopRule()
-    assert [rule.add(make_check(step, loss)) for step, loss in ((25, 0.3), (50, 0.2), (75, 0.25))] == [True, True, False]
+    assert [rule.add(make_check(step, loss)) for step, loss in ((25, 0.3), (50, 0.2), (75, 0.25))] == [
+        True,
+        True,
+        False,
+    ]
     assert rule.best.step == 50
     assert rule.reason == ""
 
@@ -35,7 +39,9 @@ def test_what_lies_within_the_noise_does_not_stop():
     assert rule.reason == ""
 
 
-@pytest.mark.parametrize(("check", "said"), [(make_check(50, 0.1, drift=0.5), "drifts"), (make_check(50, float("nan")), "no number")])
+@pytest.mark.parametrize(
+    ("check", "said"), [(make_check(50, 0.1, drift=0.5), "drifts"), (make_check(50, float("nan")), "no number")]
+)
 def test_drift_and_broken_numbers_never_win_and_stop(check, said):
     rule = StopRule()
     rule.add(make_check(25, 0.2))

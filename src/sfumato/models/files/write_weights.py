@@ -5,6 +5,7 @@ Knows tensors and a path. Reading goes through the gate, like any other file of 
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from torch import Tensor
+
+# A safetensors file starts with the length of its header.
+_LENGTH_BYTES = 8
 
 
 def write_weights(
@@ -31,4 +35,16 @@ def write_weights(
         StorageError: the folder cannot be written.
     """
     kept = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, lambda stream: stream.write(save(kept, dict(metadata) if metadata else None)))
+    packed = _sort_notes(save(kept, dict(metadata))) if metadata else save(kept)
+    write_atomic(path, lambda stream: stream.write(packed))
+
+
+def _sort_notes(packed: bytes) -> bytes:
+    """Return a packed file with the texts of its header in order: the library writes them in any, so bytes differ."""
+    length = int.from_bytes(packed[:_LENGTH_BYTES], "little")
+    header = json.loads(packed[_LENGTH_BYTES : _LENGTH_BYTES + length])
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    # Tensors start at a multiple of 8, as the format asks.
+    text += b" " * (-len(text) % _LENGTH_BYTES)
+    return len(text).to_bytes(_LENGTH_BYTES, "little") + text + packed[_LENGTH_BYTES + length :]
