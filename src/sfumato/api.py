@@ -208,7 +208,7 @@ class Model:
 
         Raises: as `render`.
         """
-        values = make_values({"prompt": prompt, "size": size, **settings})
+        values = make_values({"prompt": prompt, "size": size, "model": self._ref, **settings})
         made = self._own(make_upscale_request(values, image, self.contract, scale=scale))
         (picture,) = self.run(made, _make_options(out, report=report), on_event=on_event, should_stop=should_stop)
         return picture
@@ -218,7 +218,7 @@ class Model:
 
         Raises: as `render`, before anything is drawn.
         """
-        values = make_values({"prompt": prompt or None, **settings})
+        values = make_values({"prompt": prompt or None, "model": self._ref, **settings})
         made = self._own(make_request(values, self.contract, needs_prompt=False))
         return prepare(made, RunOptions(), model=self._latent_model).plan
 

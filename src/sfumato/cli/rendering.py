@@ -32,6 +32,7 @@ _NEEDS_MODEL = (
     "lock",
     "detail",
     "vae",
+    "concept",
 )
 
 

@@ -19,6 +19,7 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import load_picture, save_picture
 from sfumato.core.cards import Card, Measurement, bootstrap_interval, measure_share
+from sfumato.core.errors import StorageError
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import ConceptRef, RenderRequest
@@ -72,8 +73,7 @@ def score_concept(concept: ConceptFolder, build: ConceptBuild, model: LatentMode
     Raises:
         StorageError: `evaluation.json` is broken, or the disk refuses.
     """
-    evaluation = read_json_file(concept.path / EVALUATION, what="the concept's evaluation")
-    prompts, seeds = tuple(map(str, evaluation["prompts"])), tuple(map(int, evaluation["seeds"]))
+    prompts, seeds = _read_evaluation(concept)
     refs = (ConceptRef(path=str(concept.path), sha256=build.sha256),)
     usual = RenderRequest(
         prompt="-", size=model.contract.native, guidance=model.contract.guidance, model=base, steps=STEPS
@@ -87,7 +87,7 @@ def score_concept(concept: ConceptFolder, build: ConceptBuild, model: LatentMode
     rows += _list_cost(build)
     model_option = "" if base == "mini" else f" --model {base}"
     card = Card(
-        title=f"{concept.name}: {concept.trigger}, a {concept.noun}, on {base}, rung {build.settings['rung']}",
+        title=f"{concept.name}: {concept.trigger}, a {concept.noun}, on {base}, rung {build.settings.get('rung')}",
         rows=tuple(rows),
         seed=seeds[0],
         command=f"sfumato concept card {concept.name}{model_option}",
@@ -119,6 +119,19 @@ def draw_preview(concept: ConceptFolder, model: LatentModel, base: str) -> Path:
     path = concept.path / "preview.png"
     save_picture(path, picture.image, {})
     return path
+
+
+def _read_evaluation(concept: ConceptFolder) -> tuple[tuple[str, ...], tuple[int, ...]]:
+    path = concept.path / EVALUATION
+    evaluation = read_json_file(path, what="the concept's evaluation")
+    try:
+        prompts, seeds = tuple(map(str, evaluation["prompts"])), tuple(map(int, evaluation["seeds"]))
+    except (TypeError, KeyError, ValueError) as error:
+        do = "Make the concept anew with sfumato concept new."
+        raise StorageError("the concept's evaluation cannot be read", got=f"{path}: {error}", do=do) from error
+    if not prompts or not seeds:
+        raise StorageError("the concept's evaluation is empty", got=str(path), do="Name prompts and seeds in it.")
+    return prompts, seeds
 
 
 def _draw_all(
