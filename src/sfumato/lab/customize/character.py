@@ -17,6 +17,7 @@ from PIL import Image
 from sfumato.canvas.formats.images import save_picture
 from sfumato.core.errors import RequestError
 from sfumato.core.files import write_atomic
+from sfumato.world.caption import name_garment
 from sfumato.world.compose import make_person
 from sfumato.world.palette import RARE_HAIR
 from sfumato.world.people.person import Person, Placement
@@ -82,7 +83,7 @@ def write_character(folder: Path, seed: int, *, name: str, count: int = 5) -> li
 def describe_character(person: Person) -> str:
     """Describe a person as a user would: the words that a concept's description may hold."""
     marks = [f"{person.hair} hair", *(["glasses"] * person.glasses), *(["a beard"] * person.beard)]
-    return f"a {person.kind} with {' and '.join(marks)} in a {person.top.colour} {person.top.kind}"
+    return f"a {person.kind} with {' and '.join(marks)} in {name_garment(person.top)}"
 
 
 def _draw(person: Person, shot: str, rng: random.Random, style: str) -> CharacterPicture:

@@ -82,7 +82,7 @@ def score_concept(concept: ConceptFolder, build: ConceptBuild, model: LatentMode
     without = _draw_all(prompts, f"a {concept.noun}", seeds, usual, model)
     photos = _load_photos(concept, model.contract.native)
     drawn, floor, real = (_read(prompts, some) for some in (with_concept, without, photos))
-    rows = [*_score_marks(drawn, floor, real, len(seeds)), *_score_claims(drawn, floor, len(seeds))]
+    rows = [*_score_marks(drawn, floor, real), *_score_claims(drawn, floor, len(seeds))]
     rows += _score_damage(concept, build, model, replace(usual, concepts=refs, steps=UNNAMED_STEPS))
     rows += _list_cost(build)
     model_option = "" if base == "mini" else f" --model {base}"
@@ -170,9 +170,8 @@ def _cut(scored: Scored, prompt: int, seeds: int) -> list[NDArray[np.uint8]]:
     return list(scored.pictures[prompt * seeds : (prompt + 1) * seeds])
 
 
-def _score_marks(drawn: Scored, floor: Scored, real: Scored, seeds: int) -> list[Measurement]:
+def _score_marks(drawn: Scored, floor: Scored, real: Scored) -> list[Measurement]:
     """Compare the marks of drawn people with those that most photos show: the class is the floor, the photos the ceiling."""
-    del seeds
     if drawn.readings is None or floor.readings is None or real.readings is None:
         return []
     count = len(real.readings)
