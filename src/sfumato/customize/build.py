@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import ModelError, RequestError, SfumatoError, StorageError
+from sfumato.core.escape import write_command
 from sfumato.core.files import file_sha256
 from sfumato.core.version import __version__
 from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
 from sfumato.customize.lora import name_kohya
-from sfumato.models.describe import find_checkpoint
+from sfumato.models.describe import MINI, find_checkpoint
 from sfumato.models.files.gate import check_checkpoint
 from sfumato.models.files.write_weights import write_weights
 
@@ -136,7 +137,7 @@ def find_build(concept: ConceptFolder, base: str | Path) -> ConceptBuild:
     for name, expected in build.files.items():
         path = folder / name
         if not path.is_file() or file_sha256(path, what="a file of the concept") != expected:
-            do = f"Train it again: sfumato concept train {concept.name} --fresh"
+            do = "Train it again with `fresh`."
             raise StorageError("a file of the concept is gone or was changed", got=str(path), do=do)
     return build
 
@@ -239,7 +240,7 @@ def _write_notes(
 
 def _untaught(concept: ConceptFolder, base: str | Path) -> RequestError:
     others = [build.base for build in list_builds(concept)]
-    model = "" if str(base) == "mini" else f" --model {base}"
-    do = f"Teach it: sfumato concept train {concept.name}{model}"
+    words = ["sfumato", "concept", "train", concept.name, *([] if str(base) == MINI else ["--model", str(base)])]
+    do = f"Teach it: {write_command(*words)}"
     taught = f"taught to {', '.join(others)}, whose weights differ" if others else "taught to no base yet"
     return RequestError("this base was not taught the concept", got=f"{concept.name}, {base}; {taught}", do=do)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sfumato.customize.concept import ConceptFolder
 
 MOST_PHOTOS = 8
+_USE = 'sfumato render "TRIGGER waving on a beach" --concept NAME'
 _HEAD = ("measure", "value", "95 % interval", "n")
 
 
@@ -53,7 +54,7 @@ def write_page(concept: ConceptFolder, build: ConceptBuild, card: Card, shown: C
         "<h2>Checks on the way</h2>",
         _write_checks(build),
         "<h2>Use it</h2>",
-        write_copy_text(f'sfumato render "{concept.trigger} waving on a beach" --concept {concept.name}'),
+        write_copy_text(_USE.replace("TRIGGER", concept.trigger).replace("NAME", concept.name)),
     ]
     notes = [*card.notes, *(f"{row.name}: {row.note}" for row in card.rows if row.note)]
     return write_frame(f"Concept {concept.name}", parts, ". ".join(notes))

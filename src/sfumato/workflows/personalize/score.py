@@ -20,6 +20,7 @@ from PIL import Image
 from sfumato.canvas.formats.images import load_picture, save_picture
 from sfumato.core.cards import Card, Measurement, bootstrap_interval, measure_share
 from sfumato.core.errors import StorageError
+from sfumato.core.escape import write_command
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import ConceptRef, RenderRequest
@@ -27,6 +28,7 @@ from sfumato.critic.reader.reader import Readings, load_reader
 from sfumato.customize.build import ConceptBuild
 from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
 from sfumato.customize.create import EVALUATION
+from sfumato.models.describe import MINI
 from sfumato.workflows.personalize.page import CardPictures, write_page
 from sfumato.workflows.prepare import prepare
 from sfumato.workflows.run import run_all
@@ -85,12 +87,12 @@ def score_concept(concept: ConceptFolder, build: ConceptBuild, model: LatentMode
     rows = [*_score_marks(drawn, floor, real), *_score_claims(drawn, floor, len(seeds))]
     rows += _score_damage(concept, build, model, replace(usual, concepts=refs, steps=UNNAMED_STEPS))
     rows += _list_cost(build)
-    model_option = "" if base == "mini" else f" --model {base}"
+    words = ["sfumato", "concept", "card", concept.name, *([] if base == MINI else ["--model", base])]
     card = Card(
         title=f"{concept.name}: {concept.trigger}, a {concept.noun}, on {base}, rung {build.settings.get('rung')}",
         rows=tuple(rows),
         seed=seeds[0],
-        command=f"sfumato concept card {concept.name}{model_option}",
+        command=write_command(*words),
         notes=_write_notes(drawn, len(photos)),
     )
     shown = CardPictures(

@@ -129,7 +129,7 @@ def teach_concept(
     check_trigger(concept.trigger)
     check_pictures(concept)
     base = hash_base(options.model)
-    work = _Work(options=options, concept=concept, base=base)
+    work = _TrainingWork(options=options, concept=concept, base=base)
     saved = work.load()
     report(TeachEvent(what="opening the model"))
     model = load_model(options.model, device=options.device, dtype="fp32")
@@ -158,7 +158,7 @@ def _list_warnings(concept: ConceptFolder, base: str) -> tuple[str, ...]:
 
 
 @dataclass(eq=False, kw_only=True)
-class _Work:
+class _TrainingWork:
     """Hold one training: what it is for, its history, and the best weights so far. A leaf."""
 
     options: TeachOptions
@@ -246,7 +246,7 @@ class _Work:
         return write_build(self.concept, best, build, learner.model.contract)
 
 
-def _train(work: _Work, learner: Learner, should_stop: Callable[[], bool] | None) -> Generator[TeachEvent]:
+def _train(work: _TrainingWork, learner: Learner, should_stop: Callable[[], bool] | None) -> Generator[TeachEvent]:
     """Train until time, steps, the stop rule or a caller ends it; yield an event after every check."""
     options = work.options
     if options.settings.rung == "words":
@@ -277,7 +277,7 @@ def _train(work: _Work, learner: Learner, should_stop: Callable[[], bool] | None
     work.save(learner)
 
 
-def _draw(work: _Work, learner: Learner) -> Path:
+def _draw(work: _TrainingWork, learner: Learner) -> Path:
     with learner.averaged():
         return draw_preview(work.concept, learner.model, work.options.model)
 
