@@ -88,7 +88,7 @@ def read_words(tower: TextTower, words: str, most: int) -> Tensor:
     Raises:
         RequestError: no word is left.
     """
-    (chunk, *_) = tower.cut([[WeightedSpan(words)]])
+    chunk = tower.cut([[WeightedSpan(words)]])[0]
     if not chunk.ids:
         raise RequestError("the description holds no word", got=words, do="Describe the subject in a few words.")
     return tower.embedding.weight.detach()[list(chunk.ids[:most])].float().clone()

@@ -196,7 +196,7 @@ class _TrainingWork:
         learner.restore(saved)
         self.seconds = float(saved.values["seconds"])
         history = json.loads(str(saved.values["history"]))
-        checks = [LossCheck(**{**row, "rows": tuple(row["rows"])}) for row in history["checks"]]
+        checks = [replace(LossCheck(**row), rows=tuple(row["rows"])) for row in history["checks"]]
         best = next((check for check in checks if check.step == history["best"]), None)
         self.rule = StopRule(checks=checks, best=best, rises=history["rises"])
         self.best = {n.removeprefix(_BEST): t for n, t in saved.tensors.items() if n.startswith(_BEST)}
