@@ -15,7 +15,8 @@ from guards.source import Function, Module
 
 # A package imports lower ranks and itself; packages of one rank are blind to each other.
 RANKS = {
-    "cli": 8,
+    # `sfumato serve` starts the server.
+    "cli": 9,
     "server": 8,
     "studio": 8,
     "lab": 7,
@@ -45,18 +46,23 @@ OUTSIDE = {
     "safetensors": {"models", "train", "critic"},
     "peft": {"models"},
     "skia": {"world"},
-    "skimage": {"critic"},
+    "numba": {"world"},
+    # models: its pictures alone, to try a number type on.
+    "skimage": {"critic", "models"},
     "typer": {"cli"},
     "click": {"cli"},
     "rich": {"cli"},
     "fastapi": {"server"},
+    "starlette": {"server"},
+    "uvicorn": {"server"},
+    "pydantic": {"server"},
     "sqlalchemy": {"server"},
 }
 CLOSED = {
     "core": {"numpy", "PIL"},
     "canvas": {"numpy", "PIL"},
     "nn": {"numpy", "torch", "jaxtyping"},
-    "world": {"numpy", "PIL", "skia", "scipy"},
+    "world": {"numpy", "PIL", "skia", "scipy", "numba"},
 }
 # Parts of outside packages that only the laboratory may import, and why.
 LAB_ONLY = {"scipy.stats": "takes more than a second of every render to import; scipy.special holds its functions"}
@@ -65,6 +71,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.cli": "`sfumato --help` must not wait for torch",
     "sfumato.models.load": "a picture of mini must not wait for diffusers and transformers",
     "sfumato.models.upscaler.upscaler": "only a network upscaler needs spandrel",
+    "sfumato.models.upscaler.number_type": "only the first use of a network needs the pictures of scikit-image",
 }
 
 

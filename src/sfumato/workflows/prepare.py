@@ -44,6 +44,8 @@ MINI_EXAMPLES = (
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _TAG = re.compile(r"<[^>]*>")
+# How the tokenizer marks a token that ends a word.
+_END_OF_WORD = "</w>"
 
 
 def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel | None = None) -> Job:
@@ -111,11 +113,24 @@ def find_unknown_words(prompt: str) -> tuple[str, ...]:
 
     Every word of these captions is one token, so a word of several tokens is new to mini.
     """
-    vocabulary = json.loads((find_checkpoint(MINI) / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    vocabulary = _load_vocabulary()
     words = _WORD.findall(_TAG.sub(" ", prompt).lower())
     # The grammar's own words, not the picture's.
     grammar = {"and", "break"}
-    return tuple(dict.fromkeys(word for word in words if f"{word}</w>" not in vocabulary and word not in grammar))
+    return tuple(
+        dict.fromkeys(word for word in words if f"{word}{_END_OF_WORD}" not in vocabulary and word not in grammar)
+    )
+
+
+def list_words() -> tuple[str, ...]:
+    """Return every word that mini has learned, in alphabetical order."""
+    words = (token.removesuffix(_END_OF_WORD) for token in _load_vocabulary() if token.endswith(_END_OF_WORD))
+    # Single letters spell the words that mini does not know.
+    return tuple(sorted(word for word in words if len(word) > 1 and _WORD.fullmatch(word)))
+
+
+def _load_vocabulary() -> dict[str, int]:
+    return json.loads((find_checkpoint(MINI) / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
 
 
 def take_stopped_seed(request: RenderRequest, out: Path) -> RenderRequest:
