@@ -73,11 +73,11 @@ def encode_captions(tower: TextTower, captions: Sequence[str]) -> Tensor:
     """Encode captions in one batch; see `TriggerVectors.encode`."""
     ids: list[list[int]] = []
     for caption in captions:
-        chunks = tower.cut([[WeightedSpan(caption)]])
-        if len(chunks) > 1:
+        first, *more = tower.cut([[WeightedSpan(caption)]])
+        if more:
             do = f"Shorten it to {tower.length} tokens."
             raise RequestError("a caption is longer than the text encoder reads at once", got=caption, do=do)
-        ids.append(tower.frame(chunks[0]))
+        ids.append(tower.frame(first))
     hidden, _ = tower.run_body(torch.tensor(ids, device=tower.embedding.weight.device))
     return hidden.float()
 
