@@ -26,7 +26,7 @@ from sfumato.core.errors import (
 from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import LoraRef, RenderRequest
+from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.library import Kind as WeightsKind
@@ -72,6 +72,7 @@ __all__ = [
     "DEFAULTS",
     "BudgetError",
     "Comparison",
+    "ConceptRef",
     "Defaults",
     "EnlargedPicture",
     "Event",
@@ -163,6 +164,7 @@ class Model:
         mask: PictureLike | None = None,
         loras: Sequence[str | LoraRef] | None = None,
         embeddings: Sequence[str] | None = None,
+        concept: str | Sequence[str] | None = None,
         request: RenderRequest | None = None,
         out: Path | str | None = None,
         report: bool = False,
@@ -175,7 +177,8 @@ class Model:
         """Render one picture.
 
         `size` is (width, height) in px or "1024x576"; `seed` is random where it is left out, and told by
-        `Picture.seed`. `init` and `mask` are files or PIL images. `request` repeats a stored request; other settings
+        `Picture.seed`. `init` and `mask` are files or PIL images. `concept` is a name or folder, "NAME:WEIGHT" too, or
+        several; a prompt without its trigger draws as the base does. `request` repeats a stored request; other settings
         change it. `settings` are further names of `RequestValues` (lock, detail, window ...). `out` is a file;
         without it the picture stays in memory. `on_event` gets every event; `should_stop` is asked between steps.
 
@@ -200,6 +203,8 @@ class Model:
                 "mask": mask,
                 "loras": tuple(loras) if loras else None,
                 "embeddings": tuple(embeddings) if embeddings else None,
+                "concepts": ((concept,) if isinstance(concept, str) else tuple(concept)) if concept else None,
+                "model": self._ref,
                 **settings,
             }
         )
@@ -227,7 +232,7 @@ class Model:
 
         Raises: as `render`.
         """
-        values = make_values({"prompt": prompt, "size": size, **settings})
+        values = make_values({"prompt": prompt, "size": size, "model": self._ref, **settings})
         made = self._own(make_upscale_request(values, image, self.contract, scale=scale))
         (picture,) = self.run(made, _make_options(out, report=report), on_event=on_event, should_stop=should_stop)
         return picture
@@ -267,7 +272,7 @@ class Model:
 
         Raises: as `render`, before anything is drawn.
         """
-        values = make_values({"prompt": prompt or None, **settings})
+        values = make_values({"prompt": prompt or None, "model": self._ref, **settings})
         made = self._own(make_request(values, self.contract, needs_prompt=False))
         return prepare(made, RunOptions(), model=self._latent_model).plan
 

@@ -147,6 +147,15 @@ class RenderOptions:
             "--embedding", words="Textual-inversion file, used by its name; may be repeated.", panel=_MODEL, meta="FILE"
         ),
     ] = None
+    concept: Annotated[
+        list[str] | None,
+        _option(
+            "--concept",
+            words="Concept that the model was taught, drawn where the prompt says its trigger; may be repeated.",
+            panel=_MODEL,
+            meta="NAME[:W]",
+        ),
+    ] = None
     clip_skip: Annotated[
         int | None,
         _option(

@@ -27,7 +27,7 @@ _GB = 1024**3
 # About when the process started: libraries that take seconds to import are imported later.
 STARTED_S = time.monotonic()
 # Options whose name differs from the setting's.
-_RENAMED = {"lora": "loras", "embedding": "embeddings", "focus_box": "focus_boxes"}
+_RENAMED = {"lora": "loras", "embedding": "embeddings", "concept": "concepts", "focus_box": "focus_boxes"}
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 OUT_SUFFIXES = (*PREVIEW_SUFFIXES, ".tif", ".tiff", ".dzi")
 

@@ -35,6 +35,7 @@ _NEEDS_MODEL = (
     "lock",
     "detail",
     "vae",
+    "concept",
     "focus",
     "focus_box",
 )

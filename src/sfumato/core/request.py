@@ -50,6 +50,19 @@ class LoraRef:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConceptRef:
+    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA."""
+
+    path: str
+    sha256: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_file("the concept", self.path, self.sha256)
+        check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TextSource:
     """Start from noise alone (txt2img)."""
 
@@ -258,6 +271,7 @@ class RenderRequest:
     method: Method = NativeMethod()
     # What the checkpoint predicts, where it does not say it itself: epsilon or v.
     prediction: str | None = None
+    concepts: tuple[ConceptRef, ...] = ()
     # What is drawn anew at native size after the render.
     focus: FocusSettings | None = None
 
@@ -301,8 +315,8 @@ class RenderRequest:
         """Return the request as JSON values, tagged with its kind."""
         value = cast("dict[str, serialize.Json]", serialize.to_json(self))
         # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
-        late = ("prediction", "focus")
-        return {key: item for key, item in value.items() if key not in late or item is not None}
+        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": []}
+        return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod
     def from_json(cls, value: object) -> RenderRequest:

@@ -28,6 +28,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import (
     CohesiveMethod,
+    ConceptRef,
     ImageSource,
     InpaintSource,
     LoraRef,
@@ -44,6 +45,7 @@ from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method
 from sfumato.workflows.files.source_picture import make_picture_source
 from sfumato.workflows.focus.kinds import read_words
+from sfumato.workflows.personalize.resolve import find_concept_ref
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
@@ -87,8 +89,9 @@ class RequestValues:
     """Hold what a caller says of a picture; None where nothing is said.
 
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
-    "FILE:WEIGHT", or `LoraRef`s. `method` is a name. `upscaler` to `keep` are settings of single methods, see
-    `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between; `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es.
+    "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
+    `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es.
     """
 
     prompt: str | None = None
@@ -109,6 +112,7 @@ class RequestValues:
     prediction: str | None = None
     loras: tuple[str | LoraRef, ...] | None = None
     embeddings: tuple[str, ...] | None = None
+    concepts: tuple[str | ConceptRef, ...] | None = None
     clip_skip: int | None = None
     method: str | None = None
     upscaler: str | None = None
@@ -164,6 +168,11 @@ def make_request(
         changes["loras"] = tuple(read_lora(one) if isinstance(one, str) else one for one in values.loras)
     if values.embeddings:
         changes["embeddings"] = tuple(values.embeddings)
+    if values.concepts:
+        base_ref = values.model or (stored.model if stored else DEFAULTS.model)
+        changes["concepts"] = tuple(
+            find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
+        )
     changes["focus"] = choose_focus(values, stored)
     base = stored or RenderRequest(
         prompt=values.prompt or "",

@@ -41,6 +41,7 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
+from sfumato.workflows.personalize.resolve import list_active
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -154,6 +155,10 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
+        for concept in list_active(request):
+            attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
+            for path in concept.loras:
+                attached.callback(model.attach_lora(path, concept.weight).detach)
         yield
 
 

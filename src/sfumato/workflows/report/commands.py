@@ -84,6 +84,8 @@ def _list_options(request: RenderRequest) -> list[str]:
         options += ["--sampler", request.sampler, "--schedule", request.schedule]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
+    for concept in request.concepts:
+        options += ["--concept", f"{concept.path}:{_write_number(concept.weight)}"]
     for path in request.embeddings:
         options += ["--embedding", path]
     return options
@@ -177,6 +179,7 @@ def list_settings(request: RenderRequest) -> list[tuple[str, str]]:
         ("guidance", f"{request.guidance:g}" + _also(" rescaled by ", request.guidance_rescale)),
         ("clip skip", str(request.clip_skip) if request.clip_skip > 1 else ""),
         ("LoRA", ", ".join(f"{lora.path} : {lora.weight:g}" for lora in request.loras)),
+        ("Concepts", ", ".join(f"{one.path} : {one.weight:g}, {one.sha256[:12]}" for one in request.concepts)),
         ("embeddings", ", ".join(request.embeddings)),
         ("source", _source(request)),
         ("method", _method(request)),
