@@ -23,13 +23,19 @@ from sfumato.core.errors import (
     StorageError,
     UnsafeFileError,
 )
+from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import LoraRef, RenderRequest
+from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
+from sfumato.models.files.library import Kind as WeightsKind
+from sfumato.models.files.library import find_model_file
 from sfumato.models.load import load_model
+from sfumato.nn.samplers import list_samplers, make_sampler
+from sfumato.nn.schedules import list_schedules
 from sfumato.workflows.check.check import CheckedPicture, check_picture
+from sfumato.workflows.checkpoints import list_models
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
 from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
@@ -44,12 +50,13 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
-from sfumato.workflows.prepare import prepare
+from sfumato.workflows.prepare import find_unknown_words, list_words, prepare
 from sfumato.workflows.requests import (
     PictureLike,
     RequestValues,
     SizeLike,
     choose_upscale_size,
+    make_focus_request,
     make_request,
     make_upscale_request,
     make_values,
@@ -67,9 +74,11 @@ __all__ = [
     "BudgetError",
     "CheckedPicture",
     "Comparison",
+    "ConceptRef",
     "Defaults",
     "EnlargedPicture",
     "Event",
+    "FocusBox",
     "Found",
     "InterruptedRender",
     "Job",
@@ -91,11 +100,23 @@ __all__ = [
     "StorageError",
     "UnsafeFileError",
     "WarningEvent",
+    "WeightsKind",
     "check",
     "compare",
     "deliver",
     "find",
+    "find_model_file",
+    "find_unknown_words",
+    "focus",
+    "list_models",
+    "list_samplers",
+    "list_schedules",
+    "list_words",
     "load",
+    "load_contract",
+    "make_request",
+    "make_sampler",
+    "make_values",
     "plan",
     "prepare",
     "render",
@@ -147,6 +168,7 @@ class Model:
         mask: PictureLike | None = None,
         loras: Sequence[str | LoraRef] | None = None,
         embeddings: Sequence[str] | None = None,
+        concept: str | Sequence[str] | None = None,
         request: RenderRequest | None = None,
         out: Path | str | None = None,
         report: bool = False,
@@ -159,7 +181,8 @@ class Model:
         """Render one picture.
 
         `size` is (width, height) in px or "1024x576"; `seed` is random where it is left out, and told by
-        `Picture.seed`. `init` and `mask` are files or PIL images. `request` repeats a stored request; other settings
+        `Picture.seed`. `init` and `mask` are files or PIL images. `concept` is a name or folder, "NAME:WEIGHT" too, or
+        several; a prompt without its trigger draws as the base does. `request` repeats a stored request; other settings
         change it. `settings` are further names of `RequestValues` (lock, detail, window ...). `out` is a file;
         without it the picture stays in memory. `on_event` gets every event; `should_stop` is asked between steps.
 
@@ -184,6 +207,8 @@ class Model:
                 "mask": mask,
                 "loras": tuple(loras) if loras else None,
                 "embeddings": tuple(embeddings) if embeddings else None,
+                "concepts": ((concept,) if isinstance(concept, str) else tuple(concept)) if concept else None,
+                "model": self._ref,
                 **settings,
             }
         )
@@ -211,9 +236,39 @@ class Model:
 
         Raises: as `render`.
         """
-        values = make_values({"prompt": prompt, "size": size, **settings})
+        values = make_values({"prompt": prompt, "size": size, "model": self._ref, **settings})
         made = self._own(make_upscale_request(values, image, self.contract, scale=scale))
         (picture,) = self.run(made, _make_options(out, report=report), on_event=on_event, should_stop=should_stop)
+        return picture
+
+    def focus(
+        self,
+        image: PictureLike,
+        focus: str | None = None,
+        *,
+        boxes: Sequence[str | FocusBox] | None = None,
+        prompt: str | None = None,
+        request: RenderRequest | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        resume: bool = False,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Draw small parts of a picture anew at native size; what does not fit is dropped, the rest stays to the bit.
+
+        `focus` is auto (the default without `boxes`) or kinds with commas between; `boxes` are "X,Y,W,H:PROMPT" in px.
+        `prompt` says what the picture shows; `request` is the one that made it, for its words and steps. What became
+        of each part is in `Picture.focus`.
+
+        Raises: as `render`.
+        """
+        boxes = tuple(boxes) if boxes else None
+        values = make_values({"prompt": prompt, "focus": focus, "focus_boxes": boxes, **settings})
+        made = self._own(make_focus_request(values, image, self.contract, stored=request))
+        options = _make_options(out, report=report, resume=resume)
+        (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
         return picture
 
     def plan(self, prompt: str = "", **settings: Any) -> Plan:
@@ -221,7 +276,7 @@ class Model:
 
         Raises: as `render`, before anything is drawn.
         """
-        values = make_values({"prompt": prompt or None, **settings})
+        values = make_values({"prompt": prompt or None, "model": self._ref, **settings})
         made = self._own(make_request(values, self.contract, needs_prompt=False))
         return prepare(made, RunOptions(), model=self._latent_model).plan
 
@@ -311,6 +366,14 @@ def upscale(
     target = choose_upscale_size(read_size_of(path), size, scale)
     place = None if out is None else Path(out)
     return enlarge(path, target, method=method, upscaler=upscaler, out=place, resume=resume)
+
+
+def focus(image: PictureLike, focus: str | None = None, *, model: str | Path, **settings: Any) -> Picture:
+    """Load a model and draw small parts of a picture anew; takes every setting of `Model.focus`.
+
+    Raises: as `Model.render`.
+    """
+    return load(model).focus(image, focus, **settings)
 
 
 def plan(

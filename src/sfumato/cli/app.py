@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import checking, commands, comparing, finding, parts, rendering
+from sfumato.cli import checking, commands, comparing, finding, focusing, parts, rendering, serving
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -25,10 +25,12 @@ def make_app() -> typer.Typer:
     app.command("render")(rendering.render)
     app.command("plan")(rendering.plan)
     app.command("upscale")(rendering.upscale)
+    app.command("focus")(focusing.focus)
     app.command("compare")(comparing.compare)
     app.command("find")(finding.find)
     app.command("check")(checking.check)
     app.command("show")(commands.show)
+    app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)
     for name, words, group in (parts.GROUP, *commands.GROUPS):
         members = typer.Typer(help=words, no_args_is_help=True)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sfumato.cli.concepts import CONCEPT
 from sfumato.cli.laboratory.benching import (
     bench_coding,
     bench_forecast,
@@ -20,7 +21,7 @@ from sfumato.cli.laboratory.benching import (
     bench_shapes,
     bench_upscaler,
 )
-from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_hires
+from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -172,6 +173,22 @@ def world_pool(
     print_values({"folder": str(out), "hands": len(pool), "shards": len(pool.shards())}, as_json=json)
 
 
+def world_person(
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, masks and captions.", metavar="DIR")],
+    n: Annotated[int, typer.Option("--n", help="How many pictures.", metavar="N")] = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Which person.", metavar="S")] = 1,
+    name: Annotated[str, typer.Option("--name", help="The name in the captions.", metavar="WORD")] = "bo",
+    json: Json = False,
+) -> None:
+    """Draw pictures of one person whom mini never saw, to teach a concept from."""
+    from sfumato.lab.customize.character import describe_character, make_character, write_character
+
+    made = write_character(out, seed, name=name, count=n)
+    _print(
+        {"folder": str(out), "pictures": len(made), "person": describe_character(make_character(seed))}, as_json=json
+    )
+
+
 def evaluate_mini(
     n: Annotated[int, typer.Option("--n", help="How many prompts.", metavar="N")] = 512,
     seed: Annotated[int, typer.Option("--seed", help="Which prompts.", metavar="S")] = 1,
@@ -307,7 +324,12 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         "Checkpoints: list, fetch, inspect, convert.",
         {"list": models_list, "get": models_get, "inspect": models_inspect, "convert": models_convert},
     ),
-    ("world", "The procedural world that mini is trained on.", {"sample": world_sample, "pool": world_pool}),
+    ("concept", "Teach a model a subject from a few pictures.", CONCEPT),
+    (
+        "world",
+        "The procedural world that mini is trained on.",
+        {"sample": world_sample, "person": world_person, "pool": world_pool},
+    ),
     ("train", "Train the embedded model.", {"mini": train_mini}),
     (
         "evaluate",
@@ -318,6 +340,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "detector": evaluate_detector,
             "critic": evaluate_critic,
             "hires": evaluate_hires,
+            "focus": evaluate_focus,
         },
     ),
     (

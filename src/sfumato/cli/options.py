@@ -147,6 +147,15 @@ class RenderOptions:
             "--embedding", words="Textual-inversion file, used by its name; may be repeated.", panel=_MODEL, meta="FILE"
         ),
     ] = None
+    concept: Annotated[
+        list[str] | None,
+        _option(
+            "--concept",
+            words="Concept that the model was taught, drawn where the prompt says its trigger; may be repeated.",
+            panel=_MODEL,
+            meta="NAME[:W]",
+        ),
+    ] = None
     clip_skip: Annotated[
         int | None,
         _option(
@@ -231,7 +240,25 @@ class RenderOptions:
             meta="X",
         ),
     ] = None
-    focus: Annotated[str | None, _option("--focus", words="Only off in this version.", panel=_LARGE, meta="off")] = None
+    focus: Annotated[
+        str | None,
+        _option(
+            "--focus",
+            words="Draw small parts anew at native size, kept only if they fit: off, auto, or kinds like face,person "
+            "(default off).",
+            panel=_LARGE,
+            meta="WORDS",
+        ),
+    ] = None
+    focus_box: Annotated[
+        list[str] | None,
+        _option(
+            "--focus-box",
+            words="Draw this box of the picture anew, in pixels; may be repeated.",
+            panel=_LARGE,
+            meta="X,Y,W,H[:PROMPT]",
+        ),
+    ] = None
     anatomy: Annotated[
         str | None, _option("--anatomy", words="Only off in this version.", panel=_LARGE, meta="off")
     ] = None
@@ -394,9 +421,7 @@ class UpscaleOptions(RenderOptions):
 
 
 # What draws or holds a base, belongs to other methods, or has no effect yet.
-UPSCALE_LACKS = frozenset(
-    {"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "focus", "anatomy"}
-)
+UPSCALE_LACKS = frozenset({"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "anatomy"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -429,6 +454,8 @@ class CompareOptions(RenderOptions):
 # What starts from a picture, belongs to one method, or makes more than one picture of each.
 COMPARE_LACKS = UPSCALE_LACKS.union(
     (
+        "focus",
+        "focus_box",
         "source",
         "method",
         "batch",

@@ -35,6 +35,9 @@ _NEEDS_MODEL = (
     "lock",
     "detail",
     "vae",
+    "concept",
+    "focus",
+    "focus_box",
 )
 
 
@@ -146,7 +149,7 @@ def _check_cohesive(options: UpscaleOptions) -> None:
     if options.method not in (None, "cohesive"):
         do = "Leave `method` out, or say cohesive."
         raise RequestError(f"`model` has no effect with {options.method}", do=do)
-    if len(options.pictures) > 1 and options.out is not None and options.out.suffix:
+    if len(options.pictures or ()) > 1 and options.out is not None and options.out.suffix:
         raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
 
 
@@ -177,7 +180,7 @@ def _upscale_plain(options: UpscaleOptions) -> None:
     from sfumato.workflows.enlarge.enlarge import check_method, list_pictures
 
     check_method(options.method, options.upscaler)
-    pictures = list_pictures(options.pictures)
+    pictures = list_pictures(options.pictures or [])
     if len(pictures) > 1 and options.out is not None and options.out.suffix and not options.out.is_dir():
         raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
     done: list[EnlargedPicture] = []

@@ -43,5 +43,5 @@ def update_features(before: FeatureCache, picture: PictureReader, squares: Seque
     """
     pictures = (before.picture, picture)
     gradients = renew_gradients(before.gradients, pictures, squares)
-    pairs = (renew_pair(pair, picture, squares) for pair in (before.pair, before.fine))
-    return FeatureCache(picture, *pairs, gradients)
+    pair, fine = (renew_pair(one, picture, squares) for one in (before.pair, before.fine))
+    return FeatureCache(picture, pair, fine, gradients)

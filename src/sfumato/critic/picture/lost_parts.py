@@ -92,18 +92,17 @@ def find_lost_parts(pair: Pair) -> LostParts:
 
 
 def _weigh(levels: Array) -> Array:
-    return to_lab(levels) * np.array([1.0, CHROMA_WEIGHT, CHROMA_WEIGHT], np.float32)
+    weights = np.array([1.0, CHROMA_WEIGHT, CHROMA_WEIGHT], np.float32)
+    return np.multiply(to_lab(levels), weights, dtype=np.float32)
 
 
 def _measure_blobs(lab: Array) -> Array:
     """Return the scale-normalised Laplacian of each channel of CIELAB: float32 [scales, h, w, 3]."""
-    channels = [lab[..., at] for at in range(3)]
-    return np.stack(
-        [
-            np.stack([sigma**2 * ndimage.gaussian_laplace(one, sigma, mode="nearest") for one in channels], axis=-1)
-            for sigma in SIGMAS_PX
-        ]
-    )
+    blobs = np.empty((len(SIGMAS_PX), *lab.shape), np.float32)
+    for scale, sigma in enumerate(SIGMAS_PX):
+        for channel in range(lab.shape[-1]):
+            blobs[scale, ..., channel] = sigma**2 * ndimage.gaussian_laplace(lab[..., channel], sigma, mode="nearest")
+    return blobs
 
 
 def _list_parts(lab: Array, strength: Array) -> NDArray[np.intp]:
@@ -119,17 +118,18 @@ def _is_round(lab: Array, sigma: float, among: NDArray[np.bool_]) -> NDArray[np.
     """Tell where curvature along and across have one sign and are alike enough, in the colour that bends most."""
     if not among.any():
         return among
-    down, across, both = (
-        np.stack(
-            [ndimage.gaussian_filter(lab[..., at], sigma, order=order, mode="nearest") for at in range(3)], axis=-1
-        )
-        for order in ((2, 0), (0, 2), (1, 1))
-    )
+    down, across, both = (_differentiate(lab, sigma, *order) for order in ((2, 0), (0, 2), (1, 1)))
     bent = np.abs(down + across).argmax(axis=-1)[..., None]
     down, across, both = (np.take_along_axis(one, bent, -1)[..., 0] for one in (down, across, both))
     product, total = down * across - both**2, down + across
     most = (MOST_ELONGATED + 1.0) ** 2 / MOST_ELONGATED
     return (product > 0) & (total**2 < most * product)
+
+
+def _differentiate(lab: Array, sigma: float, down: int, across: int) -> Array:
+    """Return derivatives of the channels of [h, w, 3], smoothed by a deviation: so many down, so many across."""
+    once = ndimage.gaussian_filter1d(lab, sigma, axis=0, order=down, mode="nearest")
+    return np.asarray(ndimage.gaussian_filter1d(once, sigma, axis=1, order=across, mode="nearest"), np.float32)
 
 
 def _find_box(pair: Pair, row: int, column: int, sigma: float) -> tuple[int, int, int, int]:

@@ -55,13 +55,14 @@ def measure_low_band(source: Pixels, read: ReadPixels, factor: int) -> LowBand:
         parts.append(mean_cells(change, FIELD_PX))
     field = np.concatenate(parts)
     # Laid out smoothly, a square keeps three quarters of its value along each axis; once more gives most of the rest.
-    return LowBand(field + (field - _smooth(_smooth(field, 0), 1)), FIELD_PX * factor)
+    sharper = 2.0 * field - _smooth(_smooth(field, 0), 1)
+    return LowBand(sharper.astype(np.float32), FIELD_PX * factor)
 
 
 def reduce_box(read: ReadPixels, box: PixelBox, factor: int) -> Field:
     """Return the means of an enlargement for a box of the picture, float32 [height, width, 3]."""
     grown = read(PixelBox(box.left * factor, box.top * factor, box.right * factor, box.bottom * factor))
-    return grown.reshape(box.height, factor, box.width, factor, 3).mean(axis=(1, 3), dtype=np.float32)
+    return np.asarray(grown.reshape(box.height, factor, box.width, factor, 3).mean(axis=(1, 3)), np.float32)
 
 
 def mean_cells(values: Field, side: int) -> Field:
@@ -86,7 +87,9 @@ class _Between:
     def mix(self, field: Field, *, axis: int) -> Field:
         """Return the field laid out along an axis."""
         share = self._share[:, None, None] if axis == 0 else self._share[None, :, None]
-        return field.take(self._first, axis) * (1.0 - share) + field.take(self._second, axis) * share
+        return np.asarray(
+            field.take(self._first, axis) * (1.0 - share) + field.take(self._second, axis) * share, np.float32
+        )
 
 
 def _smooth(field: Field, axis: int) -> Field:
@@ -94,4 +97,5 @@ def _smooth(field: Field, axis: int) -> Field:
     cells = field.shape[axis]
     before = field.take(np.maximum(np.arange(cells) - 1, 0), axis)
     after = field.take(np.minimum(np.arange(cells) + 1, cells - 1), axis)
-    return 0.75 * field + 0.125 * (before + after)
+    smooth: Field = 0.75 * field + 0.125 * (before + after)
+    return smooth

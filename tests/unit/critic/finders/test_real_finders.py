@@ -12,7 +12,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.finders.faces import FaceFinder
 from sfumato.critic.finders.hands import HandFinder
 
-DRAWN_HANDS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_hand.png"
+DRAWN_HANDS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_hand.jpg"
 FACES = ("face-full-range", "face-mesh")
 # Of scikit-image's astronaut, by eye: left, top, right, bottom of the face; the middles of eyes and mouth.
 FACE, LEFT_EYE, RIGHT_EYE, MOUTH = (171, 62, 281, 176), (203, 101), (247, 103), (223, 147)
