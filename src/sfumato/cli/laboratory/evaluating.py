@@ -68,7 +68,7 @@ def evaluate_hires(
 
 
 def evaluate_critic(
-    n: Annotated[int, typer.Option("--n", help="Hands of each kind, drawn and 3-D.", metavar="N")] = 1000,
+    n: Annotated[int, typer.Option("--n", help="Hands of each kind, drawn and 3-D.", metavar="N")] = 600,
     state: Annotated[
         Path, typer.Option("--state", help="Folder of the sets of hands; made on first use.", metavar="DIR")
     ] = Path(".state/mini/parser"),

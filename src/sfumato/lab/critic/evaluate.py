@@ -35,7 +35,7 @@ KINDS = {"drawn": "drawn", "hands3d": "3-D"}
 class CriticEvaluation:
     """Say which parser to judge (left out: the one that ships), on how many hands, and where the sets of hands lie."""
 
-    hands: int = 1000
+    hands: int = 600
     state: Path = Path(".state/mini/parser")
     vae: Path | None = None
     folder: Path | None = None

@@ -30,7 +30,7 @@ SETS = ("train", "calibrate", "judge")
 # Shards of the pool (256 hands in pairs) and seeds of drawn hands of each set.
 SHARDS = {"train": range(12), "calibrate": range(12, 16), "judge": range(16, 20)}
 DRAWN_SEEDS = {"train": 210_000_000, "calibrate": 220_000_000, "judge": 230_000_000}
-DRAWN_COUNTS = {"train": 3600, "calibrate": 1000, "judge": 1000}
+DRAWN_COUNTS = {"train": 3600, "calibrate": 600, "judge": 600}
 DECODED_SHARE, LATENT_NOISE = 0.15, (0.0, 0.1, 0.2)
 
 

@@ -49,12 +49,15 @@ def train_network(wanted: ParserTraining, *, report: Report | None = None) -> tu
     autoencoder = find_trained_autoencoder(wanted.vae)
     tables = [make_table(wanted.state, "train", kind, autoencoder=autoencoder) for kind in SHARES]
     # The last ones are kept from training, to follow it with; calibration and judging have sets of their own.
-    held_out = join_examples([table.take(np.s_[len(table) - HELD_OUT :]) for table in reversed(tables)])
+    kept = [min(HELD_OUT, len(table) // 4) for table in tables]
+    held_out = join_examples(
+        [table.take(np.s_[len(table) - count :]) for table, count in zip(tables, kept, strict=True)][::-1]
+    )
     torch.manual_seed(0)
     network = ParserNetwork(wanted.shape)
     task = ParserTask(
         networks=nn.ModuleDict({"parser": network.train()}).to(memory_format=torch.channels_last),  # pyright: ignore[reportCallIssue]
-        tables=[table.take(np.s_[: len(table) - HELD_OUT]) for table in tables],
+        tables=[table.take(np.s_[: len(table) - count]) for table, count in zip(tables, kept, strict=True)],
         shares=list(SHARES.values()),
         held_out=held_out,
     )

@@ -42,9 +42,7 @@ def speak(count=5, *, cause="none", sure=6.0, countable=6.0, cartoon=-6.0, hand=
     counts, causes = np.zeros(MOST_DIGITS), np.zeros(len(CAUSES))
     counts[count], causes[CAUSES.index(cause)] = sure, sure
     other = count if middles is None else middles
-    return HandEvidence(
-        (), log_softmax(counts), other, other, log_softmax(causes), countable, 1.0, cartoon, hand
-    )
+    return HandEvidence((), log_softmax(counts), other, other, log_softmax(causes), countable, 1.0, cartoon, hand)
 
 
 def test_each_bar_is_a_digit_with_its_segments_and_nail():

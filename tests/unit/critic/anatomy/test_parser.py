@@ -56,7 +56,8 @@ def test_a_saved_parser_reads_the_same(tiny, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": 99}, {"shape": {"widths": [4, 4], "answers": 4}}, {"beliefs": {"count": [1]}}, {"shape": None}]
+    "change",
+    [{"format": 99}, {"shape": {"widths": [4, 4], "answers": 4}}, {"beliefs": {"count": [1]}}, {"shape": None}],
 )
 def test_damaged_configurations_are_told(tiny, tmp_path, change):
     save_parser(tiny, tmp_path)
