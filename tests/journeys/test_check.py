@@ -22,7 +22,8 @@ def test_a_hand_in_a_box_gets_a_verdict_and_a_marked_copy(sfumato, hand):
     done = sfumato("check", hand, "--box", "20,10,90,100", "--json", "--out", "marked.png")
     assert done.code == 0
     (picture,) = done.json["pictures"]
-    assert picture["bodies"] == [] and picture["marked"] == "marked.png"
+    assert picture["bodies"] == []
+    assert picture["marked"] == "marked.png"
     (one,) = picture["hands"]
     assert one["verdict"] in ("ok", "goof", "licensed", "not-countable", "abstain")
     with Image.open("marked.png") as marked:

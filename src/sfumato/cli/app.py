@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import checking, commands, comparing, finding, focusing, parts, rendering, serving
+from sfumato.cli import commands, comparing, finding, focusing, parts, rendering, serving
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -28,7 +28,7 @@ def make_app() -> typer.Typer:
     app.command("focus")(focusing.focus)
     app.command("compare")(comparing.compare)
     app.command("find")(finding.find)
-    app.command("check")(checking.check)
+    app.command("check")(finding.check)
     app.command("show")(commands.show)
     app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)

@@ -7,7 +7,7 @@ import torch
 from sfumato.critic.anatomy.labels import CAUSES, CROP_PX, DIGITS, STATES
 from sfumato.lab.critic.drawn_hands import draw_hand_example, draw_hand_examples
 from sfumato.lab.critic.examples import CORE_BIT, UNKNOWN, convert_hands3d, mark_cores, open_examples, save_examples
-from sfumato.lab.critic.task import IGNORE, DIGIT_TABLE, draw_moves, move_crops, stack_examples
+from sfumato.lab.critic.task import DIGIT_TABLE, IGNORE, draw_moves, move_crops, stack_examples
 from sfumato.lab.hands3d.pool import FAULT_IDS, HandBatch
 from sfumato.world.hands3d.labels import PALM, digit_of_part, segment_id
 from sfumato.world.truth import STATES as WORLD_STATES
@@ -39,7 +39,8 @@ def test_the_states_of_the_critic_are_those_of_the_world():
 def test_a_seed_repeats_and_a_fault_shows_in_the_labels():
     plain = draw_hand_example(5, shot="hand", fault="", style="photo")
     again = draw_hand_example(5, shot="hand", fault="", style="photo")
-    assert (plain.images == again.images).all() and plain.cause[0] == 0
+    assert (plain.images == again.images).all()
+    assert plain.cause[0] == 0
     six = draw_hand_example(5, shot="hand", fault="extra_digit", style="photo")
     digits = digit_of_part()[np.minimum(six.labels[0] & (CORE_BIT - 1), 27)]
     assert (digits == DIGITS.index("extra") + 1).any()
@@ -48,7 +49,9 @@ def test_a_seed_repeats_and_a_fault_shows_in_the_labels():
 
 def test_a_crop_without_a_hand_has_no_digits():
     none = draw_hand_example(9, shot="none")
-    assert not none.countable[0] and none.count_digits()[0] == 0 and none.cause[0] == UNKNOWN
+    assert not none.countable[0]
+    assert none.count_digits()[0] == 0
+    assert none.cause[0] == UNKNOWN
 
 
 def test_tips_lie_on_their_digits(open_hands):
@@ -62,7 +65,10 @@ def test_cores_are_inside_and_apart():
     marked = mark_cores(labels)
     assert (marked & (CORE_BIT - 1) == labels).all()
     core = (marked & CORE_BIT) > 0
-    assert core[25, 15] and core[25, 24] and not core[25, 19:21].any() and not core[50].any()
+    assert core[25, 15]
+    assert core[25, 24]
+    assert not core[25, 19:21].any()
+    assert not core[50].any()
 
 
 def test_moves_keep_tips_on_digits_and_mirror_hands(open_hands):
@@ -86,7 +92,8 @@ def test_a_hand_that_is_cut_is_not_countable_any_more(open_hands):
     assert (moved["states"] == STATES.index("out-of-frame")).any()
     still = np.tile(np.array([[[1, 0, 0], [0, 1, 0]]], np.float32), (len(open_hands), 1, 1))
     same = move_crops(stack_examples([open_hands]), still, rng)
-    assert same["countable"].all() and (same["labels"].numpy() == open_hands.labels).all()
+    assert same["countable"].all()
+    assert (same["labels"].numpy() == open_hands.labels).all()
 
 
 def make_batch(fault, *, countable, extra="absent"):
@@ -124,7 +131,9 @@ def test_sets_are_kept_on_disk(tmp_path, open_hands):
     assert open_examples(tmp_path, "set") is None
     save_examples(tmp_path, "set", open_hands)
     again = open_examples(tmp_path, "set")
-    assert again is not None and (again.labels == open_hands.labels).all() and len(again) == len(open_hands)
+    assert again is not None
+    assert (again.labels == open_hands.labels).all()
+    assert len(again) == len(open_hands)
 
 
 def test_what_is_unknown_is_not_learned():

@@ -43,7 +43,8 @@ def test_a_run_ends_with_a_parser_that_loads_and_is_judged(wanted):
     assert {"loss", "parts", "count_drawn", "count_solid"} <= result.validation.keys()
     again = load_parser(wanted.out)
     assert again.beliefs.count == pytest.approx(parser.beliefs.count, abs=1e-4)
-    assert 0.5 <= again.beliefs.least_goof <= 1 and again.beliefs.most_ok <= again.beliefs.least_goof
+    assert 0.5 <= again.beliefs.least_goof <= 1
+    assert again.beliefs.most_ok <= again.beliefs.least_goof
     _, longer = run_train_parser(replace(wanted, budget=replace(wanted.budget, steps=3)))
     assert longer.step == 3
     card = run_evaluate_critic(CriticEvaluation(hands=HANDS, state=wanted.state, folder=wanted.out))
@@ -54,13 +55,15 @@ def test_a_run_ends_with_a_parser_that_loads_and_is_judged(wanted):
 
 def test_sets_never_share_a_seed():
     shards = [set(SHARDS[name]) for name in SETS]
-    assert not shards[0] & shards[1] and not (shards[0] | shards[1]) & shards[2]
+    assert not shards[0] & shards[1]
+    assert not (shards[0] | shards[1]) & shards[2]
     assert set().union(*shards) == set(range(POOL.shards))
     assert len(set(DRAWN_SEEDS.values())) == len(SETS)
 
 
 def test_all_stages_together_need_no_part_of_others():
-    assert "parser" in STAGES and "parser" in ALONE
+    assert "parser" in STAGES
+    assert "parser" in ALONE
 
 
 def test_the_area_under_the_curve_by_hand():

@@ -1,11 +1,12 @@
 """The verdict on one hand: how many digits, right or wrong, why, and how sure; "not sure" is an answer.
 
-Knows evidence, beliefs and what a prompt allows; no picture. Start reading at `judge_evidence`.
+Knows evidence, beliefs and the words of a prompt; no picture. Start reading at `judge_evidence`.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -18,6 +19,24 @@ from sfumato.critic.anatomy.labels import CAUSES
 
 VerdictWord = Literal["ok", "goof", "licensed", "not-countable", "abstain"]
 DIGITS_OF_A_HAND, DIGITS_OF_A_CARTOON = 5, 4
+LICENCES: dict[str, tuple[str, ...]] = {
+    "cartoon": ("cartoon", "comic", "anime", "manga", "toon", "caricature", "mascot", "emoji", "doodle"),
+    "glove": ("glove", "gloves", "gloved", "mitten", "mittens", "gauntlet", "gauntlets"),
+    "prosthesis": ("prosthesis", "prosthetic", "prostheses", "bionic", "cyborg", "robot", "robotic", "artificial hand"),
+    "amputation": (
+        "amputee", "amputation", "amputated", "stump", "missing finger", "missing fingers", "missing a finger",
+        "limb difference", "four fingers", "three fingers", "six fingers", "polydactyly", "without fingers",
+    ),
+    "fist": ("fist", "fists", "clenched hand", "clenched hands", "clenching"),
+    "creature": ("alien", "monster", "demon", "claw", "claws", "paw", "paws", "puppet", "doll"),
+}  # fmt: skip
+"""Words of a prompt by the reason for which a hand may differ."""
+_PATTERNS = {
+    reason: re.compile(r"(?<![\w-])(" + "|".join(map(re.escape, words)) + r")(?![\w])", re.IGNORECASE)
+    for reason, words in LICENCES.items()
+}
+# A word right after one of these is not wanted.
+_DENIED = re.compile(r"\b(no|not|without|non|never)\s+(a\s+|an\s+|any\s+)?$", re.IGNORECASE)
 # Keeps logarithms of probabilities finite.
 _LEAST = 1e-6
 
@@ -147,3 +166,12 @@ def _logit(probability: float) -> float:
 
 def _squash(logit: float) -> float:
     return 1.0 / (1.0 + math.exp(-min(max(logit, -50.0), 50.0)))
+
+
+def find_licences(prompt: str) -> tuple[str, ...]:
+    """Return the reasons for which a prompt lets hands differ, in the order of `LICENCES`."""
+    found = []
+    for reason, pattern in _PATTERNS.items():
+        if any(not _DENIED.search(prompt[: match.start()]) for match in pattern.finditer(prompt)):
+            found.append(reason)
+    return tuple(found)

@@ -64,7 +64,8 @@ def test_cells_of_digits_do_not_overlap():
 
 def test_nothing_is_seen_on_empty_maps():
     maps = paint_hand(0)
-    assert find_digits(maps) == () and count_tips(maps) == 0
+    assert find_digits(maps) == ()
+    assert count_tips(maps) == 0
     assert gather_evidence(maps).middles == 0
 
 
@@ -81,7 +82,8 @@ def test_a_right_hand_is_ok_and_one_with_six_a_goof():
 
 def test_what_does_not_show_every_digit_is_not_countable_even_with_six():
     verdict = judge_evidence(speak(6, cause="extra", countable=-3.0), Beliefs())
-    assert verdict.word == "not-countable" and verdict.findings == ()
+    assert verdict.word == "not-countable"
+    assert verdict.findings == ()
 
 
 def test_what_is_no_hand_is_not_countable():
@@ -101,7 +103,8 @@ def test_a_cartoon_has_four_digits():
 
 def test_a_licence_covers_a_goof_and_leaves_a_right_hand_right():
     goof = judge_evidence(speak(6, cause="extra"), Beliefs(), licences=("cartoon",), prompted=True)
-    assert goof.word == "licensed" and "cartoon" in goof.reason
+    assert goof.word == "licensed"
+    assert "cartoon" in goof.reason
     assert judge_evidence(speak(5), Beliefs(), licences=("fist",), prompted=True).word == "ok"
 
 

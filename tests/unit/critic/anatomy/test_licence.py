@@ -2,7 +2,7 @@
 
 import pytest
 
-from sfumato.critic.anatomy.licence import find_licences
+from sfumato.critic.anatomy.verdict import find_licences
 
 
 @pytest.mark.parametrize(

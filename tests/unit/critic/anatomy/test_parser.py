@@ -30,7 +30,8 @@ def test_maps_are_probabilities_of_half_the_side(tiny):
     (maps,) = tiny.read(noise(1, CROP_PX, CROP_PX, 3))
     side = CROP_PX // CELL_PX
     assert maps.parts.shape[1:] == maps.tips.shape == (side, side)
-    assert np.allclose(maps.parts.sum(0), 1, atol=1e-5) and np.allclose(maps.digits.sum(0), 1, atol=1e-5)
+    assert np.allclose(maps.parts.sum(0), 1, atol=1e-5)
+    assert np.allclose(maps.digits.sum(0), 1, atol=1e-5)
 
 
 def test_a_mirrored_crop_gives_mirrored_maps_and_the_other_hand(tiny):

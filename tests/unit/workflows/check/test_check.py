@@ -35,7 +35,8 @@ def picture(tmp_path):
 def test_a_box_is_judged_and_the_stored_prompt_allows(picture, tiny):
     checked = check_picture(picture, boxes=[BOX], parser=tiny)
     values = json.loads(json.dumps(checked.to_json()))
-    assert values["hands"][0]["box"] == [20, 20, 60, 70] and values["bodies"] == []
+    assert values["hands"][0]["box"] == [20, 20, 60, 70]
+    assert values["bodies"] == []
     assert checked.licences == ("cartoon",)
     assert values["hands"][0]["verdict"] in ("ok", "licensed")
 
