@@ -21,8 +21,8 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.metadata.read import read_parameters
 from sfumato.core.serialize import parse_json
 from sfumato.critic.anatomy.judge import JudgedHand, judge_hands
-from sfumato.critic.anatomy.verdict import find_licences
 from sfumato.critic.anatomy.parser import Parser, has_parser, load_parser
+from sfumato.critic.anatomy.verdict import find_licences
 from sfumato.workflows.find.find import find_things, open_store
 
 # Hands of fewer px than this show no digits.
