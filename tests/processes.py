@@ -7,6 +7,7 @@ A new process takes seconds to import torch; a copy takes none. The few tests of
 from __future__ import annotations
 
 import gc
+import io
 import os
 import signal
 import sys
@@ -109,7 +110,7 @@ def fork_command(room: Path, *arguments: object, encoding: str = "utf-8") -> For
 
 def fork(room: Path, work: Callable[[], object], *, encoding: str = "utf-8") -> Fork:
     """Do some work in a copy of this process, in a folder, with one thread and the variables of `environment`."""
-    streams = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+    streams = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 `Fork` closes them
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
     with warnings.catch_warnings():
@@ -128,7 +129,7 @@ def _live(room: Path, work: Callable[[], object], streams: tuple[IO[bytes], IO[b
         listen_to_ctrl_c()
         for number, stream in enumerate(streams, start=1):
             os.dup2(stream.fileno(), number)
-        sys.stdout, sys.stderr = (open(number, "w", encoding=encoding, closefd=False) for number in (1, 2))
+        sys.stdout, sys.stderr = (io.TextIOWrapper(io.FileIO(number, "wb"), encoding) for number in (1, 2))
         for name in [name for name in os.environ if name.startswith("SFUMATO_")]:
             del os.environ[name]
         os.environ.update(environment(room))
