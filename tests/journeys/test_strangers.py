@@ -25,7 +25,7 @@ def test_a_picture_from_python_in_ten_lines(room):
 
 def test_an_own_checkpoint_in_one_file(sfumato, room):
     write_single_file(room / "dreamshaper.safetensors", "sd15")
-    words = ("a castle by the sea", "--model", "dreamshaper.safetensors", "--steps", 2)
+    words = ("a castle by the sea", "--model", "dreamshaper.safetensors", "--steps", 2, "--size", "256x256")
     done = sfumato("render", *words, "--out", "castle.png", "--json")
     assert done.code == 0, done.err
     found = done.json
