@@ -20,6 +20,8 @@ from sfumato.core.validate import check_float, check_int, check_text
 PREFIX = "SFUMATO_"
 # 16384 x 16384 decodes to 1 GB of RGBA: the most that one picture may cost unless the owner of the machine says otherwise.
 _LARGEST_PICTURE_PIXELS = 2**28
+# 8192 x 8192: an hour of work for a GPU, and what nobody asks of a shared server by mistake.
+_LARGEST_RENDER_PIXELS = 2**26
 _LONGEST_TEXT_CHARACTERS = 4096
 LARGEST_BUDGET_GB = 1e6
 _TRUE, _FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
@@ -59,9 +61,29 @@ class Settings:
         "upscalers in it are found by short name.",
     )
     lora_folder: str = _row("", "Another folder in which LoRAs are found by name, as `<lora:name:weight>` in a prompt.")
+    concepts: str = _row(
+        "",
+        "Folder of concepts, found by name; left out: `concepts` beside the folder of models, else "
+        "`~/.local/share/sfumato/concepts`.",
+    )
+    parts: str = _row(
+        "", "Folder of fetched parts (pretrained weights of others); empty means `sfumato/parts` in the user's cache."
+    )
     max_picture_pixels: int = _row(
         _LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
     )
+    state: str = _row(
+        "", "Folder in which the server keeps its queue and pictures; empty takes ~/.local/state/sfumato."
+    )
+    token: str = _row("", "Password of the server; a public address needs one. Empty asks for none.")
+    max_render_pixels: int = _row(
+        _LARGEST_RENDER_PIXELS,
+        "Pixels that one picture may have that a client of the server asks for.",
+        low=1,
+        high=2**40,
+    )
+    max_body_mb: int = _row(64, "Size (MB) that one message to the server may have.", low=1, high=4096)
+    max_queued: int = _row(1000, "Jobs that may wait in the server's queue.", low=1, high=1_000_000)
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):

@@ -214,6 +214,11 @@ SCHEDULES: dict[str, ScheduleName] = {
 }
 
 
+def list_schedules() -> tuple[tuple[str, str], ...]:
+    """Return every schedule: our name, and the label that A1111 shows."""
+    return tuple((name, row.label) for name, row in SCHEDULES.items())
+
+
 def find_schedule(name: str) -> str | None:
     """Return our name of a schedule in any spelling ("SGM Uniform" -> "sgm_uniform"), or None."""
     wanted = _letters(name)

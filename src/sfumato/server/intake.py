@@ -1,0 +1,267 @@
+"""From what a client says to a job in the queue: names, pictures and sizes are checked here for every surface.
+
+The request itself is made where the command line and the library make theirs, so the same words give the same pixels.
+A client names models, never paths, and its pictures by id. Start reading at `Intake.submit`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from sfumato import api
+from sfumato.core.errors import BudgetError, RequestError, UnsafeFileError
+from sfumato.core.files import write_atomic
+from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
+from sfumato.server.queue.store import JobStore
+
+# What a browser, an editor and a camera send; other formats have had more holes than uses.
+_FORMATS = ("PNG", "JPEG", "WEBP")
+# setting -> kind of the file of weights that it names
+_WEIGHTS: Mapping[str, api.WeightsKind] = {"model": "checkpoint", "vae": "vae", "upscaler": "upscaler"}
+_LISTS: Mapping[str, api.WeightsKind] = {"loras": "lora", "embeddings": "embedding"}
+_PICTURES = ("init", "mask")
+# A file name says no more; what is longer is no name.
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intake:
+    """Turn what clients say into jobs. A leaf.
+
+    `most_pixels` limits what is drawn, `most_sent_pixels` the pictures that clients send, `most_queued` the jobs that
+    wait. `budget_bytes`, `device` and `dtype` are those of the worker, for plans.
+    """
+
+    store: JobStore
+    most_pixels: int
+    most_sent_pixels: int
+    most_queued: int
+    budget_bytes: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+
+    def make_request(self, said: Mapping[str, Any], *, needs_prompt: bool = True) -> api.RenderRequest:
+        """Return the request that the command line would make of the same settings.
+
+        `said` has the names of `RequestValues`; `init` and `mask` are ids of files.
+
+        Raises:
+            RequestError: a setting is wrong, has no effect, or names a file that is not there.
+            BudgetError: more pixels than this server draws for a client.
+        """
+        settings = {name: value for name, value in said.items() if value is not None}
+        for name in _PICTURES:
+            if name in settings:
+                settings[name] = self.find_path(str(settings[name]))
+        for name in _LISTS:
+            if name in settings:
+                settings[name] = tuple(settings[name])
+        values = api.make_values(settings)
+        self._check_names(values)
+        contract = api.load_contract(values.model or api.DEFAULTS.model, vae=values.vae, prediction=values.prediction)
+        request = api.make_request(values, contract, needs_prompt=needs_prompt)
+        self._check_pixels(request, contract.factor)
+        return request
+
+    def find_native(self, model: str | None) -> api.PixelSize:
+        """Return the size that a model draws at once.
+
+        Raises:
+            NotFoundError: there is no such model.
+        """
+        self._check_names(api.RequestValues(model=model))
+        return api.load_contract(model or api.DEFAULTS.model).native
+
+    def prepare(self, request: api.RenderRequest) -> api.Job:
+        """Plan a request as its worker will, and refuse what the worker would refuse.
+
+        Raises: as `api.prepare`.
+        """
+        options = api.RunOptions(
+            out=self.store.folder / "jobs" / "picture.png",
+            report=False,
+            budget_bytes=self.budget_bytes,
+            device=self.device,
+            dtype=self.dtype,
+        )
+        return api.prepare(request, options)
+
+    def forecast(self, said: Mapping[str, Any]) -> dict[str, Any]:
+        """Say what a job would cost and draw, without queueing it, as JSON values.
+
+        A job that costs too much is an answer: `accepted` is false and `refusal` names the largest that fits.
+
+        Raises:
+            RequestError: a setting is wrong.
+        """
+        unknown = api.find_unknown_words(str(said.get("prompt") or ""))
+        is_mini = (said.get("model") or api.DEFAULTS.model) == api.DEFAULTS.model
+        told: dict[str, Any] = {"unknown_words": list(unknown) if is_mini else []}
+        try:
+            request = self.make_request(said, needs_prompt=False)
+            job = self.prepare(request)
+        except BudgetError as error:
+            return told | {"accepted": False, "refusal": error.to_json(), "plan": None}
+        plan = job.plan.to_json()
+        return told | {
+            "accepted": True,
+            "refusal": None,
+            "size": plan["size"],
+            "method": plan["method"],
+            "memory_bytes": plan["memory_bytes"],
+            "seconds": plan["total_seconds"],
+            "warnings": list(job.warnings),
+            "plan": plan,
+        }
+
+    def submit(
+        self, said: Mapping[str, Any], *, surface: str, order_key: str | None = None, needs_prompt: bool = True
+    ) -> JobRecord:
+        """Check what a client says, and queue it.
+
+        Raises:
+            RequestError, BudgetError, UnsafeFileError: it is refused; nothing is queued.
+            QueueFullError: too many jobs wait.
+            StorageError: the disk refuses.
+        """
+        request = self.make_request(said, needs_prompt=needs_prompt)
+        job = self.prepare(request)
+        plan = job.plan
+        return self.store.submit(
+            self._hide_folder(request).to_json(),
+            surface=surface,
+            order_key=order_key,
+            planned_s=round((plan.seconds + plan.save_s) * plan.batch, 2),
+            most_queued=self.most_queued,
+        )
+
+    def add_picture(self, packed: bytes) -> StoredFile:
+        """Keep a picture that a client sends, encoded anew; the same picture has the same id.
+
+        Raises:
+            RequestError: it is no PNG, JPEG or WebP picture, or is damaged.
+            UnsafeFileError: its header promises more than `most_sent_pixels`.
+        """
+        return self.keep_picture(self.open_picture(packed))
+
+    def open_picture(self, packed: bytes) -> Image.Image:
+        """Decode a picture that a client sends: upright, RGB or RGBA, without texts and profiles.
+
+        Raises: as `add_picture`.
+        """
+        most = self.most_sent_pixels
+        try:
+            with warnings.catch_warnings():
+                # Pillow warns of large pictures; the header is checked below, and the setting is the limit.
+                warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+                picture = Image.open(io.BytesIO(packed), formats=_FORMATS)
+            if picture.width * picture.height > most:
+                what = "the picture has more pixels than this server opens"
+                got = f"{picture.width}x{picture.height}"
+                raise UnsafeFileError(what, got=got, do=f"Send at most {most} pixels.")
+            picture.load()
+            picture = ImageOps.exif_transpose(picture)
+            return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+        except Image.DecompressionBombError as error:
+            raise UnsafeFileError("the picture is a decompression bomb", got=str(error)) from error
+        except (UnidentifiedImageError, OSError, ValueError, SyntaxError, EOFError) as error:
+            do = "Send PNG, JPEG or WebP."
+            raise RequestError("the picture cannot be read", got=type(error).__name__, do=do) from error
+
+    def keep_picture(self, picture: Image.Image) -> StoredFile:
+        """Keep a picture in the folder of what clients have sent, as PNG.
+
+        Raises:
+            StorageError: the disk refuses.
+        """
+        stream = io.BytesIO()
+        # Pillow would carry on texts and profiles of the sender.
+        picture.info.clear()
+        picture.save(stream, "PNG", compress_level=1)
+        packed = stream.getvalue()
+        digest = hashlib.sha256(packed).hexdigest()
+        path = self.store.folder / "uploads" / f"{digest}.png"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            write_atomic(path, lambda file: file.write(packed))
+        return self.store.add_file(
+            StoredFile(
+                id=digest,
+                path=path.relative_to(self.store.folder).as_posix(),
+                media_type="image/png",
+                width=picture.width,
+                height=picture.height,
+                bytes=len(packed),
+                sha256=digest,
+            )
+        )
+
+    def find_path(self, file_id: str) -> Path:
+        """Return where a file lies that a client names by id.
+
+        Raises:
+            NotFoundError: there is no such file.
+        """
+        path = self.store.folder / self.store.find_file(file_id).path
+        if not path.is_file():
+            raise NotFoundError("the file is gone", got=file_id, do="Send it again.")
+        return path
+
+    def _check_names(self, values: api.RequestValues) -> None:
+        named = list[tuple[api.WeightsKind, object]]()
+        for setting, kind in _WEIGHTS.items():
+            named.append((kind, getattr(values, setting)))
+        for setting, kind in _LISTS.items():
+            for one in getattr(values, setting) or ():
+                named.append((kind, _cut_weight(str(one)) if kind == "lora" else one))
+        for kind, name in named:
+            if name not in (None, api.DEFAULTS.model, api.DEFAULTS.upscaler):
+                self.check_name(kind, name)
+
+    @staticmethod
+    def check_name(kind: api.WeightsKind, name: object) -> None:
+        """Check that the folder of models has a file of weights of this name; a path of this machine is no name.
+
+        Raises:
+            NotFoundError: it has none.
+        """
+        if not isinstance(name, str) or len(name) > _LONGEST_NAME or "\0" in name:
+            raise NotFoundError(f"there is no such {kind}", got=name)
+        try:
+            api.find_model_file(kind, name, paths=False)
+        except (api.ModelError, RequestError) as error:
+            raise NotFoundError(f"there is no such {kind}", got=name, do="Ask for the list of models.") from error
+
+    def _hide_folder(self, request: api.RenderRequest) -> api.RenderRequest:
+        """Name files relative to the state folder, where the worker works: the request is stored in every picture."""
+        places = {name: getattr(request.source, name, None) for name in ("path", "mask")}
+        folder = self.store.folder
+        changes = {name: Path(place).relative_to(folder).as_posix() for name, place in places.items() if place}
+        return replace(request, source=replace(request.source, **changes)) if changes else request
+
+    def _check_pixels(self, request: api.RenderRequest, factor: int) -> None:
+        most, size = self.most_pixels, request.size
+        if size.area <= most:
+            return
+        scale = (most / size.area) ** 0.5
+        sides = [max(factor, int(side * scale) // factor * factor) for side in (size.width, size.height)]
+        do = f"Ask for {sides[0]}x{sides[1]}, the largest of this shape."
+        raise BudgetError("this server draws no picture of so many pixels", got=str(size), do=do)
+
+
+def _cut_weight(text: str) -> str:
+    name, colon, weight = text.rpartition(":")
+    if colon:
+        with suppress(ValueError):
+            float(weight)
+            return name
+    return text

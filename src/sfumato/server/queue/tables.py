@@ -1,0 +1,117 @@
+"""The tables of the queue and the way to open their database: SQLite, written through to the disk at every commit.
+
+Knows SQL alone; what the rows mean is in `records`, what happens to them in `store`. Start reading at `open_database`.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Column,
+    Engine,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    create_engine,
+    event,
+)
+from sqlalchemy.exc import DatabaseError, OperationalError
+
+from sfumato.core.errors import StorageError
+
+# Counted up when a table changes; another number is refused, not guessed at.
+SCHEMA = 1
+# Two processes write: the server and its worker. Each transaction takes milliseconds.
+_WAIT_FOR_LOCK_S = 30.0
+
+metadata = MetaData()
+jobs = Table(
+    "jobs",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=True),
+    Column("id", String(32), nullable=False, unique=True),
+    Column("state", String(16), nullable=False),
+    Column("surface", String(16), nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("created_s", Float, nullable=False),
+    Column("started_s", Float),
+    Column("ended_s", Float),
+    Column("attempts", Integer, nullable=False, default=0),
+    Column("kills", Integer, nullable=False, default=0),
+    Column("cancel_wanted", Boolean, nullable=False, default=False),
+    # Who works on it, and until when without a sign of life.
+    Column("lease", String(64)),
+    Column("lease_until_s", Float),
+    Column("planned_s", Float),
+    Column("error", JSON(none_as_null=True)),
+    Column("log", Text, nullable=False, default=""),
+    # What a client sends with each try of one order, so that a repeated order is one job.
+    Column("order_key", String(128), unique=True),
+    Index("jobs_by_state", "state", "number"),
+    sqlite_autoincrement=True,
+)
+files = Table(
+    "files",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), index=True),
+    Column("number", Integer, nullable=False, default=0),
+    Column("path", Text, nullable=False),
+    Column("media_type", String(32), nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("bytes", Integer, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    # Text: a seed may have 64 bits without a sign, more than a column of whole numbers holds.
+    Column("seed", String(24)),
+    Column("created_s", Float, nullable=False),
+)
+options = Table("options", metadata, Column("name", String(64), primary_key=True), Column("value", JSON))
+
+
+def open_database(path: Path) -> Engine:
+    """Open the database of a state folder, and make its tables where they are missing.
+
+    Every commit is on the disk before it returns (write-ahead log, synchronous=FULL).
+
+    Raises:
+        StorageError: the disk refuses, the file is no database, or another version wrote it.
+    """
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_FOR_LOCK_S})
+    event.listen(engine, "connect", _set_up)
+    event.listen(engine, "begin", _begin)
+    try:
+        with engine.begin() as connection:
+            found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            if found not in (0, SCHEMA):
+                do = "Use the version that wrote it, or another state folder."
+                raise StorageError("another version of Sfumato wrote the queue", got=f"{path}: schema {found}", do=do)
+            metadata.create_all(connection)
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
+    except (DatabaseError, OperationalError) as error:
+        engine.dispose()
+        do = "Free disk space, or move the damaged file away."
+        raise StorageError("the queue cannot be opened", got=f"{path}: {error.orig}", do=do) from error
+    return engine
+
+
+def _set_up(connection: Any, _record: Any) -> None:
+    # The driver would begin transactions by itself, and late; `_begin` does it.
+    connection.isolation_level = None
+    for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _begin(connection: Any) -> None:
+    # A reader that turns into a writer could find that it read too long ago; writers say so at once.
+    reads = connection.get_execution_options().get("reads_only", False)
+    connection.exec_driver_sql("BEGIN" if reads else "BEGIN IMMEDIATE")

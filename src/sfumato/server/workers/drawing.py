@@ -1,0 +1,142 @@
+"""The worker that draws with the engine: one model stays loaded, a stopped canvas goes on where it was.
+
+Run as a process: `python -m sfumato.server.workers.drawing FOLDER NAME DEVICE`. Start reading at `EngineDraw.__call__`.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import shutil
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sfumato import api
+from sfumato.core.settings import load_settings
+from sfumato.server.workers.loop import Attempt, DrawnFile, WorkerLoop
+
+_GB = 1024**3
+# What the interface of a server shows; the work itself is as large as it is.
+_PREVIEW_SIDE_PX = 512
+_PREVIEW_QUALITY = 80
+
+
+class EngineDraw:
+    """Draw jobs with the engine. Keeps the model of the last job, which is the next job's in most queues."""
+
+    def __init__(self, device: str) -> None:
+        """Load nothing yet."""
+        self._device, self._key, self._model = device, (), None
+
+    def open_model(self, ref: str, vae: str | None, prediction: str | None) -> api.Model:
+        """Return a loaded model; the one before is let go when it is another.
+
+        Raises:
+            ModelError, UnsafeFileError: it cannot be opened.
+        """
+        key = (ref, vae, prediction)
+        if self._model is None or self._key != key:
+            self._model = None
+            dtype = load_settings().dtype
+            self._model = api.load(ref, vae=vae, prediction=prediction, device=self._device, dtype=dtype)
+            self._key = key
+        return self._model
+
+    def __call__(self, attempt: Attempt) -> list[DrawnFile]:
+        """Draw every picture of a job into its folder.
+
+        Raises:
+            InterruptedRender: somebody wants it to stop.
+            Others: as `api.run`.
+        """
+        request = api.RenderRequest.from_json(dict(attempt.job.request))
+        model = self.open_model(request.model, request.vae, request.prediction)
+        budget_gb = load_settings().budget_gb
+        options = api.RunOptions(
+            out=attempt.folder / "picture.png",
+            report=False,
+            # An earlier attempt may have left half a canvas; only methods that keep a journal can go on.
+            resume=any(attempt.folder.glob("*.work")),
+            budget_bytes=round(budget_gb * _GB) if budget_gb else None,
+        )
+        try:
+            pictures = self._run(model, request, options, attempt)
+        except api.RequestError:
+            if not options.resume:
+                raise
+            # Other weights or another torch since: what was drawn fits no longer.
+            shutil.rmtree(attempt.folder)
+            attempt.folder.mkdir()
+            pictures = self._run(model, request, replace(options, resume=False), attempt)
+        return [_describe(picture) for picture in pictures]
+
+    @staticmethod
+    def _run(
+        model: api.Model, request: api.RenderRequest, options: api.RunOptions, attempt: Attempt
+    ) -> tuple[api.Picture, ...]:
+        return model.run(
+            request, options, on_event=lambda event: _tell(attempt, event), should_stop=attempt.should_stop
+        )
+
+
+def _tell(attempt: Attempt, event: api.Event) -> None:
+    if isinstance(event, api.ProgressEvent):
+        told = event.to_json()
+        if event.preview is not None and attempt.wants_preview():
+            # A picture that cannot be shown yet must not stop the one that is drawn.
+            with suppress(ValueError, RuntimeError):
+                told["preview"] = _pack(event.preview())
+        attempt.tell(told)
+    elif isinstance(event, api.WarningEvent):
+        attempt.tell(event.to_json())
+
+
+def _pack(picture: Any) -> str:
+    picture = picture.convert("RGB")
+    picture.thumbnail((_PREVIEW_SIDE_PX, _PREVIEW_SIDE_PX))
+    stream = io.BytesIO()
+    picture.save(stream, "JPEG", quality=_PREVIEW_QUALITY)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _describe(picture: api.Picture) -> DrawnFile:
+    assert picture.path is not None, "every picture of a job has a file"
+    assert picture.sha256 is not None, "the engine hashes what it saves"
+    size = picture.plan.size
+    return DrawnFile(
+        path=picture.path,
+        media_type="image/png",
+        width=size.width,
+        height=size.height,
+        sha256=picture.sha256,
+        seed=picture.request.seed,
+    )
+
+
+def main() -> None:
+    """Work for the server that started this process, until it closes stdin."""
+    folder, name, device = sys.argv[1:4]
+    # Ctrl-C reaches every process of a terminal; the server decides when a worker stops.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # The lines of the server have stdout to themselves; what libraries print goes to the log.
+    lines = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    # Requests name pictures relative to the state folder; what the settings name is relative to where the server began.
+    for variable in ("SFUMATO_MODELS", "SFUMATO_LORA_FOLDER"):
+        if os.environ.get(variable):
+            os.environ[variable] = str(Path(os.environ[variable]).expanduser().absolute())
+    os.chdir(folder)
+    draw = EngineDraw(device)
+    # Most first jobs want the default model; whatever is wrong with it is told by the job that asks for it.
+    with suppress(api.SfumatoError):
+        draw.open_model(api.DEFAULTS.model, None, None)
+    WorkerLoop(folder=Path(folder), name=name, draw=draw, device=device, output=lines).run()
+
+
+if __name__ == "__main__":
+    main()
