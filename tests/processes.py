@@ -116,7 +116,12 @@ def fork(room: Path, work: Callable[[], object], *, encoding: str = "utf-8") -> 
     with warnings.catch_warnings():
         # Newer Pythons warn of threads that a copy lacks: those of xdist read and write, and hold no lock for long.
         warnings.simplefilter("ignore", DeprecationWarning)
+        threads = torch.get_num_threads()
+        # Here and not in the copy, which would wait for threads that it lacks.
+        torch.set_num_threads(1)
         pid = os.fork()
+        if pid:
+            torch.set_num_threads(threads)
     return Fork(pid, streams) if pid else _live(room, work, streams, encoding)
 
 
@@ -134,7 +139,6 @@ def _live(room: Path, work: Callable[[], object], streams: tuple[IO[bytes], IO[b
             del os.environ[name]
         os.environ.update(environment(room))
         os.chdir(room)
-        torch.set_num_threads(1)
         try:
             work()
             code = 0
