@@ -193,4 +193,5 @@ def test_the_part_draws_sharper_edges_than_lanczos(parts, tmp_path):
     assert steepest[0] > 1.5 * steepest[1]
     for place in ((slice(40, 56), slice(40, 56)), (slice(0, 8), slice(0, 96))):
         moved = results[0][place].mean(axis=(0, 1)) - np.asarray(truth, int)[place].mean(axis=(0, 1))
-        assert np.abs(moved).max() < 6
+        # Without the smooth field that puts colours back, the network moves them by 8 to 17.
+        assert np.abs(moved).max() < 8
