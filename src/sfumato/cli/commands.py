@@ -184,7 +184,7 @@ def world_person(
     from sfumato.lab.customize.character import describe_character, make_character, write_character
 
     made = write_character(out, seed, name=name, count=n)
-    _print(
+    print_values(
         {"folder": str(out), "pictures": len(made), "person": describe_character(make_character(seed))}, as_json=json
     )
 
