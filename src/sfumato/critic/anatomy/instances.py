@@ -44,17 +44,15 @@ def find_digits(maps: HandMaps) -> tuple[SeenDigit, ...]:
     """
     skin = maps.parts[FIRST_SEGMENT:].sum(0)
     flesh = skin > 0.5
-    middles, count = ndimage.label((maps.cores > LEAST_CORE) & flesh, structure=np.ones((3, 3)))
-    if not count:
-        return ()
+    middles, count = _label((maps.cores > LEAST_CORE) & flesh)
     sizes = np.bincount(middles.ravel(), minlength=count + 1)
     kept = [number for number in range(1, count + 1) if sizes[number] >= LEAST_CORE_CELLS]
     middles[~np.isin(middles, kept)] = 0
     if not kept:
         return ()
     # Every cell of skin belongs to the nearest middle.
-    nearest = ndimage.distance_transform_edt(middles == 0, return_distances=False, return_indices=True)
-    owners = np.where(flesh, middles[tuple(nearest)], 0)
+    nearest = np.asarray(ndimage.distance_transform_edt(middles == 0, return_distances=False, return_indices=True))
+    owners = np.where(flesh, middles[nearest[0], nearest[1]], 0)
     found: list[SeenDigit] = []
     names: set[str] = set()
     for number in sorted(kept, key=lambda number: -int((owners == number).sum())):
@@ -79,4 +77,11 @@ def count_tips(maps: HandMaps) -> int:
     """Return how many fingertips light up."""
     reach = 2 * TIP_REACH_CELLS + 1
     peaks = (maps.tips == ndimage.maximum_filter(maps.tips, reach)) & (maps.tips > LEAST_TIP)
-    return int(ndimage.label(peaks, structure=np.ones((3, 3)))[1])
+    return _label(peaks)[1]
+
+
+def _label(cells: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:
+    """Number the groups of cells that hang together, corners included, from 1 on; return them and how many there are."""
+    groups = np.empty(cells.shape, np.int32)
+    count = ndimage.label(cells, structure=np.ones((3, 3)), output=groups)
+    return groups, int(count)  # pyright: ignore[reportArgumentType]

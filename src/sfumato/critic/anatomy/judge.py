@@ -46,7 +46,6 @@ class JudgedHand:
             "digits": verdict.digits,
             "digits_sure": round(verdict.count_sure, 4),
             "parts": [digit.to_json() for digit in self.evidence.digits],
-            "side": verdict.side,
             "countable": round(verdict.countable, 4),
             "verdict": verdict.word,
             "sure": round(verdict.sure, 4),

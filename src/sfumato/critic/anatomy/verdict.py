@@ -69,7 +69,6 @@ class HandVerdict:
     sure: float
     goof: float
     countable: float
-    side: str
     findings: tuple[Finding, ...] = ()
 
 
@@ -90,10 +89,9 @@ def judge_evidence(
     if licences and word != "ok":
         word, sure = "licensed", max(sure, goof)
         reason = f"the prompt asks for it ({', '.join(licences)}); otherwise: {reason}"
-    side = "right" if evidence.right > 0 else "left"
     return HandVerdict(
         word=word, reason=reason, digits=digits, count_sure=float(counts[digits]), sure=sure, goof=goof,
-        countable=countable, side=side, findings=findings if word in ("goof", "abstain", "licensed") else (),
+        countable=countable, findings=findings if word in ("goof", "abstain", "licensed") else (),
     )  # fmt: skip
 
 

@@ -57,7 +57,7 @@ def weigh_sources(examples: HandExamples, chosen: Flags) -> Numbers:
 def fit_beliefs(evidence: Sequence[HandEvidence], examples: HandExamples) -> Beliefs:
     """Return weights and limits fitted on a calibration set."""
     countable = pick_countable(examples)
-    chosen = np.flatnonzero(countable)
+    chosen: list[int] = np.flatnonzero(countable).tolist()
     weights = weigh_sources(examples, countable)
     features = np.stack([evidence[row].list_count_features() for row in chosen])
     counts = np.minimum(examples.count_digits()[chosen], MOST_DIGITS - 1)
@@ -65,7 +65,7 @@ def fit_beliefs(evidence: Sequence[HandEvidence], examples: HandExamples) -> Bel
     faults = np.asarray(examples.cause)[chosen] > 0
     spoken = np.stack([list_fault_features(evidence[row], beliefs) for row in chosen])
     beliefs = replace(beliefs, fault=_fit_yes(spoken, faults, weights))
-    hands = np.flatnonzero(examples.hand)
+    hands: list[int] = np.flatnonzero(examples.hand).tolist()
     logits = np.array([[evidence[row].countable, 1.0] for row in hands])
     whole = weigh_sources(examples, np.asarray(examples.hand, np.bool_))
     beliefs = replace(beliefs, countable=_fit_yes(logits, np.asarray(examples.countable)[hands], whole))
@@ -107,7 +107,7 @@ def _choose_limits(beliefs: Beliefs, evidence: Sequence[HandEvidence], examples:
     sure = believe_countable(evidence, beliefs)
     least = _find_least(sure[hands], np.asarray(examples.countable)[hands], LEAST_PRECISION)
     asked = np.asarray(examples.cause) != UNKNOWN
-    told = np.flatnonzero((sure >= least) & hands & asked)
+    told: list[int] = np.flatnonzero((sure >= least) & hands & asked).tolist()
     goofs = np.array([believe_goof(evidence[row], beliefs) for row in told])
     faulty = np.asarray(examples.cause)[told] > 0
     right = np.sort(goofs[~faulty])

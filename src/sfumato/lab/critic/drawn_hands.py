@@ -147,10 +147,10 @@ def _cut(picture: Image.Image, window: tuple[float, float, float, float], way: I
     rows = np.asarray(picture)
     widths = ((pad, pad), (pad, pad)) if labels else ((pad, pad), (pad, pad), (0, 0))
     padded = np.pad(rows, widths) if labels else np.pad(rows, widths, mode="edge")
-    box = tuple(value + pad for value in window)
+    left, top, right, bottom = (value + pad for value in window)
     if way == Image.Resampling.BICUBIC and window[2] - window[0] > CROP_PX:
         way = Image.Resampling.LANCZOS
-    return np.asarray(Image.fromarray(padded).resize((CROP_PX, CROP_PX), way, box=box))
+    return np.asarray(Image.fromarray(padded).resize((CROP_PX, CROP_PX), way, box=(left, top, right, bottom)))
 
 
 def _draw_without(rng: random.Random, seed: int, style: str) -> HandExamples:

@@ -107,7 +107,7 @@ def mark_cores(labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         mask = digits == digit
         rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
         cut = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        depth = ndimage.distance_transform_edt(np.pad(mask[cut], 1))[1:-1, 1:-1]
+        depth = np.asarray(ndimage.distance_transform_edt(np.pad(mask[cut], 1)))[1:-1, 1:-1]
         # The width is that of most of its length, not of a wide base.
         half_width = float(np.percentile(depth[mask[cut]], 90))
         marked[cut] |= np.where(depth >= max(1.0, CORE_SHARE * half_width), CORE_BIT, 0).astype(np.uint8)
