@@ -83,9 +83,14 @@ class CheckedPicture:
                 lines.append(f"{place}  not-countable  {hand.reason}")
                 continue
             verdict = hand.verdict
-            digits = f"{verdict.digits} digit{'s' if verdict.digits != 1 else ''} ({verdict.count_sure:.2f})"
+            digits = f"{count_words(verdict.digits)} ({verdict.count_sure:.2f})"
             lines.append(f"{place}  {verdict.word} ({verdict.sure:.2f})  {digits}  {verdict.reason}")
         return lines
+
+
+def count_words(digits: int) -> str:
+    """Return a number of digits in words, as 1 digit or 5 digits."""
+    return f"{digits} digit{'s' if digits != 1 else ''}"
 
 
 def check_picture(

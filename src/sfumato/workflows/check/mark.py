@@ -16,7 +16,7 @@ from sfumato.critic.anatomy.instances import SeenDigit
 from sfumato.critic.anatomy.judge import JudgedHand
 from sfumato.critic.anatomy.labels import CELL_PX, CROP_PX, DIGITS
 from sfumato.critic.finders.crops import TurnedSquare
-from sfumato.workflows.check.check import UnreadHand
+from sfumato.workflows.check.check import UnreadHand, count_words
 
 # A marked picture is for looking at; a larger one is reduced.
 LONGEST_PX = 4096
@@ -43,14 +43,17 @@ def draw_verdicts(pixels: PixelStore, hands: Iterable[JudgedHand | UnreadHand]) 
     for hand in hands:
         word = hand.verdict.word if isinstance(hand, JudgedHand) else "not-countable"
         text = word
-        if isinstance(hand, JudgedHand):
-            text = f"{hand.verdict.digits} digits, {word} {hand.verdict.sure:.2f}"
+        # The number of digits of a hand that cannot be counted would only mislead.
+        if isinstance(hand, JudgedHand) and word != "not-countable":
+            text = f"{count_words(hand.verdict.digits)}, {word} {hand.verdict.sure:.2f}"
         box = hand.box
         left, top = box.left / grain, box.top / grain
         pen.rectangle(
             (left, top, box.right / grain - 1, box.bottom / grain - 1), outline=VERDICT_COLOURS[word], width=width
         )
-        place = (left, max(0.0, top - font.size - width if isinstance(font, ImageFont.FreeTypeFont) else top))
+        width_px = pen.textlength(text, font=font)
+        high = font.size if isinstance(font, ImageFont.FreeTypeFont) else 0
+        place = (max(0.0, min(left, picture.width - width_px)), max(0.0, top - high - width))
         pen.rectangle(pen.textbbox(place, text, font=font), fill="black")
         pen.text(place, text, fill=VERDICT_COLOURS[word], font=font)
     return picture
