@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lab test-slow check format bench docs lock sums
+.PHONY: help setup demo test test-lab test-slow check format bench docs lock sums studio
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -48,3 +48,8 @@ lock: $(STAMP) ## Resolve requirements.lock again
 
 sums: $(STAMP) ## List the digests of the shipped weights again
 	@$(BIN)/python tools/sums.py
+
+studio: ## Build the page of `sfumato serve` again (needs node and npm; users do not)
+	@npm --prefix studio ci --silent
+	@npm --prefix studio run --silent check
+	@npm --prefix studio run --silent build
