@@ -88,6 +88,7 @@ export const S = {
   again: "Draw it again",
 
   viewer: (prompt: string) => `Picture: ${prompt}. Plus and minus zoom, the arrow keys move.`,
+  tools: "Zoom",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
   fit: "Fit",
@@ -108,7 +109,7 @@ export const S = {
   copied: "Copied",
   copyFailed: "The browser does not let this page copy. Select it here:",
   reuse: "Use these settings",
-  selfCheck: "Self-check",
+  selfCheck: "Self-check:",
 
   strip: "Pictures and queue",
   stripEmpty: "Your pictures will hang here.",
