@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lab test-slow check format bench docs lock sums studio
+.PHONY: help setup demo test test-lab test-slow test-browser check format bench docs lock sums studio
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -27,6 +27,9 @@ test-lab: $(STAMP) ## Run the tests of the laboratory: benches, proofs, the trai
 
 test-slow: $(STAMP) ## Run the full-size tests
 	@$(BIN)/python -m pytest -m slow
+
+test-browser: $(STAMP) ## Use the studio in Chromium as a person does; skipped where there is none
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/journeys/test_studio.py
 
 check: $(STAMP) ## Lint, format and types
 	@$(BIN)/ruff check

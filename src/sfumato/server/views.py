@@ -1,4 +1,4 @@
-"""What a page shows of a finished picture: a small copy, its facts, and the texts that draw it again.
+"""What a page shows of a finished picture: a small copy, tiles, its facts, and the texts that draw it again.
 
 Everything here is made from a file and its job, and can be made again. Start reading at `load_facts`.
 """
@@ -16,6 +16,10 @@ from typing import Any
 from PIL import Image
 
 from sfumato import api
+from sfumato.canvas.formats.read import open_regions, read_reduced
+from sfumato.canvas.formats.save import open_writer
+from sfumato.canvas.formats.tiles import TileEncoding
+from sfumato.core.errors import RequestError
 from sfumato.core.request import TextSource
 from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
 from sfumato.workflows.report.commands import write_command, write_python
@@ -25,6 +29,8 @@ THUMBNAIL_SIDE_PX = 192
 _THUMBNAIL_QUALITY = 82
 # About 8 kB each.
 _MOST_KEPT = 500
+# The eye sees no difference from the file, and a tile is a fifth as large.
+_TILE_QUALITY = 90
 
 
 def name_facts(picture: Path) -> Path:
@@ -56,29 +62,68 @@ def write_recipe(job: JobRecord, file: StoredFile) -> dict[str, str | None]:
 
 
 @dataclass(eq=False)
-class ThumbnailCache:
-    """Keep small copies of the pictures that were looked at last. A leaf; may be used from several threads."""
+class ViewMaker:
+    """Make small copies and tiles of pictures, one at a time, and keep them. A leaf; may be used from several threads.
+
+    Small copies are kept in memory, tiles beside the picture.
+    """
 
     _kept: OrderedDict[str, bytes] = field(default_factory=OrderedDict[str, bytes])
     _lock: Lock = field(default_factory=Lock)
 
-    def load(self, file_id: str, path: Path) -> bytes:
-        """Return a small copy of a picture of ours as JPEG, at most `THUMBNAIL_SIDE_PX` on its longer side."""
+    def make_thumbnail(self, file_id: str, picture: Path) -> bytes:
+        """Return a small copy of a picture as JPEG, at most `THUMBNAIL_SIDE_PX` on its longer side."""
         with self._lock:
-            if file_id in self._kept:
-                self._kept.move_to_end(file_id)
-                return self._kept[file_id]
-            # One at a time: a large picture takes as much memory as it has pixels.
-            packed = _make_thumbnail(path)
+            packed = self._kept.get(file_id) or _make_thumbnail(picture)
             self._kept[file_id] = packed
+            self._kept.move_to_end(file_id)
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
             return packed
 
+    def make_tiles(self, picture: Path) -> Path:
+        """Return the DeepZoom file of a picture, beside its folder of tiles; cut them where they are missing.
 
-def _make_thumbnail(path: Path) -> bytes:
-    with Image.open(path) as picture:
-        small = picture.convert("RGB")
+        Cost: a few bands of rows in memory, whatever the size.
+
+        Raises:
+            NotFoundError: the picture is of a kind that is not read in parts.
+            StorageError: the disk refuses.
+        """
+        described = picture.with_suffix(".tiles") / "picture.dzi"
+        with self._lock:
+            if not described.exists():
+                try:
+                    regions = open_regions(picture)
+                except RequestError as error:
+                    raise NotFoundError("this picture has no tiles", got=picture.stem) from error
+                described.parent.mkdir(exist_ok=True)
+                with open_writer(described, regions.sizes[0], {}, TileEncoding(jpeg_quality=_TILE_QUALITY)) as writer:
+                    for rows in regions.walk():
+                        writer.write_band(rows)
+        return described
+
+
+def find_tile(picture: Path, level: int, column: int, row: int) -> Path:
+    """Return one tile of a picture.
+
+    Raises:
+        NotFoundError: there is none at that place, or the picture was not cut.
+    """
+    tile = picture.with_suffix(".tiles") / "picture_files" / str(level) / f"{column}_{row}.jpg"
+    if not tile.is_file():
+        raise NotFoundError("there is no such tile", got=f"{level}/{column}_{row}")
+    return tile
+
+
+def _make_thumbnail(picture: Path) -> bytes:
+    try:
+        # Halved band by band: a picture of any size takes little memory.
+        small = Image.fromarray(read_reduced(picture, most_px=2 * THUMBNAIL_SIDE_PX))
+    except RequestError:
+        # What a client sent may be transparent, and has at most the pixels that the settings allow.
+        with Image.open(picture) as opened:
+            small = opened.convert("RGB")
     small.thumbnail((THUMBNAIL_SIDE_PX, THUMBNAIL_SIDE_PX), reducing_gap=3.0)
     stream = io.BytesIO()
     small.save(stream, "JPEG", quality=_THUMBNAIL_QUALITY)

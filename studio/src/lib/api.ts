@@ -29,8 +29,6 @@ export interface StoredFile {
   height: number;
   bytes: number;
   seed: string | null;
-  /** Whether the server cuts it into tiles. */
-  tiles?: boolean;
 }
 
 export interface Job {

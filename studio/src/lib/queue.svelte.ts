@@ -53,6 +53,8 @@ export class Queue {
       if (this.isLost || !this.choices) this.choices = await ask<Choices>("GET", "/api/v1/models");
       if (this.isLost || !this.health?.worker.ready) this.health = await ask<Health>("GET", "/healthz");
       this.jobs = told.jobs;
+      // Who comes back sees the picture that is being drawn, and goes on seeing it when it is done.
+      this.shownId ??= (this.active[0] ?? this.jobs[0])?.id ?? null;
       this.isLoaded = true;
       this.isLost = false;
     } catch (error) {

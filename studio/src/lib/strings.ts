@@ -102,7 +102,7 @@ export const S = {
 
   took: (time: string) => `drawn in ${time}`,
   seedFact: "seed",
-  keepSeed: "Keep this seed for the next picture",
+  keepSeed: (seed: string) => `${seed}: keep this seed for the next picture`,
   download: "Download",
   copyCommand: "Copy as command",
   copyPython: "Copy as Python",

@@ -4,6 +4,7 @@ import io
 import json
 import time
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
@@ -70,6 +71,22 @@ def test_facts_are_those_beside_the_picture(client, context, job):
     assert client.get(f"{url}/facts").json()["checks"]["measures"]["grain"]["value"] is None
 
 
-@pytest.mark.parametrize("name", ["thumbnail", "facts", "recipe"])
+def test_a_picture_is_cut_into_tiles(client):
+    stream = io.BytesIO()
+    colours = np.arange(600 * 300 * 3, dtype=np.uint32).reshape(300, 600, 3) // 1000 % 256
+    picture = Image.fromarray(colours.astype(np.uint8))
+    picture.save(stream, "PNG")
+    sent = client.post("/api/v1/files", content=stream.getvalue(), headers={"Content-Type": "image/png"}).json()
+    assert client.get(f"{sent['url']}/tiles/picture_files/10/0_0.jpg").status_code == 404
+    described = client.get(f"{sent['url']}/tiles/picture.dzi")
+    assert 'Width="600" Height="300"' in described.text
+    first = Image.open(io.BytesIO(client.get(f"{sent['url']}/tiles/picture_files/10/0_0.jpg").content)).convert("RGB")
+    wanted = picture.crop((0, 0, *first.size))
+    assert np.abs(np.asarray(first, int) - np.asarray(wanted, int)).mean() < 4
+    for place in ("10/9_9.jpg", "99/0_0.jpg", "10/0_-1.jpg", "10/..%2f0_0.jpg", "10/0_0.png"):
+        assert client.get(f"{sent['url']}/tiles/picture_files/{place}").status_code in (404, 422)
+
+
+@pytest.mark.parametrize("name", ["thumbnail", "facts", "recipe", "tiles/picture.dzi"])
 def test_a_picture_that_is_not_there_has_none(client, name):
     assert client.get(f"/api/v1/files/none/{name}").status_code == 404

@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,7 +20,7 @@ from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.server.context import ServerContext, wait_for_bell
 from sfumato.server.queue.records import JobRecord, NotFoundError
-from sfumato.server.views import ThumbnailCache, load_facts, write_recipe
+from sfumato.server.views import ViewMaker, find_tile, load_facts, write_recipe
 
 # A proxy closes a connection on which nothing is said for a minute.
 _KEEP_ALIVE_S = 15.0
@@ -162,14 +162,33 @@ def _add_file_routes(router: APIRouter, context: ServerContext) -> None:
 
 
 def _add_view_routes(router: APIRouter, context: ServerContext) -> None:
-    cache = ThumbnailCache()
+    maker = ViewMaker()
 
     @router.get("/files/{file_id}/thumbnail")
     async def thumbnail(file_id: str) -> Response:
         """Return a small copy of a picture, as JPEG."""
         path = await asyncio.to_thread(context.intake.find_path, file_id)
-        packed = await asyncio.to_thread(cache.load, file_id, path)
+        packed = await asyncio.to_thread(maker.make_thumbnail, file_id, path)
         return Response(packed, media_type="image/jpeg", headers=_FILE_HEADERS)
+
+    @router.get("/files/{file_id}/tiles/picture.dzi")
+    async def tiles(file_id: str) -> FileResponse:
+        """Return the DeepZoom description of a picture; the first call cuts the tiles, which takes seconds for a large one."""
+        path = await asyncio.to_thread(context.intake.find_path, file_id)
+        described = await asyncio.to_thread(maker.make_tiles, path)
+        return FileResponse(described, media_type="application/xml", headers=_FILE_HEADERS)
+
+    @router.get("/files/{file_id}/tiles/picture_files/{level}/{column}_{row}.jpg")
+    async def tile(
+        file_id: str,
+        level: Annotated[int, Path(ge=0)],
+        column: Annotated[int, Path(ge=0)],
+        row: Annotated[int, Path(ge=0)],
+    ) -> FileResponse:
+        """Return one tile of a picture whose description was asked for before."""
+        path = await asyncio.to_thread(context.intake.find_path, file_id)
+        found = await asyncio.to_thread(find_tile, path, level, column, row)
+        return FileResponse(found, media_type="image/jpeg", headers=_FILE_HEADERS)
 
     @router.get("/files/{file_id}/facts")
     async def facts(file_id: str) -> dict[str, Any]:
