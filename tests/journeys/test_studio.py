@@ -188,6 +188,11 @@ def test_the_first_picture(visit):
     page.wait_for_function(
         "fitted => parseInt(document.querySelector('.tools output').textContent) > fitted", arg=fitted
     )
+    # The list of jobs is read again meanwhile; the view stays where it is.
+    zoomed = read_percent(page)
+    page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")
+    page.wait_for_timeout(1000)
+    assert read_percent(page) >= zoomed
     with page.expect_download() as told:
         label.get_by_text("Download").click()
     file = Path(told.value.path()).read_bytes()

@@ -10,7 +10,7 @@ import json
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from threading import Lock
+from threading import RLock
 from typing import Any
 
 from PIL import Image
@@ -31,6 +31,8 @@ _THUMBNAIL_QUALITY = 82
 _MOST_KEPT = 500
 # The eye sees no difference from the file, and a tile is a fifth as large.
 _TILE_QUALITY = 90
+# As in the viewer of the page: what is larger is shown in tiles.
+_MOST_WHOLE_PIXELS = 2**22
 
 
 def name_facts(picture: Path) -> Path:
@@ -69,17 +71,26 @@ class ViewMaker:
     """
 
     _kept: OrderedDict[str, bytes] = field(default_factory=OrderedDict[str, bytes])
-    _lock: Lock = field(default_factory=Lock)
+    _lock: RLock = field(default_factory=RLock)
 
     def make_thumbnail(self, file_id: str, picture: Path) -> bytes:
         """Return a small copy of a picture as JPEG, at most `THUMBNAIL_SIDE_PX` on its longer side."""
+        found = self._kept.get(file_id)
+        if found is not None:
+            return found
         with self._lock:
-            packed = self._kept.get(file_id) or _make_thumbnail(picture)
-            self._kept[file_id] = packed
-            self._kept.move_to_end(file_id)
+            self._kept[file_id] = packed = _make_thumbnail(self._find_source(picture))
             if len(self._kept) > _MOST_KEPT:
                 self._kept.popitem(last=False)
-            return packed
+        return packed
+
+    def _find_source(self, picture: Path) -> Path:
+        """Return what a small copy is made of: the tiles of a large picture, which will be wanted next."""
+        try:
+            is_large = open_regions(picture).sizes[0].area > _MOST_WHOLE_PIXELS
+        except RequestError:
+            return picture
+        return self.make_tiles(picture) if is_large else picture
 
     def make_tiles(self, picture: Path) -> Path:
         """Return the DeepZoom file of a picture, beside its folder of tiles; cut them where they are missing.
@@ -91,17 +102,23 @@ class ViewMaker:
             StorageError: the disk refuses.
         """
         described = picture.with_suffix(".tiles") / "picture.dzi"
+        if described.exists():
+            return described
         with self._lock:
             if not described.exists():
-                try:
-                    regions = open_regions(picture)
-                except RequestError as error:
-                    raise NotFoundError("this picture has no tiles", got=picture.stem) from error
-                described.parent.mkdir(exist_ok=True)
-                with open_writer(described, regions.sizes[0], {}, TileEncoding(jpeg_quality=_TILE_QUALITY)) as writer:
-                    for rows in regions.walk():
-                        writer.write_band(rows)
+                _cut(picture, described)
         return described
+
+
+def _cut(picture: Path, described: Path) -> None:
+    try:
+        regions = open_regions(picture)
+    except RequestError as error:
+        raise NotFoundError("this picture has no tiles", got=picture.stem) from error
+    described.parent.mkdir(exist_ok=True)
+    with open_writer(described, regions.sizes[0], {}, TileEncoding(jpeg_quality=_TILE_QUALITY)) as writer:
+        for rows in regions.walk():
+            writer.write_band(rows)
 
 
 def find_tile(picture: Path, level: int, column: int, row: int) -> Path:

@@ -21,6 +21,7 @@ export const S = {
 
   forecast: "Forecast",
   forecastWaits: "Asking for the forecast …",
+  noForecast: "No forecast without the server.",
   about: (time: string) => `about ${time}`,
   memory: (bytes: string) => `${bytes} of memory`,
   plain: "drawn at once",
@@ -89,6 +90,8 @@ export const S = {
 
   viewer: (prompt: string) => `Picture: ${prompt}. Plus and minus zoom, the arrow keys move.`,
   tools: "Zoom",
+  loadingPicture: "Loading the picture …",
+  cutting: "Cutting the picture into tiles. The first look at a large picture takes a moment.",
   zoomIn: "Zoom in",
   zoomOut: "Zoom out",
   fit: "Fit",
