@@ -35,8 +35,12 @@ class Serving:
     """A server process on a port that it finds, and its address."""
 
     def __init__(self, room):
-        words = command("serve", "--port", 0)
-        settings = environment(room) | {"SFUMATO_STATE": str(room / "state")}
+        words = command("serve", "--port", 0, "--open")
+        self.shown = room / "shown"
+        browser = room / "browser"
+        browser.write_text(f'#!/bin/sh\nprintf %s "$1" > "{self.shown}"\n')
+        browser.chmod(0o755)
+        settings = environment(room) | {"SFUMATO_STATE": str(room / "state"), "BROWSER": str(browser)}
         self.process = subprocess.Popen(words, env=settings, stderr=subprocess.PIPE, text=True)
         self.address = next(line for line in self.process.stderr if "serves" in line).split()[2]
 
@@ -147,8 +151,9 @@ def read_percent(page):
     return int(page.locator(".tools output").inner_text().removesuffix(" %"))
 
 
-def test_the_first_picture(visit):
+def test_the_first_picture(visit, server):
     page = visit.page
+    assert server.shown.read_text() == server.address
     page.get_by_text("An empty wall").wait_for()
     page.locator(".forecast .time").wait_for()
     assert visit.go.is_disabled()

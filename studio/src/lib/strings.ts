@@ -69,7 +69,7 @@ export const S = {
   waiting: (place: number) => (place <= 1 ? "Next in the queue" : `Number ${place} in the queue`),
   stageOf: (stage: number, stages: number) => `part ${stage} of ${stages}`,
   base: "The whole picture, small",
-  level: (level: string, of: string) => `Enlarging and redrawing, round ${level} of ${of}`,
+  level: (level: string, of: string) => `Enlarging, round ${level} of ${of}`,
   stepOf: (step: number, steps: number, unit: string) => `${unit} ${step} of ${steps}`,
   left: (time: string) => `${time} left`,
   leftUnknown: "timing …",
