@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-lab test-slow test-browser check format bench docs lock sums studio
+.PHONY: help setup demo parts test test-lab test-slow test-browser check format bench docs lock sums studio
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -18,8 +18,12 @@ demo: $(STAMP) ## Render one picture several times larger than the model's nativ
 	@mkdir -p out
 	@$(BIN)/sfumato render "a photograph of a red house in a green meadow" --size 1024x576 --seed 1 --out out/demo.png
 
+# Tests of parts are skipped, and counted aloud, where they could not be fetched.
+parts: $(STAMP) ## Fetch the pretrained parts that some tests need, about 88 MB, once
+	@$(BIN)/sfumato parts get >/dev/null || echo "*** PARTS WERE NOT FETCHED (see above): the tests that need them will not run ***" >&2
+
 # Two processes of one thread each: small networks gain little from a second thread.
-test: $(STAMP) ## Run the tests that fit a coffee break
+test: $(STAMP) parts ## Run the tests that fit a coffee break
 	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/lab
 
 test-lab: $(STAMP) ## Run the tests of the laboratory: benches, proofs, the training of mini

@@ -77,7 +77,6 @@ class GaussianModel:
     coded: list[tuple[str, int]] = field(default_factory=list)
     prompts: list[tuple[object, PixelSize]] = field(default_factory=list)
     text: OneChunk = field(default_factory=OneChunk)
-    decoder_reach_cells = 0
 
     @property
     def device(self) -> torch.device:

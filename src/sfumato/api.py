@@ -23,8 +23,10 @@ from sfumato.core.errors import (
     StorageError,
     UnsafeFileError,
 )
+from sfumato.core.focus import FocusBox
+from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import LoraRef, RenderRequest
+from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.library import Kind as WeightsKind
@@ -35,7 +37,8 @@ from sfumato.nn.schedules import list_schedules
 from sfumato.workflows.checkpoints import list_models
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
-from sfumato.workflows.enlarge import EnlargedPicture, enlarge, read_size_of
+from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
+from sfumato.workflows.find.find import find_things
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -52,6 +55,7 @@ from sfumato.workflows.requests import (
     RequestValues,
     SizeLike,
     choose_upscale_size,
+    make_focus_request,
     make_request,
     make_upscale_request,
     make_values,
@@ -68,9 +72,12 @@ __all__ = [
     "DEFAULTS",
     "BudgetError",
     "Comparison",
+    "ConceptRef",
     "Defaults",
     "EnlargedPicture",
     "Event",
+    "FocusBox",
+    "Found",
     "InterruptedRender",
     "Job",
     "LoraRef",
@@ -93,8 +100,10 @@ __all__ = [
     "WeightsKind",
     "compare",
     "deliver",
+    "find",
     "find_model_file",
     "find_unknown_words",
+    "focus",
     "list_models",
     "list_samplers",
     "list_schedules",
@@ -155,6 +164,7 @@ class Model:
         mask: PictureLike | None = None,
         loras: Sequence[str | LoraRef] | None = None,
         embeddings: Sequence[str] | None = None,
+        concept: str | Sequence[str] | None = None,
         request: RenderRequest | None = None,
         out: Path | str | None = None,
         report: bool = False,
@@ -167,7 +177,8 @@ class Model:
         """Render one picture.
 
         `size` is (width, height) in px or "1024x576"; `seed` is random where it is left out, and told by
-        `Picture.seed`. `init` and `mask` are files or PIL images. `request` repeats a stored request; other settings
+        `Picture.seed`. `init` and `mask` are files or PIL images. `concept` is a name or folder, "NAME:WEIGHT" too, or
+        several; a prompt without its trigger draws as the base does. `request` repeats a stored request; other settings
         change it. `settings` are further names of `RequestValues` (lock, detail, window ...). `out` is a file;
         without it the picture stays in memory. `on_event` gets every event; `should_stop` is asked between steps.
 
@@ -192,6 +203,8 @@ class Model:
                 "mask": mask,
                 "loras": tuple(loras) if loras else None,
                 "embeddings": tuple(embeddings) if embeddings else None,
+                "concepts": ((concept,) if isinstance(concept, str) else tuple(concept)) if concept else None,
+                "model": self._ref,
                 **settings,
             }
         )
@@ -219,9 +232,39 @@ class Model:
 
         Raises: as `render`.
         """
-        values = make_values({"prompt": prompt, "size": size, **settings})
+        values = make_values({"prompt": prompt, "size": size, "model": self._ref, **settings})
         made = self._own(make_upscale_request(values, image, self.contract, scale=scale))
         (picture,) = self.run(made, _make_options(out, report=report), on_event=on_event, should_stop=should_stop)
+        return picture
+
+    def focus(
+        self,
+        image: PictureLike,
+        focus: str | None = None,
+        *,
+        boxes: Sequence[str | FocusBox] | None = None,
+        prompt: str | None = None,
+        request: RenderRequest | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        resume: bool = False,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Draw small parts of a picture anew at native size; what does not fit is dropped, the rest stays to the bit.
+
+        `focus` is auto (the default without `boxes`) or kinds with commas between; `boxes` are "X,Y,W,H:PROMPT" in px.
+        `prompt` says what the picture shows; `request` is the one that made it, for its words and steps. What became
+        of each part is in `Picture.focus`.
+
+        Raises: as `render`.
+        """
+        boxes = tuple(boxes) if boxes else None
+        values = make_values({"prompt": prompt, "focus": focus, "focus_boxes": boxes, **settings})
+        made = self._own(make_focus_request(values, image, self.contract, stored=request))
+        options = _make_options(out, report=report, resume=resume)
+        (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
         return picture
 
     def plan(self, prompt: str = "", **settings: Any) -> Plan:
@@ -229,7 +272,7 @@ class Model:
 
         Raises: as `render`, before anything is drawn.
         """
-        values = make_values({"prompt": prompt or None, **settings})
+        values = make_values({"prompt": prompt or None, "model": self._ref, **settings})
         made = self._own(make_request(values, self.contract, needs_prompt=False))
         return prepare(made, RunOptions(), model=self._latent_model).plan
 
@@ -288,27 +331,45 @@ def upscale(
     *,
     scale: float | None = None,
     size: SizeLike | None = None,
-    upscaler: str = DEFAULTS.upscaler,
+    upscaler: str | None = None,
+    method: str | None = None,
     model: str | Path | None = None,
     out: Path | str | None = None,
+    resume: bool = False,
     **settings: Any,
 ) -> Picture | EnlargedPicture:
-    """Enlarge a picture. Without a `model` nothing is drawn anew: Lanczos, or the network of `upscaler`.
+    """Enlarge a picture: by a model that is named, else by an upscaling network, else by Lanczos.
 
-    `image` is a file or a PIL image, `scale` a number of quarters (default 2). With a `model` its cohesive method adds
-    detail, see `Model.upscale`.
+    `image` is a file or a PIL image, `scale` a number of quarters (default 2). `upscaler` is `x4plus`, `x4plus-anime`,
+    `lanczos` or a file; left out, the fetched part that suits the picture is used, and Lanczos where there is none.
+    `method` is lanczos, esrgan or cohesive. With a `model` its cohesive method adds detail, see `Model.upscale`.
 
     Raises: as `Model.render`.
     """
     if model is not None:
-        more = {} if upscaler == DEFAULTS.upscaler else {"upscaler": upscaler}
+        if method not in (None, "cohesive"):
+            raise RequestError(f"`model` has no effect with {method}", do="Leave `method` out, or say cohesive.")
+        more: dict[str, Any] = {} if upscaler is None else {"upscaler": upscaler}
+        # A single picture in memory has nothing to resume.
         return load(model).upscale(image, scale=scale, size=size, out=out, **more, **settings)
+    if method == "cohesive":
+        raise RequestError("cohesive needs a `model` that knows what the picture shows", do="Name your checkpoint.")
     if settings:
         names = ", ".join(sorted(settings))
         raise RequestError("these settings need a model", got=names, do="Name a `model`, or leave them out.")
+    check_method(method, upscaler)
     path = store_picture(image) if isinstance(image, Image.Image) else Path(image)
     target = choose_upscale_size(read_size_of(path), size, scale)
-    return enlarge(path, target, upscaler=upscaler, out=None if out is None else Path(out))
+    place = None if out is None else Path(out)
+    return enlarge(path, target, method=method, upscaler=upscaler, out=place, resume=resume)
+
+
+def focus(image: PictureLike, focus: str | None = None, *, model: str | Path, **settings: Any) -> Picture:
+    """Load a model and draw small parts of a picture anew; takes every setting of `Model.focus`.
+
+    Raises: as `Model.render`.
+    """
+    return load(model).focus(image, focus, **settings)
 
 
 def plan(
@@ -321,6 +382,20 @@ def plan(
     values = make_values({"prompt": prompt or None, "model": str(model), **settings})
     request = make_request(values, load_contract(model, vae=values.vae), needs_prompt=False)
     return prepare(request, _make_options(None, budget_gb=budget_gb)).plan
+
+
+def find(picture: PictureLike, *, kinds: Sequence[str] = (), by: str = "") -> list[Found]:
+    """Find faces, eyes, mouths, hands and people in a picture; the surest first.
+
+    `picture` is a file or a PIL image. `kinds` keeps only these kinds, `by` names one finder. Real pictures need parts,
+    which `sfumato parts get` fetches; a finder whose parts are absent does not look.
+
+    Raises:
+        RequestError: no such picture, or no finder knows a kind.
+        UnsafeFileError: the picture has too many pixels.
+        ModelError: the parts of every finder are absent; says the command.
+    """
+    return list(find_things(picture, kinds=kinds, by=by).found)
 
 
 def compare(

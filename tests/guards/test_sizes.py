@@ -19,9 +19,12 @@ LONG_FUNCTIONS: dict[str, str] = {}
 SMALL_FILES: dict[str, str] = {
     "src/sfumato/core/found.py": "the value that finders give and passes take",
     "src/sfumato/cli/laboratory/training.py": "a command of its own",
+    "src/sfumato/lab/hands3d/part.py": "where a part becomes the mesh that the world takes",
     "src/sfumato/cli/serving.py": "a command of its own",
     "src/sfumato/render/methods/multidiffusion.py": "a method is one file",
     "src/sfumato/nn/tiled/attention.py": "attention in tiles, beside its sister layers",
+    "src/sfumato/models/parts/converters.py": "the table that a new kind of file is added to",
+    "src/sfumato/models/parts/load.py": "what every network of a part is loaded by",
     "src/sfumato/models/offline.py": "runs before anything else of the package is imported",
 }
 MANY_PARAMETERS: dict[str, str] = {}

@@ -67,7 +67,10 @@ def shrink(found, table: frozenset[str], fault: str) -> None:
 
 def find_options(module: Module) -> Iterator[str]:
     """Yield the places of strings that name an option of the command line; whole commands may."""
-    if module.name.startswith(("sfumato.cli", "sfumato.lab", "sfumato.workflows.report")):
+    # The clients of packages have options of their own.
+    if module.name.startswith(
+        ("sfumato.cli", "sfumato.lab", "sfumato.workflows.report", "sfumato.models.parts.clients")
+    ):
         return
     words = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(module.tree):

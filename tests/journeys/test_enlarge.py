@@ -41,7 +41,9 @@ def test_several_pictures_go_to_a_folder_under_names_that_replace_nothing(sfumat
     "more",
     [
         ("--method", "cohesive"),
-        ("--method", "esrgan"),
+        ("--method", "esrgan", "--upscaler", "lanczos"),
+        ("--method", "lanczos", "--resume"),
+        ("--from", "photo.png"),
         ("--method", "lanczos", "--model", "mini"),
         ("--steps", 3),
         ("--prompt", "a dog"),
@@ -56,3 +58,30 @@ def test_what_does_not_fit_is_refused_and_nothing_is_written(sfumato, room, phot
     done = sfumato("upscale", "photo.png", *more, "--json")
     assert (done.code, json.loads(done.out.splitlines()[-1])["error"]) == (2, "request")
     assert not list(room.rglob("*-1*.png"))
+
+
+def test_a_network_that_was_not_fetched_is_named_with_the_command_that_fetches_it(sfumato, room, photo):
+    for more in (("--method", "esrgan"), ("--upscaler", "x4plus-anime")):
+        done = sfumato("upscale", "photo.png", *more, "--json")
+        assert done.code == 5
+        assert "sfumato parts get x4plus" in json.loads(done.out.splitlines()[-1])["do"]
+    assert not list(room.rglob("*-1*.png"))
+
+
+def test_a_damaged_file_in_a_folder_does_not_end_the_work(sfumato, room, photo):
+    (room / "many").mkdir()
+    Image.open(photo).save(room / "many" / "a.png")
+    (room / "many" / "b.png").write_bytes(b"no picture")
+    Image.open(photo).save(room / "many" / "c.png")
+    done = sfumato("upscale", "many", "--out", "large")
+    assert done.code == 2
+    assert "b.png" in done.err
+    assert sorted(path.name for path in (room / "large").iterdir()) == ["a-160x120.png", "c-160x120.png"]
+
+
+def test_an_enlarged_picture_is_repeated_from_its_request(sfumato, room, photo):
+    assert sfumato("upscale", "photo.png", "--out", "a.png").code == 0
+    done = sfumato("upscale", "--from", "a.png", "--out", "b.png", "--json")
+    assert done.code == 0, done.err
+    assert done.json["upscaler"] == "lanczos"
+    assert (room / "a.png").read_bytes() == (room / "b.png").read_bytes()

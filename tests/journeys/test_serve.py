@@ -59,11 +59,18 @@ class Serving:
 
 
 @pytest.fixture
-def serving(tmp_path):
-    served = Serving(tmp_path)
-    yield served
-    if served.process.poll() is None:
-        served.stop(signal.SIGKILL)
+def serve(tmp_path):
+    """Return a function that starts a server; what still runs at the end is killed."""
+    started = []
+
+    def start():
+        started.append(Serving(tmp_path))
+        return started[-1]
+
+    yield start
+    for served in started:
+        if served.process.poll() is None:
+            served.stop(signal.SIGKILL)
 
 
 def digest(picture):
@@ -74,7 +81,8 @@ def open_packed(packed):
     return Image.open(io.BytesIO(packed))
 
 
-def test_every_way_to_ask_gives_the_same_pixels(serving, tmp_path, monkeypatch):
+def test_every_way_to_ask_gives_the_same_pixels(serve, tmp_path, monkeypatch):
+    serving = serve()
     for name, value in serving.environment.items():
         monkeypatch.setenv(name, value)
     found = {"library": digest(sfumato.render(**JOB).image)}
@@ -117,13 +125,13 @@ def test_every_way_to_ask_gives_the_same_pixels(serving, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_canvas_goes_on_after_the_server_was_killed(tmp_path):
-    wanted = {"prompt": "a photo of a watch", "seed": 7, "steps": 8, "size": "384x384", "method": "cohesive"}
-    first = Serving(tmp_path)
+def test_a_canvas_goes_on_after_the_server_was_killed(serve):
+    wanted = {"prompt": "a photo of a watch", "seed": 7, "steps": 8, "size": "320x320", "method": "cohesive"}
+    first = serve()
     job_id = first.ask("/api/v1/jobs", wanted)["id"]
     first.wait(job_id, lambda job: (job["progress"] or {}).get("stage_index", 0) >= 1)
     first.stop(signal.SIGKILL)
-    second = Serving(tmp_path)
+    second = serve()
     job = second.wait(job_id)
     assert (job["state"], job["attempts"]) == ("done", 2), job
     picture = open_packed(second.ask(job["files"][0]["url"]))

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from sfumato.cli import commands, comparing, rendering, serving
+from sfumato.cli import commands, comparing, finding, focusing, parts, rendering, serving
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -25,15 +25,17 @@ def make_app() -> typer.Typer:
     app.command("render")(rendering.render)
     app.command("plan")(rendering.plan)
     app.command("upscale")(rendering.upscale)
+    app.command("focus")(focusing.focus)
     app.command("compare")(comparing.compare)
+    app.command("find")(finding.find)
     app.command("show")(commands.show)
     app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)
-    for name, words, group in commands.GROUPS:
-        part = typer.Typer(help=words, no_args_is_help=True)
+    for name, words, group in (parts.GROUP, *commands.GROUPS):
+        members = typer.Typer(help=words, no_args_is_help=True)
         for command, function in group.items():
-            part.command(command)(function)
-        app.add_typer(part, name=name)
+            members.command(command)(function)
+        app.add_typer(members, name=name)
     return app
 
 

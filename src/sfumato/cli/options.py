@@ -147,6 +147,15 @@ class RenderOptions:
             "--embedding", words="Textual-inversion file, used by its name; may be repeated.", panel=_MODEL, meta="FILE"
         ),
     ] = None
+    concept: Annotated[
+        list[str] | None,
+        _option(
+            "--concept",
+            words="Concept that the model was taught, drawn where the prompt says its trigger; may be repeated.",
+            panel=_MODEL,
+            meta="NAME[:W]",
+        ),
+    ] = None
     clip_skip: Annotated[
         int | None,
         _option(
@@ -231,7 +240,25 @@ class RenderOptions:
             meta="X",
         ),
     ] = None
-    focus: Annotated[str | None, _option("--focus", words="Only off in this version.", panel=_LARGE, meta="off")] = None
+    focus: Annotated[
+        str | None,
+        _option(
+            "--focus",
+            words="Draw small parts anew at native size, kept only if they fit: off, auto, or kinds like face,person "
+            "(default off).",
+            panel=_LARGE,
+            meta="WORDS",
+        ),
+    ] = None
+    focus_box: Annotated[
+        list[str] | None,
+        _option(
+            "--focus-box",
+            words="Draw this box of the picture anew, in pixels; may be repeated.",
+            panel=_LARGE,
+            meta="X,Y,W,H[:PROMPT]",
+        ),
+    ] = None
     anatomy: Annotated[
         str | None, _option("--anatomy", words="Only off in this version.", panel=_LARGE, meta="off")
     ] = None
@@ -320,16 +347,35 @@ class UpscaleOptions(RenderOptions):
     """Hold what was typed after `upscale`; what only a drawn base needs stays None."""
 
     pictures: Annotated[
-        list[Path], typer.Argument(help="The pictures to enlarge.", metavar="IMG...", show_default=False)
-    ]
+        list[Path] | None,
+        typer.Argument(help="The pictures to enlarge; of a folder, all in it.", metavar="IMG...", show_default=False),
+    ] = None
     method: Annotated[
         str | None,
         _option(
             "--method",
-            words="lanczos: resampling, nothing is drawn anew. esrgan: the network of --upscaler. cohesive: new detail "
-            "by the model of --model. Left out: cohesive with --model, esrgan with --upscaler, else lanczos.",
+            words="lanczos: resampling, nothing is drawn anew. esrgan: a network. cohesive: new detail by the model of "
+            "--model. Left out: cohesive with --model, else esrgan where a part was fetched, else lanczos.",
             panel=_LARGE,
             meta="NAME",
+        ),
+    ] = None
+    upscaler: Annotated[
+        str | None,
+        _option(
+            "--upscaler",
+            words="x4plus, x4plus-anime, lanczos, or an ESRGAN-family file (left out: what suits the picture).",
+            panel=_LARGE,
+            meta="NAME|FILE",
+        ),
+    ] = None
+    source: Annotated[
+        Path | None,
+        _option(
+            "--from",
+            words="Enlarge again as an enlarged picture's stored request says, in place of IMG.",
+            panel=_RUN,
+            meta="PICTURE",
         ),
     ] = None
     prompt: Annotated[
@@ -375,9 +421,7 @@ class UpscaleOptions(RenderOptions):
 
 
 # What draws or holds a base, belongs to other methods, or has no effect yet.
-UPSCALE_LACKS = frozenset(
-    {"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "focus", "anatomy"} | {"source"}
-)
+UPSCALE_LACKS = frozenset({"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "anatomy"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,6 +454,9 @@ class CompareOptions(RenderOptions):
 # What starts from a picture, belongs to one method, or makes more than one picture of each.
 COMPARE_LACKS = UPSCALE_LACKS.union(
     (
+        "focus",
+        "focus_box",
+        "source",
         "method",
         "batch",
         "upscaler",

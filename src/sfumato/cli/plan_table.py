@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sfumato.canvas.workspace.disk_workspace import name_work
 
 if TYPE_CHECKING:
-    from sfumato.render.stages import Plan, Stage
+    from sfumato.render.stages import ForecastPart, Plan, Stage
     from sfumato.workflows.run_options import RunOptions
 
 _HEAD = ("stage", "canvas", "windows", "at once", "of cells", "steps", "evaluations", "memory", "time")
@@ -47,12 +47,15 @@ def _totals(plan: Plan) -> list[str]:
     times = f" x {plan.batch} pictures" if plan.batch > 1 else ""
     each_s = plan.seconds + plan.save_s
     opening = f", after {write_seconds(plan.open_s)} to open the model" if plan.open_s else ""
+    # A picture that is only worked on is padded for the forecast alone.
+    is_cut = plan.canvas != plan.size and plan.method != "picture"
     return [
-        f"method       {plan.method}, {plan.size}{f', cut from {plan.canvas}' if plan.canvas != plan.size else ''}",
+        f"method       {plan.method}, {plan.size}{f', cut from {plan.canvas}' if is_cut else ''}",
         *_memory(plan),
         _disk(plan),
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
         *_spill(plan),
+        *_focus(plan),
     ]
 
 
@@ -61,6 +64,28 @@ def _disk(plan: Plan) -> str:
     stays = plan.disk_bytes * plan.batch
     after = f" at once, {write_bytes(stays)} when it is done" if plan.peak_disk_bytes > stays else ""
     return f"disk         {write_bytes(plan.peak_disk_bytes)} at most{after}"
+
+
+def _focus(plan: Plan) -> list[str]:
+    """Say what focus takes on top: of each part that is known, else of any part that is found."""
+    forecast = plan.focus
+    if forecast is None:
+        return []
+    part = f"up to {forecast.tries} tries, {write_seconds(forecast.part_seconds)} at most"
+    lines = [] if forecast.is_complete else [f"focus        each part that is found then: {part}"]
+    lines += [f"focus        {write_part(part)}" for part in forecast.parts]
+    if forecast.is_complete:
+        taken = sum(part.is_taken for part in forecast.parts)
+        lines.append(f"focus        {taken} of {len(forecast.parts)} parts, {write_seconds(forecast.seconds)} at most")
+    return lines
+
+
+def write_part(part: ForecastPart) -> str:
+    """Say of a part whether it is drawn anew, why, and what it takes at most."""
+    box = f"{part.kind} {part.box.width}x{part.box.height} at {part.box.left},{part.box.top}"
+    if not part.is_taken:
+        return f"{box}: left, {part.reason}"
+    return f"{box}: {part.reason}, {write_seconds(part.seconds)} at most"
 
 
 def _spill(plan: Plan) -> list[str]:

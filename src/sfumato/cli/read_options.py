@@ -27,7 +27,7 @@ _GB = 1024**3
 # About when the process started: libraries that take seconds to import are imported later.
 STARTED_S = time.monotonic()
 # Options whose name differs from the setting's.
-_RENAMED = {"lora": "loras", "embedding": "embeddings"}
+_RENAMED = {"lora": "loras", "embedding": "embeddings", "concept": "concepts", "focus_box": "focus_boxes"}
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 OUT_SUFFIXES = (*PREVIEW_SUFFIXES, ".tif", ".tiff", ".dzi")
 
@@ -38,9 +38,8 @@ def check_options(options: RenderOptions) -> None:
     Raises:
         RequestError: says what to use instead.
     """
-    for name, value in (("focus", options.focus), ("anatomy", options.anatomy)):
-        if value not in (None, "off"):
-            raise RequestError(f"`{name}` {value} is not in this version", do=f"Leave `{name}` out, or say off.")
+    if options.anatomy not in (None, "off"):
+        raise RequestError(f"`anatomy` {options.anatomy} is not in this version", do="Leave `anatomy` out, or say off.")
     if options.out is not None:
         check_path(options.out, what="the picture")
     if options.out is not None and options.out.suffix and not options.out.is_dir():

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 
 from sfumato.cli.options import UPSCALE_LACKS, PlanOptions, RenderOptions, UpscaleOptions, takes_options
 from sfumato.core.defaults import DEFAULTS
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from sfumato.core.request import RenderRequest
+    from sfumato.workflows.enlarge.enlarge import EnlargedPicture
     from sfumato.workflows.job import Event, Picture
     from sfumato.workflows.run_options import RunOptions
 
@@ -32,6 +35,9 @@ _NEEDS_MODEL = (
     "lock",
     "detail",
     "vae",
+    "concept",
+    "focus",
+    "focus_box",
 )
 
 
@@ -113,53 +119,47 @@ def show_plan(request: RenderRequest, options: RunOptions, *, as_json: bool) -> 
 
 @takes_options(UpscaleOptions, without=UPSCALE_LACKS)
 def upscale(options: UpscaleOptions) -> None:
-    """Enlarge pictures. Without --model nothing is drawn anew: Lanczos, or the network of --upscaler alone.
+    """Enlarge pictures, and all pictures of a folder.
 
+    Without --model a fetched upscaling network is used (`sfumato parts get x4plus`), or Lanczos where there is none.
     With --model the cohesive method draws new detail as that model knows it, with a report beside the picture.
     --dry-run only says what it would do.
     """
     from sfumato.cli.read_options import check_options
 
     check_options(options)
-    method = _choose_upscale(options)
-    if len(options.pictures) > 1 and options.out is not None and options.out.suffix:
-        raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
-    for picture in options.pictures:
-        if method == "cohesive":
+    if options.source is not None:
+        _repeat_plain(options)
+        return
+    if not options.pictures:
+        raise RequestError("nothing to enlarge", do="Name pictures or folders.")
+    if options.model is not None or options.method == "cohesive":
+        _check_cohesive(options)
+        for picture in options.pictures:
             _upscale_cohesive(options, picture)
-        else:
-            _upscale_plain(options, picture)
+        return
+    _check_plain(options)
+    _upscale_plain(options)
 
 
-def _choose_upscale(options: UpscaleOptions) -> str:
-    method = options.method
-    if method is None:
-        method = "cohesive" if options.model else "esrgan" if _names_network(options) else DEFAULTS.upscale_method
-    if method not in ("lanczos", "esrgan", "cohesive"):
-        raise RequestError("unknown method of upscale", got=method, do="Use lanczos, esrgan or cohesive.")
-    if method == "cohesive":
-        if options.model is None:
-            do = "Name your checkpoint, or `model` mini for pictures of its own small world."
-            raise RequestError("cohesive needs a `model` that knows what the picture shows", do=do)
-        return method
-    if options.model is not None:
-        raise RequestError(f"`model` has no effect with {method}", do="Leave `method` out, or say cohesive.")
-    if (method == "esrgan") != _names_network(options):
-        do = (
-            "Give `upscaler`, a .safetensors file of the ESRGAN family."
-            if method == "esrgan"
-            else "Say `method` esrgan."
-        )
-        raise RequestError("`upscaler` and `method` do not fit", got=options.upscaler, do=do)
+def _check_cohesive(options: UpscaleOptions) -> None:
+    if options.model is None:
+        do = "Name your checkpoint, or `model` mini for pictures of its own small world."
+        raise RequestError("cohesive needs a `model` that knows what the picture shows", do=do)
+    if options.method not in (None, "cohesive"):
+        do = "Leave `method` out, or say cohesive."
+        raise RequestError(f"`model` has no effect with {options.method}", do=do)
+    if len(options.pictures or ()) > 1 and options.out is not None and options.out.suffix:
+        raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
+
+
+def _check_plain(options: UpscaleOptions) -> None:
     said = [name for name in _NEEDS_MODEL if getattr(options, name) is not None]
     if said:
         names = ", ".join(f"`{name}`" for name in said)
         raise RequestError(f"{names} has no effect without `model`", do="Name a `model`, or leave it out.")
-    return method
-
-
-def _names_network(options: UpscaleOptions) -> bool:
-    return options.upscaler is not None and options.upscaler.casefold() != DEFAULTS.upscaler
+    if options.resume and options.method == "lanczos":
+        raise RequestError("`resume` has no effect with lanczos", do="Leave `resume` out.")
 
 
 def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> None:
@@ -176,26 +176,105 @@ def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> None:
         run_request(request, run_options, as_json=options.json)
 
 
-def _upscale_plain(options: UpscaleOptions, picture: Path) -> None:
-    from sfumato.cli.exit_codes import print_json
-    from sfumato.workflows.enlarge import choose_output, enlarge, read_size_of
+def _upscale_plain(options: UpscaleOptions) -> None:
+    from sfumato.workflows.enlarge.enlarge import check_method, list_pictures
+
+    check_method(options.method, options.upscaler)
+    pictures = list_pictures(options.pictures or [])
+    if len(pictures) > 1 and options.out is not None and options.out.suffix and not options.out.is_dir():
+        raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
+    done: list[EnlargedPicture] = []
+    failed: list[SfumatoError] = []
+    for picture in pictures:
+        try:
+            found = _enlarge_one(options, picture)
+        except SfumatoError as error:
+            # One damaged file must not end the work on a folder.
+            if len(pictures) == 1:
+                raise
+            failed.append(error)
+            sys.stderr.write(escape_controls(f"{picture}: {error}") + "\n")
+            continue
+        done += [found] if found else []
+    if options.json and done:
+        _print_enlarged(done, single=len(pictures) == 1)
+    if failed:
+        # The first one decides the exit code, as if it had been alone.
+        raise failed[0]
+
+
+def _enlarge_one(options: UpscaleOptions, picture: Path) -> EnlargedPicture | None:
+    from sfumato.workflows.enlarge.enlarge import choose_output, enlarge, read_size_of
     from sfumato.workflows.requests import choose_upscale_size
 
     size = choose_upscale_size(read_size_of(picture), options.size, options.scale)
-    upscaler = options.upscaler if _names_network(options) and options.upscaler else DEFAULTS.upscaler
-    out = choose_output(options.out, picture, size)
+    out = choose_output(options.out, picture, size, resume=options.resume)
     if options.dry_run:
+        upscaler = options.upscaler or options.method or "the part that suits it, or lanczos"
         sys.stdout.write(escape_controls(f"{picture} would become {size} by {upscaler}, {out}") + "\n")
-        return
-    done = enlarge(picture, size, upscaler=upscaler, out=out)
+        return None
+    done = enlarge(
+        picture,
+        size,
+        method=options.method,
+        upscaler=options.upscaler,
+        out=out,
+        resume=options.resume,
+        on_share=_make_share(picture.name),
+    )
+    _tell_enlarged(done, as_json=options.json)
+    return done
+
+
+def _repeat_plain(options: UpscaleOptions) -> None:
+    from sfumato.workflows.enlarge.enlarge import choose_output, repeat
+    from sfumato.workflows.enlarge.request import read_enlarge_request
+
+    others = ("size", "scale", "upscaler", "method", "model")
+    said = [f"`{name}`" for name in others if getattr(options, name) is not None]
+    said += ["a picture"] * bool(options.pictures)
+    if said or options.source is None:
+        do = "Leave it out: the stored request says everything."
+        raise RequestError(f"{', '.join(said)} has no effect with `source`", do=do)
+    request = read_enlarge_request(options.source)
+    out = choose_output(options.out, Path(request.path), request.size, resume=options.resume)
+    done = repeat(request, out=out, resume=options.resume, on_share=_make_share(out.name))
+    _tell_enlarged(done, as_json=options.json)
     if options.json:
-        print_json(done.to_json())
+        _print_enlarged([done], single=True)
+
+
+def _tell_enlarged(done: EnlargedPicture, *, as_json: bool) -> None:
+    if done.words:
+        sys.stderr.write(escape_controls(done.words) + "\n")
+    if as_json:
         return
-    if upscaler == DEFAULTS.upscaler:
-        sys.stderr.write(
-            "enlarged by Lanczos: sharp, nothing drawn anew; --model draws new detail, --upscaler runs an ESRGAN file\n"
-        )
-    sys.stdout.write(escape_controls(f"picture  {done.path}  ({size}, {upscaler})") + "\n")
+    request = done.request
+    network = f", {request.number_type}" if done.check else ""
+    sys.stdout.write(escape_controls(f"picture  {done.path}  ({request.size}, {request.upscaler}{network})") + "\n")
+    if done.check:
+        sys.stdout.write(f"check    {done.check}\n")
+
+
+def _print_enlarged(done: list[EnlargedPicture], *, single: bool) -> None:
+    from sfumato.cli.exit_codes import print_json
+
+    print_json(done[0].to_json() if single else {"pictures": [one.to_json() for one in done]})
+
+
+def _make_share(name: str) -> Callable[[float], None]:
+    """Return what writes the share of the work that is done: to a terminal only, once for each percent."""
+    last = -1
+
+    def show(share: float) -> None:
+        nonlocal last
+        percent = int(100 * share)
+        if percent != last and sys.stderr.isatty():
+            sys.stderr.write(escape_controls(f"\r{name}  {percent} %", keep="\r") + ("\n" if share >= 1.0 else ""))
+            sys.stderr.flush()
+            last = percent
+
+    return show
 
 
 def _describe(picture: Picture) -> str:

@@ -16,7 +16,8 @@ class Defaults:
 
     `seed` is "random": a 32-bit number is drawn and told. `size` is the model's native size. `method` depends on the
     size: native up to `native_slack` times the model's native area, `large_method` beyond it.
-    `upscale_method` is used by `upscale` where no model is named.
+    `upscaler` enlarges between rounds and levels, and is what `upscale` falls back to: without a model it takes the
+    fetched network that suits the picture.
     """
 
     model: str = "mini"
@@ -31,7 +32,6 @@ class Defaults:
     native_slack: float = 1.25
     large_method: str = "cohesive"
     upscaler: str = "lanczos"
-    upscale_method: str = "lanczos"
     scale: float = 2.0
     preview_every: int = 5
     # Where clients of A1111 look for a server unless told otherwise.

@@ -117,6 +117,12 @@ def _longest_name_bytes(folder: Path) -> int:
     return _NAME_BYTES
 
 
+def find_cache_folder() -> Path:
+    """Return the folder for what can be measured, or fetched, again."""
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(base) if base else Path.home() / ".cache") / "sfumato"
+
+
 def check_path(path: Path, *, what: str) -> None:
     """Check that the system can take a path at all, whether or not a file lies there.
 

@@ -16,6 +16,7 @@ from typing import ClassVar, TypeAlias, cast
 
 from sfumato.core import serialize
 from sfumato.core.errors import RequestError
+from sfumato.core.focus import FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.validate import check_float, check_int, check_text
 
@@ -46,6 +47,19 @@ class LoraRef:
     def __post_init__(self) -> None:
         check_text("a LoRA path", self.path, most=LONGEST_PATH_CHARACTERS, empty=False)
         check_float("a LoRA weight", self.weight, low=-10.0, high=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConceptRef:
+    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA."""
+
+    path: str
+    sha256: str
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        _check_file("the concept", self.path, self.sha256)
+        check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,7 +233,15 @@ class CohesiveMethod(Method):
         return _list_pairs(self.overlap, self.upscaler, "Level strength", self.strength)
 
 
-for _settings in (NativeMethod, GobigMethod, MultidiffusionMethod, CohesiveMethod):
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PictureMethod(Method):
+    """Take the picture of a `PictureSource` as it is; only focus changes it."""
+
+    kind: ClassVar[str] = "picture"
+    grows_picture: ClassVar[bool] = True
+
+
+for _settings in (NativeMethod, GobigMethod, MultidiffusionMethod, CohesiveMethod, PictureMethod):
     register_settings(_settings)
 
 Source: TypeAlias = TextSource | ImageSource | InpaintSource | PictureSource
@@ -249,6 +271,9 @@ class RenderRequest:
     method: Method = NativeMethod()
     # What the checkpoint predicts, where it does not say it itself: epsilon or v.
     prediction: str | None = None
+    concepts: tuple[ConceptRef, ...] = ()
+    # What is drawn anew at native size after the render.
+    focus: FocusSettings | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
@@ -265,6 +290,17 @@ class RenderRequest:
         if isinstance(self.source, PictureSource) and not self.method.grows_picture:
             do = "Use the cohesive method, or start from the picture with `init`."
             raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
+        if self.focus is not None:
+            self._check_focus(self.focus)
+
+    def _check_focus(self, focus: FocusSettings) -> None:
+        if isinstance(self.source, InpaintSource):
+            do = "Render with the mask first, then run sfumato focus on the result."
+            raise RequestError("a mask keeps the pixels that `focus` may change", do=do)
+        for one in focus.boxes:
+            if not self.size.box.contains(one.box):
+                got = f"{one.left},{one.top},{one.width},{one.height}, the picture is {self.size}"
+                raise RequestError("a focus box lies outside the picture", got=got, do="Give a box inside it.")
 
     def _check_words(self) -> None:
         check_text("the prompt", self.prompt, most=LONGEST_PROMPT_CHARACTERS)
@@ -279,7 +315,8 @@ class RenderRequest:
         """Return the request as JSON values, tagged with its kind."""
         value = cast("dict[str, serialize.Json]", serialize.to_json(self))
         # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
-        return {key: item for key, item in value.items() if key != "prediction" or item is not None}
+        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": []}
+        return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod
     def from_json(cls, value: object) -> RenderRequest:

@@ -61,6 +61,14 @@ class Settings:
         "upscalers in it are found by short name.",
     )
     lora_folder: str = _row("", "Another folder in which LoRAs are found by name, as `<lora:name:weight>` in a prompt.")
+    concepts: str = _row(
+        "",
+        "Folder of concepts, found by name; left out: `concepts` beside the folder of models, else "
+        "`~/.local/share/sfumato/concepts`.",
+    )
+    parts: str = _row(
+        "", "Folder of fetched parts (pretrained weights of others); empty means `sfumato/parts` in the user's cache."
+    )
     max_picture_pixels: int = _row(
         _LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
     )

@@ -7,7 +7,6 @@ It knows no sampler, canvas, request or file; what a plan needs to know stands i
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -21,7 +20,6 @@ from sfumato.models.autoencoder.coder import (
     decode_box,
     decode_latents,
     encode_pixels,
-    measure_decoder_reach,
 )
 from sfumato.models.contract import ModelContract
 from sfumato.models.denoiser import predict_clean
@@ -201,7 +199,6 @@ class LatentModel:
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
         kept: CoderCheckpoint | None = None,
-        wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode a canvas of scaled latents that need not be in memory, into boxes of pixels.
 
@@ -212,20 +209,12 @@ class LatentModel:
         every row of tiles; a later run goes on from the mark that was noted, with the boxes after it. A KL
         autoencoder that runs whole notes nothing, and one that is not on a CPU only now and then.
 
-        A tiny autoencoder computes only the rows around the boxes that are `wanted`, with the same bits; a KL one all of
-        them, as each pixel depends on all cells.
-
         Raises: as `decode`.
         """
         # What windows left in the heap does not fit the tiles, nor what tiles leave in it the windows.
         give_back_memory()
-        self._autoencoder.decode_into(read, size, write, kept, wanted)
+        self._autoencoder.decode_into(read, size, write, kept)
         give_back_memory()
-
-    @cached_property
-    def decoder_reach_cells(self) -> int:
-        """How many cells to each side the pixels of a cell are read from; see `measure_decoder_reach`."""
-        return measure_decoder_reach(self.vae, self.contract)
 
     @torch.inference_mode()
     def encode_into(

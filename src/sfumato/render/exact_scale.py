@@ -47,7 +47,7 @@ def widen_request(request: RenderRequest, factor: int) -> RenderRequest:
         RequestError: the size is neither whole cells nor the picture's at one scale; names sizes nearby.
     """
     source, size = request.source, request.size
-    if not isinstance(source, PictureSource) or size == size.round_up(factor):
+    if not isinstance(source, PictureSource) or size in (size.round_up(factor), source.size):
         return request
     scale = _find_scale(source.size, size)
     if scale is None:

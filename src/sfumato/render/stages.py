@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sfumato.core.geometry import LatentBox, PixelSize
+    from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
     from sfumato.core.resampling import FloatBox
     from sfumato.render.plan.budget import Basis
 
@@ -60,6 +60,59 @@ class Stage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ForecastPart:
+    """Say of one part of a picture whether focus would draw it anew, why, and what that takes at most."""
+
+    kind: str
+    box: PixelBox
+    reason: str
+    is_taken: bool = False
+    seconds: float = 0.0
+    evaluations: int = 0
+
+    def to_json(self) -> dict[str, object]:
+        """Return the part as JSON values; the box as [x, y, width, height]."""
+        return {
+            "kind": self.kind,
+            "box": [self.box.left, self.box.top, self.box.width, self.box.height],
+            "taken": self.is_taken,
+            "reason": self.reason,
+            "seconds": round(self.seconds, 2),
+            "evaluations": self.evaluations,
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class FocusForecast:
+    """State what focus takes after a render: a part at most, all of its tries failing, and every part that is known.
+
+    The list of `parts` is complete where the picture could be looked at, or where only boxes of the user count.
+    """
+
+    tries: int
+    part_seconds: float
+    part_evaluations: int
+    is_complete: bool
+    parts: tuple[ForecastPart, ...] = ()
+
+    @property
+    def seconds(self) -> float:
+        """Return what all known parts take at most."""
+        return sum(part.seconds for part in self.parts)
+
+    def to_json(self) -> dict[str, object]:
+        """Return the forecast as JSON values."""
+        return {
+            "tries": self.tries,
+            "part_seconds": round(self.part_seconds, 2),
+            "part_evaluations": self.part_evaluations,
+            "complete": self.is_complete,
+            "seconds": round(self.seconds, 2),
+            "parts": [part.to_json() for part in self.parts],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
 class Plan:
     """State everything that will run for one picture of a request, and what it costs.
 
@@ -68,7 +121,7 @@ class Plan:
     of the host where that is another memory, else 0. `work_bytes` is the most disk that the work takes beside the
     picture, `peak_disk_bytes` the most that lies there at once, finished pictures included. `autoencoder_bytes` bounds
     the memory of the autoencoder; `spill_bytes` is disk it needs elsewhere (TMPDIR). `basis` says where the seconds
-    are from.
+    are from. What `focus` takes comes on top: its parts are found in the finished picture.
     """
 
     method: str
@@ -86,6 +139,7 @@ class Plan:
     autoencoder_bytes: int | None = None
     open_s: float = 0.0
     save_s: float = 0.0
+    focus: FocusForecast | None = None
 
     @property
     def canvas(self) -> PixelSize:
@@ -125,4 +179,5 @@ class Plan:
             "total_disk_bytes": self.disk_bytes * self.batch,
             "peak_disk_bytes": self.peak_disk_bytes,
             "seconds_basis": self.basis,
+            **({} if self.focus is None else {"focus": self.focus.to_json()}),
         }

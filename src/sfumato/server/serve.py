@@ -30,6 +30,7 @@ from sfumato.server.queue.store import JobStore
 from sfumato.server.workers.supervisor import Supervisor, make_command
 
 _MB, _GB = 1024**2, 1024**3
+_BACKLOG = 128
 # Clients that wait are answered at once when the server stops; what is left is cut off.
 _GRACE_S = 10
 
@@ -100,9 +101,9 @@ def find_state_folder(settings: Settings) -> Path:
     home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
     folder = Path(settings.state).expanduser() if settings.state else Path(home) / "sfumato"
     try:
-        (folder / "jobs").mkdir(parents=True, exist_ok=True)
-        # Prompts and pictures of everybody who uses the server.
-        folder.chmod(0o700)
+        # Prompts and pictures of everybody who uses the server: only its owner may read them.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (folder / "jobs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         do = "Set SFUMATO_STATE to a folder that you may write."
         raise StorageError("the state folder cannot be made", got=f"{folder}: {error}", do=do) from error
@@ -169,6 +170,8 @@ def _bind(host: str, port: int) -> socket.socket:
         listener = socket.socket(found[0][0], socket.SOCK_STREAM)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(found[0][4])
+        # From here on a client may knock: it is answered as soon as the application is there.
+        listener.listen(_BACKLOG)
     except (OSError, OverflowError) as error:
         do = "Is another server running? Give another `port`."
         raise RequestError("the address cannot be used", got=f"{host}:{port}: {error}", do=do) from error

@@ -27,6 +27,7 @@ from sfumato.workflows.self_check.judge import say_unjudged
 if TYPE_CHECKING:
     from sfumato.critic.picture.checks import Judged
     from sfumato.models.latent_model import LatentModel
+    from sfumato.render.passes.focus import FocusOutcome
     from sfumato.render.progress import RenderResult
     from sfumato.render.stages import Plan
     from sfumato.workflows.self_check.redraw_faults import Rerun
@@ -42,6 +43,8 @@ class DrawnPicture:
     result: RenderResult
     checks: Judged | None
     reruns: tuple[Rerun, ...]
+    focus: tuple[FocusOutcome, ...] = ()
+    focus_s: float = 0.0
     model: LatentModel
     path: Path | None
     report: bool
@@ -72,6 +75,7 @@ def deliver(drawn: DrawnPicture) -> Picture:
         checks=drawn.checks,
         unchecked=unchecked,
         reruns=drawn.reruns,
+        focus=drawn.focus,
         warnings=tuple(said for said in map(say_left_out, drawn.reruns) if said),
     )
     if drawn.path is None:
@@ -92,11 +96,12 @@ def deliver(drawn: DrawnPicture) -> Picture:
 def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak: int | None) -> Report:
     assert drawn.path is not None, "a report lies beside a file"
     spent = {} if drawn.opened_s is None else {"open the model": drawn.opened_s}
-    spent["save"] = time.monotonic() - drawn.checked_s
+    spent["save"] = time.monotonic() - drawn.checked_s - drawn.focus_s
     if drawn.checks is not None:
         again_s = sum(rerun.seconds for rerun in drawn.reruns)
         spent |= {"self-check": drawn.checked_s - drawn.drawn_s - again_s}
         spent |= {"re-runs": again_s} if drawn.reruns else {}
+    spent |= {"focus": drawn.focus_s} if drawn.request.focus else {}
     return Report(
         request=drawn.request,
         plan=drawn.plan,
@@ -110,6 +115,7 @@ def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak
         judged=drawn.checks,
         unjudged=unchecked,
         reruns=drawn.reruns,
+        focus=drawn.focus,
     )
 
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
     from sfumato.models.hardware.policy import Policy
     from sfumato.render.methods.native import Inputs
+    from sfumato.render.passes.focus import FocusOutcome
     from sfumato.render.progress import StageTrace
     from sfumato.render.stages import Plan
     from sfumato.workflows.self_check.redraw_faults import Rerun
@@ -56,7 +57,8 @@ class Picture:
     """Hold one finished picture, how it was made, and what the self-check says of it.
 
     `request` repeats exactly this picture. `path` and `report_path` are files where they were written. `checks` is None
-    where there is no smaller base to compare with; `unchecked` says why. `warnings` name what was left out.
+    where there is no smaller base to compare with; `unchecked` says why. `focus` says what became of each part that was
+    found. `warnings` name what was left out.
     """
 
     request: RenderRequest
@@ -73,6 +75,7 @@ class Picture:
     checks: Judged | None = None
     unchecked: str = ""
     reruns: tuple[Rerun, ...] = ()
+    focus: tuple[FocusOutcome, ...] = ()
     warnings: tuple[str, ...] = ()
     shown: Image.Image | PixelStore | None = None
 
@@ -134,6 +137,7 @@ class Picture:
             "checks": self.checks.to_json() if self.checks else None,
             "checks_left_out": self.unchecked or None,
             "reruns": [rerun.to_json() for rerun in self.reruns],
+            "focus": [one.to_json() for one in self.focus],
             "stages": [
                 {
                     "name": stage.name,

@@ -27,9 +27,13 @@ from sfumato.workflows.files.output_paths import check_places, check_report_plac
 from sfumato.workflows.files.resume import check_work
 from sfumato.workflows.forecast.plan_request import check_pictures_fit, make_plan
 from sfumato.workflows.job import Job
+from sfumato.workflows.personalize.resolve import resolve_concepts
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from sfumato.models.latent_model import LatentModel
+    from sfumato.workflows.personalize.resolve import ResolvedConcept
     from sfumato.workflows.run_options import RunOptions
 
 # Prompts that mini draws well, shown where a prompt holds words that it never saw.
@@ -66,6 +70,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
     check_pictures_fit(request, options)
     inputs = read_inputs(request)
     list_adapters(request)
+    concepts = resolve_concepts(request)
     contract = model.contract if model else load_contract(request.model, vae=request.vae, prediction=request.prediction)
     policy = model.policy if model else choose_policy(options.device, options.dtype)
     plan = make_plan(request, contract, policy, options)
@@ -84,16 +89,23 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         digests=digests,
         paths=paths,
         finished=finished,
-        warnings=list_warnings(request),
+        warnings=list_warnings(request, concepts),
     )
 
 
-def list_warnings(request: RenderRequest) -> tuple[str, ...]:
+def list_warnings(request: RenderRequest, concepts: Sequence[ResolvedConcept] = ()) -> tuple[str, ...]:
     """Return sentences that a user should read before the picture is drawn."""
+    said = [
+        f"the prompt does not say {concept.trigger}, so the concept {concept.name} changes nothing"
+        for concept in concepts
+        if not concept.is_named(request)
+    ]
+    known = {word for concept in concepts for word in concept.trigger.lower().split()}
     unknown = find_unknown_words(request.prompt) if request.model == MINI else ()
-    if not unknown:
-        return ()
-    return (f'mini has not learned: {", ".join(unknown)}. A prompt that works: "{MINI_EXAMPLES[0]}".',)
+    unknown = [word for word in unknown if word not in known]
+    if unknown:
+        said.append(f'mini has not learned: {", ".join(unknown)}. A prompt that works: "{MINI_EXAMPLES[0]}".')
+    return tuple(said)
 
 
 def find_unknown_words(prompt: str) -> tuple[str, ...]:

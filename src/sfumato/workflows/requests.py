@@ -22,26 +22,30 @@ from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.images import read_size as read_picture_size
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
-from sfumato.core.files import write_atomic
+from sfumato.core.files import find_cache_folder, write_atomic
+from sfumato.core.focus import AUTO, FocusBox, FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import (
     CohesiveMethod,
+    ConceptRef,
     ImageSource,
     InpaintSource,
     LoraRef,
     Method,
     NativeMethod,
+    PictureMethod,
     PictureSource,
     RenderRequest,
     Source,
     TextSource,
 )
-from sfumato.models.hardware.throughput import find_cache_folder
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method
 from sfumato.workflows.files.source_picture import make_picture_source
+from sfumato.workflows.focus.kinds import read_words
+from sfumato.workflows.personalize.resolve import find_concept_ref
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
@@ -85,8 +89,9 @@ class RequestValues:
     """Hold what a caller says of a picture; None where nothing is said.
 
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
-    "FILE:WEIGHT", or `LoraRef`s. `method` is a name. `upscaler` to `keep` are settings of single methods, see
-    `METHOD_SETTINGS`.
+    "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
+    `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es.
     """
 
     prompt: str | None = None
@@ -107,6 +112,7 @@ class RequestValues:
     prediction: str | None = None
     loras: tuple[str | LoraRef, ...] | None = None
     embeddings: tuple[str, ...] | None = None
+    concepts: tuple[str | ConceptRef, ...] | None = None
     clip_skip: int | None = None
     method: str | None = None
     upscaler: str | None = None
@@ -119,6 +125,8 @@ class RequestValues:
     lock: float | None = None
     detail: float | None = None
     keep: float | None = None
+    focus: str | None = None
+    focus_boxes: tuple[str | FocusBox, ...] | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:
@@ -160,6 +168,12 @@ def make_request(
         changes["loras"] = tuple(read_lora(one) if isinstance(one, str) else one for one in values.loras)
     if values.embeddings:
         changes["embeddings"] = tuple(values.embeddings)
+    if values.concepts:
+        base_ref = values.model or (stored.model if stored else DEFAULTS.model)
+        changes["concepts"] = tuple(
+            find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
+        )
+    changes["focus"] = choose_focus(values, stored)
     base = stored or RenderRequest(
         prompt=values.prompt or "",
         size=size,
@@ -190,6 +204,47 @@ def make_upscale_request(
     size = choose_upscale_size(source.size, values.size, scale)
     asked = replace(values, size=size, method=CohesiveMethod.kind)
     return replace(make_request(asked, contract, needs_prompt=False), source=source)
+
+
+def make_focus_request(
+    values: RequestValues, picture: PictureLike, contract: ModelContract, *, stored: RenderRequest | None = None
+) -> RenderRequest:
+    """Build the request that draws parts of a picture anew and leaves the rest: words and steps of `stored`, if there.
+
+    Without `focus` and boxes, every part whose look is predictable.
+
+    Raises:
+        RequestError: a picture that cannot be read, focus is off, or as `make_request`.
+    """
+    source = make_picture_source(_find_file(picture))
+    asked = values if values.focus or values.focus_boxes else replace(values, focus=AUTO)
+    focus = choose_focus(asked, None)
+    if focus is None:
+        raise RequestError("with `focus` off nothing would be drawn anew", do="Say auto, or kinds: face,person.")
+    # Where the words come from a stored picture, its method, source and size say nothing of this one.
+    base = None if stored is None else replace(stored, source=TextSource(), method=NativeMethod(), focus=None, batch=1)
+    plain = replace(asked, size=contract.native, focus="off", focus_boxes=None, batch=None)
+    made = make_request(plain, contract, stored=base, needs_prompt=False)
+    return replace(made, source=source, size=source.size, method=PictureMethod(), focus=focus)
+
+
+def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSettings | None:
+    """Return what is drawn anew after the render: as said, else as stored; None where focus is off.
+
+    Raises:
+        RequestError: an unknown kind, a box that is none, or boxes beside off.
+    """
+    before = stored.focus if stored else None
+    if values.focus is None and not values.focus_boxes:
+        return before
+    words = read_words(values.focus) if values.focus is not None else (before.words if before else ())
+    given = values.focus_boxes or (before.boxes if before and values.focus is None else ())
+    boxes = tuple(FocusBox.parse(one) if isinstance(one, str) else one for one in given)
+    if not words and values.focus is not None:
+        if values.focus_boxes:
+            raise RequestError("`focus_box` has no effect with `focus` off", do="Leave one of them out.")
+        return None
+    return replace(before or FocusSettings(), words=words, boxes=boxes)
 
 
 def choose_upscale_size(picture: PixelSize, size: SizeLike | None, scale: float | None) -> PixelSize:

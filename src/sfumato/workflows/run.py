@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from sfumato.canvas.formats.images import file_sha256, save_picture
 from sfumato.core.errors import InterruptedRender
@@ -28,6 +28,7 @@ from sfumato.render.methods.registry import find_method
 from sfumato.workflows.deliver import DrawnPicture, deliver
 from sfumato.workflows.files.digests import find_lora
 from sfumato.workflows.files.resume import open_work
+from sfumato.workflows.focus.run import focus_result
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place, save_pace
 from sfumato.workflows.job import (
@@ -40,7 +41,8 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
-from sfumato.workflows.self_check.redraw_faults import look_again
+from sfumato.workflows.personalize.resolve import list_active
+from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
     from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
     from sfumato.render.progress import Progress, RenderResult
     from sfumato.render.stages import Plan
 
+_Done = TypeVar("_Done")
 # Before this share of a picture is done, or this many seconds were timed, the time left is not told.
 LEAST_TIMED_FRAC, LEAST_TIMED_S = 0.03, 2.0
 # Renders of one model take turns: adapters and word maps are attached to its networks while a picture is drawn.
@@ -152,6 +155,10 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
+        for concept in list_active(request):
+            attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
+            for path in concept.loras:
+                attached.callback(model.attach_lora(path, concept.weight).detach)
         yield
 
 
@@ -260,11 +267,19 @@ def _draw(
         on_progress=lambda progress: events.append(teller.make(progress)),
     )
     yield from events
+    result, focus, focus_s = looked.result, (), time.monotonic()
+    checked_s = focus_s
+    if request.focus is not None:
+        steps = focus_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
+        result, focus = yield from teller.follow_pass(steps)
+    focus_s = time.monotonic() - focus_s
     return DrawnPicture(
         request=request,
         plan=plan,
         digests=work.job.digests,
-        result=looked.result,
+        result=result,
+        focus=focus,
+        focus_s=focus_s,
         checks=looked.judged,
         reruns=looked.reruns,
         model=model,
@@ -273,7 +288,7 @@ def _draw(
         opened_s=work.opened_s,
         began_s=began,
         drawn_s=drawn_s,
-        checked_s=time.monotonic(),
+        checked_s=checked_s,
     )
 
 
@@ -293,6 +308,20 @@ class _Teller:
             except StopIteration as end:
                 return end.value
             yield self.make(progress)
+
+    def follow_pass(self, steps: Generator[Progress, None, _Done]) -> Generator[Event, None, _Done]:
+        """Turn the progress of what comes after the stages of the plan into events.
+
+        Its share of the whole is unknown before; where the plan draws nothing, it is the whole.
+        """
+        stages = len(self.plan.stages)
+        while True:
+            try:
+                progress = next(steps)
+            except StopIteration as end:
+                return end.value
+            done = progress.done_frac if self.plan.evaluations == 0 else NEARLY_ALL
+            yield self.make(replace(progress, stage_index=stages, stages=stages + 1, done_frac=min(done, NEARLY_ALL)))
 
     def make(self, progress: Progress) -> ProgressEvent:
         options = self.work.job.options

@@ -20,6 +20,10 @@ _WHERE = {
     "street": ("in a street", "on the street", "in a city street"),
     "room": ("in a room", "indoors"),
     "plain": ("", "plain background"),
+    "brick wall": ("in front of a brick wall", "before a brick wall"),
+    "foliage": ("in front of green leaves", "before foliage"),
+    "sky": ("against the sky", "against a blue sky"),
+    "sea": ("over the sea", "above blue water"),
 }
 
 
@@ -219,6 +223,13 @@ _GESTURE_WORDS = {
     "three": ("a {} showing three fingers", "a {} with three fingers up"),
     "four": ("a {} showing four fingers", "a {} with four fingers up"),
     "five": ("a {} showing five fingers", "an open {} with five fingers"),
+    "relaxed": ("a relaxed {}", "a {}"),
+    "grip": ("a half-closed {}", "a {} with bent fingers"),
+}
+_VIEW_WORDS = {
+    "palm": (", palm side", ", seen from the palm"),
+    "back": (", back side", ", back of the hand"),
+    "side": (", seen from the side", ", side view"),
 }
 
 
@@ -239,14 +250,10 @@ def _hand_traits(scene: Scene, view: HandView, rng: random.Random, detail: float
     if view.exception is not None:
         parts.append(f"in a {view.glove} glove" if view.glove else f"with an amputated {view.exception.limb} finger")
     if rng.random() < 0.5 * detail:
-        parts.append(
-            rng.choice((", palm side", ", seen from the palm"))
-            if view.spec.view == "palm"
-            else rng.choice((", back side", ", back of the hand"))
-        )
+        parts.append(rng.choice(_VIEW_WORDS[view.spec.view]))
     if not view.glove and rng.random() < 0.6 * detail:
         parts.append(f", {view.skin} skin")
-    if rng.random() < 0.6 * detail:
+    if rng.random() < 0.6 * detail and view.sleeve:
         parts.append(f", {view.sleeve} sleeve")
     if view.spec.gesture == "open" and view.exception is None and rng.random() < 0.4:
         parts.append(f", {COUNT_WORDS[scene.digit_count]} fingers")

@@ -30,6 +30,13 @@ HAIR: dict[str, Colour] = {
     "grey": (0.70, 0.70, 0.72),
 }
 
+RARE_HAIR: dict[str, Colour] = {
+    "green": (0.16, 0.62, 0.30),
+    "blue": (0.20, 0.36, 0.82),
+    "pink": (0.93, 0.45, 0.66),
+}
+"""Hair that no scene of the mixes has: marks of people whom a model trained on them never saw."""
+
 SKIN: dict[str, Colour] = {
     "light": (0.97, 0.80, 0.69),
     "tan": (0.83, 0.61, 0.44),

@@ -14,7 +14,11 @@ LINES = Lines((64,), (64,))
 
 @pytest.fixture(scope="module")
 def ground():
-    return Ground(make_sample(5, size=128).image, LINES, 6)
+    drawn = make_sample(5, size=128)
+    parts = [np.zeros((128, 128), np.bool_) for _ in range(4)]
+    for number, part in enumerate(parts):
+        part[20 + 24 * number : 26 + 24 * number, 60:68] = True
+    return Ground(drawn.image, LINES, 6, tuple(parts))
 
 
 def plant(ground, name, dose):
@@ -54,3 +58,17 @@ def test_noise_has_the_deviation_it_claims(name):
 def test_a_person_is_as_high_as_asked(ground):
     rows = np.nonzero((plant(ground, "pasted person", 15.0) != ground.picture).any(axis=(1, 2)))[0]
     assert 0.6 * 19 <= rows.max() - rows.min() + 1 <= 20
+
+
+def test_without_small_parts_nothing_is_erased():
+    assert plant(Ground(np.full((128, 128, 3), 120, np.uint8), LINES, 1), "erased parts", 50.0) is None
+
+
+def test_an_erased_part_continues_its_surroundings():
+    levels = np.full((64, 64, 3), 120, np.uint8)
+    mask = np.zeros((64, 64), np.bool_)
+    mask[30:34, 30:34] = True
+    levels[mask] = 10
+    erased = plant(Ground(levels, LINES, 1, (mask,)), "erased parts", 50.0)
+    assert np.abs(erased.astype(int) - 120).max() <= 1
+    assert levels[mask].max() == 10

@@ -140,7 +140,10 @@ def test_a_stored_request_is_repeated_and_changed():
         ({"upscaler": "x.safetensors", "method": "multidiffusion"}, "`upscaler` has no effect"),
         ({"preview_every": 2}, "`preview_every` has no effect"),
         ({"method": "demofusion"}, "unknown method"),
-        ({"focus": "auto"}, "not in this version"),
+        ({"focus": "walls"}, "no such kind"),
+        ({"focus": "auto,face"}, "auto"),
+        ({"focus": "off", "focus_box": ["1,2,3,4"]}, "no effect with `focus` off"),
+        ({"focus_box": ["1,2,3"]}, "four whole numbers"),
         ({"anatomy": "repair"}, "not in this version"),
         ({"preview": Path("a.tif")}, "`preview` names no picture format"),
         ({"out": Path("a.gif")}, "names no picture format"),
@@ -257,3 +260,15 @@ def test_an_upscale_with_a_model_grows_the_picture_itself(picture):
 def test_scales_are_quarters_above_one(scale):
     with pytest.raises(RequestError):
         choose_upscale_size(PixelSize(64, 64), None, scale)
+
+
+def test_focus_is_read_kept_changed_and_switched_off():
+    asked = ask(focus="faces, people", focus_box=["0,0,8,8:a hat, red"])
+    assert asked.focus is not None
+    assert (asked.focus.words, asked.focus.boxes[0].prompt) == (("face", "person"), "a hat, red")
+    assert ask(asked) == asked
+    assert ask(asked, focus="auto").focus == replace(asked.focus, words=("auto",), boxes=())
+    assert ask(asked, focus="off").focus is None
+    only = ask(focus_box=["0,0,8,8"]).focus
+    assert only is not None
+    assert only.words == ()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Never, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from sfumato.canvas.formats.deepzoom_read import DeepZoomRegions
 from sfumato.canvas.formats.png_read import PngRegions
 from sfumato.canvas.formats.pyramid import Pyramid, Strip, list_halved_sizes
 from sfumato.canvas.formats.tiff_read import TiffRegions
+from sfumato.canvas.pixels import Pixels
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 
@@ -38,6 +39,33 @@ class Regions(Protocol):
     def walk(self, level: int = 0) -> Iterator[NDArray[np.uint8]]:
         """Yield the rows of a level from top to bottom in bands of any height, uint8 [n, width, 3]."""
         ...
+
+
+class RegionPixels:
+    """Show the largest level of a picture on disk as a `PixelStore`."""
+
+    def __init__(self, regions: Regions) -> None:
+        """Take an open picture."""
+        self._regions = regions
+
+    @property
+    def size(self) -> PixelSize:
+        """Return width and height in px."""
+        return self._regions.sizes[0]
+
+    def read(self, box: PixelBox) -> Pixels:
+        """Return a copy of a box."""
+        return self._regions.read(box)
+
+    def write(self, box: PixelBox, values: Pixels) -> Never:
+        """Refuse: the picture belongs to somebody else."""
+        raise AssertionError(f"a picture that is only read was written to at {box}, {values.shape}")
+
+    def flush(self) -> None:
+        """Do nothing: nothing was written."""
+
+    def close(self) -> None:
+        """Do nothing: the file is opened for every read."""
 
 
 def open_regions(path: Path | str) -> Regions:

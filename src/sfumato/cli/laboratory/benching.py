@@ -1,4 +1,4 @@
-"""`sfumato bench probe`, `forecast`, `growth`, `coding` and `shapes`: parse, measure, print.
+"""`sfumato bench probe`, `forecast`, `growth`, `coding`, `upscaler` and `shapes`: parse, measure, print.
 
 Imports the workflows only when a command runs. Start reading at `bench_probe`.
 """
@@ -88,6 +88,20 @@ def bench_coding(
         _count("trial", done, trials)
 
     bench = run_bench_coding([PixelSize.parse(size) for size in _split(sizes)], model=model, on_trial=on_trial)
+    sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
+
+
+def bench_upscaler(
+    upscaler: Annotated[
+        str,
+        typer.Option("--upscaler", help="A part, or a .safetensors file of the ESRGAN family.", metavar="NAME|FILE"),
+    ] = "x4plus",
+    side: Annotated[int, typer.Option("--side", help="Side of the square that is enlarged.", metavar="PX")] = 64,
+) -> None:
+    """Measure an upscaling network by rows beside spandrel's: time, share of the matmul rate, difference."""
+    from sfumato.lab.bench.upscaler import run_bench_upscaler
+
+    bench = run_bench_upscaler(upscaler, side=side)
     sys.stdout.write(f"{bench.to_text()}\n{bench.to_line()}\n")
 
 

@@ -69,3 +69,18 @@ def evaluate_hires(
 
 def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{done} of {count}: {what}\n")
+
+
+def evaluate_focus(
+    n: Annotated[int, typer.Option("--n", help="How many scenes, and how many texture tiles.", metavar="N")] = 40,
+    seed: Annotated[int, typer.Option("--seed", help="Which scenes.", metavar="S")] = 1,
+    model: Annotated[str, typer.Option("--model", help="mini, or a folder trained like it.", metavar="REF")] = "mini",
+    sheets: Annotated[
+        Path | None, typer.Option("--sheets", help="Folder for sheets of faces.", metavar="DIR", show_default=False)
+    ] = None,
+) -> None:
+    """Measure focus on small faces of drawn scenes against their truth; prints a card, last line JSON."""
+    from sfumato.lab.focus.run import FocusEvaluation, run_evaluate_focus
+
+    card = run_evaluate_focus(FocusEvaluation(scenes=n, seed=seed, model=model, sheets=sheets), on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")

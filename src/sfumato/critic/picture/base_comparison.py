@@ -27,6 +27,8 @@ Array = NDArray[np.float32]
 # PSNR of two equal pictures is infinite; beyond this no eye and no median can tell.
 MOST_DB = 60.0
 OCTAVES = 3
+# Small parts are looked for at so many times the size of the base.
+FINE_SCALE = 2
 # Drift is what is wider than a sixteenth of the short side.
 DRIFT_CELLS = 16
 # The side of the part of a result that is read at once, in px.
@@ -78,6 +80,17 @@ def make_pair(result: PictureReader, base: Image.Image) -> Pair:
     shown = np.empty((size[1], size[0], 3), np.float32)
     _reduce_parts(result, shown, box, None)
     return Pair(shown, np.asarray(cropped, np.float32), box, scale)
+
+
+def make_fine_pair(result: PictureReader, base: Image.Image) -> Pair:
+    """Reduce a result to twice the size of its base, where it has as many pixels, and enlarge the base alike.
+
+    Raises: as `make_pair`.
+    """
+    if max(result.width / base.width, result.height / base.height) < FINE_SCALE:
+        return make_pair(result, base)
+    size = (base.width * FINE_SCALE, base.height * FINE_SCALE)
+    return make_pair(result, base.convert("RGB").resize(size, Image.Resampling.BICUBIC))
 
 
 def renew_pair(pair: Pair, result: PictureReader, boxes: Sequence[PixelBox]) -> Pair:

@@ -21,6 +21,7 @@ from sfumato.critic.picture.base_comparison import (
     Drift,
     Pair,
     crop_base,
+    make_fine_pair,
     make_pair,
     measure_consistency,
     measure_drift,
@@ -28,6 +29,7 @@ from sfumato.critic.picture.base_comparison import (
 from sfumato.critic.picture.feature_cache import FeatureCache
 from sfumato.critic.picture.grain import Grain, measure_grain
 from sfumato.critic.picture.limits import LIMITS
+from sfumato.critic.picture.lost_parts import LostPart, LostParts, find_lost_parts
 from sfumato.critic.picture.periodic_seams import Lattice, measure_lattice
 from sfumato.critic.picture.picture_reader import PictureReader
 from sfumato.critic.picture.seams import Lines, Seams, measure_seams
@@ -78,6 +80,11 @@ class Evidence:
         return find_added_objects(self.pair)
 
     @cached_property
+    def lost_parts(self) -> LostParts:
+        """Return the small parts of the base that the picture has no longer."""
+        return find_lost_parts(self.features.fine if self.features else make_fine_pair(self.picture, self.base))
+
+    @cached_property
     def shifts(self) -> Shifts:
         """Return how far parts moved; between the lines, or in squares."""
         return measure_shifts(self.pair, self.lines if self.lines.xs or self.lines.ys else None)
@@ -104,6 +111,7 @@ MEASURES: dict[str, Measure] = {
     "lattice": Measure("deviations", "high", lambda seen: seen.lattice.deviations),
     "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
     "added object mass": Measure("Delta E px", "high", lambda seen: seen.added_objects.heaviest),
+    "lost parts": Measure("Delta E", "high", lambda seen: seen.lost_parts.strongest),
     "colour drift": Measure("Delta E", "high", lambda seen: seen.drift.p95),
     "tile shift": Measure("px of the base", "high", lambda seen: seen.shifts.p95_px),
     "grain": Measure("levels", "high", lambda seen: seen.grain.floor_levels),
@@ -136,22 +144,27 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """Hold the verdicts of a picture, where it shows what its base has not, and what was not measured and why."""
+    """Hold the verdicts of a picture, what it shows that its base has not, what it lost, and what was not measured."""
 
     verdicts: tuple[Verdict, ...]
     added_objects: tuple[Blob, ...]
     left_out: Mapping[str, str] = field(default_factory=dict[str, str])
+    lost_parts: tuple[LostPart, ...] = ()
 
     def to_json(self) -> dict[str, Json]:
-        """Return the verdicts by name and the boxes of added objects in px, the heaviest first."""
+        """Return the verdicts by name, and the boxes of added objects and lost parts in px, the heaviest first."""
         boxes: list[Json] = [list(blob.box) for blob in self.added_objects]
+        lost: list[Json] = [list(part.box) for part in self.lost_parts]
         return {
             "measures": {verdict.name: verdict.to_json() for verdict in self.verdicts},
             "added_objects": boxes,
+            "lost_parts": lost,
             "left_out": dict(self.left_out),
         }
 
 
+# A picture that lost more parts than this lost everything; a list of them helps nobody.
+MOST_LOST_PARTS = 50
 # What cannot be told without knowing lines.
 NEEDS_LINES: tuple[str, ...] = ("seam ratio", "colour step", "median colour step")
 
@@ -178,7 +191,8 @@ def judge_picture(
     ]
     least = find_limit("added object mass")
     heavy = () if least is None else tuple(blob for blob in seen.added_objects.blobs if blob.mass > least)
-    return Judged(tuple(verdicts), heavy, left_out)
+    lost = seen.lost_parts.parts[:MOST_LOST_PARTS]
+    return Judged(tuple(verdicts), heavy, left_out, lost)
 
 
 def find_limit(name: str) -> float | None:

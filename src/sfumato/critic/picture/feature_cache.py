@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from PIL import Image
 
 from sfumato.core.geometry import PixelBox
-from sfumato.critic.picture.base_comparison import Pair, make_pair, renew_pair
+from sfumato.critic.picture.base_comparison import Pair, make_fine_pair, make_pair, renew_pair
 from sfumato.critic.picture.periodic_seams import Gradients, add_gradients, renew_gradients
 from sfumato.critic.picture.picture_reader import PictureReader
 
 
 @dataclass(frozen=True, eq=False)
 class FeatureCache:
-    """Hold a picture, it and its base at the size of the base, and the gradients along its columns and rows."""
+    """Hold a picture, it and its base at the size of the base and at twice it, and the gradients along both axes."""
 
     picture: PictureReader
     pair: Pair
+    fine: Pair
     gradients: Gradients
 
 
@@ -32,7 +33,7 @@ def cache_features(picture: PictureReader, base: Image.Image) -> FeatureCache:
     Raises:
         RequestError: the picture is smaller than its base.
     """
-    return FeatureCache(picture, make_pair(picture, base), add_gradients(picture))
+    return FeatureCache(picture, make_pair(picture, base), make_fine_pair(picture, base), add_gradients(picture))
 
 
 def update_features(before: FeatureCache, picture: PictureReader, squares: Sequence[PixelBox]) -> FeatureCache:
@@ -42,4 +43,5 @@ def update_features(before: FeatureCache, picture: PictureReader, squares: Seque
     """
     pictures = (before.picture, picture)
     gradients = renew_gradients(before.gradients, pictures, squares)
-    return FeatureCache(picture, renew_pair(before.pair, picture, squares), gradients)
+    pair, fine = (renew_pair(one, picture, squares) for one in (before.pair, before.fine))
+    return FeatureCache(picture, pair, fine, gradients)

@@ -22,9 +22,9 @@ import numpy as np
 
 from sfumato.core.cards import Card, Measurement, bootstrap_interval
 from sfumato.core.errors import ModelError
+from sfumato.core.files import find_cache_folder
 from sfumato.core.geometry import PixelSize
 from sfumato.models.describe import load_contract
-from sfumato.models.hardware.throughput import find_cache_folder
 from sfumato.workflows.forecast.calibration_store import measure_error
 
 # Sides in native sides: mini, native 128, gets 256x256, 512x512 and 1024x576.

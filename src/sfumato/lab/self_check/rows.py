@@ -59,7 +59,7 @@ def measure_auc(name: str, clean: Array, bad: Array) -> float:
 def choose_limit(name: str, defects: list[str], values: Values) -> float:
     """Return the limit of a measure from clean pictures and visible doses of what it finds."""
     high = MEASURES[name].bad == "high"
-    bad = np.concatenate([values[name, defect, DEFECTS[defect].visible] for defect in defects])
+    bad = np.concatenate([_list_planted(name, defect, DEFECTS[defect].visible, values) for defect in defects])
     clean_edge = np.nanpercentile(values[name, "", 0.0], 100.0 - TAIL if high else TAIL)
     bad_edge = np.nanpercentile(bad, TAIL if high else 100.0 - TAIL)
     apart = bad_edge > clean_edge if high else bad_edge < clean_edge
@@ -78,6 +78,7 @@ def _measure_curve(name: str, defect: str, values: Values) -> list[Measurement]:
     rows: list[Measurement] = []
     for dose in planted.doses:
         both = np.stack([values[name, "", 0.0], values[name, defect, dose]], axis=1)
+        both = both if planted.everywhere else both[~np.isnan(both[:, 1])]
         low, high = bootstrap_interval(both, lambda rows: measure_auc(name, rows[:, 0], rows[:, 1]))
         title = f"{name}: {defect} of {dose:g} {planted.unit}"
         area, aim = measure_auc(name, both[:, 0], both[:, 1]), LEAST_AUC if dose == planted.visible else None
@@ -98,11 +99,17 @@ def _judge_limit(name: str, found: list[str], values: tuple[Values, Values]) -> 
     ]
     kept: list[str] = []
     for defect in found:
-        hits = sign * values[1][name, defect, DEFECTS[defect].visible] > sign * limit
+        hits = sign * _list_planted(name, defect, DEFECTS[defect].visible, values[1]) > sign * limit
         title = f"{name}: {defect} of {DEFECTS[defect].visible:g} {DEFECTS[defect].unit} found"
         rows.append(measure_share(title, int(hits.sum()), len(hits), aim=LEAST_FOUND))
         kept += [defect] if rows[-1].met else []
     return rows, kept
+
+
+def _list_planted(name: str, defect: str, dose: float, values: Values) -> Array:
+    """Return a measure of the pictures that a defect could be planted on."""
+    found = values[name, defect, dose]
+    return found if DEFECTS[defect].everywhere else found[~np.isnan(found)]
 
 
 def _say(name: str, found: list[str], defects: list[str]) -> str:

@@ -6,6 +6,7 @@ prints nothing. Start reading at `run_evaluate_checks`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +14,26 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from skimage.color import deltaE_ciede2000
 
 from sfumato.core.cards import Card
 from sfumato.core.errors import RequestError
 from sfumato.core.seeds import sub_stream
 from sfumato.critic.picture.checks import MEASURES, Evidence
+from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.seams import Lines
 from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, pass_autoencoder
 from sfumato.lab.self_check.judged_renders import describe_judged, read_judged
 from sfumato.lab.self_check.rows import Values, describe_checks
-from sfumato.lab.self_check.synthetic_defects import DEFECTS, Ground
+from sfumato.lab.self_check.synthetic_defects import DEFECTS, Ground, erase_parts
 from sfumato.models.load import load_model
-from sfumato.world.stream import make_sample
+from sfumato.world.stream import Sample, Wish, make_sample
 
 PICTURES = 48
 SIZE_PX, BASE_PX, WINDOW_PX = 512, 128, 128
+# Parts of the drawn world that are small in a base, and how far a base changes at a glance when one is erased.
+SMALL_PARTS = ("eye_right", "eye_left", "mouth", "brow_right", "brow_left")
+SHOWN_DELTA_E = 15.0
 # Limits are chosen on the first range, judged on the second; pasted people come from the third.
 CALIBRATION_SEEDS, JUDGING_SEEDS, DONOR_SEEDS = 70_000_000, 80_000_000, 90_000_000
 # Two evaluation seeds lie this far apart.
@@ -45,6 +51,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "white noise": ("grain", "whiteness"),
     "blue noise": ("grain", "whiteness"),
     "shifted tiles": ("tile shift", "base consistency"),
+    "erased parts": ("lost parts",),
 }
 
 OnProgress = Callable[[str, int, int], None]
@@ -109,14 +116,35 @@ def run_evaluate_checks(
 def make_ground(seed: int, finish: str, autoencoder: RoundTrip) -> tuple[Ground, Image.Image]:
     """Return a clean picture with the lines of its windows, and its base."""
     base = Image.fromarray(make_sample(seed, size=BASE_PX).image)
-    if finish == "enlarged":
-        picture = np.asarray(base.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS))
-    else:
-        picture = make_sample(seed, size=SIZE_PX).image
-    if finish == "decoded":
-        picture = pass_autoencoder(autoencoder, picture[None])[0]
+    drawn = make_sample(seed, size=SIZE_PX, wish=Wish(with_truth=True))
+    match finish:
+        case "enlarged":
+            picture = np.asarray(base.resize((SIZE_PX, SIZE_PX), Image.Resampling.LANCZOS))
+        case "decoded":
+            picture = pass_autoencoder(autoencoder, drawn.image[None])[0]
+        case _:
+            picture = drawn.image
     places = tuple(range(WINDOW_PX, SIZE_PX, WINDOW_PX))
-    return Ground(picture, Lines(places, places), DONOR_SEEDS + seed % (DONOR_SEEDS - JUDGING_SEEDS)), base
+    donor = DONOR_SEEDS + seed % (DONOR_SEEDS - JUDGING_SEEDS)
+    return Ground(picture, Lines(places, places), donor, _list_small_parts(drawn)), base
+
+
+def _list_small_parts(sample: Sample) -> tuple[NDArray[np.bool_], ...]:
+    """Return the masks of parts that the base shows: erased from it, at least `SHOWN_DELTA_E` is gone somewhere."""
+    truth, masks = sample.truth, []
+    assert truth is not None, "the truth was asked for"
+    side = SIZE_PX // BASE_PX
+    for path in truth.paths:
+        mask = truth.mask(path) if path.rsplit("/", 1)[-1] in SMALL_PARTS else np.zeros(0, np.bool_)
+        if mask.sum() < side**2:
+            continue
+        shown, without = (
+            to_lab(np.asarray(Image.fromarray(picture).reduce(side)))
+            for picture in (sample.image, erase_parts(sample.image, [mask]))
+        )
+        if float(deltaE_ciede2000(without, shown).max()) >= SHOWN_DELTA_E:
+            masks.append(mask)
+    return tuple(masks)
 
 
 def _measure_range(
@@ -137,7 +165,9 @@ def _measure_range(
             # The same stream at every dose: the same seam in the same place, only stronger.
             stream = sub_stream(first + number, "planted", defect)
             picture = DEFECTS[defect].plant(ground, dose, stream)
-            for name, value in _measure(picture, ground, base, TARGETS[defect]).items():
+            targets = TARGETS[defect]
+            values = dict.fromkeys(targets, math.nan) if picture is None else _measure(picture, ground, base, targets)
+            for name, value in values.items():
                 found.setdefault((name, defect, dose), []).append(value)
         report("choosing" if seeds == CALIBRATION_SEEDS else "judging", number + 1, wanted.pictures)
     return {key: np.array(values) for key, values in found.items()}

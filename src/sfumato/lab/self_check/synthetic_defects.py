@@ -6,14 +6,16 @@ Every defect is a function of a picture, a dose and a stream of numbers. Start r
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
+from scipy.ndimage import binary_dilation
 from skimage.color import deltaE_ciede2000, lab2rgb
+from skimage.restoration import inpaint_biharmonic
 
 from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.seams import Lines
@@ -26,30 +28,41 @@ Array = NDArray[np.float32]
 BLEND_PX = 16
 # Donors of pasted people are drawn at this height and then made small.
 DONOR_PX = 256
+# Around an erased part so much is painted over too: its outline, and what an autoencoder smeared of it.
+ERASED_RIM_PX = 5
 # A pasted thing fades into its ground over about this share of its size.
 FEATHER_FRAC = 0.02
 
 
 @dataclass(frozen=True, eq=False)
 class Ground:
-    """Hold a clean picture uint8 [h, w, 3], the lines of its windows, and a seed for donors that is nobody else's."""
+    """Hold a clean picture uint8 [h, w, 3], the lines of its windows, and a seed for donors that is nobody else's.
+
+    `small_parts` are masks [h, w] of small parts of the scene that its base shows: eyes, mouths, brows, nails.
+    """
 
     picture: Picture
     lines: Lines
     donor_seed: int
+    small_parts: tuple[NDArray[np.bool_], ...] = ()
 
 
-Plant = Callable[[Ground, float, np.random.Generator], Picture]
+Plant = Callable[[Ground, float, np.random.Generator], Picture | None]
+"""A function that plants a defect; None where the picture has nothing that it applies to."""
 
 
 @dataclass(frozen=True, eq=False)
 class Defect:
-    """Name a defect, the unit of its dose, the doses that are tried, and the one that a person sees at once."""
+    """Name a defect, the unit of its dose, the doses that are tried, and the one that a person sees at once.
+
+    Not every picture has something that a defect applies to; where it is not `everywhere`, such pictures do not count.
+    """
 
     unit: str
     doses: tuple[float, ...]
     visible: float
     plant: Plant
+    everywhere: bool = True
 
 
 def plant_hard_seams(ground: Ground, dose: float, stream: np.random.Generator) -> Picture:
@@ -119,6 +132,27 @@ def plant_shifts(ground: Ground, dose: float, stream: np.random.Generator) -> Pi
     return moved
 
 
+def plant_erasure(ground: Ground, dose: float, stream: np.random.Generator) -> Picture | None:
+    """Paint over `dose` percent of the small parts, one at least, with what is around them."""
+    if not ground.small_parts:
+        return None
+    count = max(1, round(dose / 100 * len(ground.small_parts)))
+    order = stream.permutation(len(ground.small_parts))
+    return erase_parts(ground.picture, [ground.small_parts[number] for number in order[:count]])
+
+
+def erase_parts(picture: Picture, masks: Sequence[NDArray[np.bool_]]) -> Picture:
+    """Return a picture in which the masked places and a rim around them continue their surroundings."""
+    erased = picture.copy()
+    for mask in masks:
+        wide = binary_dilation(mask, iterations=ERASED_RIM_PX)
+        rows, columns = np.flatnonzero(wide.any(1)), np.flatnonzero(wide.any(0))
+        top, left = max(0, rows[0] - ERASED_RIM_PX), max(0, columns[0] - ERASED_RIM_PX)
+        place = (slice(top, rows[-1] + 1 + ERASED_RIM_PX), slice(left, columns[-1] + 1 + ERASED_RIM_PX))
+        erased[place] = _to_picture(255.0 * inpaint_biharmonic(erased[place] / 255.0, wide[place], channel_axis=-1))
+    return erased
+
+
 # A seam of CIEDE2000 2 on a sky is seen without looking for it; 1 is what a careful eye can tell side by side.
 _COLOURS = (0.5, 1.0, 2.0, 4.0)
 DEFECTS: dict[str, Defect] = {
@@ -130,6 +164,7 @@ DEFECTS: dict[str, Defect] = {
     "white noise": Defect("levels", (1.0, 2.0, 4.0, 8.0), 4.0, plant_white_noise),
     "blue noise": Defect("levels", (1.0, 2.0, 4.0, 8.0), 4.0, plant_blue_noise),
     "shifted tiles": Defect("px", (1.0, 2.0, 3.0), 3.0, plant_shifts),
+    "erased parts": Defect("% of parts", (25.0, 50.0, 100.0), 50.0, plant_erasure, everywhere=False),
 }
 
 

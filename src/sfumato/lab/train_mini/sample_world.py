@@ -60,9 +60,9 @@ def sample_world(
         name = f"{seed + number:08d}"
         records.append(_write_sample(folder, name, sample, seed=seed + number, each_mask=each_mask))
         if len(tiles) < SHEET_PICTURES:
-            tiles.append(_make_tile(sample.image))
+            tiles.append(make_tile(sample.image))
     sheet = folder / "contact_sheet.png"
-    save_picture(sheet, Image.fromarray(_join_tiles(tiles)), {})
+    save_picture(sheet, Image.fromarray(join_tiles(tiles)), {})
     return WorldSamples(folder, sheet, tuple(records))
 
 
@@ -98,18 +98,20 @@ def _write_sample(folder: Path, name: str, sample: Sample, *, seed: int, each_ma
     text = json.dumps(record | {"truth": sample.truth.to_json()}, indent=1)
     write_atomic(folder / f"{name}.json", lambda stream: stream.write(text.encode()))
     if each_mask:
-        _write_masks(folder / f"{name}_masks", sample.truth)
+        write_masks(folder / f"{name}_masks", sample.truth)
     return record
 
 
-def _write_masks(folder: Path, truth: Truth) -> None:
+def write_masks(folder: Path, truth: Truth) -> None:
+    """Write one PNG for every part and group that shows: 255 where it is seen."""
     for path in truth.names():
         mask = truth.mask(path)
         if mask.any():
             save_picture(folder / f"{path.replace('/', '.')}.png", Image.fromarray(mask.astype(np.uint8) * 255), {})
 
 
-def _make_tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def make_tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture as a square of a contact sheet, made smaller where it has to be."""
     picture = Image.fromarray(image)
     picture.thumbnail((SHEET_TILE_PX, SHEET_TILE_PX), Image.Resampling.LANCZOS)
     tile = np.full((SHEET_TILE_PX, SHEET_TILE_PX, 3), 255, np.uint8)
@@ -118,7 +120,8 @@ def _make_tile(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return tile
 
 
-def _join_tiles(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+def join_tiles(tiles: list[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """Return the contact sheet of squares of one size."""
     columns = min(SHEET_COLUMNS, len(tiles))
     rows = -(-len(tiles) // columns)
     blank = np.full((SHEET_TILE_PX, SHEET_TILE_PX, 3), 255, np.uint8)

@@ -19,6 +19,7 @@ from typing import Any
 import torch
 
 from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.files import find_cache_folder
 from sfumato.core.geometry import PixelSize
 from sfumato.core.validate import check_float, check_int
 from sfumato.lab.true_shapes.process import GIB, Limits
@@ -28,7 +29,6 @@ from sfumato.lab.true_shapes.table import list_lines
 from sfumato.models.autoencoder.offload import find_offload_folder
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.policy import choose_policy, measure_free_bytes
-from sfumato.models.hardware.throughput import find_cache_folder
 
 # What is left of the free memory for the rest of the machine.
 _FREE_SHARE = 0.9

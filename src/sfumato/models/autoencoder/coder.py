@@ -21,12 +21,10 @@ from sfumato.models.autoencoder.kl_tiles import WORKSPACE_BYTES, check_free, run
 from sfumato.models.autoencoder.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
 from sfumato.nn.tiled import Band, Extent, Pace, SourceSink, run_rows
-from sfumato.nn.tiled.halo import list_extents, list_reach
-from sfumato.nn.tiled.layers import Plain
 from sfumato.nn.tiled.regions import Region, Span, cut_grid, cut_strips
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from torch import Tensor
 
@@ -37,24 +35,6 @@ if TYPE_CHECKING:
 
     ReadCells = Callable[[LatentBox], Tensor]
     ReadPixels = Callable[[PixelBox], Tensor]
-
-
-# A map on which no known decoder reads from its middle to its edge.
-_SIDE_CELLS = 256
-
-
-def measure_decoder_reach(vae: Any, contract: ModelContract) -> int:
-    """Return how many cells to each side a pixel is read from.
-
-    Of a KL autoencoder through its convolutions: its normalisations and its attention read everything, a little.
-    """
-    layers = list_tiny_decoder_layers(vae) if contract.autoencoder == "tiny" else list_decoder_layers(vae)
-    local = [layer for layer in layers if isinstance(layer, Plain)]
-    extents = list_extents(local, Extent(contract.latent_channels, _SIDE_CELLS, _SIDE_CELLS))
-    middle = Span(_SIDE_CELLS // 2, _SIDE_CELLS // 2 + 1)
-    shown = Region(middle, middle).scale(contract.factor)
-    read = list_reach(local, extents, shown)[0].rows
-    return max(middle.start - read.start, read.stop - middle.stop)
 
 
 # A tiny autoencoder works on so many pixels at once, in rows of a strip: a map of 32 channels of them takes 3 MiB. Twice as
@@ -174,14 +154,13 @@ class TiledAutoencoder:
         size: LatentSize,
         write: Callable[[PixelBox, Tensor], None],
         kept: CoderCheckpoint | None = None,
-        wanted: Sequence[PixelBox] | None = None,
     ) -> None:
-        """Decode a canvas, or the boxes of it that are wanted; see `LatentModel.decode_into`."""
+        """Decode a canvas; see `LatentModel.decode_into`."""
 
         def put(region: Region, tile: Tensor) -> None:
             write(PixelBox(*_list_sides(region)), tile)
 
-        self.decode(read, size, size.box, put, kept, wanted=wanted)
+        self.decode(read, size, size.box, put, kept)
 
     def encode_into(
         self,
@@ -200,13 +179,8 @@ class TiledAutoencoder:
         area: LatentBox,
         put: Write,
         kept: CoderCheckpoint | None = None,
-        *,
-        wanted: Sequence[PixelBox] | None = None,
     ) -> None:
         """Decode an area of a canvas of scaled latents into tiles of pixels, in reading order, on from where it is kept.
-
-        A tiny autoencoder leaves out the strips of which no box is wanted, and the rows above and below those that are;
-        the others come out as ever.
 
         Raises: as `decode_latents`.
         """
@@ -218,10 +192,7 @@ class TiledAutoencoder:
         if self.contract.autoencoder == "tiny":
             strips = cut_strips(window, STRIP_CELLS * factor, factor)
             pace = Pace(read_rows=choose_rows(strips[0].columns.length // factor, factor), grain=factor)
-            rows = {strip: _find_rows(strip, wanted) for strip in strips}
-            strips = [strip for strip, found in rows.items() if found.length]
-            notes, layers = kept.notes if kept else None, list_tiny_decoder_layers(self.vae)
-            run_rows(layers, start, ends, strips, pace, notes=notes, find_rows=rows.__getitem__)
+            run_rows(list_tiny_decoder_layers(self.vae), start, ends, strips, pace, notes=kept.notes if kept else None)
         elif not _is_begun(kept) and self._runs_whole(size):
             done = self.vae.decode(ends.read(start.region)).sample.float()
             for band in cut_grid(window, height * factor, window.columns.length):
@@ -311,15 +282,6 @@ def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.
     wide = channels[min(1, len(channels) - 1)]
     pixels = size.area * factor * factor
     return WORKSPACE_BYTES + pixels * dtype.itemsize * (2 * wide + 3 * channels[0])
-
-
-def _find_rows(strip: Region, wanted: Sequence[PixelBox] | None) -> Span:
-    """Return the rows of a strip that hold all that is wanted of it, none where nothing is."""
-    if wanted is None:
-        return strip.rows
-    parts = [box.find_overlap(PixelBox(*_list_sides(strip))) for box in wanted]
-    found = [part for part in parts if part is not None]
-    return Span(min((part.top for part in found), default=0), max((part.bottom for part in found), default=0))
 
 
 def _is_begun(kept: CoderCheckpoint | None) -> bool:

@@ -126,8 +126,12 @@ def first_line(error: BaseException) -> str:
     return " ".join(part for part in parts if part and not ADVICE.search(part))[:200]
 
 
+# Where trainers put the weights; upscalers keep a running mean beside them, which is the better one.
+INNER = ("state_dict", "params_ema", "params")
+
+
 def collect(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
-    """Find the weights: a state dict, the same under `state_dict`, or a textual inversion."""
+    """Find the weights: a state dict, the same under a name of `INNER`, or a textual inversion."""
     named = content.get("string_to_param") if isinstance(content, dict) else None
     named = named.parameters if isinstance(named, Table) else named
     if isinstance(named, dict):
@@ -135,8 +139,8 @@ def collect(content: Any) -> tuple[dict[str, torch.Tensor], list[str]]:
         if len(vectors) != 1:
             raise RefusedError("an embedding file has to hold exactly one token")
         return {"emb_params": check_dense("emb_params", vectors[0])}, []
-    inner = content.get("state_dict") if isinstance(content, dict) else None
-    state = inner if isinstance(inner, dict) else content
+    inner = [content.get(name) for name in INNER] if isinstance(content, dict) else []
+    state = next((table for table in inner if isinstance(table, dict)), content)
     if not isinstance(state, dict):
         raise RefusedError("it holds no table of tensors")
     tensors: dict[str, torch.Tensor] = {}

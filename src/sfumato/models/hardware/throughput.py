@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ import torch
 from torch.nn import functional
 
 from sfumato.core.errors import StorageError
-from sfumato.core.files import write_atomic
+from sfumato.core.files import find_cache_folder, write_atomic
 from sfumato.models.hardware.detect import TELLING, detect_hardware
 from sfumato.models.hardware.prepacked import can_pack, multiply_packed, pack_matrix
 from sfumato.nn.attention import attend_blocked
@@ -55,19 +54,13 @@ def find_rates(folder: Path | None = None) -> Rates:
     The memory is a file in `folder` (default: the user's cache folder) for each combination of
     instruction sets, threads and torch; it is an optimisation, and no failure to write it is an error.
     """
-    path = (folder or find_cache_folder()) / f"rates-{_machine_key()}.json"
+    path = (folder or find_cache_folder()) / f"rates-{name_machine()}.json"
     known = _read_rates(path)
     if known is not None:
         return known
     rates = measure_rates()
     _write_rates(path, rates)
     return rates
-
-
-def find_cache_folder() -> Path:
-    """Return the folder for what can be measured again."""
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(base) if base else Path.home() / ".cache") / "sfumato"
 
 
 @torch.inference_mode()
@@ -129,7 +122,8 @@ def _time_attention(rounds: int) -> tuple[float, float]:
     return 1e3 * fused, 1e3 * blocked
 
 
-def _machine_key() -> str:
+def name_machine() -> str:
+    """Return a short name of what rates depend on: chip, instructions, cores, threads and torch."""
     machine = detect_hardware()
     facts = [_CACHE_VERSION, torch.__version__, machine.chip, machine.instructions, machine.usable_cores]
     return hashlib.sha256(repr([*facts, torch.get_num_threads(), TELLING]).encode()).hexdigest()[:16]

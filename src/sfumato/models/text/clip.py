@@ -145,15 +145,23 @@ class TextTower:
         vector float32 [1, projection]. One chunk at a time, so what else is encoded with it cannot
         change its bits.
         """
-        ids = frame_chunk(chunk, length=self.length, begin=self._begin, end=self._end, padding=self._padding)
-        row = torch.tensor([ids], device=self.embedding.weight.device)
-        states = self.body(row, output_hidden_states=True).hidden_states
+        ids = self.frame(chunk)
+        hidden, last = self.run_body(torch.tensor([ids], device=self.embedding.weight.device), clip_skip=clip_skip)
+        return self._weigh(hidden.float(), chunk), self._pool(last, ids.index(self._end))
+
+    def frame(self, chunk: Chunk) -> list[int]:
+        """Return the ids of a chunk between begin and end, padded to `length` + 2."""
+        return frame_chunk(chunk, length=self.length, begin=self._begin, end=self._end, padding=self._padding)
+
+    def run_body(self, ids: Tensor, *, clip_skip: int = 1) -> tuple[Tensor, Tensor]:
+        """Run framed ids [B, length + 2]; return the layer that the UNet reads and the last one, [B, length + 2, width].
+
+        Gradients flow where they are on.
+        """
+        states = self.body(ids, output_hidden_states=True).hidden_states
         assert states is not None, "hidden states were asked for"
         hidden = states[-self.depth.layer(clip_skip)]
-        if self.depth.normed:
-            hidden = self.body.final_layer_norm(hidden)
-        pooled = self._pool(states[-1], ids.index(self._end))
-        return self._weigh(hidden.float(), chunk), pooled
+        return (self.body.final_layer_norm(hidden) if self.depth.normed else hidden), states[-1]
 
     def replace_concepts(self, concepts: Sequence[Concept]) -> None:
         """Put exactly these concepts in force; the encoder's own rows keep their bits."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.models.upscaler.detect_shape import FOLD_PX
+from sfumato.models.upscaler.grown_rows import to_pixels
 from sfumato.nn.tiled import Extent, SourceSink, run_local
 from sfumato.nn.tiled.regions import Region, Span
 
@@ -82,7 +82,7 @@ class GrownPicture:
         done: list[Pixels] = []
         device = torch.device("cpu")
         ends = SourceSink(
-            read=self._read_region, write=lambda _, x: done.append(_to_pixels(x)), dtype=torch.float32, device=device
+            read=self._read_region, write=lambda _, x: done.append(to_pixels(x)), dtype=torch.float32, device=device
         )
         region = Region(Span(tile.top, tile.bottom), Span(tile.left, tile.right))
         run_local([self._layer], Extent(3, *self._source.shape_hw), ends, [region])
@@ -109,9 +109,3 @@ def measure_radius(network: Callable[[Tensor], Tensor], scale: int, most_px: int
     first, last = int(marked.min()) // scale, int(marked.max()) // scale
     radius = max(most - first, last + 1 - most - FOLD_PX)
     return radius if radius < most_px else None
-
-
-def _to_pixels(values: Tensor) -> Pixels:
-    if not bool(torch.isfinite(values).all()):
-        raise ModelError("the upscaler gave numbers that are no picture", do="Use another `upscaler`.")
-    return (values[0].clamp(0.0, 1.0) * 255.0).round().to(torch.uint8).permute(1, 2, 0).contiguous().cpu().numpy()

@@ -1,11 +1,12 @@
 """Enlarging a picture: by resampling, or with an ESRGAN-family network that spandrel can read.
 
-Knows pictures and files, no diffusion. Start reading at `load_upscaler`.
+Knows pictures and files, no diffusion. Start reading at `load_upscaler`; a network
+that is run by rows is loaded by `load_network`.
 """
 
 from __future__ import annotations
 
-from functools import cached_property, partial
+from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -19,10 +20,14 @@ from sfumato.core.resampling import FloatBox, ReadPixels, Resampling
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.library import find_model_file
 from sfumato.models.upscaler.detect_shape import FOLD_PX, HALO_PX, TILE_PX
+from sfumato.models.upscaler.number_type import DTYPES
+from sfumato.models.upscaler.rrdb import RowNetwork, find_rrdb_shape, rename_rrdb
 from sfumato.models.upscaler.tiles import GrownPicture, measure_radius
 from sfumato.nn.tiled import Local
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spandrel import ImageModelDescriptor
     from torch import Tensor
 
@@ -133,3 +138,19 @@ def load_upscaler(name: str, device: torch.device) -> Upscaler:
     if network.scale < 2:
         raise RequestError("the network does not enlarge", got=f"scale {network.scale}", do="Use a x2 or x4 network.")
     return NetworkUpscaler(network, device)
+
+
+@lru_cache(maxsize=2)
+def load_state(weights: Path, sha256: str) -> dict[str, Tensor] | None:
+    """Load the weights of an ESRGAN network under the first names; None where they are of another network."""
+    del sha256  # Part of the key of the cache: a file may be replaced.
+    state = rename_rrdb(load_file(weights))
+    return state if find_rrdb_shape(state) is not None else None
+
+
+@lru_cache(maxsize=2)
+def load_network(weights: Path, sha256: str, number_type: str) -> RowNetwork:
+    """Load an ESRGAN network that computes in a number type."""
+    state = load_state(weights, sha256)
+    assert state is not None, "the caller asked for its state"
+    return RowNetwork(state, DTYPES[number_type])

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 
 from sfumato.nn.tiled.checkpoint import TileCheckpoint
 from sfumato.nn.tiled.halo import list_extents, list_reach
@@ -22,7 +21,7 @@ from sfumato.nn.tiled.layers import Extent, Fork, Join
 from sfumato.nn.tiled.regions import Region, Span
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from torch import Tensor
 
@@ -47,21 +46,19 @@ def run_rows(
     pace: Pace,
     *,
     notes: Notes | None = None,
-    find_rows: Callable[[Region], Span] | None = None,
 ) -> None:
     """Run layers over an input of an extent and write the given strips of the output from top to bottom, in float32.
 
     Each strip equals that region of the whole up to the order of additions. Forks have no shortcut of their
-    own. With notes it goes on after the strips that are done, and notes every finished one. Where only some rows of
-    each strip are to be found, the others cost next to nothing; those come out with the same bits as with all of them.
+    own. With notes it goes on after the strips that are done, and notes every finished one.
     """
     stages = _list_stages(layers)
     done = notes.checkpoint.tiles if notes is not None and notes.checkpoint is not None else 0
     for count, strip in enumerate([*strips][done:], start=done + 1):
         lane = _make_lane(stages, start, strip)
         extents = list_extents([stage.step for stage in stages], Extent(start.channels, start.height, lane.read.length))
-        rows, wanted = Region(strip.rows, Span(0, extents[-1].width)), find_rows(strip) if find_rows else strip.rows
-        for region, values in _Strip(stages, extents, rows, wanted).run(lane.shift(source_sink), pace):
+        rows = Region(strip.rows, Span(0, extents[-1].width))
+        for region, values in _Strip(stages, extents, rows).run(lane.shift(source_sink), pace):
             source_sink.write(Region(region.rows, strip.columns), values[..., lane.kept].float())
         if notes is not None:
             notes.note(TileCheckpoint(tiles=count))
@@ -123,20 +120,13 @@ def _list_stages(layers: Sequence[Flowing]) -> list[_StreamLayer]:
 
 
 class _BufferedMap:
-    """Hold the last rows of a map, `span` wide; `top` is the first row that is held, `done` the last and one.
+    """Hold the last rows of a map, `span` wide; `top` is the first row that is held, `done` the last and one."""
 
-    Rows that nobody needs are not held; where they are asked for together with others, zeros stand for them.
-    """
-
-    def __init__(self, region: Region, needed: Span) -> None:
-        self.region, self.needed = region, needed
+    def __init__(self, region: Region) -> None:
+        self.region = region
         self.top = self.done = region.rows.start
         self._held: Tensor | None = None
         self._first = 0
-
-    def needs(self, rows: Span) -> bool:
-        """Tell whether anybody needs one of some rows."""
-        return max(rows.start, self.needed.start) < min(rows.stop, self.needed.stop)
 
     def push(self, rows: Tensor) -> None:
         """Take the rows that follow."""
@@ -146,16 +136,12 @@ class _BufferedMap:
             self._held = torch.cat([self._held, rows], dim=2)
         self.done += rows.shape[2]
 
-    def skip(self, count: int) -> None:
-        """Do without the rows that follow."""
-        self.done += count
-
     def cut(self, rows: Span) -> Tensor:
-        """Return some rows, of which some are held."""
+        """Return some of the rows that are held."""
         assert self._held is not None, "rows are computed before they are read"
-        above, below = self._first - rows.start, rows.stop - self._first - self._held.shape[2]
-        inner = self._held[:, :, max(0, -above) : self._held.shape[2] - max(0, -below)]
-        return F.pad(inner, (0, 0, max(0, above), max(0, below))) if max(above, below) > 0 else inner
+        assert self._first <= rows.start, "rows are let go of only when nobody reads them again"
+        assert rows.stop <= self.done, "rows are computed before they are read"
+        return self._held[:, :, rows.start - self._first : rows.stop - self._first]
 
     def trim(self, top: int) -> None:
         """Let go of the rows above `top`."""
@@ -171,11 +157,10 @@ class _BufferedMap:
 class _Strip:
     """Walk one strip of the output: how far each map is, and the rows of it that are still needed."""
 
-    def __init__(self, stages: Sequence[_StreamLayer], extents: Sequence[Extent], strip: Region, wanted: Span) -> None:
+    def __init__(self, stages: Sequence[_StreamLayer], extents: Sequence[Extent], strip: Region) -> None:
         self._stages, self._extents = stages, extents
         steps = [stage.step for stage in stages]
-        regions, needed = (list_reach(steps, extents, Region(rows, strip.columns)) for rows in (strip.rows, wanted))
-        self._maps = [_BufferedMap(region, part.rows) for region, part in zip(regions, needed, strict=True)]
+        self._maps = [_BufferedMap(region) for region in list_reach(steps, extents, strip)]
         self._readers: dict[int, list[int]] = {}
         for at, stage in enumerate(stages):
             for source in {at, at if stage.add is None else stage.add}:
@@ -187,15 +172,13 @@ class _Strip:
         At the end of the input all layers could run to their ends at once; each goes on at its pace instead.
         """
         first, last = self._maps[0], self._maps[-1]
-        while last.done < last.needed.stop:
+        while last.done < last.region.rows.stop:
             rows = Span(first.done, min(first.done + pace.read_rows, first.region.rows.stop))
-            if first.needs(rows):
+            if rows.length > 0:
                 first.push(source_sink.read(Region(rows, first.region.columns)))
-            else:
-                first.skip(rows.length)
             for at in range(len(self._stages)):
                 self._push(at, pace)
-            rows = Span(max(last.top, last.needed.start), min(last.done, last.needed.stop))
+            rows = Span(last.top, last.done)
             if rows.length > 0:
                 yield Region(rows, last.region.columns), last.cut(rows)
             last.trim(last.done)
@@ -209,9 +192,7 @@ class _Strip:
         if ready < target.region.rows.stop:
             ready = max(target.done, ready // grain * grain)
         want = Span(target.done, ready)
-        if not target.needs(want):
-            target.skip(want.length)
-        else:
+        if want.length > 0:
             have = self._reach(at, want)
             region = Region(want, target.region.columns)
             values = stage.step.run(source.cut(have), Region(have, source.region.columns), region)

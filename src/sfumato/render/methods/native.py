@@ -55,7 +55,7 @@ class Inputs:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Start:
-    """Hold where a canvas starts: x at the first sigma, and what inpainting keeps.
+    """Hold where a canvas starts: x at the first sigma, the latents of the starting picture, and what inpainting frees.
 
     `inside` [H, W] has the picture's own size, which may be smaller than the canvas to the right and below.
     A `state` that an earlier run left takes the place of x.
@@ -94,7 +94,7 @@ def run_canvas(
 ) -> Generator[Progress, None, Image]:
     """Denoise a canvas with a given denoiser of the whole canvas; return the picture."""
     start = make_start(work, stage, inputs)
-    clean = yield from report_steps(work, stage, _walk(work, stage, start, denoise), watch)
+    clean = yield from report_steps(work, stage, walk_steps(work, stage, start, denoise), watch)
     picture = to_picture(work.model.decode(clean))
     if start.inside is None:
         return picture
@@ -109,11 +109,12 @@ def run_latents(
     start = replace(make_start(work, stage, inputs), state=notes.find_state())
     if start.state is not None:
         watch.go_on(stage, start.state.index)
-    steps = _walk(work, stage, start, partial(_predict_whole, work, stage))
+    steps = walk_steps(work, stage, start, partial(_predict_whole, work, stage))
     return (yield from report_steps(work, stage, notes.follow(steps), watch))
 
 
-def _walk(work: Work, stage: Stage, start: Start, denoise: StepDenoise) -> Generator[SamplerState, None, Tensor]:
+def walk_steps(work: Work, stage: Stage, start: Start, denoise: StepDenoise) -> Generator[SamplerState, None, Tensor]:
+    """Walk from a start to a clean canvas with a denoiser of the whole canvas; yield the state after every step."""
     noise = make_noise(work, stage, (stage.canvas.to_latent(work.model.contract.factor).box,))
     begin = start.x if start.state is None else start.state
     return run_steps(work, stage, begin, partial(keep_outside, start, denoise), noise)
@@ -144,7 +145,7 @@ def make_start(work: Work, stage: Stage, inputs: Inputs) -> Start:
     fitted = place_picture(picture, canvas, work.request.size) if inputs.mask is None else pad_picture(picture, canvas)
     kept = work.model.encode_image(to_tensor(fitted)).to(noise.device)
     if inputs.mask is None:
-        return Start(x=kept + first * noise)
+        return Start(x=kept + first * noise, kept=kept)
     inside = read_mask(inputs.mask, work.request.size)
     free = mask_cells(inside, work.model.contract.factor).to(noise.device)
     return Start(x=kept + first * noise, kept=kept, free_cells=free, inside=inside)

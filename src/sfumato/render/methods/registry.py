@@ -17,14 +17,17 @@ from sfumato.core.request import (
     Method,
     MultidiffusionMethod,
     NativeMethod,
+    PictureMethod,
     RenderRequest,
     register_settings,
 )
 from sfumato.render.cohesive.run import run_cohesive
 from sfumato.render.cohesive.stages import check_cohesive, list_cohesive_stages
 from sfumato.render.methods.gobig import check_gobig, list_gobig_stages, run_gobig
+from sfumato.render.methods.guided import GuidedMethod, list_guided_stages, run_guided
 from sfumato.render.methods.multidiffusion import list_multidiffusion_stages, run_multidiffusion
 from sfumato.render.methods.native import list_native_stages, run_native
+from sfumato.render.methods.picture import check_picture, list_picture_stages, run_picture
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -111,6 +114,15 @@ for _row in (
         suit_model=lambda contract: GobigMethod(strength=contract.slice_strength),
     ),
     MethodRow(settings=MultidiffusionMethod, list_stages=list_multidiffusion_stages, run=run_multidiffusion),
+    MethodRow(
+        settings=PictureMethod,
+        list_stages=list_picture_stages,
+        run=run_picture,
+        check=check_picture,
+        keeps_work=True,
+        offered=False,
+    ),
+    MethodRow(settings=GuidedMethod, list_stages=list_guided_stages, run=run_guided, offered=False),
     MethodRow(
         settings=CohesiveMethod,
         list_stages=list_cohesive_stages,

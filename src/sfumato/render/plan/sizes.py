@@ -21,8 +21,10 @@ SMALLEST_SIDE_CELLS = 4
 
 
 def find_canvas(request: RenderRequest, contract: ModelContract) -> PixelSize:
-    """Return what is denoised: the size of the request; a picture to inpaint keeps its own, padded to whole cells."""
-    return request.size.round_up(contract.factor) if isinstance(request.source, InpaintSource) else request.size
+    """Return what is denoised: the size of the request; a picture that keeps its own size is padded to whole cells."""
+    source = request.source
+    keeps = isinstance(source, InpaintSource) or (isinstance(source, PictureSource) and source.size == request.size)
+    return request.size.round_up(contract.factor) if keeps else request.size
 
 
 def find_enlargement(picture: PixelSize, size: PixelSize) -> float:

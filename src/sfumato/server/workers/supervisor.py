@@ -28,8 +28,12 @@ _LONGEST_LINE_BYTES = 2**23
 _LOG_LINES = 200
 # A worker that dies at once again and again must not keep a core busy.
 _LEAST_PAUSE_S, _MOST_PAUSE_S, _CALM_S = 0.05, 10.0, 20.0
-# A hang: no sign for this long, and for 20 times the median step; opening a large model may take minutes.
+# A hang: neither a sign nor work for this long, and for 20 times the median step; opening a large model takes minutes.
 HANG_S, HANG_STEPS, OPENING_S = 60.0, 20.0, 900.0
+# A worker that computes may be silent for so long.
+BUSY_S = 1800.0
+# CPU seconds between two looks; renewing a lease takes less.
+_LEAST_WORK_S = 0.02
 _FEWEST_STEPS = 3
 _WATCH_EVERY_S = 1.0
 STOP_S = 15.0
@@ -165,12 +169,19 @@ class Supervisor:
             self._log.append(line.decode(errors="replace").rstrip())
 
     async def _watch_hang(self, process: asyncio.subprocess.Process) -> None:
+        spent_s, busy_at = 0.0, time.monotonic()
         while True:
             await asyncio.sleep(min(_WATCH_EVERY_S, self.hang_s / 4))
+            now, found_s = time.monotonic(), _read_cpu_s(process.pid)
+            # The check and the saving of a large picture tell no steps and may take minutes, but they compute.
+            if found_s is None or found_s - spent_s > _LEAST_WORK_S:
+                busy_at = now
+            spent_s = found_s or 0.0
             if self._job is None:
                 continue
-            silent_s = time.monotonic() - self.hub.last_sign_s
-            if silent_s > self._allowed_s():
+            silent_s, allowed_s = now - self.hub.last_sign_s, self._allowed_s()
+            idle_s = min(silent_s, now - busy_at)
+            if idle_s > allowed_s or silent_s > max(BUSY_S, allowed_s):
                 self._log.append(f"no sign of life for {silent_s:.0f} s: the worker was ended")
                 with suppress(ProcessLookupError):
                     process.kill()
@@ -189,3 +200,13 @@ class Supervisor:
             return
         with suppress(OSError, RuntimeError):
             process.stdin.write(line)
+
+
+def _read_cpu_s(pid: int) -> float | None:
+    """Return the CPU seconds that a process has taken, None where the system does not tell."""
+    try:
+        # Behind the name, which may hold anything but ends with the last bracket: fields 14 and 15 of the line.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return None

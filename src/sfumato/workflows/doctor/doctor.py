@@ -47,6 +47,7 @@ class Diagnosis:
             "policy": facts.policy.to_json(),
             "folders": [asdict(folder) for folder in facts.folders],
             "mini": facts.mini,
+            "parts": facts.parts,
             "variables": facts.variables,
             "advice": [asdict(one) for one in self.advice],
         }
@@ -90,6 +91,8 @@ def _describe(facts: Facts) -> Iterator[tuple[str, str]]:
         state = f"{folder.free_bytes / 1e9:.1f} GB free" if folder.writable else "not writable"
         yield folder.purpose, f"{folder.path} ({state})"
     yield "mini", facts.mini
+    ready = [name for name, state in facts.parts.items() if state == "ready"]
+    yield "parts ready", ", ".join(ready) or "none: `sfumato parts get` fetches eyes for real pictures"
     if facts.variables:
         yield "set", " ".join(f"{name}={value}" for name, value in facts.variables.items())
     yield (

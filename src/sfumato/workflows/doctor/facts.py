@@ -19,12 +19,14 @@ from typing import Literal
 import torch
 
 from sfumato.core.errors import SfumatoError
+from sfumato.core.files import find_cache_folder
 from sfumato.core.settings import PREFIX, load_settings
 from sfumato.core.version import __version__
 from sfumato.models.hardware.detect import Hardware, detect_hardware
 from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_policy
-from sfumato.models.hardware.throughput import Rates, find_cache_folder, measure_rates
+from sfumato.models.hardware.throughput import Rates, measure_rates
 from sfumato.models.hardware.torch_settings import THREAD_VARIABLES, Runtime, apply_runtime
+from sfumato.models.parts.catalogue import PARTS, describe_state, find_parts_folder
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow", "skia-python", "spandrel")
 Found = Literal["whole", "absent", "damaged"]
@@ -56,6 +58,7 @@ class Facts:
     policy: Policy
     folders: tuple[Folder, ...]
     mini: Found
+    parts: dict[str, str]
     load: float
     variables: dict[str, str]
     settings_error: str = ""
@@ -80,6 +83,7 @@ def gather_facts() -> Facts:
         policy=choose_policy() if gpu and not settings_error else choose_cpu_policy(rates),
         folders=tuple(_look_at(*one) for one in _name_folders()),
         mini=check_bundle(),
+        parts=_read_parts(),
         load=os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0,
         variables=variables,
         settings_error=settings_error,
@@ -133,11 +137,25 @@ def _read_versions() -> dict[str, str]:
 
 
 def _name_folders() -> tuple[tuple[str, Path], ...]:
+    try:
+        parts = find_parts_folder()
+    except SfumatoError:
+        # A wrong setting becomes advice.
+        parts = find_cache_folder() / "parts"
     return (
         ("pictures (this folder)", Path.cwd()),
         ("temporary files", Path(tempfile.gettempdir())),
         ("remembered rates", find_cache_folder()),
+        ("parts", parts),
     )
+
+
+def _read_parts() -> dict[str, str]:
+    # A wrong setting is told as advice, not as a failure of the report.
+    try:
+        return {part.name: describe_state(part) for part in PARTS}
+    except SfumatoError:
+        return {}
 
 
 def _look_at(purpose: str, path: Path) -> Folder:

@@ -176,6 +176,7 @@ def _describe_request(request: RenderRequest) -> list[str]:
         f"prompt: {_cut(request.prompt)}",
         *negative,
         f"size {request.size}, seed {request.seed}, method {request.method.kind}",
+        *([f"focus: {request.focus}"] if request.focus else []),
         f"{request.steps} steps of {request.sampler} ({request.schedule}), guidance {request.guidance:g}",
         f"model: {request.model}",
     ]

@@ -15,10 +15,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import StorageError
-from sfumato.core.files import write_atomic
+from sfumato.core.files import find_cache_folder, write_atomic
 from sfumato.core.memory import give_back_memory, read_memory
 from sfumato.models.hardware.detect import detect_hardware
-from sfumato.models.hardware.throughput import find_cache_folder
 from sfumato.render.plan.budget import GUESSES, CostModel
 
 if TYPE_CHECKING:

@@ -17,8 +17,10 @@ from pathlib import Path
 import torch
 
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
+from sfumato.canvas.pixels import PixelStore
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.memory import read_memory
-from sfumato.core.request import GobigMethod, RenderRequest
+from sfumato.core.request import GobigMethod, PictureMethod, RenderRequest
 from sfumato.models.autoencoder.offload import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
@@ -33,6 +35,7 @@ from sfumato.models.hardware.policy import (
     measure_free_bytes,
 )
 from sfumato.models.upscaler.detect_shape import UpscalerShape, describe_upscaler
+from sfumato.render.cohesive.input_picture import lay_out
 from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
@@ -40,6 +43,7 @@ from sfumato.render.stages import Plan
 from sfumato.workflows.files.digests import list_adapters
 from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
+from sfumato.workflows.focus.run import check_focus, plan_focus
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
 from sfumato.workflows.run_options import RunOptions
 
@@ -62,8 +66,18 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
     if options.out is not None:
         check_places(request, options.out, options.preview)
     check_pictures_fit(request, options)
-    read_inputs(request)
-    return plan_from_headers(request, options)
+    inputs = read_inputs(request)
+    plan = plan_from_headers(request, options)
+    if plan.focus is None or not isinstance(request.method, PictureMethod) or inputs.source is None:
+        return plan
+    return _list_parts(plan, request, options, lay_out(inputs.source, MemoryWorkspace()))
+
+
+def _list_parts(plan: Plan, request: RenderRequest, options: RunOptions, pixels: PixelStore) -> Plan:
+    """Return a plan that names every part of a picture that is there to be looked at."""
+    contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
+    budget = make_budget(contract, choose_policy(options.device, options.dtype), options)
+    return replace(plan, focus=plan_focus(request, contract, budget, pixels))
 
 
 def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
@@ -102,9 +116,11 @@ def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, o
 
     Raises: as `plan_request`.
     """
+    check_focus(request, contract)
     budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
-    return replace(plan, size=request.size)
+    focus = None if request.focus is None else plan_focus(request, contract, budget)
+    return replace(plan, size=request.size, focus=focus)
 
 
 def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:

@@ -104,6 +104,12 @@ WORDS = {
         meaning="How far parts of the picture lie beside their place in the base.",
         show=lambda value: f"{value:.2f} px of the base",
     ),
+    "lost parts": Wording(
+        name="Lost small parts",
+        fault="small parts of the base that are gone",
+        meaning="The contrast that is gone of the small part that lost most, such as an eye, a lip or a button.",
+        show=_show_colours,
+    ),
     "grain": Wording(
         name="Noise on calm areas",
         fault="noise on calm areas",
@@ -148,12 +154,17 @@ def _list_faults(judged: Judged) -> list[str]:
 
 
 def _say_fault(verdict: Verdict, judged: Judged) -> str:
-    if verdict.name != "added object mass" or not judged.added_objects:
-        return WORDS[verdict.name].fault
-    boxes = [PixelBox(*blob.box) for blob in judged.added_objects]
+    if verdict.name == "added object mass" and judged.added_objects:
+        return _say_places([PixelBox(*blob.box) for blob in judged.added_objects], "added thing")
+    if verdict.name == "lost parts" and judged.lost_parts:
+        return _say_places([PixelBox(*part.box) for part in judged.lost_parts], "lost small part")
+    return WORDS[verdict.name].fault
+
+
+def _say_places(boxes: list[PixelBox], thing: str) -> str:
     places = [f"{box.width} × {box.height} px at {box.left}, {box.top}" for box in boxes[:MOST_BOXES]]
     places += [f"and {len(boxes) - MOST_BOXES} more"] if len(boxes) > MOST_BOXES else []
-    things = "1 added thing" if len(boxes) == 1 else f"{len(boxes)} added things"
+    things = f"1 {thing}" if len(boxes) == 1 else f"{len(boxes)} {thing}s"
     return f"{things} ({'; '.join(places)})"
 
 

@@ -13,12 +13,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfumato.core.defaults import DEFAULTS
+from sfumato.core.focus import FocusSettings
 from sfumato.core.request import (
     CohesiveMethod,
     GobigMethod,
     ImageSource,
     InpaintSource,
     MultidiffusionMethod,
+    PictureMethod,
     PictureSource,
     RenderRequest,
     TextSource,
@@ -45,9 +47,16 @@ def write_command(request: RenderRequest) -> str | None:
     method, source = request.method, request.source
     if isinstance(method, CohesiveMethod) and not (method.phrases and method.predict and method.shift and method.hold):
         return None
-    options = [*_list_options(request), *_list_source(request), "--method", method.kind, *_list_method(request)]
+    focus = None if request.focus is None else _list_focus(request.focus)
+    if request.focus is not None and focus is None:
+        return None
+    options = [*_list_options(request), *_list_source(request), *(focus or ())]
+    prompt = ["--prompt", request.prompt] if request.prompt else []
+    if isinstance(method, PictureMethod) and isinstance(source, PictureSource):
+        # The size of the picture itself is no option.
+        return _order_command("focus", source.path, [*options[2:], *prompt])
+    options += ["--method", method.kind, *_list_method(request)]
     if isinstance(source, PictureSource):
-        prompt = ["--prompt", request.prompt] if request.prompt else []
         return _order_command("upscale", source.path, [*options, *prompt])
     if not request.prompt and not isinstance(source, ImageSource | InpaintSource):
         return None
@@ -112,8 +121,21 @@ def _list_options(request: RenderRequest) -> list[str]:
         options += ["--sampler", request.sampler, "--schedule", request.schedule]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
+    for concept in request.concepts:
+        options += ["--concept", f"{concept.path}:{_write_number(concept.weight)}"]
     for path in request.embeddings:
         options += ["--embedding", path]
+    return options
+
+
+def _list_focus(focus: FocusSettings) -> list[str] | None:
+    """Return the options of focus, None where options cannot say it."""
+    if focus != FocusSettings(words=focus.words, boxes=focus.boxes):
+        return None
+    options = ["--focus", ",".join(focus.words)] if focus.words else []
+    for one in focus.boxes:
+        words = f":{one.prompt}" if one.prompt else ""
+        options += ["--focus-box", f"{one.left},{one.top},{one.width},{one.height}{words}"]
     return options
 
 
@@ -194,9 +216,11 @@ def list_settings(request: RenderRequest) -> list[tuple[str, str]]:
         ("guidance", f"{request.guidance:g}" + _also(" rescaled by ", request.guidance_rescale)),
         ("clip skip", str(request.clip_skip) if request.clip_skip > 1 else ""),
         ("LoRA", ", ".join(f"{lora.path} : {lora.weight:g}" for lora in request.loras)),
+        ("Concepts", ", ".join(f"{one.path} : {one.weight:g}, {one.sha256[:12]}" for one in request.concepts)),
         ("embeddings", ", ".join(request.embeddings)),
         ("source", _source(request)),
         ("method", _method(request)),
+        ("focus", _focus(request)),
         ("request", request.request_hash()),
     ]
     return [(name, value) for name, value in rows if value]
@@ -209,8 +233,15 @@ def _source(request: RenderRequest) -> str:
     if isinstance(source, InpaintSource):
         return f"{source.path} inside {source.mask} at strength {source.strength:g}"
     if isinstance(source, PictureSource):
-        return f"{source.path}, {source.size} px, enlarged as it is"
+        return f"{source.path}, {source.size} px, {'enlarged ' if source.size != request.size else ''}as it is"
     return ""
+
+
+def _focus(request: RenderRequest) -> str:
+    focus = request.focus
+    if focus is None:
+        return ""
+    return f"{focus}; up to {focus.tries} tries from strength {focus.strength:g}, lock {focus.lock:g}"
 
 
 def _method(request: RenderRequest) -> str:
@@ -227,7 +258,7 @@ def _method(request: RenderRequest) -> str:
             f"cohesive: enlarges by {method.upscaler}; tiles overlap by {method.overlap:.0%} and are redrawn at strength "
             f"{method.strength:g}; lock {method.lock:g}, detail {method.detail:g}"
         )
-    return "native: the whole picture at once"
+    return "the picture as it is" if isinstance(method, PictureMethod) else "native: the whole picture at once"
 
 
 def _also(words: str, value: float) -> str:

@@ -15,14 +15,16 @@ from PIL import Image
 from sfumato.canvas.pixels import PixelStore
 from sfumato.core.files import write_atomic
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import PictureSource, RenderRequest
+from sfumato.core.request import PictureMethod, PictureSource, RenderRequest
 from sfumato.core.resampling import fit_box
 from sfumato.critic.picture.checks import Judged
+from sfumato.render.passes.focus import FocusOutcome
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
 from sfumato.workflows.report.before_after import View, write_crops, write_view
 from sfumato.workflows.report.check_table import write_checks
 from sfumato.workflows.report.commands import list_settings, write_command, write_repeat_command
+from sfumato.workflows.report.focus_table import write_focus
 from sfumato.workflows.report.frame import (
     write_bytes,
     write_copy_text,
@@ -55,6 +57,7 @@ class Report:
     judged: Judged | None = None
     reruns: tuple[Rerun, ...] = ()
     unjudged: str = ""
+    focus: tuple[FocusOutcome, ...] = ()
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -83,6 +86,7 @@ def _page(report: Report) -> str:
         write_view(view),
         _facts(report),
         write_checks(report.judged, report.reruns, unjudged=report.unjudged),
+        write_focus(report.focus),
         write_crops(view),
         _again(report),
         _stages(report),
@@ -94,10 +98,11 @@ def _page(report: Report) -> str:
 def _facts(report: Report) -> str:
     picture, canvas, source = report.picture.size, report.plan.canvas, report.request.source
     facts = [("Size", f"{picture.width} × {picture.height} px")]
-    if canvas != picture:
+    if canvas != picture and report.request.method.kind != PictureMethod.kind:
         facts.append(("Cut from", f"{canvas.width} × {canvas.height} px"))
     if isinstance(source, PictureSource):
-        facts.append(("Larger than your picture", f"{picture.area / source.size.area:.1f} times"))
+        if source.size != picture:
+            facts.append(("Larger than your picture", f"{picture.area / source.size.area:.1f} times"))
     elif report.base is not None:
         times = picture.area / (report.base.width * report.base.height)
         facts.append(("Larger than the base", f"{times:.1f} times"))

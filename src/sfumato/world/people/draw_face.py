@@ -9,14 +9,14 @@ import random
 import skia
 
 from sfumato.world.ink import Ink, oval_path, poly_path
-from sfumato.world.palette import EYES, HAIR, SKIN, Colour, darken, lighten, mix
+from sfumato.world.palette import EYES, HAIR, RARE_HAIR, SKIN, Colour, darken, lighten, mix
 from sfumato.world.people.body import BodyShape
 from sfumato.world.truth import PartTree
 
 
 def hair_colour(shape: BodyShape) -> Colour:
     """Return the hair's colour."""
-    return HAIR[shape.person.hair]
+    return (HAIR | RARE_HAIR)[shape.person.hair]
 
 
 def draw_back_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:

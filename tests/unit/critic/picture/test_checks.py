@@ -83,6 +83,7 @@ def test_a_limit_holds_for_its_side_and_silence_is_an_answer():
     assert Judged((silent,), (Blob((1, 2, 3, 4), 9, 300.0),)).to_json() == {
         "measures": {"tile shift": {"value": None, "unit": "px", "limit": 2.0, "bad": "high", "fine": None}},
         "added_objects": [[1, 2, 3, 4]],
+        "lost_parts": [],
         "left_out": {},
     }
     assert Verdict("grain", 2.0, "levels", None, "high").fine is None

@@ -31,6 +31,7 @@ _WELL = Facts(
     runtime=Runtime(2, "as the system has it", "64"),
     policy=Policy(torch.device("cpu"), torch.bfloat16, torch.float32, torch.float32),
     folders=(Folder(purpose="pictures", path="/p", free_bytes=10**11, writable=True),),
+    parts={"palm": "ready", "x4plus": "absent"},
     mini="whole",
     load=0.3,
     variables={},

@@ -1,0 +1,246 @@
+"""What one base learned of a concept: the files in `builds/<base>/`, which base they belong to, and their digest.
+
+Knows files; trains nothing. Start reading at `find_build`; `write_build` is the other way.
+
+Files that other tools read: `TRIGGER.safetensors` is an embedding, one tensor under the trigger; `TRIGGER_lora.safetensors`
+a LoRA with kohya's keys. A1111 and ComfyUI call an embedding by its file, diffusers by its key: both are the trigger.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from sfumato.core.errors import ModelError, RequestError, SfumatoError, StorageError
+from sfumato.core.escape import write_command
+from sfumato.core.files import file_sha256
+from sfumato.core.version import __version__
+from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
+from sfumato.customize.lora import name_kohya
+from sfumato.models.describe import MINI, find_checkpoint
+from sfumato.models.files.gate import check_checkpoint
+from sfumato.models.files.write_weights import write_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sfumato.models.contract import ModelContract
+
+BUILD = "build.json"
+# Enough of a digest to tell bases apart in a folder's name.
+BASE_DIGITS = 16
+# What A1111 and kohya call the families, so that a LoRA is filed under the right one.
+_KOHYA_FAMILIES = {"sd1": "sd_v1", "sd2": "sd_v2", "mini": "sd_v1"}
+_SPEC_FAMILIES = {"sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2-512", "mini": "sfumato-mini"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConceptBuild:
+    """What a base learned: its files by name with their digests, the settings, and the checks on the way."""
+
+    folder: Path
+    base: str
+    base_sha256: str
+    embedding: str
+    lora: str = ""
+    files: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    steps: int = 0
+    best_step: int = 0
+    seconds: float = 0.0
+    stopped: str = ""
+    checks: tuple[Mapping[str, float], ...] = ()
+
+    @property
+    def embedding_path(self) -> Path:
+        """Return the file of the vectors."""
+        return self.folder / self.embedding
+
+    @property
+    def lora_path(self) -> Path | None:
+        """Return the file of the LoRA, None where only vectors were learned."""
+        return self.folder / self.lora if self.lora else None
+
+    @property
+    def sha256(self) -> str:
+        """Return the digest of what changes pixels: of the digests of the files, by name."""
+        return hashlib.sha256(json.dumps(sorted(self.files.items())).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the build as JSON values."""
+        names = (
+            "base", "base_sha256", "embedding", "lora", "steps", "best_step", "seconds", "stopped",
+        )  # fmt: skip
+        values = {name: getattr(self, name) for name in names}
+        return values | {"files": dict(self.files), "settings": dict(self.settings), "checks": list(self.checks)}
+
+
+def hash_base(ref: str | Path) -> str:
+    """Return the digest of a base: of all its files of weights, by name.
+
+    The files are opened for reading only. Cost: reading them once in a process, unless they change.
+
+    Raises:
+        ModelError, UnsafeFileError: it is no checkpoint that can be opened.
+    """
+    checked = check_checkpoint(find_checkpoint(ref))
+    parts = {
+        f"{part}/{header.path.name}": _hash_file(str(header.path), header.stamp)
+        for part, headers in checked.headers.items()
+        for header in headers
+        if part == "file" or part in ("unet", "vae") or part.startswith("text_encoder")
+    }
+    if set(parts) == {f"file/{checked.path.name}"}:
+        # The digest that other tools know a single file by.
+        return next(iter(parts.values()))
+    return hashlib.sha256(json.dumps(sorted(parts.items())).encode()).hexdigest()
+
+
+@lru_cache(maxsize=64)
+def _hash_file(path: str, stamp: tuple[int, ...]) -> str:
+    del stamp
+    return file_sha256(path, what="the file of weights")
+
+
+def check_base(ref: str | Path, expected: str) -> None:
+    """Check that a base is the one that it was.
+
+    Raises:
+        ModelError: its weights changed.
+    """
+    found = hash_base(ref)
+    if found != expected:
+        do = "Stop what writes to the base, and train again with `fresh`."
+        got = f"{ref}: {found[:BASE_DIGITS]}, before {expected[:BASE_DIGITS]}"
+        raise ModelError("the base changed while a concept was trained on it", got=got, do=do)
+
+
+def find_build(concept: ConceptFolder, base: str | Path) -> ConceptBuild:
+    """Return what a base learned of a concept, its files checked against their digests.
+
+    Raises:
+        RequestError: this base was not taught the concept; says which were.
+        StorageError: a file is missing or was changed.
+    """
+    digest = hash_base(base)
+    folder = concept.builds / digest[:BASE_DIGITS]
+    if not (folder / BUILD).is_file():
+        raise _untaught(concept, base)
+    build = read_build(folder)
+    for name, expected in build.files.items():
+        path = folder / name
+        if not path.is_file() or file_sha256(path, what="a file of the concept") != expected:
+            do = "Train it again with `fresh`."
+            raise StorageError("a file of the concept is gone or was changed", got=str(path), do=do)
+    return build
+
+
+def read_build(folder: Path) -> ConceptBuild:
+    """Read `build.json`.
+
+    Raises:
+        StorageError: it is not there or broken.
+    """
+    values = read_json_file(folder / BUILD, what="the concept's build")
+    try:
+        checks = tuple(values.pop("checks"))
+        build = ConceptBuild(folder=folder, checks=checks, **values)
+        names = [build.embedding, *([build.lora] if build.lora else [])]
+        if any(Path(name).name != name for name in names) or set(names) != set(build.files):
+            raise ValueError("it names files outside its folder")
+        return build
+    except (TypeError, KeyError, ValueError, AttributeError) as error:
+        raise StorageError(
+            "the concept's build cannot be read", got=f"{folder}: {error}", do="Train it again."
+        ) from error
+
+
+def list_builds(concept: ConceptFolder) -> list[ConceptBuild]:
+    """Return what all bases learned, as far as it can be read."""
+    found: list[ConceptBuild] = []
+    for path in sorted(concept.builds.glob(f"*/{BUILD}")):
+        try:
+            found.append(read_build(path.parent))
+        except SfumatoError:
+            continue
+    return found
+
+
+def write_build(
+    concept: ConceptFolder,
+    tensors: Mapping[str, Tensor],
+    build: ConceptBuild,
+    contract: ModelContract,
+) -> ConceptBuild:
+    """Write the files of a build, `build.json` last; return it with their names and digests.
+
+    `tensors` holds "vectors" [n, width] and, for a LoRA, "unet.LAYER.down" and "unet.LAYER.up".
+
+    Raises:
+        StorageError: the disk refuses.
+    """
+    name = concept.trigger
+    files = {f"{name}.safetensors": {name: tensors["vectors"]}}
+    factors = {key.removeprefix("unet."): value for key, value in tensors.items() if key.startswith("unet.")}
+    lora = f"{name}_lora.safetensors" if factors else ""
+    if factors:
+        files[lora] = name_kohya(factors, int(build.settings["rank"]))
+    for file, named in files.items():
+        notes = _write_notes(concept, build, contract, is_lora=file == lora)
+        write_weights(build.folder / file, named, torch.float32, notes)
+    written = ConceptBuild(
+        **{key: getattr(build, key) for key in build.__dataclass_fields__ if key not in ("embedding", "lora", "files")},
+        embedding=f"{name}.safetensors",
+        lora=lora,
+        files={file: file_sha256(build.folder / file) for file in files},
+    )
+    write_json(build.folder / BUILD, written.to_json())
+    return written
+
+
+def _write_notes(
+    concept: ConceptFolder, build: ConceptBuild, contract: ModelContract, *, is_lora: bool
+) -> dict[str, str]:
+    """Return the header texts that A1111, kohya and ModelSpec readers look for; nothing in them depends on the clock."""
+    family = contract.family
+    kind = "lora" if is_lora else "textual-inversion"
+    notes = {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": f"{_SPEC_FAMILIES.get(family, family)}/{kind}",
+        "modelspec.implementation": f"sfumato {__version__}",
+        "modelspec.title": concept.name,
+        "modelspec.trigger_phrase": concept.trigger,
+        "modelspec.description": concept.description or f"{concept.trigger}, a {concept.noun}",
+        "concept.base_sha256": build.base_sha256,
+        "concept.rung": str(build.settings.get("rung", "")),
+    }
+    if is_lora:
+        rank = str(build.settings["rank"])
+        notes |= {
+            "ss_base_model_version": _KOHYA_FAMILIES.get(family, family),
+            "ss_v2": str(family == "sd2"),
+            "ss_network_module": "networks.lora",
+            "ss_network_dim": rank,
+            "ss_network_alpha": rank,
+            "ss_output_name": f"{concept.trigger}_lora",
+            "ss_sd_model_name": Path(build.base).name,
+            "ss_new_sd_model_hash": build.base_sha256,
+            "ss_steps": str(build.best_step),
+            "ss_seed": str(build.settings["seed"]),
+        }
+    return notes
+
+
+def _untaught(concept: ConceptFolder, base: str | Path) -> RequestError:
+    others = [build.base for build in list_builds(concept)]
+    words = ["sfumato", "concept", "train", concept.name, *([] if str(base) == MINI else ["--model", str(base)])]
+    do = f"Teach it: {write_command(*words)}"
+    taught = f"taught to {', '.join(others)}, whose weights differ" if others else "taught to no base yet"
+    return RequestError("this base was not taught the concept", got=f"{concept.name}, {base}; {taught}", do=do)

@@ -1,0 +1,95 @@
+"""A LoRA in training: small matrices beside the attention layers of a UNet, switched on and off without touching a weight.
+
+Knows one UNet by the names of its layers, diffusers' and ours alike; no file. Start reading at `LoraLayers`; for
+pictures the file is merged by `models.adapters`.
+
+Source: Hu et al. 2021, LoRA, section 4.1; names of keys as kohya's sd-scripts writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sfumato.core.errors import ModelError, RequestError
+
+MOST_RANK = 16
+PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+
+
+class LoraLayers:
+    """Factors `down` [rank, in] and `up` [out, rank] for each attention projection of a UNet, until `detach`.
+
+    `factors` maps "LAYER.down" and "LAYER.up" to tensors with gradients. An `up` of zeros changes nothing, so training
+    starts at the base.
+    """
+
+    def __init__(self, unet: Any, rank: int, *, seed: int) -> None:
+        """Put them in force.
+
+        Raises:
+            RequestError: the rank is out of range.
+            ModelError: the UNet has no attention layer under the usual names.
+        """
+        if not 1 <= rank <= MOST_RANK:
+            raise RequestError("the rank of a LoRA is out of range", got=rank, do=f"Say 1 to {MOST_RANK}.")
+        layers = {name: module for name, module in unet.named_modules() if _is_projection(name, module)}
+        if not layers:
+            raise ModelError("the denoiser has no attention layers that a LoRA could change")
+        self.rank = rank
+        self.factors: dict[str, Tensor] = {}
+        self._active = True
+        self._hooks = []
+        noise = torch.Generator().manual_seed(seed)
+        for name, layer in layers.items():
+            down = torch.randn((rank, layer.in_features), generator=noise) * layer.in_features**-0.5
+            up = torch.zeros((layer.out_features, rank))
+            device = layer.weight.device
+            self.factors[f"{name}.down"] = down.to(device).requires_grad_()
+            self.factors[f"{name}.up"] = up.to(device).requires_grad_()
+            self._hooks.append(layer.register_forward_hook(self._make_hook(name)))
+
+    def detach(self) -> None:
+        """Take them off the UNet again."""
+        for hook in self._hooks:
+            hook.remove()
+
+    @contextmanager
+    def bypass(self) -> Generator[None]:
+        """Let the UNet compute as the base does, for a while."""
+        self._active = False
+        try:
+            yield
+        finally:
+            self._active = True
+
+    def _make_hook(self, name: str) -> Any:
+        down, up = self.factors[f"{name}.down"], self.factors[f"{name}.up"]
+
+        def add(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
+            del module
+            if not self._active:
+                return out
+            return out + F.linear(F.linear(inputs[0], down.to(out.dtype)), up.to(out.dtype))
+
+        return add
+
+
+def name_kohya(factors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
+    """Return factors under the keys of kohya's files, with alpha = rank: scale 1."""
+    named: dict[str, Tensor] = {}
+    for name, factor in factors.items():
+        layer, _, role = name.rpartition(".")
+        key = "lora_unet_" + layer.replace(".", "_")
+        named[f"{key}.lora_{role}.weight"] = factor
+        named[f"{key}.alpha"] = torch.tensor(float(rank))
+    return named
+
+
+def _is_projection(name: str, module: nn.Module) -> bool:
+    return isinstance(module, nn.Linear) and ".attn" in name and name.endswith(PROJECTIONS)

@@ -1,0 +1,304 @@
+"""The focus pass: parts of a finished picture are drawn anew at native size, each put back only if a judge agrees.
+
+Parts are worked on level by level: people, then what lies in them, then what lies in that. Each part has a verdict of
+its own, and a few tries, each weaker than the one before. Finder and judge are handed in, so nothing here knows what a
+face is. Start reading at `FocusPass`, then `run_focus`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+import numpy as np
+import torch
+
+from sfumato.canvas.grid import find_grid_boxes
+from sfumato.canvas.overlay import OverlayPixels, measure_own
+from sfumato.canvas.pixels import PixelStore
+from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageError
+from sfumato.core.focus import MOST_BOXES, MOST_DEPTH, MOST_TRIES, FocusSettings
+from sfumato.core.geometry import PixelBox
+from sfumato.core.serialize import Json
+from sfumato.render.passes.focus_box import DrawnPart, FocusTarget, draw_part, find_crop
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    from numpy.typing import NDArray
+
+    from sfumato.canvas.workspace.workspace import Workspace
+    from sfumato.core.request import RenderRequest
+    from sfumato.models.latent_model import LatentModel
+    from sfumato.render.progress import Progress
+
+# The noise of focus must not repeat that of any level, look, trial or redraw: see `render.passes.run`.
+FOCUS_STAGES = 3 << 14
+# A part inside one that was drawn anew is drawn with so much of its strength, and a further try with so much of the last.
+DEEPER_FRAC, WEAKER_FRAC = 0.75, 0.75
+# A crop drawn so many times larger takes the whole strength; one that gains nothing, so much of it.
+FULL_GAIN, LEAST_GAIN_FRAC = 2.0, 0.75
+# What focus fails of without harm to the picture that is there.
+_HARMLESS = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
+
+# How the reason of a part begins that could not be drawn.
+_FAILED = "could not be drawn: "
+Verdict = Literal["kept", "dropped", "left"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftPart:
+    """Name a part that is not worked on, and why not."""
+
+    kind: str
+    box: PixelBox
+    reason: str
+
+
+FindParts: TypeAlias = Callable[[PixelStore, int, Sequence[PixelBox]], Sequence[FocusTarget | LeftPart]]
+JudgePart: TypeAlias = Callable[[PixelStore, DrawnPart], str]
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FocusPass:
+    """Hold what focus does.
+
+    `find` gets the picture, the number of the level from 0, and the boxes that were put back so far; it names what to
+    draw and what to leave. `judge` gets the picture before a part is put back, and the part; it returns why the part is
+    dropped, or an empty text to keep it. Both have to decide by pixels alone, so a resumed render decides alike.
+    """
+
+    settings: FocusSettings
+    find: FindParts
+    judge: JudgePart
+    levels: int = MOST_DEPTH
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FocusOutcome:
+    """Say what became of one part: its verdict, how often it was drawn, at what strength at last, and why it was dropped.
+
+    `before` and `after` show the crop `frame`, uint8 [h, w, 3]; None where nothing was put back.
+    """
+
+    kind: str
+    box: PixelBox
+    verdict: Verdict
+    tries: int = 0
+    strength: float = 0.0
+    reasons: tuple[str, ...] = ()
+    seconds: float = 0.0
+    frame: PixelBox | None = None
+    before: NDArray[np.uint8] | None = None
+    after: NDArray[np.uint8] | None = None
+
+    def to_json(self) -> dict[str, Json]:
+        """Return the form of `--json`: kind, box as [x, y, width, height], verdict, tries, and more."""
+        return {
+            "kind": self.kind,
+            "box": [self.box.left, self.box.top, self.box.width, self.box.height],
+            "verdict": self.verdict,
+            "tries": self.tries,
+            "strength": round(self.strength, 4),
+            "reasons": list(self.reasons),
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class FocusResult:
+    """Hold the picture after focus, and what became of every part."""
+
+    pixels: PixelStore
+    outcomes: tuple[FocusOutcome, ...]
+
+
+def list_strengths(settings: FocusSettings, depth: int, gain: float) -> tuple[float, ...]:
+    """Return the strength of each try of a part at a depth, the strongest first.
+
+    `gain` is how many times larger a crop is drawn than it is: what is nearly large enough is drawn anew less.
+    """
+    share = min(1.0, max(LEAST_GAIN_FRAC, gain / FULL_GAIN))
+    first = settings.strength * share * DEEPER_FRAC**depth
+    return tuple(first * WEAKER_FRAC**number for number in range(settings.tries))
+
+
+def run_focus(
+    work: FocusPass,
+    pixels: PixelStore,
+    request: RenderRequest,
+    model: LatentModel,
+    space: Workspace,
+    *,
+    window_batch: int = 1,
+) -> Generator[Progress, None, FocusResult]:
+    """Draw the parts of a picture anew; yield the progress of every step. The picture itself is never written to.
+
+    A stopped pass goes on after the last part that was decided, with the same result. A part that the disk, the memory
+    or the model has no room for is dropped and ends the pass: what was put back before stays.
+    """
+    outcomes, kept = list[FocusOutcome](), list[PixelBox]()
+    for level in range(work.levels):
+        parts = tuple(work.find(pixels, level, tuple(kept)))[:MOST_BOXES]
+        targets = [part for part in parts if isinstance(part, FocusTarget)]
+        outcomes += [
+            FocusOutcome(kind=part.kind, box=part.box, verdict="left", reasons=(part.reason,))
+            for part in parts
+            if isinstance(part, LeftPart)
+        ]
+        if not targets:
+            continue
+        after = _open_level(level, targets, pixels, model, space)
+        for index, target in enumerate(targets):
+            one = _PartWork(
+                work=work, level=level, index=index, count=len(targets), target=target, window_batch=window_batch
+            )
+            outcome = yield from _work_on(one, after, request, model, space)
+            outcomes.append(outcome)
+            if outcome.verdict == "kept":
+                kept.append(target.core)
+            if outcome.reasons[-1:] and outcome.reasons[-1].startswith(_FAILED):
+                return FocusResult(pixels=after, outcomes=tuple(outcomes))
+        pixels = after
+    return FocusResult(pixels=pixels, outcomes=tuple(outcomes))
+
+
+def _open_level(
+    level: int,
+    targets: Sequence[FocusTarget],
+    pixels: PixelStore,
+    model: LatentModel,
+    space: Workspace,
+) -> PixelStore:
+    """Return the picture with squares of its own where parts of this level may change."""
+    frames = [find_crop(one.box, one.context, pixels.size, model.contract)[0] for one in targets]
+    squares = find_grid_boxes(pixels.size, frames)
+    name = f"focus{level}-pixels"
+    # What a stopped pass left is laid again, from the parts that were decided.
+    space.drop(name)
+    after = OverlayPixels(pixels, squares, space.open_pixels(name, measure_own(squares)))
+    for square in squares:
+        after.write(square, pixels.read(square))
+    return after
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _PartWork:
+    """Hold one part and its place in the pass."""
+
+    work: FocusPass
+    level: int
+    index: int
+    count: int
+    target: FocusTarget
+    window_batch: int
+
+    @property
+    def name(self) -> str:
+        """Return the name under which its decision is kept."""
+        return f"focus{self.level}-{self.index}"
+
+    def tell(self, progress: Progress, number: int) -> Progress:
+        """Return the progress of a try as one of the whole level."""
+        stage = f"focus, {self.target.kind} {self.index + 1} of {self.count}" + (
+            f", try {number + 1}" if number else ""
+        )
+        done = (self.index + progress.step / max(1, progress.steps)) / self.count
+        return replace(progress, stage=stage, done_frac=done, eta_s=None)
+
+    def find_stage(self, number: int) -> int:
+        """Return the stage of noise of a try; no two tries share noise."""
+        return FOCUS_STAGES + (self.level * MOST_BOXES + self.index) * MOST_TRIES + number
+
+
+def _work_on(
+    part: _PartWork, after: PixelStore, request: RenderRequest, model: LatentModel, space: Workspace
+) -> Generator[Progress, None, FocusOutcome]:
+    """Try a part until one try is kept, write that, and note what was decided."""
+    known = space.load_part(part.name)
+    frame, canvas = find_crop(part.target.box, part.target.context, after.size, model.contract)
+    before = after.read(frame)
+    if known is not None:
+        return _repeat(part, after, frame, before, known)
+    gain = canvas.width / frame.width
+    settings, began, reasons = part.work.settings, time.monotonic(), list[str]()
+    outcome = FocusOutcome(kind=part.target.kind, box=part.target.box, verdict="dropped", frame=frame)
+    for number, strength in enumerate(list_strengths(settings, part.target.depth, gain)):
+        try:
+            steps = draw_part(
+                part.target,
+                before,
+                frame,
+                canvas,
+                replace(request, batch=1),
+                model,
+                strength=strength,
+                lock=settings.lock,
+                noise_stage=part.find_stage(number),
+                window_batch=part.window_batch,
+            )
+            while True:
+                try:
+                    progress = next(steps)
+                except StopIteration as end:
+                    drawn = end.value
+                    break
+                yield part.tell(progress, number)
+        except _HARMLESS as error:
+            why = str(error) if isinstance(error, SfumatoError) else "the memory is full"
+            outcome = replace(outcome, tries=number + 1, reasons=(*reasons, f"{_FAILED}{why}"))
+            return replace(outcome, seconds=time.monotonic() - began)
+        reason = part.work.judge(after, drawn)
+        outcome = replace(outcome, tries=number + 1, strength=strength)
+        if not reason:
+            after.write(frame, drawn.after)
+            after.flush()
+            outcome = replace(outcome, verdict="kept", before=before, after=drawn.after)
+            break
+        reasons.append(reason)
+    outcome = replace(outcome, reasons=tuple(reasons), seconds=time.monotonic() - began)
+    _note(part, outcome, space)
+    return outcome
+
+
+def _note(part: _PartWork, outcome: FocusOutcome, space: Workspace) -> None:
+    """Keep what was decided, so that a stopped pass does not draw it again."""
+    arrays: dict[str, NDArray[np.generic]] = {
+        "tries": np.array(outcome.tries),
+        "numbers": np.array([outcome.strength, outcome.seconds]),
+        "reasons": np.frombuffer("\n".join(outcome.reasons).encode(), np.uint8),
+    }
+    if outcome.after is not None:
+        arrays["pixels"] = outcome.after
+    space.save_part(part.name, arrays)
+
+
+def _repeat(
+    part: _PartWork,
+    after: PixelStore,
+    frame: PixelBox,
+    before: NDArray[np.uint8],
+    known: dict[str, NDArray[np.generic]],
+) -> FocusOutcome:
+    """Do again what was decided before a stop."""
+    drawn = known.get("pixels")
+    new = None if drawn is None else np.asarray(drawn, np.uint8)
+    if new is not None:
+        after.write(frame, new)
+        after.flush()
+    strength, seconds = (float(number) for number in np.asarray(known["numbers"], np.float64))
+    text = np.asarray(known["reasons"], np.uint8).tobytes().decode()
+    return FocusOutcome(
+        kind=part.target.kind,
+        box=part.target.box,
+        verdict="dropped" if new is None else "kept",
+        tries=int(np.asarray(known["tries"], np.int64)),
+        strength=strength,
+        reasons=tuple(text.split("\n")) if text else (),
+        seconds=seconds,
+        frame=frame,
+        before=None if new is None else before,
+        after=new,
+    )

@@ -1,0 +1,64 @@
+"""Which finders there are: what each needs, which pictures it is for, and how it is made.
+
+To add a finder, write it in `critic/finders/` and add its row. Start reading at `FINDERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+from sfumato.critic.finders.drawn import DrawnFinder
+from sfumato.critic.finders.faces import PARTS as FACE_PARTS
+from sfumato.critic.finders.faces import FaceFinder
+from sfumato.critic.finders.finder import Finder
+from sfumato.critic.finders.hands import PARTS as HAND_PARTS
+from sfumato.critic.finders.hands import HandFinder
+from sfumato.models.parts.catalogue import find_part
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FinderRow:
+    """Hold a finder's row: its name, what it finds, how it is made, the parts that it needs, and its world.
+
+    `world` is "real" for photographs and renders of checkpoints, "drawn" for pictures of `mini`.
+    """
+
+    name: str
+    kinds: frozenset[str]
+    make: Callable[[], Finder]
+    parts: tuple[str, ...] = ()
+    world: Literal["real", "drawn"] = "real"
+
+    def list_missing(self) -> tuple[str, ...]:
+        """Return the parts that were not fetched yet."""
+        return tuple(name for name in self.parts if find_part(name) is None)
+
+
+FINDERS: tuple[FinderRow, ...] = (
+    FinderRow(name=FaceFinder.name, kinds=FaceFinder.kinds, make=FaceFinder, parts=FACE_PARTS),
+    FinderRow(name=HandFinder.name, kinds=HandFinder.kinds, make=HandFinder, parts=HAND_PARTS),
+    FinderRow(name=DrawnFinder.name, kinds=DrawnFinder.kinds, make=DrawnFinder, world="drawn"),
+)
+
+
+def list_kinds(rows: Iterable[FinderRow] = FINDERS) -> tuple[str, ...]:
+    """Return every kind that some finder knows, in the order of the alphabet."""
+    return tuple(sorted({kind for row in rows for kind in row.kinds}))
+
+
+def choose_rows(*, drawn: bool, kinds: frozenset[str] = frozenset(), by: str = "") -> tuple[FinderRow, ...]:
+    """Return the finders of a picture that know one of `kinds` (none named: any), or the one named.
+
+    Real pictures have the real finders. A picture of `mini` has those of drawn pictures, and the real ones whose parts
+    are there: they see its portraits well.
+    """
+    rows = [row for row in FINDERS if (row.name == by if by else _fits(row, drawn))]
+    return tuple(row for row in rows if not kinds or row.kinds & kinds)
+
+
+def _fits(row: FinderRow, drawn: bool) -> bool:
+    if row.world == "drawn":
+        return drawn
+    return not drawn or not row.list_missing()

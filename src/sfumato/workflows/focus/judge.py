@@ -1,0 +1,179 @@
+"""Whether a part that was drawn anew is put back: same place, same count, same person, same colours, nothing new, no seam.
+
+Every test compares with the part that is there; none asks whether the new one is beautiful. Limits were chosen on 40
+faces of mini's world, 11 to 46 px: see docs/focus.md. Start reading at `PartJudge.judge`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy import ndimage
+
+from sfumato.canvas.pixels import MemoryPixels, PixelStore
+from sfumato.core.found import Found
+from sfumato.core.geometry import PixelBox
+from sfumato.critic.finders.finder import Finder
+from sfumato.render.passes.focus_box import DrawnPart
+from sfumato.workflows.focus.kinds import USER_BOX
+from sfumato.workflows.focus.read_face import FaceReader, Reading
+
+# Mean distance of the low bands, in levels of 255: kept faces reached 4.6; faces of somebody else begin at 7.
+MOST_LOW_ERROR = 6.0
+# What counts as low band: a Gaussian of this share of the part's longer side.
+LOW_FRAC = 0.2
+# The box that is found afterwards shares so much of the union with the box before.
+LEAST_SAME_PLACE = 0.6
+# Two finds of one picture that share less than this of their union are two things.
+LEAST_SAME_THING = 0.3
+# Around a crop the finder sees so many px of the picture: it was not trained on tiny pictures.
+WINDOW_PX = 160
+# A word that is read so surely before stands for the person, unless the face is too small for it: px of the longer side.
+# Read through the blur of small faces: a closed mouth is read into every blank face, glasses into dark eye sockets.
+SURE_BEFORE = 0.9
+LEGIBLE_PX = {"smile": 40, "glasses": 28, "age": 40, "kind": 24, "beard": 20, "hair": 14, "hair_style": 14, "skin": 14}
+# The answers of the reader may get so much less sure on average: a face that is less of one is worse.
+MOST_DOUBT = 0.03
+# Less mean change than this in the part, in levels, is not worth a change.
+LEAST_CHANGE = 0.5
+# Along the outer edge of the mask, where new pixels count less than this, nothing may jump by more levels.
+RIM_SHARE, MOST_RIM_LEVELS = 0.1, 6.0
+# Edges steeper than this by so many levels a px, where there were none, are a thing; so many of them, as a share of the
+# px of the core: a window frame that was drawn into a sky had 1.7 %, 32 of 40 faces at first try less than 1.2 %.
+LEAST_EDGE_LEVELS, MOST_EDGE_FRAC, FEWEST_EDGE_PX = 8.0, 0.012, 6.0
+_READ_KINDS = frozenset(("face", "head"))
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PartJudge:
+    """Judge parts with finders and, in mini's world, with a reader. A leaf."""
+
+    finders: Sequence[Finder]
+    reader: FaceReader | None = None
+
+    def judge(self, pixels: PixelStore, part: DrawnPart) -> str:
+        """Return why a part is dropped; an empty text keeps it. The cheap tests come first."""
+        return (
+            self._check_change(part)
+            or self._check_low(part)
+            or self._check_rim(part)
+            or self._check_beside(part)
+            or self._check_things(pixels, part)
+            or self._check_person(part)
+        )
+
+    def _check_change(self, part: DrawnPart) -> str:
+        inside = part.share > 0.5
+        change = float(np.abs(part.after[inside].astype(np.float32) - part.before[inside]).mean())
+        return f"nothing changed ({change:.2f} levels)" if change < LEAST_CHANGE else ""
+
+    def _check_low(self, part: DrawnPart) -> str:
+        """Compare low bands before colours were matched: afterwards they agree by themselves."""
+        size = (part.before.shape[1], part.before.shape[0])
+        drawn = np.asarray(Image.fromarray(part.drawn).resize(size, Image.Resampling.LANCZOS), np.float32)
+        spread = LOW_FRAC * max(part.target.box.width, part.target.box.height)
+        rest = ndimage.gaussian_filter(drawn - part.before, (spread, spread, 0.0), mode="nearest")
+        error = float(np.abs(rest[part.share > 0.5]).mean())
+        return f"its colours and shapes moved by {error:.1f} levels" if error > MOST_LOW_ERROR else ""
+
+    def _check_rim(self, part: DrawnPart) -> str:
+        rim = (part.share > 0.0) & (part.share < RIM_SHARE)
+        if not rim.any():
+            return ""
+        jump = float(np.abs(part.after[rim].astype(np.float32) - part.before[rim]).mean())
+        return f"its edge jumps by {jump:.1f} levels" if jump > MOST_RIM_LEVELS else ""
+
+    def _check_beside(self, part: DrawnPart) -> str:
+        """Look for edges that came or went beside the part itself, where the mask fades."""
+        beside = (part.share > 0.0) & (part.share < 1.0)
+        most = max(FEWEST_EDGE_PX, MOST_EDGE_FRAC * float((part.share == 1.0).sum()))
+        after, before = _measure_slopes(part.after), _measure_slopes(part.before)
+        for what, ours, theirs in (("new", after, before), ("lost", before, after)):
+            # An edge that moved by two px is neither new nor lost.
+            beyond = ours - ndimage.maximum_filter(theirs, 5, mode="nearest") > LEAST_EDGE_LEVELS
+            count = int((beyond & beside).sum())
+            if count > most:
+                return f"something is {what} beside it ({count} px of edges)"
+        return ""
+
+    def _check_things(self, pixels: PixelStore, part: DrawnPart) -> str:
+        """Compare what finders see around the part before and after: the part in its place, nothing new, nothing lost."""
+        window = _grow_window(part.frame, pixels)
+        values = pixels.read(window)
+        before = self._find(values)
+        values[part.frame.shift(-window.left, -window.top).slices_hw] = part.after
+        after = self._find(values)
+        box = part.target.box.shift(-window.left, -window.top)
+        mask = _bound_mask(part).shift(-window.left, -window.top)
+        if part.target.kind != USER_BOX and any(one.kind == part.target.kind for one in before):
+            same = [one for one in after if one.kind == part.target.kind]
+            place = max((_measure_union(one.box, box) for one in same), default=0.0)
+            if place < LEAST_SAME_PLACE:
+                return f"the {part.target.kind} is not where it was ({place:.0%} of the union)"
+        for what, ones, others in (("new", after, before), ("lost", before, after)):
+            for one in ones:
+                if one.box.find_overlap(mask) and not any(_is_thing(one, other) for other in others):
+                    return f"a {one.kind} is {what}"
+        return ""
+
+    def _find(self, values: NDArray[np.uint8]) -> tuple[Found, ...]:
+        pixels = MemoryPixels(PixelBox(0, 0, values.shape[1], values.shape[0]).size, values)
+        return tuple(one for finder in self.finders for one in finder.find(pixels))
+
+    def _check_person(self, part: DrawnPart) -> str:
+        if self.reader is None or part.target.kind not in _READ_KINDS:
+            return ""
+        before, after = self.reader.read(part.before), self.reader.read(part.after)
+        changed = compare_person(before, after, max(part.target.box.width, part.target.box.height))
+        if changed:
+            return f"another person: {changed}"
+        doubt = measure_sureness(before) - measure_sureness(after)
+        return f"it is read less surely (by {doubt:.2f})" if doubt > MOST_DOUBT else ""
+
+
+def compare_person(before: Reading, after: Reading, side_px: int) -> str:
+    """Say what of a person was legible at a size and is another now; nothing where all of it stayed."""
+    legible = before.pick(SURE_BEFORE)
+    changed = [
+        f"{head} was {word}, is {after.words[head]}"
+        for head, word in legible.items()
+        if head != "top_colour" and after.words[head] != word and side_px >= LEGIBLE_PX.get(head, 0)
+    ]
+    return ", ".join(changed)
+
+
+def measure_sureness(reading: Reading) -> float:
+    """Return how sure a reader is of a person on average."""
+    return sum(reading.sureness.values()) / len(reading.sureness)
+
+
+def _measure_slopes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return how steep lightness is at each pixel, in levels a px."""
+    down, across = np.gradient(values.astype(np.float32).mean(axis=2))
+    return np.hypot(down, across)
+
+
+def _grow_window(frame: PixelBox, pixels: PixelStore) -> PixelBox:
+    """Return a frame with so much around it that a finder sees a picture."""
+    margin = max(16, (WINDOW_PX - min(frame.width, frame.height)) // 2)
+    return frame.grow(margin).clip(pixels.size)
+
+
+def _bound_mask(part: DrawnPart) -> PixelBox:
+    """Return the box of all pixels that changed, in px of the picture."""
+    rows, columns = np.flatnonzero(part.share.any(axis=1)), np.flatnonzero(part.share.any(axis=0))
+    box = PixelBox(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
+    return box.shift(part.frame.left, part.frame.top)
+
+
+def _measure_union(one: PixelBox, other: PixelBox) -> float:
+    both = one.find_overlap(other)
+    return 0.0 if both is None else both.area / (one.area + other.area - both.area)
+
+
+def _is_thing(one: Found, other: Found) -> bool:
+    return one.kind == other.kind and _measure_union(one.box, other.box) >= LEAST_SAME_THING

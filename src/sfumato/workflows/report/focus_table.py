@@ -1,0 +1,61 @@
+"""The part of a report that shows focus: each part that was drawn anew, before and after, and why others stayed.
+
+Knows values and pictures; no model. Start reading at `write_focus`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from sfumato.render.passes.focus import FocusOutcome
+from sfumato.workflows.report.frame import write_cell, write_figure, write_table, write_time
+
+# A page shows so many pairs, and lists so many parts; more is no page that anybody reads.
+MOST_PAIRS, MOST_ROWS = 12, 40
+# A small crop is shown enlarged to about this side.
+SHOWN_PX = 256
+_VERDICTS = {"kept": "drawn anew", "dropped": "stayed: every try failed", "left": "left alone"}
+
+
+def write_focus(outcomes: Sequence[FocusOutcome]) -> str:
+    """Return pairs of before and after, and a table of all parts; nothing where focus was off."""
+    if not outcomes:
+        return ""
+    pairs = [
+        f"<div class=pair>{_show(one.before, f'{one.kind} before')}{_show(one.after, f'{one.kind} after')}</div>"
+        for one in outcomes
+        if one.before is not None and one.after is not None
+    ]
+    kept = sum(one.verdict == "kept" for one in outcomes)
+    tried = sum(one.verdict != "left" for one in outcomes)
+    lead = f"<p>{kept} of {tried} parts that were tried are drawn anew; {len(outcomes) - tried} were left alone.</p>"
+    rows = [_write_row(one) for one in outcomes[:MOST_ROWS]]
+    more = len(outcomes) - len(rows)
+    rest = f"<p class=note>{more} more parts are in the output of --json.</p>" if more else ""
+    table = write_table(("Part", "Box in px", "Verdict", "Tries", "Time", "Why"), rows)
+    return f"<section><h2>Focus</h2>{lead}{''.join(pairs[:MOST_PAIRS])}{table}{rest}</section>"
+
+
+def _show(pixels: NDArray[np.uint8], words: str) -> str:
+    picture = Image.fromarray(pixels)
+    times = max(1, round(SHOWN_PX / max(picture.size)))
+    enlarged = picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
+    return write_figure(enlarged, words)
+
+
+def _write_row(one: FocusOutcome) -> str:
+    box = f"{one.box.width} × {one.box.height} at {one.box.left}, {one.box.top}"
+    took = write_time(one.seconds) if one.tries else ""
+    cells = (
+        write_cell("Part", one.kind),
+        write_cell("Box in px", box),
+        write_cell("Verdict", _VERDICTS[one.verdict]),
+        write_cell("Tries", str(one.tries) if one.tries else ""),
+        write_cell("Time", took),
+        write_cell("Why", "; ".join(one.reasons)),
+    )
+    return f"<tr>{''.join(cells)}</tr>"

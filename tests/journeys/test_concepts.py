@@ -1,0 +1,51 @@
+"""From photos to a picture with the concept, by the command line; and what a newcomer gets wrong."""
+
+import pytest
+
+from bundles import tiny_mini
+from concept_folders import write_photos
+
+
+@pytest.fixture
+def photos(room, monkeypatch):
+    monkeypatch.setenv("SFUMATO_CONCEPTS", str(room / "concepts"))
+    return write_photos(room / "photos")
+
+
+def test_five_pictures_three_commands_one_picture(sfumato, render, photos, room):
+    made = sfumato("concept", "new", "bo", photos, "--class", "cat", "--json")
+    assert (made.code, made.json["pictures"], made.json["masks"]) == (0, 5, 5)
+    evaluation = room / "concepts" / "bo.concept" / "evaluation.json"
+    evaluation.write_text('{"prompts": ["a {}"], "seeds": [1]}')
+    taught = sfumato("concept", "train", "bo", "--steps", 2, "--rank", 2, "--model", tiny_mini(), "--json")
+    assert taught.code == 0
+    assert taught.json["build"]["steps"] == 2
+    assert "step 0: loss" in taught.err
+    names = [row["name"] for row in taught.json["card"]["rows"]]
+    assert "pictures that change, of prompts without the trigger" in names
+    page = (room / "concepts" / "bo.concept" / "card.html").read_text()
+    assert "bo waving" in page
+    assert "<script src" not in page
+
+    drawn = render("a bo", "--concept", "bo", "--out", "bo.png", "--json")
+    assert drawn.code == 0
+    assert drawn.json["request"]["concepts"][0]["path"].endswith("bo.concept")
+    again = render("--from", "bo.png", "--out", "again.png", "--json")
+    assert again.json["sha256"] == drawn.json["sha256"]
+    listed = sfumato("concept", "list").out
+    assert "bo  cat, trigger bo, 5 pictures" in listed
+    assert "(lora)" in listed
+
+
+def test_what_a_newcomer_gets_wrong(sfumato, render, photos):
+    assert render("a bo", "--concept", "bo").code == 2
+    assert sfumato("concept", "train", "bo").code == 2
+    assert "--class" in sfumato("concept", "new", "bo", photos).err
+    common = sfumato("concept", "new", "bo", photos, "--class", "cat", "--trigger", "beach")
+    assert "--trigger" in common.err
+    assert sfumato("concept", "new", "bo", photos, "--class", "cat").code == 0
+    untaught = render("a bo", "--concept", "bo")
+    assert "sfumato concept train bo" in untaught.err
+    wrong = sfumato("concept", "train", "bo", "--rung", "magic")
+    assert (wrong.code, "--rung" in wrong.err) == (2, True)
+    assert sfumato("concept", "train", "bo", "--rung", "words", "--steps", 3).code == 2

@@ -1,0 +1,137 @@
+"""Teaching: stops and goes on to the byte, keeps the base, refuses other settings; and the gate of a render."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+import sfumato
+from bundles import tiny_mini
+from concept_folders import make_concept, write_photos
+from sfumato.core.errors import InterruptedRender, RequestError
+from sfumato.core.request import RenderRequest
+from sfumato.customize.build import find_build, hash_base
+from sfumato.customize.concept import find_concept
+from sfumato.customize.learn import ConceptSettings
+from sfumato.workflows.personalize import teach
+from sfumato.workflows.personalize.resolve import find_concept_ref, list_active
+from sfumato.workflows.personalize.teach import TeachOptions, teach_concept
+
+BASE = str(tiny_mini())
+SETTINGS = ConceptSettings(rung="lora", vectors=2, rank=2, batch=2, lora_rate=0.02, vector_rate=0.05)
+
+
+def options(**more):
+    usual = {"concept": "bo", "model": BASE, "settings": SETTINGS, "steps": 5, "score": False}
+    return TeachOptions(**(usual | more))
+
+
+def files_of(build):
+    return {name: (build.folder / name).read_bytes() for name in build.files}
+
+
+def test_a_stop_keeps_everything_and_the_rest_gives_the_same_bytes(photos, monkeypatch):
+    make_concept(photos)
+    monkeypatch.setattr(teach, "CHECK_EVERY", 3)
+    before, events = hash_base(BASE), []
+    whole = teach_concept(options(), on_event=events.append).build
+    assert whole.steps == 5
+    assert [event.step for event in events if event.check] == [0, 3]
+    assert whole.base_sha256 == before
+    expected = files_of(whole)
+
+    calls = iter([False] * 3)
+    with pytest.raises(InterruptedRender, match="training was stopped"):
+        teach_concept(options(fresh=True), should_stop=lambda: next(calls, True))
+    assert find_build(find_concept("bo"), BASE).steps == 4
+    assert files_of(find_build(find_concept("bo"), BASE)) != expected
+    assert files_of(teach_concept(options()).build) == expected
+    assert hash_base(BASE) == before
+
+
+def test_stopped_training_of_other_settings_is_refused(photos):
+    make_concept(photos)
+    teach_concept(options(steps=2))
+    with pytest.raises(RequestError, match="other settings") as caught:
+        teach_concept(options(settings=replace(SETTINGS, rank=3)))
+    assert "`fresh`" in caught.value.do
+    assert teach_concept(options(settings=replace(SETTINGS, rank=3), steps=1, fresh=True)).build.settings["rank"] == 3
+
+
+def test_the_words_rung_takes_no_time_and_refuses_it(photos):
+    make_concept(photos, description="a red dog")
+    words = ConceptSettings(rung="words")
+    build = teach_concept(options(settings=words, steps=None)).build
+    assert build.steps == 0
+    assert not build.lora
+    with pytest.raises(RequestError, match="no effect with the rung words"):
+        options(settings=words, steps=None, minutes=1.0)
+
+
+@pytest.fixture(scope="module")
+def taught(tmp_path_factory):
+    """Return a loaded model and the folder of a concept that its base was taught, strongly."""
+    root = tmp_path_factory.mktemp("taught")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SFUMATO_CONCEPTS", str(root / "concepts"))
+        concept = make_concept(write_photos(root / "photos"))
+        teach_concept(options(steps=6, concept=str(concept.path)))
+    return sfumato.load(BASE, dtype="fp32"), concept
+
+
+def draw(taught, prompt, **more):
+    return taught[0].render(prompt, seed=1, steps=2, **more)
+
+
+def test_without_the_trigger_pictures_are_those_of_the_base_to_the_bit(taught):
+    path = str(taught[1].path)
+    for prompt in ("a cat", "a boat", "hobo"):
+        gated = draw(taught, prompt, concept=path)
+        assert gated.image.tobytes() == draw(taught, prompt).image.tobytes()
+        assert gated.request.concepts
+        assert "lora" not in json.dumps([name for name, _ in gated.digests.loras])
+    assert draw(taught, "a bo", concept=path).image.tobytes() != draw(taught, "a bo").image.tobytes()
+
+
+def test_a_prompt_without_the_trigger_is_told_and_its_word_is_no_unknown_word(taught):
+    said = []
+    taught[0].render("a cat", steps=1, concept=str(taught[1].path), on_event=said.append)
+    assert any("does not say bo" in str(event) for event in said if event.kind == "warning")
+
+
+def test_a_stored_request_finds_the_same_weights_or_says_so(taught):
+    concept = taught[1]
+    picture = draw(taught, "a bo", concept=str(concept.path))
+    stored = RenderRequest.from_json(picture.request.to_json())
+    assert stored == picture.request
+    assert taught[0].render(request=stored).image.tobytes() == picture.image.tobytes()
+    assert dict(picture.digests.loras).keys() == {"bo_lora"}
+    other = replace(stored, concepts=(replace(stored.concepts[0], sha256="0" * 64),))
+    with pytest.raises(RequestError, match="trained again since"):
+        taught[0].render(request=other)
+
+
+def test_the_weight_scales_the_lora_and_the_model_is_left_as_it_was(taught):
+    path, unet = str(taught[1].path), taught[0]._latent_model.unet
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    full, half = (draw(taught, "a bo", concept=f"{path}:{weight}") for weight in (1, 0.5))
+    assert full.image.tobytes() != half.image.tobytes()
+    assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
+
+
+def test_a_request_without_concepts_keeps_its_hash():
+    request = RenderRequest(prompt="a cat", size=sfumato.PixelSize(64, 64))
+    assert "concepts" not in request.to_json()
+
+
+def test_two_concepts_of_one_trigger_are_refused(taught):
+    ref = find_concept_ref(str(taught[1].path), BASE)
+    request = RenderRequest(prompt="bo", size=sfumato.PixelSize(64, 64), model=BASE, concepts=(ref, ref))
+    with pytest.raises(RequestError, match="same trigger"):
+        list_active(request)
+
+
+def test_a_base_that_was_not_taught_is_refused(taught):
+    with pytest.raises(RequestError, match="was not taught the concept"):
+        find_concept_ref(str(taught[1].path), "mini")
