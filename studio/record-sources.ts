@@ -9,6 +9,9 @@ const ROOT = fileURLToPath(new URL(".", import.meta.url));
 const READ = ["index.html", "package.json", "package-lock.json", "vite.config.ts", "record-sources.ts", "svelte.config.js",
   "tsconfig.json", "src", "public"];
 
+// What of others the script of the page holds; the tools that build it are not in it.
+const BUNDLED = ["openseadragon", "svelte", "clsx", "esm-env"];
+
 function list(path: string): string[] {
   if (!statSync(join(ROOT, path)).isDirectory()) return [path];
   return readdirSync(join(ROOT, path)).flatMap((name) => list(`${path}/${name}`));
@@ -24,10 +27,24 @@ export function digestSources(): string {
   return whole.digest("hex");
 }
 
-/** Write the digest of the sources beside the build. */
+/** Return the licences of everything of others that is inside the build. */
+function listLicences(): string {
+  return BUNDLED.map((name) => {
+    const folder = join(ROOT, "node_modules", name);
+    const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+    if (!file) throw new Error(`${name} brings no licence`);
+    const { version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as { version: string };
+    return `${name} ${version}\n\n${readFileSync(join(folder, file), "utf8").trim()}\n`;
+  }).join(`\n${"-".repeat(72)}\n\n`);
+}
+
+/** Write the digest of the sources, and the licences of others, beside the build. */
 export function recordSources(out: string): Plugin {
   return {
     name: "record-sources",
-    closeBundle: () => writeFileSync(join(out, "SOURCES.sha256"), `${digestSources()}\n`),
+    closeBundle: () => {
+      writeFileSync(join(out, "SOURCES.sha256"), `${digestSources()}\n`);
+      writeFileSync(join(out, "LICENCES.txt"), listLicences());
+    },
   };
 }
