@@ -114,6 +114,10 @@ class Visit:
         # Through the debugger, so the rules of the page stay as they are.
         self.page.evaluate(AXE.read_text())
         found = self.page.evaluate("axe.run(document)")["violations"]
+        self.page.emulate_media(color_scheme="dark")
+        self.shoot(f"{name}_dark")
+        found += self.page.evaluate("axe.run(document, {runOnly: ['color-contrast']})")["violations"]
+        self.page.emulate_media(color_scheme="light")
         assert not found, [(one["id"], one["help"], [node["html"][:160] for node in one["nodes"]]) for one in found]
 
     def write(self, prompt):
