@@ -8,7 +8,7 @@ STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-obj
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo parts test test-lab test-slow check format bench docs lock sums
+.PHONY: help setup demo parts test test-lab test-slow test-browser check format bench docs lock sums studio
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 12
@@ -36,6 +36,9 @@ test-lab: $(STAMP) ## Run the tests of the laboratory: benches, proofs, the trai
 test-slow: $(STAMP) ## Run the full-size tests
 	@$(BIN)/python -m pytest -m slow
 
+test-browser: $(STAMP) ## Use the studio in Chromium as a person does; skipped where there is none
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/journeys/test_studio.py
+
 check: $(STAMP) ## Lint, format and types
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
@@ -56,3 +59,8 @@ lock: $(STAMP) ## Resolve requirements.lock again
 
 sums: $(STAMP) ## List the digests of the shipped weights again
 	@$(BIN)/python tools/sums.py
+
+studio: ## Build the page of `sfumato serve` again (needs node and npm; users do not)
+	@npm --prefix studio ci --silent
+	@npm --prefix studio run --silent check
+	@npm --prefix studio run --silent build

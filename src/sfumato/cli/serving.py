@@ -38,13 +38,15 @@ def serve(
         list[str] | None,
         typer.Option("--allow-origin", help="A site whose pages may use this server; may be repeated.", metavar="URL"),
     ] = None,
+    open_page: Annotated[bool, typer.Option("--open", help="Show the studio in the browser of this machine.")] = False,
 ) -> None:
-    """Serve pictures over HTTP: to clients of A1111 and OpenAI, and to scripts at /api/v1.
+    """Serve pictures over HTTP: the studio in a browser, clients of A1111 and OpenAI, scripts at /api/v1.
 
     The queue and its pictures lie in SFUMATO_STATE and survive every crash.
     """
     from sfumato.server.serve import ServeOptions
     from sfumato.server.serve import serve as run_server
+    from sfumato.studio import find_pages
 
     run_server(
         ServeOptions(
@@ -53,5 +55,26 @@ def serve(
             token=token,
             hosts=tuple(allow_host or ()),
             origins=tuple(allow_origin or ()),
+            pages=find_pages(),
+            on_ready=_show_page if open_page else None,
         )
     )
+
+
+def _show_page(address: str) -> None:
+    """Open the studio in a browser, without waiting for it."""
+    import threading
+    import webbrowser
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(address)
+    # An address that means every network of this machine is none that a browser can go to.
+    everywhere = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}  # noqa: S104 it is compared, not listened on
+    host = everywhere.get(parts.hostname or "")
+    page = address if host is None else f"http://{host}:{parts.port}"
+
+    def show() -> None:
+        if not webbrowser.open(page):
+            typer.echo(f"no browser was found; open {page} yourself", err=True)
+
+    threading.Thread(target=show, name="browser", daemon=True).start()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
@@ -17,6 +18,7 @@ from sfumato.core.version import __version__
 from sfumato.server.answers import add_error_answers
 from sfumato.server.context import ServerContext
 from sfumato.server.gate import Application, Gate
+from sfumato.server.pages import add_pages
 from sfumato.server.surfaces.a1111.drawing import add_drawing_routes
 from sfumato.server.surfaces.a1111.listing import add_listing_routes
 from sfumato.server.surfaces.openai import make_openai_routes
@@ -30,10 +32,12 @@ def make_app(
     hosts: Iterable[str] = (),
     origins: Iterable[str] = (),
     most_bytes: int,
+    pages: Path | None = None,
 ) -> Application:
     """Return the ASGI application of a server; its worker starts and ends with it.
 
     `hosts` are names beside this machine's own that it answers to, `origins` sites whose pages may use it.
+    `pages` is the folder of a web page that it shows at `/`.
     """
 
     @asynccontextmanager
@@ -65,6 +69,8 @@ def make_app(
     add_drawing_routes(router, context)
     add_listing_routes(router, context)
     app.include_router(router)
+    if pages is not None:
+        add_pages(app, pages)
     origins = tuple(origins)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])

@@ -10,7 +10,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,13 +37,18 @@ _GRACE_S = 10
 
 @dataclass(frozen=True, kw_only=True)
 class ServeOptions:
-    """Say where to serve. `hosts` and `origins` are allowed beside this machine; port 0 takes a free one."""
+    """Say where to serve. `hosts` and `origins` are allowed beside this machine; port 0 takes a free one.
+
+    `pages` is the folder of a web page to show. `on_ready` is called with the server's address once it listens.
+    """
 
     host: str
     port: int
     token: str = ""
     hosts: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
+    pages: Path | None = None
+    on_ready: Callable[[str], None] | None = None
 
 
 def serve(options: ServeOptions) -> None:
@@ -79,8 +84,9 @@ def serve(options: ServeOptions) -> None:
             hosts=options.hosts,
             origins=options.origins,
             most_bytes=settings.max_body_mb * _MB,
+            pages=options.pages,
         )
-        _run(app, listener, hub)
+        _run(app, listener, hub, options.on_ready)
         store.close()
     finally:
         os.close(lock)
@@ -108,6 +114,13 @@ class StoppableServer(uvicorn.Server):
     """A server that answers waiting clients when it is told to stop."""
 
     hub: Hub
+    on_ready: Callable[[], None] | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to listen, and say so."""
+        await super().startup(sockets)
+        if self.started and self.on_ready is not None:
+            self.on_ready()
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Hear a signal; the second Ctrl-C does not wait."""
@@ -116,7 +129,7 @@ class StoppableServer(uvicorn.Server):
         super().handle_exit(sig, frame)
 
 
-def _run(app: Any, listener: socket.socket, hub: Hub) -> None:
+def _run(app: Any, listener: socket.socket, hub: Hub, on_ready: Callable[[str], None] | None) -> None:
     config = uvicorn.Config(
         app,
         log_level="warning",
@@ -131,7 +144,10 @@ def _run(app: Any, listener: socket.socket, hub: Hub) -> None:
     server.hub = hub
     host, port = listener.getsockname()[:2]
     shown = f"[{host}]" if ":" in host else host
-    sys.stderr.write(f"sfumato serves http://{shown}:{port}  (Ctrl-C stops it; queued jobs are kept)\n")
+    address = f"http://{shown}:{port}"
+    if on_ready is not None:
+        server.on_ready = lambda: on_ready(address)
+    sys.stderr.write(f"sfumato serves {address}  (Ctrl-C stops it; queued jobs are kept)\n")
     sys.stderr.flush()
     # uvicorn sends itself the signal again once it has stopped, which was the wish.
     with suppress(KeyboardInterrupt):

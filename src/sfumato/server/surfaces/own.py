@@ -12,7 +12,7 @@ import json
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Header, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -20,6 +20,7 @@ from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.server.context import ServerContext, wait_for_bell
 from sfumato.server.queue.records import JobRecord, NotFoundError
+from sfumato.server.views import ViewMaker, find_tile, load_facts, write_recipe
 
 # A proxy closes a connection on which nothing is said for a minute.
 _KEEP_ALIVE_S = 15.0
@@ -77,6 +78,7 @@ def make_own_routes(context: ServerContext) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["jobs"])
     _add_job_routes(router, context)
     _add_file_routes(router, context)
+    _add_view_routes(router, context)
     _add_question_routes(router)
     return router
 
@@ -157,6 +159,50 @@ def _add_file_routes(router: APIRouter, context: ServerContext) -> None:
     async def plan(body: JobBody) -> dict[str, Any]:
         """Say what a job would cost, without queueing it; a refusal names the largest that fits."""
         return await asyncio.to_thread(context.intake.forecast, body.to_settings())
+
+
+def _add_view_routes(router: APIRouter, context: ServerContext) -> None:
+    maker = ViewMaker()
+
+    @router.get("/files/{file_id}/thumbnail")
+    async def thumbnail(file_id: str) -> Response:
+        """Return a small copy of a picture, as JPEG."""
+        path = await asyncio.to_thread(context.intake.find_path, file_id)
+        packed = await asyncio.to_thread(maker.make_thumbnail, file_id, path)
+        return Response(packed, media_type="image/jpeg", headers=_FILE_HEADERS)
+
+    @router.get("/files/{file_id}/tiles/picture.dzi")
+    async def tiles(file_id: str) -> FileResponse:
+        """Return the DeepZoom description of a picture; the first call cuts the tiles, which takes seconds for a large one."""
+        path = await asyncio.to_thread(context.intake.find_path, file_id)
+        described = await asyncio.to_thread(maker.make_tiles, path)
+        return FileResponse(described, media_type="application/xml", headers=_FILE_HEADERS)
+
+    @router.get("/files/{file_id}/tiles/picture_files/{level}/{column}_{row}.jpg")
+    async def tile(
+        file_id: str,
+        level: Annotated[int, Path(ge=0)],
+        column: Annotated[int, Path(ge=0)],
+        row: Annotated[int, Path(ge=0)],
+    ) -> FileResponse:
+        """Return one tile of a picture whose description was asked for before."""
+        path = await asyncio.to_thread(context.intake.find_path, file_id)
+        found = await asyncio.to_thread(find_tile, path, level, column, row)
+        return FileResponse(found, media_type="image/jpeg", headers=_FILE_HEADERS)
+
+    @router.get("/files/{file_id}/facts")
+    async def facts(file_id: str) -> dict[str, Any]:
+        """Return what was measured while a picture was drawn: its self-check, times and memory."""
+        path = await asyncio.to_thread(context.intake.find_path, file_id)
+        return await asyncio.to_thread(load_facts, path)
+
+    @router.get("/files/{file_id}/recipe")
+    async def recipe(file_id: str) -> dict[str, str | None]:
+        """Return the command and the Python that draw a picture again; null where it grew from another picture."""
+        file = await asyncio.to_thread(context.store.find_file, file_id)
+        if file.job_id is None:
+            raise NotFoundError("this picture was sent, not drawn", got=file_id)
+        return write_recipe(await context.find(file.job_id), file)
 
 
 def _add_question_routes(router: APIRouter) -> None:

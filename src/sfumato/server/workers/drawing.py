@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 import os
 import shutil
 import signal
@@ -17,8 +18,11 @@ from pathlib import Path
 from typing import Any
 
 from sfumato import api
+from sfumato.core.files import write_atomic
 from sfumato.core.settings import load_settings
+from sfumato.server.views import name_facts
 from sfumato.server.workers.loop import Attempt, DrawnFile, WorkerLoop
+from sfumato.workflows.report.check_table import say_checks
 
 _GB = 1024**3
 # What the interface of a server shows; the work itself is as large as it is.
@@ -108,6 +112,7 @@ def _describe(picture: api.Picture) -> DrawnFile:
     assert picture.path is not None, "every picture of a job has a file"
     assert picture.sha256 is not None, "the engine hashes what it saves"
     size = picture.plan.size
+    _keep_facts(picture, picture.path)
     return DrawnFile(
         path=picture.path,
         media_type="image/png",
@@ -116,6 +121,19 @@ def _describe(picture: api.Picture) -> DrawnFile:
         sha256=picture.sha256,
         seed=picture.request.seed,
     )
+
+
+def _keep_facts(picture: api.Picture, path: Path) -> None:
+    """Write what the engine told of a picture beside it, for pages; where it lies is none of their business."""
+    facts = {name: value for name, value in picture.to_json().items() if name not in ("path", "report")}
+    if picture.checks is not None:
+        facts["self_check"] = say_checks(picture.checks)
+        facts["needs_look"] = any(verdict.fine is False for verdict in picture.checks.verdicts)
+    else:
+        facts["self_check"] = f"The self-check did not run: {picture.unchecked}." if picture.unchecked else ""
+        facts["needs_look"] = False
+    packed = json.dumps(facts, allow_nan=True).encode()
+    write_atomic(name_facts(path), lambda file: file.write(packed))
 
 
 def main() -> None:

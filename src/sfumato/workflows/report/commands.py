@@ -9,6 +9,7 @@ import os
 import re
 import shlex
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 from sfumato.core.defaults import DEFAULTS
@@ -22,10 +23,13 @@ from sfumato.core.request import (
     PictureMethod,
     PictureSource,
     RenderRequest,
+    TextSource,
 )
 
 # Formats whose bytes repeat only in the same format; a name without a suffix becomes a PNG.
 _DEFAULT_SUFFIX = ".png"
+# The values of all other settings are numbers.
+_TEXT_SETTINGS = frozenset({"negative", "sampler", "schedule", "method", "upscaler"})
 _DECIMALS = re.compile(r"(?<=\d)\.0\b")
 
 
@@ -57,6 +61,39 @@ def write_command(request: RenderRequest) -> str | None:
     if not request.prompt and not isinstance(source, ImageSource | InpaintSource):
         return None
     return _order_command("render", request.prompt, options)
+
+
+def write_python(request: RenderRequest) -> str | None:
+    """Return the Python that draws a request with all its settings, None where a picture or a setting cannot be said.
+
+    It draws one picture: the first of a batch.
+    """
+    method = request.method
+    if not isinstance(request.source, TextSource) or not request.prompt:
+        return None
+    if isinstance(method, CohesiveMethod) and not (method.phrases and method.predict and method.shift and method.hold):
+        return None
+    words = [*_list_options(replace(request, batch=1)), "--method", method.kind, *_list_method(request)]
+    said: dict[str, list[str]] = {}
+    for option, value in zip(words[::2], words[1::2], strict=True):
+        said.setdefault(option.removeprefix("--").replace("-", "_"), []).append(value)
+    opened = {name: said.pop(name)[0] for name in ("model", "vae", "prediction") if name in said}
+    model = ", ".join([repr(opened.pop("model")), *(f"{name}={value!r}" for name, value in opened.items())])
+    lines = "".join(f"    {_write_setting(name, values)},\n" for name, values in said.items())
+    return (
+        f"import sfumato\n\nmodel = sfumato.load({model})\npicture = model.render(\n    {request.prompt!r},\n{lines})\n"
+        'picture.save("picture.png")\n'
+    )
+
+
+def _write_setting(name: str, values: list[str]) -> str:
+    lists = {"lora": "loras", "embedding": "embeddings"}
+    if name in lists:
+        return f"{lists[name]}={values!r}"
+    if name in ("size", "window"):
+        width, height = values[0].split("x")
+        return f"{name}=({width}, {height})"
+    return f"{name}={values[0]!r}" if name in _TEXT_SETTINGS else f"{name}={values[0]}"
 
 
 def _order_command(name: str, word: str, options: list[str]) -> str:

@@ -22,8 +22,14 @@ from sfumato.core.request import (
     RenderRequest,
 )
 from sfumato.workflows.files.source_picture import make_picture_source
-from sfumato.workflows.report.commands import join_command, list_settings, write_command, write_repeat_command
-from sfumato.workflows.requests import make_request, make_upscale_request
+from sfumato.workflows.report.commands import (
+    join_command,
+    list_settings,
+    write_command,
+    write_python,
+    write_repeat_command,
+)
+from sfumato.workflows.requests import make_request, make_upscale_request, make_values
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(256, 128), seed=7, method=CohesiveMethod())
 WORDS = [
@@ -33,6 +39,18 @@ WORDS = [
     "\u202egnp.exe \u2066\u200f \u0645\u0631\u062d\u0628\u0627 \u200b1\u2028",
     "'$'\\''",
     "x" * 20_000,
+]
+
+WHOLE = [
+    REQUEST,
+    replace(REQUEST, size=PixelSize(64, 64), method=NativeMethod(), steps=7, guidance=1.0 / 3.0, batch=3),
+    replace(REQUEST, sampler="Euler a", schedule="exponential", guidance_rescale=0.7, clip_skip=2),
+    replace(REQUEST, method=GobigMethod(strength=0.2, steps=9, upscale=1.5, overlap=0.3)),
+    replace(REQUEST, method=MultidiffusionMethod(window=PixelSize(64, 64), overlap=0.25)),
+    replace(
+        REQUEST, method=CohesiveMethod(strength=0.1, lock=0.9, detail=1.2, overlap=0.4, upscaler="x y.safetensors")
+    ),
+    replace(REQUEST, loras=(LoraRef(path="/a:b.safetensors", weight=-0.25), LoraRef(path="c")), embeddings=("e f",)),
 ]
 
 
@@ -49,6 +67,29 @@ def parse(words):
     app.command()(takes_options(kind)(seen.append))
     typer.main.get_command(app).main(words[2:], standalone_mode=False)
     return seen[0]
+
+
+def run_python(text):
+    """Run the text with a model that draws nothing, and return the settings that it gave."""
+    made = []
+
+    class Model:
+        def render(self, prompt, **settings):
+            made.append({"prompt": prompt, **settings})
+            return self
+
+        def save(self, path):
+            assert path == "picture.png"
+
+    class Library:
+        @staticmethod
+        def load(_model):
+            return Model()
+
+    lines = text.splitlines(keepends=True)
+    assert lines[0] == "import sfumato\n"
+    exec("".join(lines[1:]), {"sfumato": Library})
+    return made[0]
 
 
 @pytest.mark.parametrize("word", WORDS)
@@ -75,25 +116,27 @@ def test_a_command_says_the_words_of_a_request(word):
     assert (options.prompt, options.negative) == (word, word)
 
 
-@pytest.mark.parametrize(
-    "request_",
-    [
-        REQUEST,
-        replace(REQUEST, size=PixelSize(64, 64), method=NativeMethod(), steps=7, guidance=1.0 / 3.0, batch=3),
-        replace(REQUEST, sampler="Euler a", schedule="exponential", guidance_rescale=0.7, clip_skip=2),
-        replace(REQUEST, method=GobigMethod(strength=0.2, steps=9, upscale=1.5, overlap=0.3)),
-        replace(REQUEST, method=MultidiffusionMethod(window=PixelSize(64, 64), overlap=0.25)),
-        replace(
-            REQUEST, method=CohesiveMethod(strength=0.1, lock=0.9, detail=1.2, overlap=0.4, upscaler="x y.safetensors")
-        ),
-        replace(
-            REQUEST, loras=(LoraRef(path="/a:b.safetensors", weight=-0.25), LoraRef(path="c")), embeddings=("e f",)
-        ),
-    ],
-)
+@pytest.mark.parametrize("request_", WHOLE)
 def test_a_command_says_the_whole_request(request_):
     values = read_values(parse(split(write_command(request_))))
     assert make_request(values, CONTRACT) == request_
+
+
+@pytest.mark.parametrize("request_", [replace(one, batch=1) for one in WHOLE])
+def test_python_says_the_whole_request(request_):
+    assert make_request(make_values(run_python(write_python(request_))), CONTRACT) == request_
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_python_says_the_words_of_a_request(word):
+    made = run_python(write_python(replace(REQUEST, prompt=word, negative=word)))
+    assert (made["prompt"], made["negative"]) == (word, word)
+
+
+def test_what_python_cannot_say_is_left_out():
+    source = ImageSource(path="a.png", sha256="0" * 64)
+    for change in ({"method": CohesiveMethod(shift=False)}, {"source": source}, {"prompt": ""}):
+        assert write_python(replace(REQUEST, **change)) is None
 
 
 @pytest.mark.parametrize("name", ["a b.png", "-x.png"])

@@ -1,0 +1,134 @@
+/** The jobs as the server has them: the page keeps none of its own, so it can be closed and come back. */
+
+import { ask, ApiError, quoteSeeds, toFault, type Choices, type Fault, type Health, type Job, type Progress, type Wish } from "./api";
+
+const LISTED = 60;
+const BUSY_MS = 1500;
+const IDLE_MS = 8000;
+
+export function isActive(job: Job): boolean {
+  return job.state === "queued" || job.state === "running";
+}
+
+export class Queue {
+  /** The newest first. */
+  jobs: Job[] = $state.raw([]);
+  /** The job on the wall; null where nothing was drawn yet. */
+  shownId: string | null = $state(null);
+  /** The picture of the work in progress, as a data address, of the job that is followed. */
+  preview: { id: string; address: string } | null = $state.raw(null);
+  isLoaded = $state(false);
+  isLost = $state(false);
+  health: Health | null = $state.raw(null);
+  choices: Choices | null = $state.raw(null);
+
+  shown: Job | null = $derived(this.jobs.find((job) => job.id === this.shownId) ?? this.jobs[0] ?? null);
+  /** Jobs that wait or run, in the order in which they are drawn. */
+  active: Job[] = $derived(
+    this.jobs.filter(isActive).sort((a, b) => Number(b.state === "running") - Number(a.state === "running") || a.created_s - b.created_s),
+  );
+  running: Job | null = $derived(this.jobs.find((job) => job.state === "running") ?? null);
+
+  #stream: EventSource | null = null;
+  #followedId = "";
+  #timer = 0;
+
+  /** Read the state now and go on doing so; returns how to stop. */
+  start(): () => void {
+    void this.look();
+    const onVisible = () => document.visibilityState === "visible" && void this.look();
+    document.addEventListener("visibilitychange", onVisible);
+    return () => {
+      document.removeEventListener("visibilitychange", onVisible);
+      clearTimeout(this.#timer);
+      this.#stream?.close();
+    };
+  }
+
+  /** Ask for all jobs. */
+  async look(): Promise<void> {
+    clearTimeout(this.#timer);
+    try {
+      const told = await ask<{ jobs: Job[] }>("GET", `/api/v1/jobs?most=${LISTED}`);
+      if (this.isLost || !this.choices) this.choices = await ask<Choices>("GET", "/api/v1/models");
+      if (this.isLost || !this.health?.worker.ready) this.health = await ask<Health>("GET", "/healthz");
+      this.jobs = told.jobs;
+      // Who comes back sees the picture that is being drawn, and goes on seeing it when it is done.
+      this.shownId ??= (this.active[0] ?? this.jobs[0])?.id ?? null;
+      this.isLoaded = true;
+      this.isLost = false;
+    } catch (error) {
+      // A server that answers with an error is there; one that does not is awaited.
+      this.isLost = !(error instanceof ApiError) || error.status === 0 || error.status >= 500;
+    }
+    this.follow();
+    const isBusy = this.isLost || this.active.length > 0 || !this.health?.worker.ready;
+    this.#timer = window.setTimeout(() => void this.look(), isBusy ? BUSY_MS : IDLE_MS);
+  }
+
+  /** Hear every step of the job on the wall, or of the one that runs. */
+  follow(): void {
+    const wanted = this.shown && isActive(this.shown) ? this.shown : (this.running ?? this.active[0]);
+    if (wanted?.id === this.#followedId && this.#stream?.readyState !== EventSource.CLOSED) return;
+    this.#stream?.close();
+    this.#stream = null;
+    this.#followedId = wanted?.id ?? "";
+    if (!wanted) return;
+    const { id } = wanted;
+    const stream = new EventSource(`/api/v1/jobs/${id}/events`);
+    this.#stream = stream;
+    stream.addEventListener("state", (event) => {
+      const job = JSON.parse(quoteSeeds((event as MessageEvent<string>).data)) as Job;
+      this.put(job);
+      if (isActive(job)) return;
+      stream.close();
+      if (this.#followedId === id) this.#followedId = "";
+      void this.look();
+    });
+    stream.addEventListener("progress", (event) => {
+      const progress = JSON.parse((event as MessageEvent<string>).data) as Progress;
+      this.jobs = this.jobs.map((job) => (job.id === id ? { ...job, progress } : job));
+    });
+    stream.addEventListener("preview", (event) => {
+      const { jpeg_base64 } = JSON.parse((event as MessageEvent<string>).data) as { jpeg_base64: string };
+      this.preview = { id, address: `data:image/jpeg;base64,${jpeg_base64}` };
+    });
+  }
+
+  put(job: Job): void {
+    const known = this.jobs.some((other) => other.id === job.id);
+    this.jobs = known ? this.jobs.map((other) => (other.id === job.id ? job : other)) : [job, ...this.jobs];
+  }
+
+  show(job: Job): void {
+    this.shownId = job.id;
+    this.follow();
+  }
+
+  /** Queue a picture and put it on the wall, unless another is being drawn there. */
+  async submit(wish: Wish): Promise<Job> {
+    const job = await ask<Job>("POST", "/api/v1/jobs", wish);
+    this.put(job);
+    this.show(this.running ?? job);
+    void this.look();
+    return job;
+  }
+
+  async cancel(job: Job): Promise<Fault | null> {
+    return this.#change("DELETE", `/api/v1/jobs/${job.id}`);
+  }
+
+  async retry(job: Job): Promise<Fault | null> {
+    return this.#change("POST", `/api/v1/jobs/${job.id}/retry`);
+  }
+
+  async #change(method: string, path: string): Promise<Fault | null> {
+    try {
+      this.put(await ask<Job>(method, path));
+      void this.look();
+      return null;
+    } catch (error) {
+      return toFault(error);
+    }
+  }
+}
