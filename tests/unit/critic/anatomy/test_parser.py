@@ -9,10 +9,13 @@ from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.critic.anatomy.evidence import gather_evidence
 from sfumato.critic.anatomy.judge import CROP_GROWTH, frame_hand, judge_hands
 from sfumato.critic.anatomy.labels import CELL_PX, CROP_PX
 from sfumato.critic.anatomy.network import ParserShape
 from sfumato.critic.anatomy.parser import CONFIG_NAME, has_parser, load_parser, make_parser, save_parser
+from sfumato.critic.anatomy.verdict import judge_evidence
+from sfumato.lab.critic.drawn_hands import draw_hand_example
 
 TINY = ParserShape(widths=(4, 4, 4, 4), answers=4)
 
@@ -92,3 +95,16 @@ def test_every_hand_gets_a_verdict_even_at_the_edge(tiny):
     assert [hand.box for hand in judged] == [find_hand().box, edge.box]
     assert json.loads(json.dumps(judged[1].to_json()))["box"] == [100, 100, 20, 20]
     assert judge_hands(tiny, pixels, []) == ()
+
+
+def test_the_shipped_parser_counts_most_open_drawn_hands():
+    if not has_parser():
+        pytest.skip("no parser ships with this copy")
+    hands = [draw_hand_example(seed, shot="hand", fault="", style="photo") for seed in range(5000, 5016)]
+    hands = [hand for hand in hands if hand.countable[0] and not hand.exception[0]]
+    parser = load_parser()
+    seen = parser.read(np.concatenate([hand.images for hand in hands]))
+    told = [judge_evidence(gather_evidence(maps), parser.beliefs).digits for maps in seen]
+    right = sum(digits == hand.count_digits()[0] for digits, hand in zip(told, hands, strict=True))
+    assert len(hands) >= 4
+    assert right >= 0.7 * len(hands)
