@@ -19,6 +19,7 @@ LEAST_CORE, LEAST_TIP = 0.5, 0.3
 """From which probability on a cell belongs to the middle of a digit, or is a fingertip."""
 # Cells; a digit of a hand that fills the crop covers about 150, its middle about 60.
 LEAST_CORE_CELLS, LEAST_SEGMENT_CELLS, LEAST_NAIL_CELLS = 5, 6, 3
+SEGMENTS_OF_THUMB = 2
 # Two tips nearer than this are one; digits of a hand that fills the crop are about 5 cells wide.
 TIP_REACH_CELLS = 2
 
@@ -60,13 +61,14 @@ def find_digits(maps: HandMaps) -> tuple[SeenDigit, ...]:
         name = DIGITS[int(maps.digits[:, cells].mean(1).argmax())]
         name = "extra" if name in names else name
         names.add(name)
-        found.append(SeenDigit(name, _count_segments(maps, cells), _has_nail(maps, cells), cells))
+        found.append(SeenDigit(name, _count_segments(maps, cells, name), _has_nail(maps, cells), cells))
     return tuple(found)
 
 
-def _count_segments(maps: HandMaps, cells: NDArray[np.bool_]) -> int:
+def _count_segments(maps: HandMaps, cells: NDArray[np.bool_], name: str) -> int:
     kinds = maps.parts[:, cells].argmax(0)
-    return sum(int((kinds == kind).sum()) >= LEAST_SEGMENT_CELLS for kind in range(FIRST_SEGMENT, NAIL))
+    seen = sum(int((kinds == kind).sum()) >= LEAST_SEGMENT_CELLS for kind in range(FIRST_SEGMENT, NAIL))
+    return min(seen, SEGMENTS_OF_THUMB) if name == DIGITS[0] else seen
 
 
 def _has_nail(maps: HandMaps, cells: NDArray[np.bool_]) -> bool:

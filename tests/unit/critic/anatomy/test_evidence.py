@@ -48,7 +48,7 @@ def speak(count=5, *, cause="none", sure=6.0, countable=6.0, cartoon=-6.0, hand=
 def test_each_bar_is_a_digit_with_its_segments_and_nail():
     digits = find_digits(paint_hand(5, nails=(1,)))
     assert sorted(digit.digit for digit in digits) == sorted(DIGITS[:5])
-    assert {digit.segments for digit in digits} == {3}
+    assert {digit.digit: digit.segments for digit in digits} == dict(zip(DIGITS[:5], (2, 3, 3, 3, 3), strict=True))
     assert [digit.digit for digit in digits if digit.nail] == ["index"]
 
 
