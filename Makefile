@@ -3,6 +3,10 @@
 BIN := .venv/bin
 STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-object --stdin)
 
+# Compiled files are kept, even where a machine asks every Python to write none: torch, diffusers and the tests
+# would be compiled anew by each process, which takes ten seconds and more.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo parts test test-lab test-slow test-browser check format bench docs lock sums studio
 

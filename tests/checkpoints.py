@@ -7,6 +7,7 @@ Start reading at `write_folder` and `write_single_file`.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import math
@@ -89,8 +90,13 @@ def make_value(part: str, name: str, shape: tuple[int, ...]) -> Tensor:
 
 def list_shapes(part: str, config: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Return the names and shapes of a network, without building its weights."""
+    return dict(_list_shapes(part, json.dumps(config)))
+
+
+@functools.cache
+def _list_shapes(part: str, config: str) -> dict[str, tuple[int, ...]]:
     with torch.device("meta"):
-        return {name: tuple(value.shape) for name, value in build_empty(part, config).state_dict().items()}
+        return {name: tuple(value.shape) for name, value in build_empty(part, json.loads(config)).state_dict().items()}
 
 
 def build_empty(part: str, config: dict[str, Any]) -> Any:
@@ -142,7 +148,10 @@ def write_folder(root: Path, family: str, *, tiny: bool = True, dtype: torch.dty
     for part in ("tokenizer", "tokenizer_2"):
         if part in configs["index"]:
             open_clip = part == "tokenizer_2" or family.startswith("sd21")
-            load_clip_tokenizer(open_clip=open_clip).save_pretrained(root / part)
+            tokenizer = load_clip_tokenizer(open_clip=open_clip)
+            tokenizer.save_pretrained(root / part)
+            # Published folders have these as well; they are read in half the time of tokenizer.json.
+            tokenizer.backend_tokenizer.model.save(str(root / part))
     return root
 
 

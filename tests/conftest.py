@@ -1,4 +1,9 @@
-"""Tests that need parts (pretrained weights of others) are skipped where these were not fetched, and counted aloud."""
+"""One thread each, and parts: tests that need pretrained weights of others are skipped without them, and counted aloud."""
+
+import os
+
+# Before torch is imported: a copy of a process with several threads has only one of them, and waits for the others.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 

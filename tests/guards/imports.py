@@ -88,13 +88,9 @@ class Edge:
 
 def find_edges(module: Module, known: frozenset[str]) -> Iterator[Edge]:
     """Yield every import of a module, resolved to modules among `known` where it can be."""
-    functions = [node for node in ast.walk(module.tree) if isinstance(node, Function)]
-    inside = {id(node) for function in functions for node in ast.walk(function)}
-    blocks = [node for node in ast.walk(module.tree) if isinstance(node, ast.If)]
-    typing_only = {
-        id(node) for block in blocks if "TYPE_CHECKING" in ast.unparse(block.test) for node in ast.walk(block)
-    }
-    for node in ast.walk(module.tree):
+    functions = [node for node in module.nodes if isinstance(node, Function)]
+    typing = [node for node in module.nodes if isinstance(node, ast.If) and _asks_for_typing(node.test)]
+    for node in module.nodes:
         if isinstance(node, ast.Import):
             targets = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -103,7 +99,16 @@ def find_edges(module: Module, known: frozenset[str]) -> Iterator[Edge]:
         else:
             continue
         for target in dict.fromkeys(targets):
-            yield Edge(module.name, target, module.place(node), id(node) in inside, id(node) in typing_only)
+            yield Edge(module.name, target, module.place(node), _lies_in(node, functions), _lies_in(node, typing))
+
+
+def _asks_for_typing(test: ast.expr) -> bool:
+    return any("TYPE_CHECKING" in (getattr(node, "id", ""), getattr(node, "attr", "")) for node in ast.walk(test))
+
+
+def _lies_in(node: ast.stmt, blocks: Sequence[ast.stmt]) -> bool:
+    """Tell whether a statement lies in one of some blocks, by its line."""
+    return any(block.lineno <= node.lineno <= (block.end_lineno or 0) for block in blocks)
 
 
 def _resolve_base(module: Module, node: ast.ImportFrom) -> str:

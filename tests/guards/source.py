@@ -27,6 +27,11 @@ class Module:
     tree: ast.Module
     is_package: bool
 
+    @functools.cached_property
+    def nodes(self) -> tuple[ast.AST, ...]:
+        """List every node of the tree, which many guards look through."""
+        return tuple(ast.walk(self.tree))
+
     def place(self, node: ast.AST) -> str:
         """Return file:line, which editors and terminals can open."""
         return f"{self.path}:{getattr(node, 'lineno', 1)}"

@@ -1,30 +1,39 @@
 """The architecture holds: ranks, borders for outside packages, no rings, no imports inside functions."""
 
+import functools
+
 import pytest
 
 from guards import imports
 from guards.source import find_modules, make_module, report
 
-KNOWN = frozenset(module.name for module in find_modules())
-EDGES = [edge for module in find_modules() for edge in imports.find_edges(module, KNOWN)]
+
+def list_known():
+    return frozenset(module.name for module in find_modules())
+
+
+@functools.cache
+def list_edges():
+    known = list_known()
+    return [edge for module in find_modules() for edge in imports.find_edges(module, known)]
 
 
 @pytest.mark.parametrize(
     "check", [imports.check_ranks, imports.check_outside, imports.check_functions, imports.find_cycles]
 )
 def test_the_architecture_holds(check):
-    report(check(EDGES))
+    report(check(list_edges()))
 
 
 def test_every_package_has_a_rank():
     tops = {module.name.split(".")[1] for module in find_modules() if module.name.count(".") >= 1}
-    packages = {top for top in tops if any(name.startswith(f"sfumato.{top}.") for name in KNOWN)}
+    packages = {top for top in tops if any(name.startswith(f"sfumato.{top}.") for name in list_known())}
     assert packages <= set(imports.RANKS)
 
 
 def find_reach(start):
     """Return every name that importing `start` imports, ours and others'."""
-    runs = [edge for edge in EDGES if not edge.inside_function and not edge.typing_only]
+    runs = [edge for edge in list_edges() if not edge.inside_function and not edge.typing_only]
     seen, left = set(), [start]
     while left:
         here = left.pop()

@@ -20,7 +20,7 @@ def words_of(name: str) -> set[str]:
 def empty_names(module) -> list[str]:
     last = module.name.rsplit(".", 1)[-1]
     found = [f"{module.path}:1: module {last}"] if words_of(last) & EMPTY_MODULE_WORDS else []
-    named = [node for node in ast.walk(module.tree) if isinstance(node, Function | ast.ClassDef)]
+    named = [node for node in module.nodes if isinstance(node, Function | ast.ClassDef)]
     # A test's name is a sentence, and sentences need all words.
     named = [node for node in named if not node.name.startswith("test_")]
     return found + [f"{module.place(node)}: {node.name}" for node in named if words_of(node.name) & EMPTY_WORDS]
@@ -30,7 +30,7 @@ def soft_checks(module) -> list[str]:
     """A check_ raises or returns what it checked; one that answers yes or no would be forgotten by a caller."""
     return [
         f"{module.place(node)}: {node.name} returns {ast.unparse(node.returns)}, but a check_ raises"
-        for node in ast.walk(module.tree)
+        for node in module.nodes
         if isinstance(node, Function) and node.name.startswith("check_") and node.returns is not None
         if "bool" in ast.unparse(node.returns) or "| None" in ast.unparse(node.returns)
     ]

@@ -13,6 +13,6 @@ def test_every_setting_is_read_by_something():
         for module in find_modules("src")
         if module.name != "sfumato.core.settings" and "load_settings" in module.text
     ]
-    read = {node.attr for module in readers for node in ast.walk(module.tree) if isinstance(node, ast.Attribute)}
+    read = {node.attr for module in readers for node in module.nodes if isinstance(node, ast.Attribute)}
     fields = [field.name for field in dataclasses.fields(Settings)]
     report([f"nothing reads the setting {name}" for name in fields if readers and name not in read])

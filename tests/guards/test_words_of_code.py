@@ -32,7 +32,7 @@ def find_repeated_classes(modules) -> dict[str, list[str]]:
     """Return every class name that is defined more than once, with its places."""
     places: dict[str, list[str]] = {}
     for module in modules:
-        for node in ast.walk(module.tree):
+        for node in module.nodes:
             if isinstance(node, ast.ClassDef):
                 places.setdefault(node.name.lstrip("_"), []).append(module.place(node))
     return {name: found for name, found in places.items() if len(found) > 1}
@@ -72,8 +72,8 @@ def find_options(module: Module) -> Iterator[str]:
         ("sfumato.cli", "sfumato.lab", "sfumato.workflows.report", "sfumato.models.parts.clients")
     ):
         return
-    words = {id(node.value) for node in ast.walk(module.tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(module.tree):
+    words = {id(node.value) for node in module.nodes if isinstance(node, ast.Expr)}
+    for node in module.nodes:
         if not (isinstance(node, ast.Constant) and isinstance(node.value, str)) or id(node) in words:
             continue
         named = re.search(r"(?<![\w-])--[a-z]{2,}", node.value)

@@ -10,7 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from bundles import tiny_mini
 from hostile import write_png
-from processes import command, environment
+from processes import fork_command
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
 
@@ -122,17 +122,11 @@ def test_names_are_quoted_in_the_report_and_escaped_in_what_is_printed(render, r
 @pytest.mark.parametrize(("encoding", "more"), [("cp1252", ()), ("ascii", ("--json",))])
 def test_a_saved_picture_is_success_whatever_stdout_can_print(room, encoding, more):
     words = ("render", "猫", "--model", tiny_mini(), "--size", "64x64", "--steps", 1, "--no-report")
-    done = subprocess.run(
-        command(*words, "--out", "猫\U0001f431.png", *more),
-        capture_output=True,
-        env={**environment(room), "PYTHONIOENCODING": encoding},
-        cwd=room,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert (room / "猫\U0001f431.png").exists()
-    if more:
-        assert json.loads(done.stdout.splitlines()[-1])["path"] == "猫\U0001f431.png"
+    with fork_command(room, *words, "--out", "猫\U0001f431.png", *more, encoding=encoding) as run:
+        assert run.wait() == 0, run.err
+        assert (room / "猫\U0001f431.png").exists()
+        if more:
+            assert json.loads(run.out.splitlines()[-1])["path"] == "猫\U0001f431.png"
 
 
 @pytest.mark.parametrize("verb", ["render", "plan"])

@@ -3,9 +3,8 @@
 import json
 import random
 import signal
-import subprocess
 import time
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -14,7 +13,7 @@ import torch
 
 from bundles import tiny_mini
 from disks import full_disk
-from processes import command, environment, listen_to_ctrl_c
+from processes import fork_command
 from sfumato.canvas.formats.images import load_picture
 from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, find_resumable
 from sfumato.canvas.workspace.folder_lock import lock_folder
@@ -40,15 +39,9 @@ def one_thread():
     torch.set_num_threads(before)
 
 
-@contextmanager
 def start_render(room, *more):
     seed = () if "--seed" in more else ("--seed", 1)
-    given = ("render", "a cat", "--model", tiny_mini(), "--dtype", "fp32", *LARGE, *seed, *more)
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with subprocess.Popen(
-        command(*given), **pipes, env=environment(room), cwd=room, preexec_fn=listen_to_ctrl_c
-    ) as run:
-        yield run
+    return fork_command(room, "render", "a cat", "--model", tiny_mini(), "--dtype", "fp32", *LARGE, *seed, *more)
 
 
 def stop_at(room, name, how, *more):
@@ -56,11 +49,11 @@ def stop_at(room, name, how, *more):
     with start_render(room, "--out", "a.png", *more) as run:
         until = time.monotonic() + PATIENCE_S
         while not (room / "a.png.work" / name).exists():
-            assert run.poll() is None, run.stderr.read()
+            assert run.poll() is None, run.err.decode()
             assert time.monotonic() < until
             time.sleep(0.002)
         run.send_signal(how)
-        return run.wait(PATIENCE_S), run.stderr.read()
+        return run.wait(PATIENCE_S), run.err.decode()
 
 
 def list_files(folder):
@@ -102,7 +95,7 @@ def kill_after(room, entries, wait_s, *more):
             time.sleep(0.0005)
         time.sleep(wait_s)
         run.kill()
-        return run.wait(PATIENCE_S) == -signal.SIGKILL
+        return run.wait() == -signal.SIGKILL
 
 
 @pytest.mark.slow

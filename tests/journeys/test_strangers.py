@@ -1,11 +1,9 @@
 """Three strangers: one with ten lines of Python, one with an own checkpoint, and one with wrong words."""
 
-import subprocess
-import sys
-
 import numpy as np
 
 from checkpoints import write_single_file
+from processes import fork
 from sfumato.canvas.formats.images import load_picture, read_request
 
 TEN_LINES = """
@@ -19,17 +17,15 @@ print(picture.image.size, picture.request.seed)
 
 
 def test_a_picture_from_python_in_ten_lines(room):
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", TEN_LINES], capture_output=True, text=True, cwd=room, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "(144, 112) 1"
+    with fork(room, lambda: exec(TEN_LINES, {})) as run:
+        assert run.wait() == 0, run.err.decode()
+        assert run.out.decode().splitlines()[-1] == "(144, 112) 1"
     assert load_picture(room / "house.png").size == (144, 112)
 
 
 def test_an_own_checkpoint_in_one_file(sfumato, room):
     write_single_file(room / "dreamshaper.safetensors", "sd15")
-    words = ("a castle by the sea", "--model", "dreamshaper.safetensors", "--steps", 2)
+    words = ("a castle by the sea", "--model", "dreamshaper.safetensors", "--steps", 2, "--size", "256x256")
     done = sfumato("render", *words, "--out", "castle.png", "--json")
     assert done.code == 0, done.err
     found = done.json

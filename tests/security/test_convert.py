@@ -21,6 +21,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from processes import fork
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.models.files import convert_child
 from sfumato.models.files.convert import convert_pickle, name_target
@@ -194,8 +195,16 @@ def test_embeddings_of_every_year_are_converted(tmp_path, held, keep, wrap):
 
 def test_an_embedding_in_a_parameter_table_is_converted_by_the_child(tmp_path):
     torch.save({"string_to_param": torch.nn.ParameterDict({"*": torch.ones(3, 8)})}, tmp_path / "x.pt")
-    made = convert_pickle(tmp_path / "x.pt")
-    assert load_file(made.path)["emb_params"].shape == (3, 8)
+    with (tmp_path / "x.safetensors").open("wb") as file:
+
+        def convert():
+            sys.argv = ["child", str(tmp_path / "x.pt"), str(file.fileno())]
+            convert_child.main()
+
+        with fork(tmp_path, convert) as child:
+            assert child.wait() == 0, child.err.decode()
+            assert {"limits", "audit"} <= set(json.loads(child.out)["held"])
+    assert load_file(tmp_path / "x.safetensors")["emb_params"].shape == (3, 8)
 
 
 def test_a_stand_in_keeps_nothing_but_parameters(tmp_path, held):
@@ -249,6 +258,7 @@ def test_requests_that_make_no_sense_are_told_apart(tmp_path):
         convert_pickle(tmp_path / "a.ckpt", tmp_path / "a.bin")
 
 
+# Both scripts run in a copy of this process: what they try are the walls, and not how the child starts.
 PROBE = """
 import os, socket, sys
 from importlib.util import module_from_spec, spec_from_file_location
@@ -275,18 +285,23 @@ attempt("output", lambda: os.write(descriptor, b"x"))
 """
 
 
+def run_in_a_copy(script, folder):
+    with fork(folder, lambda: exec(script, {})) as run:
+        assert run.wait() == 0, run.err.decode()
+        return run.out.decode()
+
+
 def test_the_child_can_neither_reach_out_nor_write_elsewhere(tmp_path):
     (tmp_path / "source").write_text("weights")
     names = {"target": tmp_path / "out", "marker": tmp_path / "marker", "source": tmp_path / "source"}
     script = PROBE.format(child=convert_child.__file__, **{name: str(path) for name, path in names.items()})
-    done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
+    printed = run_in_a_copy(script, tmp_path)
     said = dict(
-        line.split(" ", 1) if not line.startswith("raw") else ("raw write", line[10:])
-        for line in done.stdout.splitlines()
+        line.split(" ", 1) if not line.startswith("raw") else ("raw write", line[10:]) for line in printed.splitlines()
     )
     assert {"limits", "audit"} <= set(said["held"].split())
     for name in ("socket", "write", "raw write", "program", "fork", "remove"):
-        assert said[name].startswith("stopped"), (name, done.stdout)
+        assert said[name].startswith("stopped"), (name, printed)
     assert said["read"] == "worked"
     assert said["output"] == "worked"
     assert not (tmp_path / "marker").exists()
@@ -351,10 +366,10 @@ def test_the_kernel_holds_the_child_even_without_python(tmp_path):
     with subprocess.Popen(["sleep", "30"], start_new_session=True) as bystander:
         paths = {name: str(path) for name, path in names.items()}
         script = KERNEL.format(child=convert_child.__file__, bystander=bystander.pid, **paths)
-        done = subprocess.run([sys.executable, "-I", "-B", "-c", script], capture_output=True, text=True, check=True)
+        printed = run_in_a_copy(script, tmp_path)
         alive = bystander.poll() is None
         bystander.kill()
-    held, *lines = done.stdout.splitlines()
+    held, *lines = printed.splitlines()
     if "landlock" not in held or "seccomp" not in held:
         pytest.skip("this kernel has no Landlock or seccomp; the audit hook is what holds")
     worked = [line for line in lines if not line.startswith(("stopped", "ok"))]

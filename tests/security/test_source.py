@@ -10,14 +10,19 @@ from pathlib import Path
 
 import pytest
 
+from guards.source import find_modules
 from sfumato.models.offline import OFFLINE
 
 ROOT = Path(__file__).parents[2]
-SOURCES = {path: ast.parse(path.read_text()) for path in sorted((ROOT / "src").rglob("*.py"))}
 # Open folders that the trainer or the package itself wrote, never one that a caller names.
 READS_ITS_OWN = {"mini.py", "mini_speed.py", "native_speed.py"}
 # Compares with diffusers' own loader, so a folder goes through the gate first and has to be of plain tensors.
 READS_CHECKED = {"full_size.py"}
+
+
+def list_sources():
+    """List the path and the tree of every module."""
+    return [(ROOT / module.path, module.tree) for module in find_modules()]
 
 
 def find_calls(tree):
@@ -29,7 +34,7 @@ def find_calls(tree):
 def test_pickles_are_read_in_one_place_and_only_as_weights():
     """The fallback pattern (stanza advisory): except -> weights_only=False must not exist."""
     found = []
-    for path, tree in SOURCES.items():
+    for path, tree in list_sources():
         for node, name in find_calls(tree):
             keywords = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
             assert keywords.get("weights_only", "True") == "True", path
@@ -42,11 +47,11 @@ def test_pickles_are_read_in_one_place_and_only_as_weights():
 
 def allowed_loaders() -> set[str]:
     # The trainer reads back its own checkpoints, as weights only.
-    return {path.name for path in SOURCES if path.parent.name == "train"}
+    return {path.name for path, _ in list_sources() if path.parent.name == "train"}
 
 
 def test_no_module_imports_pickle():
-    for path, tree in SOURCES.items():
+    for path, tree in list_sources():
         for node in ast.walk(tree):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
@@ -55,7 +60,7 @@ def test_no_module_imports_pickle():
 
 def test_nothing_passes_a_name_to_a_loader_that_could_fetch():
     """diffusers 13691: custom_pipeline runs foreign code although trust_remote_code is False."""
-    for path, tree in SOURCES.items():
+    for path, tree in list_sources():
         for node, name in find_calls(tree):
             keywords = {keyword.arg for keyword in node.keywords}
             assert not keywords & {"custom_pipeline", "trust_remote_code", "custom_revision"}, path
@@ -67,7 +72,7 @@ def test_nothing_passes_a_name_to_a_loader_that_could_fetch():
 
 
 def test_what_diffusers_opens_itself_has_been_through_the_gate():
-    for path, tree in SOURCES.items():
+    for path, tree in list_sources():
         if path.name not in READS_CHECKED:
             continue
         for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):

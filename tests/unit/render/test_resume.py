@@ -62,32 +62,52 @@ def run(request, model, space=None, inputs=None):
             return end.value.picture
 
 
+@pytest.fixture(scope="module")
+def undisturbed():
+    """Return the pixels of the request drawn without a stop, and the model that drew them."""
+    model = GaussianModel()
+    return np.asarray(run(REQUEST, model)), model
+
+
+def take_turns(places):
+    """Die by turns before and right after an entry."""
+    return [(place, number % 2 == 1) for number, place in enumerate(places)]
+
+
+def take_both(places):
+    return [(place, after) for place in places for after in (False, True)]
+
+
 def count_cells(model):
     return sum(int(np.prod(call[:3])) for call in model.calls)
 
 
-@pytest.mark.parametrize("sampler", ["DPM++ 2M", "DPM++ SDE", "UniPC"])
-def test_a_render_that_dies_anywhere_gives_the_same_bytes(sampler, tmp_path):
+# One sampler at every seventh entry; the others, whose states differ, here and there.
+@pytest.mark.parametrize(
+    ("sampler", "step"),
+    [("DPM++ 2M", 7), ("DPM++ SDE", 19), ("UniPC", 19)]
+    + [pytest.param(sampler, 1, marks=pytest.mark.slow) for sampler in ("DPM++ 2M", "DPM++ SDE", "UniPC")],
+)
+def test_a_render_that_dies_anywhere_gives_the_same_bytes(sampler, step, tmp_path):
     request = replace(REQUEST, sampler=sampler)
     whole = GaussianModel()
     wanted = np.asarray(run(request, whole))
     undisturbed = Mortal(tmp_path / "whole", resume=False)
     assert np.array_equal(np.asarray(run(request, GaussianModel(), undisturbed)), wanted)
-    # One sampler at every fifth entry; the others, whose states differ, here and there.
-    for dies_at in range(1, undisturbed.notes + 1, 5 if sampler == "DPM++ 2M" else 19):
-        for after in (False, True):
-            folder = tmp_path / f"{dies_at}{after}"
-            model = GaussianModel()
-            with pytest.raises(Killed):
-                run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
-            found = run(request, model, Mortal(folder, resume=True))
-            assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
-            # At most one row of windows, or one look at the whole, is done twice; both halves of guidance count.
-            assert count_cells(model) - count_cells(whole) <= 3 * 2 * 16 * 16
+    places = range(1, undisturbed.notes + 1, step)
+    for dies_at, after in take_both(places) if step == 1 else take_turns(places):
+        folder = tmp_path / f"{dies_at}{after}"
+        model = GaussianModel()
+        with pytest.raises(Killed):
+            run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
+        found = run(request, model, Mortal(folder, resume=True))
+        assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
+        # At most one row of windows, or one look at the whole, is done twice; both halves of guidance count.
+        assert count_cells(model) - count_cells(whole) <= 3 * 2 * 16 * 16
 
 
-def test_a_render_that_dies_twice_gives_the_same_bytes(tmp_path):
-    wanted = np.asarray(run(REQUEST, GaussianModel()))
+def test_a_render_that_dies_twice_gives_the_same_bytes(tmp_path, undisturbed):
+    wanted, _ = undisturbed
     for dies_at in (3, 4):
         with pytest.raises(Killed):
             run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=dies_at > 3, dies_at=dies_at))
@@ -109,18 +129,18 @@ class FailsOnce(GaussianModel):
         return super().denoise_guided(x, sigma, cond, uncond, guidance, rescale=rescale)
 
 
-def test_a_window_without_numbers_is_predicted_again():
-    wanted = np.asarray(run(REQUEST, GaussianModel()), dtype=np.int16)
+def test_a_window_without_numbers_is_predicted_again(undisturbed):
+    wanted = undisturbed[0].astype(np.int16)
     assert np.abs(np.asarray(run(REQUEST, FailsOnce()), dtype=np.int16) - wanted).max() <= 1
 
 
-def test_a_window_that_stays_without_numbers_is_named_and_can_be_resumed(tmp_path):
+def test_a_window_that_stays_without_numbers_is_named_and_can_be_resumed(tmp_path, undisturbed):
     with pytest.raises(ModelError) as caught, closing(Mortal(tmp_path / "work", resume=False)) as space:
         run(REQUEST, FailsOnce(ever=True), space)
     assert "window (" in str(caught.value)
     assert "level 1" in str(caught.value)
     found = run(REQUEST, GaussianModel(), Mortal(tmp_path / "work", resume=True))
-    assert np.array_equal(np.asarray(found), np.asarray(run(REQUEST, GaussianModel())))
+    assert np.array_equal(np.asarray(found), undisturbed[0])
 
 
 def entries(space_type, folder):
@@ -132,8 +152,8 @@ def entries(space_type, folder):
     return seen
 
 
-def test_a_render_that_dies_after_its_base_draws_no_base_again(tmp_path):
-    wanted, model = np.asarray(run(REQUEST, GaussianModel())), GaussianModel()
+def test_a_render_that_dies_after_its_base_draws_no_base_again(tmp_path, undisturbed):
+    wanted, model = undisturbed[0], GaussianModel()
     done = entries(Mortal, tmp_path / "whole").index({"stage": 0, "phase": "done"})
     with pytest.raises(Killed):
         run(REQUEST, model, Mortal(tmp_path / "work", resume=False, dies_at=done + 1, after=True))
@@ -150,46 +170,51 @@ def test_a_base_that_dies_anywhere_goes_on_at_its_step(sampler, tmp_path):
     whole = GaussianModel()
     wanted = np.asarray(run(request, whole))
     made = REQUEST.steps + SEEDS
-    for dies_at in range(1, made + 2):
-        for after in (False, True) if sampler == "DPM++ 2M" else (False,):
-            folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
-            with pytest.raises(Killed):
-                run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
-            found = run(request, model, Mortal(folder, resume=True))
-            assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
-            most = 0 if after else 2 if dies_at <= REQUEST.steps else TRIAL_STEPS
-            assert len(model.calls) - len(whole.calls) <= most, (dies_at, after)
+    # The state of the second is larger; it stops before every other entry, which costs the most.
+    places = take_turns(range(1, made + 2)) if sampler == "DPM++ 2M" else [(at, False) for at in range(1, made + 2, 2)]
+    for dies_at, after in places:
+        folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
+        with pytest.raises(Killed):
+            run(request, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
+        found = run(request, model, Mortal(folder, resume=True))
+        assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
+        most = 0 if after else 2 if dies_at <= REQUEST.steps else TRIAL_STEPS
+        assert len(model.calls) - len(whole.calls) <= most, (dies_at, after)
 
 
-def test_encoding_and_decoding_go_on_after_their_last_band(tmp_path):
-    """Every second entry of both: a stop costs one band, and colours are never held twice."""
-    whole = GaussianModel()
-    wanted = np.asarray(run(REQUEST, whole))
+def test_encoding_and_decoding_go_on_after_their_last_band(tmp_path, undisturbed):
+    """Every third entry of both: a stop costs one band, and colours are never held twice."""
+    wanted, whole = undisturbed
     phases = [words["phase"] for words in entries(Mortal, tmp_path / "whole")]
     coded = [at for at, phase in enumerate(phases, start=1) if phase in ("prepare", "decode", "hold")]
     assert {"prepare", "decode", "hold"} <= set(phases)
-    for dies_at in coded[::2]:
-        for after in (False, True):
-            folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
-            with pytest.raises(Killed):
-                run(REQUEST, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
-            found = run(REQUEST, model, Mortal(folder, resume=True))
-            assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
-            assert len(model.coded) - len(whole.coded) <= (0 if after else 1), (dies_at, after)
+    for dies_at, after in take_turns(coded[::3]):
+        folder, model = tmp_path / f"{dies_at}{after}", GaussianModel()
+        with pytest.raises(Killed):
+            run(REQUEST, model, Mortal(folder, resume=False, dies_at=dies_at, after=after))
+        found = run(REQUEST, model, Mortal(folder, resume=True))
+        assert np.array_equal(np.asarray(found), wanted), (dies_at, after)
+        assert len(model.coded) - len(whole.coded) <= (0 if after else 1), (dies_at, after)
+
+
+@pytest.fixture(scope="module")
+def grown():
+    """Return a request to grow a picture, that picture, the pixels drawn without a stop, and the model."""
+    size = PixelSize(96, 128)
+    pixels = np.random.default_rng(4).integers(0, 256, (128, 96, 3), np.uint8)
+    inputs = Inputs(source=SourcePicture(size, lambda: iter([pixels])))
+    request = replace(REQUEST, source=PictureSource(path="a.png", sha256="0" * 64, size=size))
+    model = GaussianModel()
+    return request, inputs, np.asarray(run(request, model, inputs=inputs)), model
 
 
 @pytest.mark.parametrize("dies_at", range(1, 11))
-def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path):
+def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path, grown):
     """Its words, three trials, the base, and the bands of the first level: each is an entry of its own."""
-    size = PixelSize(96, 128)
-    pixels = np.random.default_rng(4).integers(0, 256, (128, 96, 3), np.uint8)
-    given = SourcePicture(size, lambda: iter([pixels]))
-    source = PictureSource(path="a.png", sha256="0" * 64, size=size)
-    request, whole, model = replace(REQUEST, source=source), GaussianModel(), GaussianModel()
-    wanted = np.asarray(run(request, whole, inputs=Inputs(source=given)))
+    (request, inputs, wanted, whole), model = grown, GaussianModel()
     with pytest.raises(Killed):
-        run(request, model, Mortal(tmp_path / "work", resume=False, dies_at=dies_at, after=True), Inputs(source=given))
-    found = run(request, model, Mortal(tmp_path / "work", resume=True), Inputs(source=given))
+        run(request, model, Mortal(tmp_path / "work", resume=False, dies_at=dies_at, after=True), inputs)
+    found = run(request, model, Mortal(tmp_path / "work", resume=True), inputs)
     assert np.array_equal(np.asarray(found), wanted)
     assert len(model.calls) == len(whole.calls)
     assert len(model.coded) == len(whole.coded)

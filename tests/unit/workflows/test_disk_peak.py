@@ -103,5 +103,5 @@ def test_the_maps_of_an_autoencoder_and_its_marks_lie_there_too(watch, tmp_path,
     for module in (autoencoder, cost):
         monkeypatch.setattr(module, "estimate_kl_bytes", lambda *_, **__: 2**50)
     folder = write_random_folder(tmp_path / "sd15", "sd15", NARROW)
-    plan, seen = watch(ask(size=PixelSize(192, 192), model=str(folder)))
+    plan, seen = watch(ask(size=PixelSize(128, 128), model=str(folder)))
     assert seen <= plan.peak_disk_bytes <= MOST_OVER * seen

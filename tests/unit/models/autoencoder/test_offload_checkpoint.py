@@ -149,9 +149,23 @@ def tiles(monkeypatch):
     return counted
 
 
-@pytest.mark.parametrize("way", ["decode", "encode"])
-@pytest.mark.parametrize("kind", ["tiny", "kl", "bf16", "far"])
-def test_killed_anywhere_it_gives_the_same_bytes(kind, way, networks, crowded, tiles, tmp_path, request):
+def list_deaths(notes, places):
+    """Spread deaths over the marks, the first and the last included, by turns before and right after one."""
+    if places == "everywhere":
+        return [(dies_at, after) for dies_at in range(1, notes + 1) for after in (False, True)]
+    return [(1 + (notes - 1) * number // (places - 1), number % 2 == 1) for number in range(places)]
+
+
+def list_killed():
+    """List kinds, ways and places; what differs from another in numbers or files alone is tried one way."""
+    few = [("tiny", "decode", 4), ("tiny", "encode", 4), ("kl", "decode", 4), ("kl", "encode", 4)]
+    few += [("bf16", "decode", 3), ("far", "decode", 3)]
+    all_ = [(kind, way, "everywhere") for kind in ("tiny", "kl", "bf16", "far") for way in ("decode", "encode")]
+    return few + [pytest.param(*words, marks=pytest.mark.slow) for words in all_]
+
+
+@pytest.mark.parametrize(("kind", "way", "places"), list_killed())
+def test_killed_anywhere_it_gives_the_same_bytes(kind, way, places, networks, crowded, tiles, tmp_path, request):
     if kind == "far":
         request.getfixturevalue("far")
     unkept = Coding(networks[kind], kind, way).run()
@@ -164,15 +178,14 @@ def test_killed_anywhere_it_gives_the_same_bytes(kind, way, networks, crowded, t
     assert not list(undisturbed.folder.iterdir()), "maps go when they are not needed any more"
     # One tile of an attention computes those of its keys as well.
     rows = max(2, *tiles_of_rows(undisturbed.seen))
-    for dies_at in range(1, notes + 1, max(1, notes // (9 if kind == "tiny" else 2 if kind == "far" else 3))):
-        for after in (False, True):
-            journal, coding = Journal(tmp_path / f"{dies_at}{after}"), Coding(networks[kind], kind, way)
-            journal.folder.mkdir()
-            tiles.clear()
-            with pytest.raises(Killed):
-                coding.run(journal.kept(dies_at=dies_at, after=after))
-            assert torch.equal(coding.run(journal.kept()), wanted), (dies_at, after)
-            assert len(tiles) - alone <= (0 if after else rows), (dies_at, after)
+    for dies_at, after in list_deaths(notes, places):
+        journal, coding = Journal(tmp_path / f"{dies_at}{after}"), Coding(networks[kind], kind, way)
+        journal.folder.mkdir()
+        tiles.clear()
+        with pytest.raises(Killed):
+            coding.run(journal.kept(dies_at=dies_at, after=after))
+        assert torch.equal(coding.run(journal.kept()), wanted), (dies_at, after)
+        assert len(tiles) - alone <= (0 if after else rows), (dies_at, after)
 
 
 def tiles_of_rows(seen):
@@ -216,8 +229,9 @@ def test_maps_of_a_run_whose_marks_are_lost_go(networks, crowded, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("kind", ["kl", "far"])
-@pytest.mark.parametrize("dies_at", [7, 30])
+@pytest.mark.parametrize(
+    ("kind", "dies_at"), [("kl", 7), ("kl", 30), ("far", 7), pytest.param("far", 30, marks=pytest.mark.slow)]
+)
 def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded, tmp_path, request):
     """Taken away or cut off: refused where the mark counts on it, made anew where it may have gone."""
     if kind == "far":
@@ -227,8 +241,10 @@ def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded
     journal.folder.mkdir()
     with pytest.raises(Killed):
         coding.run(journal.kept(dies_at=dies_at, after=True))
-    for path in sorted(journal.folder.iterdir()):
-        for raw in (None, path.read_bytes()[:5000]):
+    for number, path in enumerate(sorted(journal.folder.iterdir())):
+        losses = (None, path.read_bytes()[:5000])
+        # By turns where each run copies maps, which takes its time.
+        for raw in losses if kind == "kl" or dies_at == 30 else losses[number % 2 :][:1]:
             lost = Journal(shutil.copytree(journal.folder, tmp_path / "lost"), mark=journal.mark)
             (lost.folder / path.name).unlink()
             if raw is not None:

@@ -94,9 +94,12 @@ def test_a_tile_knows_of_everything_that_reaches_it(network_file, tmp_path, buil
         run_local([layer], Extent(3, 8, 112), make_ends(pixels, sheet), [core])
         return torch.equal(sheet.values.isnan(), upscaled._run(pixels)[core.inside(Extent(3, 16, 224).region)].isnan())
 
-    assert all(is_right(upscaled._layer, place) for place in range(112))
+    # What the tile reads, and a little more; within the tile itself little can go wrong.
+    beside = range(upscaled.halo_px + 4)
+    places = [48, 56, 63, *(48 - 1 - far for far in beside), *(64 + far for far in beside)]
+    assert all(is_right(upscaled._layer, place) for place in places)
     short = replace(upscaled._layer, radius=upscaled.halo_px - FOLD_PX)
-    assert not all(is_right(short, place) for place in range(112))
+    assert not all(is_right(short, place) for place in places)
 
 
 def compute_boxes(upscaled, source, size, box, cuts):

@@ -189,5 +189,9 @@ def test_the_part_draws_sharper_edges_than_lanczos(parts, tmp_path):
         np.asarray(enlarge(tmp_path / "disc.png", PixelSize(96, 96), upscaler=name).image, int)
         for name in ("x4plus", "lanczos")
     ]
-    errors = [np.abs(pixels - np.asarray(truth, int)).mean() for pixels in results]
-    assert errors[0] < errors[1]
+    steepest = [np.abs(np.diff(pixels, axis=1)).max() for pixels in results]
+    assert steepest[0] > 1.5 * steepest[1]
+    for place in ((slice(40, 56), slice(40, 56)), (slice(0, 8), slice(0, 96))):
+        moved = results[0][place].mean(axis=(0, 1)) - np.asarray(truth, int)[place].mean(axis=(0, 1))
+        # Without the smooth field that puts colours back, the network moves them by 8 to 17.
+        assert np.abs(moved).max() < 8

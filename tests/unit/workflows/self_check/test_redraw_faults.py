@@ -43,12 +43,18 @@ def render(request, space):
             return looked, end.value, seen
 
 
+@pytest.fixture(scope="module")
+def undisturbed():
+    """Return what was looked at again, the picture before, and the progress of a render in memory."""
+    return render(REQUEST, MemoryWorkspace())
+
+
 def weigh(result):
     return sum(blob.mass for blob in judge_result(result, make_plan(REQUEST), 8).added_objects)
 
 
-def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over():
-    looked, before, seen = render(REQUEST, MemoryWorkspace())
+def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over(undisturbed):
+    looked, before, seen = undisturbed
     assert 1 <= len(looked.reruns) <= MOST_RERUNS
     assert {progress.stage for progress in seen} == {"redraw"}
     # The bar does not go back, and does not say that all is done.
@@ -61,8 +67,8 @@ def test_places_that_fail_are_drawn_again_until_they_pass_or_two_rounds_are_over
     json.dumps([rerun.to_json() for rerun in looked.reruns], allow_nan=False)
 
 
-def test_a_resumed_render_decides_alike(tmp_path):
-    once = render(REQUEST, MemoryWorkspace())[0]
+def test_a_resumed_render_decides_alike(tmp_path, undisturbed):
+    once = undisturbed[0]
     with_folder = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     render(REQUEST, with_folder)
     with_folder.close()
@@ -85,10 +91,17 @@ class Full(DiskWorkspace):
         return super().open_pixels(name, size)
 
 
-@pytest.mark.parametrize("error", [StorageError("the disk is full"), MemoryError(), ModelError("no numbers")])
-@pytest.mark.parametrize("at", ["redraw1-pixels", "redraw2-pixels"])
-def test_a_picture_is_not_lost_with_a_round_that_finds_no_room(at, error, tmp_path):
-    once, before, _ = render(REQUEST, MemoryWorkspace())
+@pytest.mark.parametrize(
+    ("at", "error"),
+    [
+        ("redraw1-pixels", StorageError("the disk is full")),
+        ("redraw1-pixels", MemoryError()),
+        ("redraw1-pixels", ModelError("no numbers")),
+        ("redraw2-pixels", StorageError("the disk is full")),
+    ],
+)
+def test_a_picture_is_not_lost_with_a_round_that_finds_no_room(at, error, tmp_path, undisturbed):
+    once, before, _ = undisturbed
     looked, _, _ = render(REQUEST, Full(tmp_path / "work", error=error, at=at))
     if len(once.reruns) < int(at[6]):
         assert len(looked.reruns) == len(once.reruns)
@@ -125,11 +138,11 @@ def test_a_re_run_has_helped_when_a_tenth_is_gone_and_nothing_is_new():
     assert has_helped((old, other), (old,))
 
 
-def test_a_report_says_what_was_drawn_again_and_what_was_not_measured():
+def test_a_report_says_what_was_drawn_again_and_what_was_not_measured(undisturbed):
     rerun = Rerun(number=1, boxes=(PixelBox(0, 0, 8, 8),), before=300.4, after=120.0, kept=False, seconds=1.0)
     judged = Judged((), (Blob((8, 16, 24, 48), 9, 300.0),), {"grain": "judged 4 times reduced"})
     assert write_checks(judged, (rerun,)) == ""
-    verdict = judge_result(render(REQUEST, None)[1], make_plan(REQUEST), 8).verdicts[:1]
+    verdict = judge_result(undisturbed[1], make_plan(REQUEST), 8).verdicts[:1]
     section = write_checks(Judged(verdict, judged.added_objects, judged.left_out), (rerun,))
     kept = write_checks(Judged(verdict, judged.added_objects, judged.left_out), (replace(rerun, kept=True),))
     assert kept != section
