@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from spandrel.architectures.ESRGAN import ESRGAN
 
-from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.errors import ModelError, RequestError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.models.upscaler.find_upscaler import find_named
 from sfumato.workflows.enlarge import network_pixels
@@ -130,13 +130,13 @@ def test_a_pickle_of_the_family_is_converted_once(tmp_path, photo):
 def test_a_folder_gives_its_pictures_and_stopped_names_are_found(tmp_path, photo):
     (tmp_path / "notes.txt").write_text("no picture")
     assert list_pictures([tmp_path, photo]) == [photo, photo]
-    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty").mkdir(parents=True)
     with pytest.raises(RequestError, match="no picture"):
         list_pictures([tmp_path / "empty"])
     size, folder = PixelSize(52, 40), tmp_path / "large"
     first = choose_output(folder, photo, size)
     stopped = first.with_name(f"{first.name}.work")
-    stopped.mkdir()
+    stopped.mkdir(parents=True)
     for name in ("sfumato-work.json", "journal.npz"):
         (stopped / name).write_bytes(b"")
     assert choose_output(folder, photo, size) != first
@@ -191,3 +191,10 @@ def test_the_part_draws_sharper_edges_than_lanczos(parts, tmp_path):
     ]
     errors = [np.abs(pixels - np.asarray(truth, int)).mean() for pixels in results]
     assert errors[0] < errors[1]
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path, photo):
+    (tmp_path / "file").write_text("in the way")
+    out = choose_output(tmp_path / "file" / "large", photo, PixelSize(160, 120))
+    with pytest.raises(StorageError, match="folder cannot be written"):
+        enlarge(photo, PixelSize(160, 120), out=out)
