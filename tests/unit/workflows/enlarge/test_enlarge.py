@@ -130,7 +130,7 @@ def test_a_pickle_of_the_family_is_converted_once(tmp_path, photo):
 def test_a_folder_gives_its_pictures_and_stopped_names_are_found(tmp_path, photo):
     (tmp_path / "notes.txt").write_text("no picture")
     assert list_pictures([tmp_path, photo]) == [photo, photo]
-    (tmp_path / "empty").mkdir(parents=True)
+    (tmp_path / "empty").mkdir()
     with pytest.raises(RequestError, match="no picture"):
         list_pictures([tmp_path / "empty"])
     size, folder = PixelSize(52, 40), tmp_path / "large"
