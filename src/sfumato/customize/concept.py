@@ -149,6 +149,17 @@ def list_concepts() -> list[ConceptFolder]:
     return found
 
 
+def list_unreadable() -> list[RequestError]:
+    """Return why folders in the folder of concepts cannot be read, an error for each."""
+    found: list[RequestError] = []
+    for path in sorted(concepts_folder().glob(f"*{SUFFIX}")):
+        try:
+            read_concept(path)
+        except RequestError as error:
+            found.append(error)
+    return found
+
+
 def read_concept(path: Path) -> ConceptFolder:
     """Read a concept's folder.
 
