@@ -111,10 +111,16 @@ def concepts_folder() -> Path:
     """Return the folder of concepts: SFUMATO_CONCEPTS, else `concepts` beside the folder of models, else the user's own.
 
     The user's own is `sfumato/concepts` in XDG_DATA_HOME or ~/.local/share.
+
+    Raises:
+        RequestError: SFUMATO_CONCEPTS names something that is no folder.
     """
     text = load_settings().concepts
     if text:
-        return expand_path(text, what="the folder of concepts")
+        folder = expand_path(text, what="the folder of concepts")
+        if folder.exists() and not folder.is_dir():
+            raise RequestError("SFUMATO_CONCEPTS names no folder", got=str(folder), do="Set it to a folder.")
+        return folder
     models = models_folder()
     if models is not None:
         return models.parent / "concepts"
