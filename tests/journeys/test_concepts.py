@@ -49,3 +49,13 @@ def test_what_a_newcomer_gets_wrong(sfumato, render, photos):
     wrong = sfumato("concept", "train", "bo", "--rung", "magic")
     assert (wrong.code, "--rung" in wrong.err) == (2, True)
     assert sfumato("concept", "train", "bo", "--rung", "words", "--steps", 3).code == 2
+
+
+def test_a_broken_concept_is_told_and_not_hidden(sfumato, room, monkeypatch):
+    monkeypatch.setenv("SFUMATO_CONCEPTS", str(room))
+    (room / "bo.concept").mkdir()
+    (room / "bo.concept" / "concept.toml").write_text("garbage")
+    listed = sfumato("concept", "list", "--json")
+    assert (listed.code, listed.json["concepts"]) == (0, [])
+    assert "concept.toml" in listed.json["unreadable"][0]
+    assert "warning" in listed.err

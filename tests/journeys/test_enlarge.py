@@ -85,3 +85,10 @@ def test_an_enlarged_picture_is_repeated_from_its_request(sfumato, room, photo):
     assert done.code == 0, done.err
     assert done.json["upscaler"] == "lanczos"
     assert (room / "a.png").read_bytes() == (room / "b.png").read_bytes()
+
+
+def test_a_dry_run_answers_in_json(sfumato, room, photo):
+    done = sfumato("upscale", "photo.png", "--scale", 2, "--method", "lanczos", "--dry-run", "--json")
+    assert (done.code, len(done.out.splitlines())) == (0, 1), done.err
+    assert (done.json["size"], done.json["upscaler"]) == ("160x120", "lanczos")
+    assert not (room / "out").exists()

@@ -5,6 +5,10 @@ import pytest
 from PIL import Image
 
 from bundles import tiny_mini
+from sfumato.core.focus import FocusBox, FocusSettings
+from sfumato.core.geometry import PixelSize
+from sfumato.core.request import RenderRequest
+from sfumato.workflows.prepare import list_warnings
 from sfumato.world.stream import Wish, make_sample
 
 USUAL = ("--model", tiny_mini, "--dtype", "fp32", "--steps", "4", "--seed", "3")
@@ -71,3 +75,24 @@ def test_wrong_requests_leave_with_2(sfumato, picture, arguments, words):
     done = sfumato(*arguments)
     assert done.code == 2
     assert words in done.err
+
+
+def test_the_command_tells_what_became_of_the_parts(sfumato, picture):
+    done = focus(sfumato, "--focus-box", "40,30,24,24:a face", "--out", "told.png", "--no-report")
+    assert done.code == 0
+    (line,) = [line for line in done.out.splitlines() if line.startswith("focus")]
+    assert line.split(maxsplit=1)[1] in ("1 drawn anew", "1 tried and dropped")
+
+
+def test_the_prompt_of_a_box_is_checked_before_anything_is_drawn(sfumato, picture):
+    done = focus(sfumato, "--focus-box", "40,30,24,24:<lora:nowhere:1> a face", "--out", "b.png", "--json")
+    assert (done.code, done.json["error"]) == (2, "request")
+    assert "LoRA" in done.json["what"]
+
+
+def test_the_words_of_a_box_that_mini_does_not_know_are_named():
+    boxes = (FocusBox(left=0, top=0, width=9, height=9, prompt="a castle"),)
+    request = RenderRequest(
+        prompt="a photo of a watch", size=PixelSize(128, 128), seed=1, focus=FocusSettings(words=(), boxes=boxes)
+    )
+    assert any("castle" in said for said in list_warnings(request))

@@ -203,7 +203,7 @@ def test_a_defect_is_told_apart_from_a_mistake(render, monkeypatch):
     done = render("a cat", "--json")
     assert done.code == 1
     assert "defect" in done.err
-    assert done.json["error"] == "defect"
+    assert (done.json["error"], done.json["exit_code"]) == ("defect", 1)
 
 
 def test_ctrl_c_before_the_first_step_is_told_too(render, monkeypatch):

@@ -251,3 +251,11 @@ def test_mini_grows_a_picture_of_its_own_native_size(sfumato, room):
     rows = np.asarray(load_picture(room / "a.png").resize((1, 8), Image.Resampling.BOX), dtype=int)[:, 0]
     assert np.abs(rows[0] - (120, 170, 230)).max() < 12
     assert np.abs(rows[-1] - (70, 140, 60)).max() < 12
+
+
+def test_several_pictures_are_one_json_object(upscale, room, picture):
+    picture.save(room / "other.png")
+    done = upscale("photo.png", "other.png", "--scale", 2, "--dry-run", "--json")
+    assert done.code == 0, done.err
+    assert len(done.out.splitlines()) == 1
+    assert [one["size"] for one in done.json["pictures"]] == ["192x144", "192x144"]

@@ -129,19 +129,21 @@ def concept_list(json: _Json = False) -> None:
     """List the concepts and the bases that were taught them."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.customize.build import list_builds
-    from sfumato.customize.concept import concepts_folder, list_concepts
+    from sfumato.customize.concept import concepts_folder, list_concepts, list_unreadable
 
     rows: list[dict[str, Any]] = []
     for concept in list_concepts():
         bases = [f"{build.base} ({build.settings.get('rung')})" for build in list_builds(concept)]
         rows.append({**concept.to_json(), "bases": bases})
+    broken = [str(error) for error in list_unreadable()]
+    sys.stderr.writelines(escape_controls(f"warning: {said}") + "\n" for said in broken)
     if json:
-        print_json({"folder": str(concepts_folder()), "concepts": rows})
+        print_json({"folder": str(concepts_folder()), "concepts": rows, "unreadable": broken})
         return
     for row in rows:
         taught = ", ".join(row["bases"]) or "taught to no base yet"
         _say(f"{row['name']}  {row['class']}, trigger {row['trigger']}, {row['pictures']} pictures; {taught}")
-    if not rows:
+    if not rows and not broken:
         _say(f"none in {concepts_folder()}")
 
 

@@ -106,7 +106,8 @@ def _report_defect(error: Exception, *, as_json: bool) -> int:
     sys.stderr.write(escape_controls("".join(traceback.format_exception(error)), keep="\n"))
     sys.stderr.write("sfumato: this is a defect of sfumato, not of your request; please report the lines above\n")
     if as_json:
-        print_json({"error": "defect", "what": f"{type(error).__name__}: {error}", "got": None, "do": "Report it."})
+        what = f"{type(error).__name__}: {error}"
+        print_json({"error": "defect", "what": what, "got": None, "do": "Report it.", "exit_code": DEFECT_EXIT})
     return DEFECT_EXIT
 
 

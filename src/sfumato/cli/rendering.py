@@ -6,6 +6,7 @@ Imports the workflows only when a command runs. Start reading at `render`.
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,6 +40,8 @@ _NEEDS_MODEL = (
     "focus",
     "focus_box",
 )
+# What became of a part that focus looked at, in the words that the command prints.
+_VERDICTS = {"kept": "drawn anew", "dropped": "tried and dropped", "left": "left alone"}
 
 
 @takes_options(RenderOptions)
@@ -59,6 +62,14 @@ def render(options: RenderOptions) -> None:
 def run_request(request: RenderRequest, options: RunOptions, *, as_json: bool) -> None:
     """Render a request, and print every picture."""
     from sfumato.cli.exit_codes import print_json
+
+    found = _draw_request(request, options, as_json=as_json)
+    if as_json:
+        print_json(found)
+
+
+def _draw_request(request: RenderRequest, options: RunOptions, *, as_json: bool) -> dict[str, object]:
+    """Render a request, print every picture in words unless it is for JSON, and return what JSON says of them."""
     from sfumato.cli.plan_table import write_cost
     from sfumato.cli.progress import show_progress
     from sfumato.workflows.prepare import prepare
@@ -81,12 +92,11 @@ def run_request(request: RenderRequest, options: RunOptions, *, as_json: bool) -
 
         done = run_all(job, on_event=hear)
     sys.stderr.writelines(escape_controls(f"warning: {said}") + "\n" for said in warnings[len(job.warnings) :])
-    if as_json:
-        pictures = [picture.to_json() for picture in done]
-        print_json({**pictures[0], "pictures": pictures, "request": request.to_json(), "warnings": warnings})
-        return
-    for picture in done:
-        sys.stdout.write(_describe(picture))
+    if not as_json:
+        for picture in done:
+            sys.stdout.write(_describe(picture))
+    pictures = [picture.to_json() for picture in done]
+    return {**pictures[0], "pictures": pictures, "request": request.to_json(), "warnings": warnings}
 
 
 @takes_options(PlanOptions)
@@ -107,14 +117,21 @@ def plan(options: PlanOptions) -> None:
 def show_plan(request: RenderRequest, options: RunOptions, *, as_json: bool) -> None:
     """Plan a request, and print the plan."""
     from sfumato.cli.exit_codes import print_json
+
+    found = _describe_plan(request, options, as_json=as_json)
+    if as_json:
+        print_json(found)
+
+
+def _describe_plan(request: RenderRequest, options: RunOptions, *, as_json: bool) -> dict[str, object]:
+    """Plan a request, print the plan in words unless it is for JSON, and return what JSON says of it."""
     from sfumato.cli.plan_table import write_plan
     from sfumato.workflows.forecast.plan_request import plan_request
 
-    made = plan_request(request, options)
-    if as_json:
-        print_json({**made.to_json(), "request": request.to_json()})
-    else:
-        sys.stdout.write(escape_controls(write_plan(made), keep="\n"))
+    planned = plan_request(request, options)
+    if not as_json:
+        sys.stdout.write(escape_controls(write_plan(planned), keep="\n"))
+    return {**planned.to_json(), "request": request.to_json()}
 
 
 @takes_options(UpscaleOptions, without=UPSCALE_LACKS)
@@ -125,6 +142,7 @@ def upscale(options: UpscaleOptions) -> None:
     With --model the cohesive method draws new detail as that model knows it, with a report beside the picture.
     --dry-run only says what it would do.
     """
+    from sfumato.cli.exit_codes import print_json
     from sfumato.cli.read_options import check_options
 
     check_options(options)
@@ -135,8 +153,9 @@ def upscale(options: UpscaleOptions) -> None:
         raise RequestError("nothing to enlarge", do="Name pictures or folders.")
     if options.model is not None or options.method == "cohesive":
         _check_cohesive(options)
-        for picture in options.pictures:
-            _upscale_cohesive(options, picture)
+        found = [_upscale_cohesive(options, picture) for picture in options.pictures]
+        if options.json:
+            print_json(found[0] if len(found) == 1 else {"pictures": found})
         return
     _check_plain(options)
     _upscale_plain(options)
@@ -162,7 +181,7 @@ def _check_plain(options: UpscaleOptions) -> None:
         raise RequestError("`resume` has no effect with lanczos", do="Leave `resume` out.")
 
 
-def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> None:
+def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> dict[str, object]:
     from sfumato.cli.read_options import place_output, read_values
     from sfumato.models.describe import load_contract
     from sfumato.workflows.requests import make_upscale_request
@@ -170,40 +189,38 @@ def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> None:
     contract = load_contract(options.model or DEFAULTS.model, vae=options.vae)
     request = make_upscale_request(read_values(options), picture, contract, scale=options.scale)
     request, run_options = place_output(options, request, f"{picture.stem} {request.size}")
-    if options.dry_run:
-        show_plan(request, run_options, as_json=options.json)
-    else:
-        run_request(request, run_options, as_json=options.json)
+    describe = _describe_plan if options.dry_run else _draw_request
+    return describe(request, run_options, as_json=options.json)
 
 
 def _upscale_plain(options: UpscaleOptions) -> None:
+    from sfumato.cli.exit_codes import print_json
     from sfumato.workflows.enlarge.enlarge import check_method, list_pictures
 
     check_method(options.method, options.upscaler)
     pictures = list_pictures(options.pictures or [])
     if len(pictures) > 1 and options.out is not None and options.out.suffix and not options.out.is_dir():
         raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
-    done: list[EnlargedPicture] = []
+    done: list[dict[str, object]] = []
     failed: list[SfumatoError] = []
     for picture in pictures:
         try:
-            found = _enlarge_one(options, picture)
+            done.append(_enlarge_one(options, picture))
         except SfumatoError as error:
             # One damaged file must not end the work on a folder.
             if len(pictures) == 1:
                 raise
             failed.append(error)
             sys.stderr.write(escape_controls(f"{picture}: {error}") + "\n")
-            continue
-        done += [found] if found else []
     if options.json and done:
-        _print_enlarged(done, single=len(pictures) == 1)
+        print_json(done[0] if len(pictures) == 1 else {"pictures": done})
     if failed:
         # The first one decides the exit code, as if it had been alone.
         raise failed[0]
 
 
-def _enlarge_one(options: UpscaleOptions, picture: Path) -> EnlargedPicture | None:
+def _enlarge_one(options: UpscaleOptions, picture: Path) -> dict[str, object]:
+    """Enlarge a picture, or only say how; return what JSON says of it."""
     from sfumato.workflows.enlarge.enlarge import choose_output, enlarge, read_size_of
     from sfumato.workflows.requests import choose_upscale_size
 
@@ -211,8 +228,9 @@ def _enlarge_one(options: UpscaleOptions, picture: Path) -> EnlargedPicture | No
     out = choose_output(options.out, picture, size, resume=options.resume)
     if options.dry_run:
         upscaler = options.upscaler or options.method or "the part that suits it, or lanczos"
-        sys.stdout.write(escape_controls(f"{picture} would become {size} by {upscaler}, {out}") + "\n")
-        return None
+        if not options.json:
+            sys.stdout.write(escape_controls(f"{picture} would become {size} by {upscaler}, {out}") + "\n")
+        return {"picture": str(picture), "size": str(size), "upscaler": upscaler, "path": str(out)}
     done = enlarge(
         picture,
         size,
@@ -223,10 +241,11 @@ def _enlarge_one(options: UpscaleOptions, picture: Path) -> EnlargedPicture | No
         on_share=_make_share(picture.name),
     )
     _tell_enlarged(done, as_json=options.json)
-    return done
+    return done.to_json()
 
 
 def _repeat_plain(options: UpscaleOptions) -> None:
+    from sfumato.cli.exit_codes import print_json
     from sfumato.workflows.enlarge.enlarge import choose_output, repeat
     from sfumato.workflows.enlarge.request import read_enlarge_request
 
@@ -241,7 +260,7 @@ def _repeat_plain(options: UpscaleOptions) -> None:
     done = repeat(request, out=out, resume=options.resume, on_share=_make_share(out.name))
     _tell_enlarged(done, as_json=options.json)
     if options.json:
-        _print_enlarged([done], single=True)
+        print_json(done.to_json())
 
 
 def _tell_enlarged(done: EnlargedPicture, *, as_json: bool) -> None:
@@ -254,12 +273,6 @@ def _tell_enlarged(done: EnlargedPicture, *, as_json: bool) -> None:
     sys.stdout.write(escape_controls(f"picture  {done.path}  ({request.size}, {request.upscaler}{network})") + "\n")
     if done.check:
         sys.stdout.write(f"check    {done.check}\n")
-
-
-def _print_enlarged(done: list[EnlargedPicture], *, single: bool) -> None:
-    from sfumato.cli.exit_codes import print_json
-
-    print_json(done[0].to_json() if single else {"pictures": [one.to_json() for one in done]})
 
 
 def _make_share(name: str) -> Callable[[float], None]:
@@ -279,6 +292,11 @@ def _make_share(name: str) -> Callable[[float], None]:
 
 def _describe(picture: Picture) -> str:
     lines = [f"picture  {picture.path}  ({picture.plan.size}, seed {picture.seed}, {picture.seconds:.1f} s)"]
+    if picture.request.focus is not None and picture.trace:
+        # A picture that lay finished has no trace: nobody looked at it again.
+        counts = Counter(one.verdict for one in picture.focus)
+        said = [f"{counts[verdict]} {words}" for verdict, words in _VERDICTS.items() if counts[verdict]]
+        lines.append(f"focus    {', '.join(said) or 'nothing was found to draw anew'}")
     if picture.report_path:
         lines.append(f"report   {picture.report_path}")
     return escape_controls("\n".join(lines), keep="\n") + "\n"

@@ -111,10 +111,16 @@ def concepts_folder() -> Path:
     """Return the folder of concepts: SFUMATO_CONCEPTS, else `concepts` beside the folder of models, else the user's own.
 
     The user's own is `sfumato/concepts` in XDG_DATA_HOME or ~/.local/share.
+
+    Raises:
+        RequestError: SFUMATO_CONCEPTS names something that is no folder.
     """
     text = load_settings().concepts
     if text:
-        return expand_path(text, what="the folder of concepts")
+        folder = expand_path(text, what="the folder of concepts")
+        if folder.exists() and not folder.is_dir():
+            raise RequestError("SFUMATO_CONCEPTS names no folder", got=str(folder), do="Set it to a folder.")
+        return folder
     models = models_folder()
     if models is not None:
         return models.parent / "concepts"
@@ -146,6 +152,17 @@ def list_concepts() -> list[ConceptFolder]:
             found.append(read_concept(path))
         except RequestError:
             continue
+    return found
+
+
+def list_unreadable() -> list[RequestError]:
+    """Return why folders in the folder of concepts cannot be read, an error for each."""
+    found: list[RequestError] = []
+    for path in sorted(concepts_folder().glob(f"*{SUFFIX}")):
+        try:
+            read_concept(path)
+        except RequestError as error:
+            found.append(error)
     return found
 
 

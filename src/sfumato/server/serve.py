@@ -156,7 +156,11 @@ def _run(app: Any, listener: socket.socket, hub: Hub, on_ready: Callable[[str], 
 
 
 def _hold_folder(folder: Path) -> int:
-    handle = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        handle = os.open(folder / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    except OSError as error:
+        do = "Set SFUMATO_STATE to a folder that you may write."
+        raise StorageError("the state folder cannot be written", got=f"{folder}: {error}", do=do) from error
     if not hold(handle):
         os.close(handle)
         do = "Stop it, or set SFUMATO_STATE to another folder."

@@ -101,7 +101,9 @@ def list_warnings(request: RenderRequest, concepts: Sequence[ResolvedConcept] = 
         if not concept.is_named(request)
     ]
     known = {word for concept in concepts for word in concept.trigger.lower().split()}
-    unknown = find_unknown_words(request.prompt) if request.model == MINI else ()
+    boxes = () if request.focus is None else request.focus.boxes
+    texts = ", ".join([request.prompt, *(box.prompt for box in boxes)])
+    unknown = find_unknown_words(texts) if request.model == MINI else ()
     unknown = [word for word in unknown if word not in known]
     if unknown:
         said.append(f'mini has not learned: {", ".join(unknown)}. A prompt that works: "{MINI_EXAMPLES[0]}".')

@@ -118,3 +118,10 @@ def test_three_pictures_without_masks_and_captions_are_enough(tmp_path):
         text.unlink()
     made = make_concept(photos)
     assert [(picture.caption, picture.mask) for picture in made.pictures] == [("", "")] * 3
+
+
+def test_a_file_as_the_folder_of_concepts_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "afile").write_text("no folder")
+    monkeypatch.setenv("SFUMATO_CONCEPTS", str(tmp_path / "afile"))
+    with pytest.raises(RequestError, match="names no folder"):
+        list_concepts()

@@ -41,6 +41,7 @@ from sfumato.workflows.enlarge.low_band import measure_low_band
 from sfumato.workflows.enlarge.network_pixels import OnShare, grow_pixels
 from sfumato.workflows.enlarge.request import EnlargeRequest
 from sfumato.workflows.files.name_output import OUT_FOLDER, is_folder, make_stem
+from sfumato.workflows.prepare import check_folder
 
 if TYPE_CHECKING:
     from sfumato.core.resampling import Pixels, ReadPixels
@@ -124,6 +125,8 @@ def enlarge(
     """
     check_method(method, upscaler)
     if out is not None:
+        # A network works for minutes: a folder that cannot be written is told before.
+        check_folder(out.parent)
         check_place(out, size)
     digest, source = file_sha256(picture, what="the picture"), _load_pixels(picture)
     _check_larger(source, size)
@@ -223,7 +226,6 @@ def choose_output(out: Path | None, picture: Path, size: PixelSize, *, resume: b
     if out is not None and not is_folder(out):
         return out
     folder = out or OUT_FOLDER
-    folder.mkdir(parents=True, exist_ok=True)
     stem = f"{make_stem(picture.stem)}-{size}"
     names = (folder / f"{stem}{f'-{count}' if count > 1 else ''}.png" for count in itertools.count(1))
     for path in names:

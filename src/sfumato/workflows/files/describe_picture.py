@@ -179,7 +179,19 @@ def _describe_request(request: RenderRequest) -> list[str]:
         *([f"focus: {request.focus}"] if request.focus else []),
         f"{request.steps} steps of {request.sampler} ({request.schedule}), guidance {request.guidance:g}",
         f"model: {request.model}",
+        *_describe_adapters(request),
     ]
+
+
+def _describe_adapters(request: RenderRequest) -> list[str]:
+    """Name what changed the model: its autoencoder, LoRAs, embeddings and concepts, in a line each kind."""
+    named = {
+        "autoencoder": [request.vae] if request.vae else [],
+        "LoRAs": [f"{lora.path} ({lora.weight:g})" for lora in request.loras],
+        "embeddings": list(request.embeddings),
+        "concepts": [f"{concept.path} ({concept.weight:g})" for concept in request.concepts],
+    }
+    return [f"{kind}: {_cut(', '.join(files))}" for kind, files in named.items() if files]
 
 
 def _describe_parameters(found: ForeignParameters) -> list[str]:

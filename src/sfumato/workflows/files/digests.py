@@ -47,6 +47,7 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
     if parse_prompt(request.negative).loras:
         do = "Name it in the prompt; a weight below 0 turns it around."
         raise RequestError("a LoRA in the negative prompt has no effect", got=request.negative, do=do)
+    _check_boxes(request)
     tags = [find_lora(tag.name) for tag in parse_prompt(request.prompt).loras]
     loras = (*(find_model_file("lora", lora.path) for lora in request.loras), *tags)
     embeddings = tuple(find_model_file("embedding", path) for path in request.embeddings)
@@ -55,6 +56,18 @@ def list_adapters(request: RenderRequest) -> tuple[tuple[Path, ...], tuple[Path,
             do = "Is it a checkpoint? Use it as the model."
             raise RequestError("a LoRA or embedding is smaller", got=f"{path.stat().st_size} bytes", do=do)
     return loras, embeddings
+
+
+def _check_boxes(request: RenderRequest) -> None:
+    """Check the prompts of focus boxes before anything is drawn.
+
+    Raises:
+        RequestError: one cannot be read, or names a LoRA, which would change no box.
+    """
+    for box in () if request.focus is None else request.focus.boxes:
+        if parse_prompt(box.prompt).loras:
+            do = "Name it in the prompt of the picture, or as `loras`: it holds for the boxes too."
+            raise RequestError("a LoRA in the prompt of a `focus_box` has no effect", got=box.prompt, do=do)
 
 
 def find_lora(name: str) -> Path:

@@ -45,6 +45,7 @@ from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
 from sfumato.workflows.focus.run import check_focus, plan_focus
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
+from sfumato.workflows.personalize.resolve import resolve_concepts
 from sfumato.workflows.run_options import RunOptions
 
 # The upscaler that is no file.
@@ -95,6 +96,7 @@ def plan_from_headers(request: RenderRequest, options: RunOptions) -> Plan:
     Raises: as `plan_request`, save for the pictures.
     """
     list_adapters(request)
+    resolve_concepts(request)
     read_upscaler(request)
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
     return make_plan(request, contract, choose_policy(options.device, options.dtype), options)

@@ -90,7 +90,24 @@ def resolve_concepts(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
             do = "Leave one of them out."
             raise RequestError("two concepts have the same trigger", got=concept.trigger, do=do)
         found.append(ResolvedConcept(concept=concept, build=build, weight=ref.weight))
+        _check_boxes(found[-1], request)
     return tuple(found)
+
+
+def _check_boxes(resolved: ResolvedConcept, request: RenderRequest) -> None:
+    """Check that no box asks for a concept that the rest of the picture does not attach.
+
+    Raises:
+        RequestError: a focus box says the trigger, and the prompt does not.
+    """
+    boxes = () if request.focus is None else request.focus.boxes
+    if resolved.is_named(request) or not boxes:
+        return
+    said = [box.prompt for box in boxes if names_trigger(resolved.trigger, box.prompt, steps=request.steps)]
+    if said:
+        what = f"a `focus_box` says {resolved.trigger}, and the prompt does not: the concept would not be drawn"
+        do = f"Say {resolved.trigger} in the prompt too. Or render without the box, then focus on it with `prompt`."
+        raise RequestError(what, got=said[0], do=do)
 
 
 def list_active(request: RenderRequest) -> tuple[ResolvedConcept, ...]:

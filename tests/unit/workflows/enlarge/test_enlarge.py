@@ -10,7 +10,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from spandrel.architectures.ESRGAN import ESRGAN
 
-from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.errors import ModelError, RequestError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.models.upscaler.find_upscaler import find_named
 from sfumato.workflows.enlarge import network_pixels
@@ -136,7 +136,7 @@ def test_a_folder_gives_its_pictures_and_stopped_names_are_found(tmp_path, photo
     size, folder = PixelSize(52, 40), tmp_path / "large"
     first = choose_output(folder, photo, size)
     stopped = first.with_name(f"{first.name}.work")
-    stopped.mkdir()
+    stopped.mkdir(parents=True)
     for name in ("sfumato-work.json", "journal.npz"):
         (stopped / name).write_bytes(b"")
     assert choose_output(folder, photo, size) != first
@@ -195,3 +195,10 @@ def test_the_part_draws_sharper_edges_than_lanczos(parts, tmp_path):
         moved = results[0][place].mean(axis=(0, 1)) - np.asarray(truth, int)[place].mean(axis=(0, 1))
         # Without the smooth field that puts colours back, the network moves them by 8 to 17.
         assert np.abs(moved).max() < 8
+
+
+def test_a_folder_that_cannot_be_made_is_told_before_the_work(tmp_path, photo):
+    (tmp_path / "file").write_text("in the way")
+    out = choose_output(tmp_path / "file" / "large", photo, PixelSize(160, 120))
+    with pytest.raises(StorageError, match="folder cannot be written"):
+        enlarge(photo, PixelSize(160, 120), out=out)

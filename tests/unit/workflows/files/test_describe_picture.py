@@ -11,7 +11,7 @@ from sfumato.canvas.formats.save import save_canvas
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata.write import write_metadata
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
 from sfumato.workflows.files.describe_picture import describe_picture
 
 TEXT = "a café\nNegative prompt: 猫\nSteps: 20, Sampler: Euler a, CFG scale: 7, Seed: 5, Size: 64x32, Model: other"
@@ -133,3 +133,17 @@ def test_what_is_no_picture_is_refused(tmp_path, raw):
     (tmp_path / "a.png").write_bytes(raw)
     with pytest.raises(RequestError):
         describe_picture(tmp_path / "a.png")
+
+
+def test_what_changed_the_model_is_named(tmp_path):
+    request = RenderRequest(
+        prompt="bo in a meadow",
+        size=PixelSize(64, 64),
+        seed=3,
+        loras=(LoraRef(path="ink.safetensors", weight=0.5),),
+        concepts=(ConceptRef(path="bo.concept", sha256="0" * 64),),
+    )
+    path = tmp_path / "a.png"
+    save_canvas(path, Image.new("RGB", (64, 64)), write_metadata(request))
+    lines = describe_picture(path).to_lines()
+    assert {"LoRAs: ink.safetensors (0.5)", "concepts: bo.concept (1)"} <= set(lines)

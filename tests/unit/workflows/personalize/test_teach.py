@@ -10,6 +10,7 @@ import sfumato
 from bundles import tiny_mini
 from concept_folders import make_concept, write_photos
 from sfumato.core.errors import InterruptedRender, RequestError
+from sfumato.core.focus import FocusBox, FocusSettings
 from sfumato.core.request import RenderRequest
 from sfumato.customize.build import find_build, hash_base
 from sfumato.customize.concept import find_concept
@@ -135,3 +136,12 @@ def test_two_concepts_of_one_trigger_are_refused(taught):
 def test_a_base_that_was_not_taught_is_refused(taught):
     with pytest.raises(RequestError, match="was not taught the concept"):
         find_concept_ref(str(taught[1].path), "mini")
+
+
+def test_a_box_that_alone_says_the_trigger_is_refused(taught):
+    ref = find_concept_ref(str(taught[1].path), BASE)
+    focus = FocusSettings(words=(), boxes=(FocusBox(left=0, top=0, width=9, height=9, prompt="a bo"),))
+    request = RenderRequest(prompt="a cat", size=sfumato.PixelSize(64, 64), model=BASE, concepts=(ref,), focus=focus)
+    with pytest.raises(RequestError, match="would not be drawn"):
+        list_active(request)
+    assert len(list_active(replace(request, prompt="a bo and a cat"))) == 1
