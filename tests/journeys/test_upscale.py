@@ -139,8 +139,8 @@ def test_a_png_beyond_the_limit_is_read_in_rows_to_the_same_picture(upscale, roo
             "would replace a picture that the request starts from",
         ),
         (("photo.png", "--size", "16392x12288", "--out", "b.webp"), "at most 16383 px"),
-        (("photo.png", "--size", "192x144", "--method", "gobig"), "unknown method of upscale"),
-        (("--size", "192x144"), "IMG"),
+        (("photo.png", "--size", "192x144", "--method", "gobig"), "no effect with gobig"),
+        (("--size", "192x144"), "nothing to enlarge"),
     ],
 )
 def test_what_cannot_grow_leaves_with_2(upscale, room, picture, arguments, words):
