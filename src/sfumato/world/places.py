@@ -17,7 +17,7 @@ from sfumato.world.truth import PartTree
 
 PLACES = ("meadow", "beach", "street", "room")
 TEXTURES = ("brick wall", "foliage", "sky", "sea")
-MORE_PLACES = ("mountains", "flower field")
+MORE_PLACES = ("mountains", "flower field", "open sea")
 """Places that the broad mix adds."""
 PLAIN = "plain"
 INDOORS = ("room", PLAIN)
@@ -176,23 +176,31 @@ def _whole_sky(stage: Stage) -> None:
 
 
 def _whole_sea(stage: Stage) -> None:
+    _draw_sea(stage, -0.01)
+
+
+def _open_sea(stage: Stage) -> None:
+    """Draw the sea under a sky."""
+    draw_sky(stage, stage.place.horizon + 0.01, clouds=stage.rng.choice((0, 1, 2)))
+    _draw_sea(stage, stage.place.horizon)
+
+
+def _draw_sea(stage: Stage, top: float) -> None:
     rng = stage.rng
     sea = vary(SEA, rng)
-    # With a light of its own the sea lies under a sky, else it fills the picture.
-    top = stage.place.horizon if stage.place.light != "day" else -0.01
-    if top > 0:
-        draw_sky(stage, top + 0.01, clouds=1)
     water = stage.gradient(top, 1.01, (lighten(sea, 0.20), darken(sea, 0.15)), "sea")
     stage.ink.texture(water, 0.16, 0.9)
-    draw_glitter(stage, top + 0.006, 1.0)
+    if top > 0:
+        draw_glitter(stage, top + 0.006, 1.0)
     for row in range(12):
         y = 0.04 + row / 12
-        if y < top + 0.04:
+        if y < top + 0.05:
             continue
+        near = (y - top) / (1.0 - top) if top > 0 else 1.0
         for _ in range(int(3 * stage.ink.aspect)):
-            x, w = rng.uniform(0, stage.ink.aspect), rng.uniform(0.05, 0.10)
-            crest = (complex(x - w, y), complex(x, y - 0.03), complex(x + w, y))
-            stage.ink.line(crest, lighten(sea, 0.50), 0.007 + 0.004 * row / 12)
+            x, w = rng.uniform(0, stage.ink.aspect), rng.uniform(0.05, 0.10) * (0.4 + 0.6 * near)
+            crest = (complex(x - w, y), complex(x, y - 0.03 * near), complex(x + w, y))
+            stage.ink.line(crest, lighten(sea, 0.50), (0.007 + 0.004 * row / 12) * (0.5 + 0.5 * near))
 
 
 _DRAW: dict[str, Callable[[Stage], None]] = {
@@ -207,4 +215,5 @@ _DRAW: dict[str, Callable[[Stage], None]] = {
     "sea": _whole_sea,
     "mountains": draw_mountains,
     "flower field": draw_flower_field,
+    "open sea": _open_sea,
 }

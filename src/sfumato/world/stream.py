@@ -165,9 +165,10 @@ def draw_scene(
 def _draw_held(ink: Ink, tree: PartTree, body: BodyShape, number: int) -> None:
     if body.held_at is None or not body.person.held:
         return
-    heights = {"cup": 0.085, "ball": 0.12, "flower": 0.19, "balloon": 0.50}
+    heights = {"cup": 0.085, "ball": 0.12, "flower": 0.19, "balloon": 0.50, "book": 0.15}
     height = heights[body.person.held] * body.height
-    foot = body.held_at + (0.45j * height if body.person.held in ("cup", "ball") else 0.03j)
+    lower = {"cup": 0.45j, "ball": 0.45j, "book": 0.40j}.get(body.person.held, 0j) * height
+    foot = body.held_at + (lower or 0.03j)
     thing = Thing(body.person.held, body.person.held_colour, foot, height)
     draw_thing(ink, tree, thing, f"person{number}/held_{thing.kind}")
 
