@@ -43,6 +43,12 @@ def light_scene(ink: Ink, light: str, *, indoors: bool) -> None:
     ink.light, ink.tint = light, (INDOOR_TINTS if indoors else TINTS)[light]
 
 
+def light_subjects(ink: Ink) -> None:
+    """Let a little more light fall on what is drawn from now on: people and things by night stay readable."""
+    if ink.light == "night":
+        ink.tint = mix(ink.tint, WHITE, 0.38)
+
+
 def find_light_source(stage: Stage) -> complex:
     """Return the middle of the sun's or moon's disc."""
     rng = random.Random(f"light {stage.place.wobble}")
