@@ -112,7 +112,11 @@ class Ink:
 
     def shine(self, centre: complex, radius: float, colour: Colour, strength: float) -> None:
         """Add light around a point, full at the centre and none at the radius; ids stay as they are."""
-        stops = [_color(colour, strength).toColor(), _color(colour, 0.35 * strength).toColor(), _color(colour, 0.0).toColor()]
+        stops = [
+            _color(colour, strength).toColor(),
+            _color(colour, 0.35 * strength).toColor(),
+            _color(colour, 0.0).toColor(),
+        ]
         shader = skia.GradientShader.MakeRadial(skia.Point(centre.real, centre.imag), radius, stops, [0.0, 0.4, 1.0])
         paint = skia.Paint(AntiAlias=True, BlendMode=skia.BlendMode.kScreen, Shader=shader)
         self.canvas.drawCircle(centre.real, centre.imag, radius, paint)

@@ -137,7 +137,9 @@ def _draw_view(stage: Stage, pane: tuple[float, float, float, float]) -> None:
             star = complex(rng.uniform(pane[0], pane[2]), rng.uniform(pane[1], pane[3]))
             ink.fill(oval_path(star, 0.003, 0.003), (0.95, 0.95, 1.0), None, edge=False)
         if night:
-            ink.fill(oval_path(complex(pane[0] + 0.17, pane[1] + 0.06), 0.024, 0.024), (0.97, 0.96, 0.88), None, edge=False)
+            ink.fill(
+                oval_path(complex(pane[0] + 0.17, pane[1] + 0.06), 0.024, 0.024), (0.97, 0.96, 0.88), None, edge=False
+            )
 
 
 def _plain(stage: Stage) -> None:

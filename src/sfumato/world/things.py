@@ -14,7 +14,14 @@ from contextlib import nullcontext
 
 from sfumato.world.ink import Ink, oval_path
 from sfumato.world.objects.animals import CAT_COLOURS, draw_cat
-from sfumato.world.objects.furniture import FLOWER_COLOURS, draw_book, draw_chair, draw_table, draw_vase, furniture_colour
+from sfumato.world.objects.furniture import (
+    FLOWER_COLOURS,
+    draw_book,
+    draw_chair,
+    draw_table,
+    draw_vase,
+    furniture_colour,
+)
 from sfumato.world.objects.pen import GLASS, LAMPLIGHT, LIT_GLASS, Pen, Thing
 from sfumato.world.objects.vehicles import draw_bicycle, draw_boat
 from sfumato.world.palette import CLOTHES, HAIR, METAL, WOOD, Colour, darken, lighten

@@ -17,7 +17,7 @@ from sfumato.lab.critic import train as critic
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
 from sfumato.lab.train_mini.pack import SUMS, pack_mini, write_sums
-from sfumato.lab.train_mini.pictures import HELD_OUT, open_pictures
+from sfumato.lab.train_mini.pictures import HELD_OUT, draw_tables, open_pictures
 from sfumato.lab.train_mini.stages import (
     MiniTraining,
     encode_pictures,
@@ -123,6 +123,7 @@ SHARES = {
 # Stages that "all" leaves out: the parser needs a part of others, which may be absent.
 ALONE = ("parser",)
 STAGES = (
+    "pictures",
     "vocabulary",
     "teacher",
     "autoencoder",
@@ -164,6 +165,7 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
 
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
+        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures),
         "vocabulary": train_vocabulary,
         "teacher": train_teacher,
         "autoencoder": train_autoencoder,

@@ -41,7 +41,15 @@ _STYLE_BACK = {
     "cartoon": (", cartoon", ", cartoon style", ", drawing", ", comic"),
 }
 _FRAMES = {
-    "portrait": ("a portrait of {}", "portrait of {}", "{}, portrait", "a close-up of {}", "the face of {}", "close-up of {}", "{}"),
+    "portrait": (
+        "a portrait of {}",
+        "portrait of {}",
+        "{}, portrait",
+        "a close-up of {}",
+        "the face of {}",
+        "close-up of {}",
+        "{}",
+    ),
     "bust": ("a portrait of {}", "portrait of {}", "{}", "{}, head and shoulders", "{}, portrait", "{}"),
     "half": ("{}, half body", "{}, upper body", "{}", "{}"),
     "full": ("{}, full body", "{}", "{}", "the whole figure of {}"),
@@ -65,6 +73,7 @@ def _is_old(scene: Scene) -> bool:
     """Tell whether the grammar of the first world can say all that matters of a scene."""
     known = scene.place.kind in (*PLACES, PLAIN, *TEXTURES) and scene.place.light == "day"
     plain = all(not person.name and person.age != "child" for person, _ in scene.people)
+    plain = plain and (len(scene.people) < 2 or all(person.pose != "holding" for person, _ in scene.people))
     return known and plain and not scene.relation and scene.shot not in MORE_SHOTS and not any(
         thing.kind in MORE_THINGS for thing in scene.things
     )  # fmt: skip
@@ -128,11 +137,17 @@ def _relate_words(scene: Scene, rng: random.Random, phrases: list[str]) -> str:
     first, last = phrases[0], phrases[-1]
     if scene.relation == "on":
         # The furniture stands first in the scene, as it is drawn first.
-        return rng.choice(("{b} on {a}", "{b} on {a}", "{b} standing on {a}", "{a} with {b} on it", "{b}")).format(a=first, b=last)
+        return rng.choice(("{b} on {a}", "{b} on {a}", "{b} standing on {a}", "{a} with {b} on it", "{b}")).format(
+            a=first, b=last
+        )
     if scene.relation == "before":
-        return rng.choice(("{a} in front of {b}", "{a} before {b}", "{a} in front of {b}", "{b} behind {a}")).format(a=first, b=last)
+        return rng.choice(("{a} in front of {b}", "{a} before {b}", "{a} in front of {b}", "{b} behind {a}")).format(
+            a=first, b=last
+        )
     if scene.relation == "beside":
-        return rng.choice(("{a} next to {b}", "{b} next to {a}", "{a} beside {b}", "{a} with {b}", "{a} and {b}")).format(a=first, b=last)
+        return rng.choice(
+            ("{a} next to {b}", "{b} next to {a}", "{a} beside {b}", "{a} with {b}", "{a} and {b}")
+        ).format(a=first, b=last)
     return rng.choice(("{a} leaning", "{a}", "{a} standing")).format(a=first)
 
 
@@ -171,7 +186,11 @@ def _say_group(people: list[Person], rng: random.Random) -> str:
     count = COUNT_WORDS[len(people)]
     kinds = {("child" if person.age == "child" else person.kind) for person in people}
     nouns = {"man": ("men",), "woman": ("women",), "child": ("children", "kids")}
-    noun = rng.choice(nouns[kinds.pop()]) if len(kinds) == 1 and rng.random() < 0.7 else rng.choice(("people", "people", "friends"))
+    noun = (
+        rng.choice(nouns[kinds.pop()])
+        if len(kinds) == 1 and rng.random() < 0.7
+        else rng.choice(("people", "people", "friends"))
+    )
     poses = {person.pose for person in people}
     pose = say_action(people[0], rng) if len(poses) == 1 and "holding" not in poses and rng.random() < 0.8 else ""
     lead = rng.choice((count, count, count, f"a group of {count}"))
@@ -225,7 +244,9 @@ _VIEWS = {
 def _say_hands(scene: Scene, rng: random.Random, detail: float) -> str:
     view = scene.hands[0]
     if scene.shot == "hands":
-        text = {"open": "two open hands", "fist": "two fists", "two": "two hands showing two fingers each"}[view.spec.gesture]
+        text = {"open": "two open hands", "fist": "two fists", "two": "two hands showing two fingers each"}[
+            view.spec.gesture
+        ]
         text = "two hands" if rng.random() < 0.2 else text
     else:
         noun = f"{view.spec.side} hand" if rng.random() < 0.15 + 0.5 * detail else "hand"
@@ -238,7 +259,15 @@ def _say_hand_traits(scene: Scene, view: HandView, rng: random.Random, detail: f
     if view.exception is not None:
         parts.append(f" in a {view.glove} glove" if view.glove else f" with an amputated {view.exception.limb} finger")
     elif view.sleeve and rng.random() < 0.65 * detail + 0.1:
-        parts.append(rng.choice((f", {view.sleeve} sleeve", f" in {_article(view.sleeve)} {view.sleeve} sleeve", f" with {_article(view.sleeve)} {view.sleeve} sleeve")))
+        parts.append(
+            rng.choice(
+                (
+                    f", {view.sleeve} sleeve",
+                    f" in {_article(view.sleeve)} {view.sleeve} sleeve",
+                    f" with {_article(view.sleeve)} {view.sleeve} sleeve",
+                )
+            )
+        )
     if rng.random() < 0.5 * detail:
         parts.append(f", {rng.choice(_VIEWS[view.spec.view])}")
     if not view.glove and rng.random() < 0.5 * detail:

@@ -144,7 +144,7 @@ def pick_appearance(place: int, total: int) -> Appearance | None:
     character lie spread over the run.
     """
     slot = place % total * _find_stride(total) % total
-    for seen in count_appearances(total) if total < SMALLEST_TABLE else _spans(total):
+    for seen in _spans(total):
         if slot < seen.count:
             return seen
         slot -= seen.count

@@ -26,12 +26,14 @@ from sfumato.world.truth import Truth
 FINEST_SCALE = 12.0
 """Eyes, lips and joints are drawn up to so many times larger; other parts up to the largest scale of a crop."""
 _FINE = ("eye", "mouth", "nose", "brow", "glasses", "ear")
+_PAIRED = ("eye", "ear", "brow")
 # The chance that a part becomes the subject, where it shows.
 _WEIGHTS = {
     "eye": 3.0, "mouth": 2.5, "nose": 1.0, "ear": 0.6, "glasses": 1.5, "brow": 0.5, "hair": 1.2, "head": 1.5, "beard": 1.0,
     "hat": 1.0, "torso": 2.0, "skirt": 0.8, "leg": 0.6, "arm": 0.8, "hand": 2.5, "foot": 0.8, "held": 2.5, "scarf": 1.0,
-    "thing": 1.5, "place": 1.2,
+    "thing": 1.5,
 }  # fmt: skip
+_BARE = ("sky", "wall", "floor", "road", "pavement", "sand", "hills", "grass")
 _LEADS = ("a detail of", "detail of", "part of", "a close-up of", "close-up of", "close up of")
 _TAILS = (", detail", ", detail view", ", close-up", " close up")
 _STYLE_FRONT = {"photo": ("a photo of", "photo of", "photograph of"), "cartoon": ("a cartoon of", "a drawing of")}
@@ -73,7 +75,9 @@ class _Part:
     @property
     def weight(self) -> float:
         """Return the chance to become the subject."""
-        return _WEIGHTS.get(self.word, _WEIGHTS["place" if self.owner == "place" else "thing"])
+        if self.owner == "place":
+            return 0.35 if self.word in _BARE else 1.2
+        return _WEIGHTS.get(self.word, _WEIGHTS["thing"])
 
 
 def make_closeup(seed: int, *, size: int = 128) -> Crop:
@@ -83,7 +87,9 @@ def make_closeup(seed: int, *, size: int = 128) -> Crop:
     assert sample.truth is not None, "asked for"
     parts = _list_parts(sample.truth)
     part = rng.choices(parts, [one.weight for one in parts])[0]
-    rows, columns = np.nonzero(np.isin(sample.truth.ids, part.ids))
+    # One of two eyes, ears or hands: the middle of both would show neither.
+    chosen = (rng.choice(part.ids),) if part.word in _PAIRED else part.ids
+    rows, columns = np.nonzero(np.isin(sample.truth.ids, chosen))
     scale = _choose_scale(part, rows, columns, size, rng)
     # The middle of the part, or any place of it, and a little beside that.
     pick = rng.randrange(len(rows))
@@ -122,7 +128,7 @@ def _list_parts(truth: Truth) -> list[_Part]:
     for number, path in enumerate(truth.paths):
         if path and areas[number] > 0:
             groups.setdefault(_name_part(path), []).append(number)
-    found = [_Part(owner, word, tuple(ids)) for (owner, word), ids in groups.items() if areas[ids].sum() >= 4]
+    found = [_Part(owner, word, tuple(ids)) for (owner, word), ids in groups.items() if areas[ids].min() >= 3]
     return found or [_Part("place", "wall", (int(np.argmax(areas)),))]
 
 
@@ -153,7 +159,9 @@ def _describe(scene: Scene, truth: Truth, part: _Part, rng: random.Random) -> tu
             name = _name_part(path)
             groups[name] = groups.get(name, 0.0) + float(areas[number])
     subject = (part.owner, part.word)
-    others = sorted((name for name in groups if name != subject and groups[name] > 0.08), key=lambda name: -groups[name])
+    others = sorted(
+        (name for name in groups if name != subject and groups[name] > 0.08), key=lambda name: -groups[name]
+    )
     names = [subject, *others] if subject in groups else others or [subject]
     captions: list[str] = []
     for most in (3, 2, 1, 1):
@@ -175,7 +183,11 @@ def _say_part(owner: str, word: str, scene: Scene, rng: random.Random) -> str:
     if kind == "person":
         return _say_body_part(word, scene.people[number][0], rng)
     if kind == "hand":
-        return name_colour(scene.hands[number].sleeve) + " sleeve" if word == "sleeve" else rng.choice(("a hand", "fingers", "fingers of a hand"))
+        return (
+            name_colour(scene.hands[number].sleeve) + " sleeve"
+            if word == "sleeve"
+            else rng.choice(("a hand", "fingers", "fingers of a hand"))
+        )
     if kind == "bench":
         return "a bench"
     return say_thing([thing for thing in scene.things if thing.kind == kind][number], rng)

@@ -98,7 +98,13 @@ def _portrait(of: _Set) -> Scene:
     height = rng.uniform(2.7, 3.6) / (1.28 if _is_child(person) else 1.0)
     low = 0.06 if person.hat else 0.04 if _is_child(person) or person.hair_style in ("mohawk", "curly", "bun") else 0.0
     where = placement_for_head(of.aspect / 2 + rng.uniform(-0.05, 0.05), rng.uniform(0.41, 0.47) + low, height)
-    return Scene("portrait", of.style, of.place((*_EVERYWHERE, PLAIN, PLAIN, PLAIN, *TEXTURES)), people=((person, where),), aspect=of.aspect)
+    return Scene(
+        "portrait",
+        of.style,
+        of.place((*_EVERYWHERE, PLAIN, PLAIN, PLAIN, *TEXTURES)),
+        people=((person, where),),
+        aspect=of.aspect,
+    )
 
 
 def _bust(of: _Set) -> Scene:
@@ -106,7 +112,9 @@ def _bust(of: _Set) -> Scene:
     rng, person = of.rng, of.person()
     height = rng.uniform(1.8, 2.4) / (1.2 if _is_child(person) else 1.0)
     where = placement_for_head(of.aspect / 2 + rng.uniform(-0.10, 0.10), rng.uniform(0.33, 0.42), height)
-    return Scene("bust", of.style, of.place((*_EVERYWHERE, PLAIN, *TEXTURES[:2])), people=((person, where),), aspect=of.aspect)
+    return Scene(
+        "bust", of.style, of.place((*_EVERYWHERE, PLAIN, *TEXTURES[:2])), people=((person, where),), aspect=of.aspect
+    )
 
 
 def _half(of: _Set) -> Scene:
@@ -140,9 +148,13 @@ def _before_something(of: _Set, person: Person, where: Placement) -> Scene:
     kind = "car" if place.kind == "street" else rng.choice(("house", "house", "tree", "car"))
     high = {"house": 0.62, "tree": 0.72, "car": 0.32}[kind]
     side = rng.choice((-0.16, 0.16))
-    thing = make_broad_thing(rng, kind, complex(of.aspect / 2 + side, rng.uniform(0.76, 0.82)), high * rng.uniform(0.9, 1.1))
+    thing = make_broad_thing(
+        rng, kind, complex(of.aspect / 2 + side, rng.uniform(0.76, 0.82)), high * rng.uniform(0.9, 1.1)
+    )
     where = replace(where, x=of.aspect / 2 - side * rng.uniform(0.4, 1.2))
-    return Scene("full", of.style, place, people=((person, where),), things=(thing,), aspect=of.aspect, relation="before")
+    return Scene(
+        "full", of.style, place, people=((person, where),), things=(thing,), aspect=of.aspect, relation="before"
+    )
 
 
 def _group(of: _Set) -> Scene:
@@ -153,7 +165,11 @@ def _group(of: _Set) -> Scene:
     ground = rng.uniform(0.92, 0.96)
     if close:
         height, ground = rng.uniform(1.15, 1.4), 0.0
-    poses = ("standing", "waving", "walking", "arms up", "holding") if count == 2 else ("standing", "standing", "walking", "waving")
+    poses = (
+        ("standing", "waving", "walking", "arms up", "holding")
+        if count == 2
+        else ("standing", "standing", "walking", "waving")
+    )
     if close:
         poses = ("standing",)
     people: list[tuple[Person, Placement]] = []
@@ -163,7 +179,11 @@ def _group(of: _Set) -> Scene:
         if count == 2:
             person = replace(person, arm_side="right" if i == 0 else "left")
         tall = height * rng.uniform(0.94, 1.0) * (CHILD_HEIGHT if _is_child(person) else 1.0)
-        where = placement_for_head(x, rng.uniform(0.26, 0.34), tall) if close else Placement(x, ground + rng.uniform(-0.015, 0.015), tall)
+        where = (
+            placement_for_head(x, rng.uniform(0.26, 0.34), tall)
+            if close
+            else Placement(x, ground + rng.uniform(-0.015, 0.015), tall)
+        )
         people.append((person, where))
     return Scene("group", of.style, of.place(), people=tuple(people), aspect=of.aspect)
 
@@ -231,7 +251,9 @@ def _thing(of: _Set) -> Scene:
     rng, kind = of.rng, of.rng.choice((*THINGS, *MORE_THINGS, *MORE_THINGS))
     place = of.place(_thing_places(kind))
     height = _SIZES[kind] * rng.uniform(0.80, 1.15)
-    foot = complex(of.aspect / 2 + rng.uniform(-0.08, 0.08), 0.52 + height / 2 if kind == "watch" else rng.uniform(0.82, 0.90))
+    foot = complex(
+        of.aspect / 2 + rng.uniform(-0.08, 0.08), 0.52 + height / 2 if kind == "watch" else rng.uniform(0.82, 0.90)
+    )
     thing = make_broad_thing(rng, kind, foot, height)
     if kind == "boat":
         thing = replace(thing, foot=complex(foot.real, max(place.horizon + 0.10, rng.uniform(0.62, 0.78))))
@@ -259,14 +281,23 @@ def _pair(of: _Set) -> Scene:
 def _person_and_thing(of: _Set) -> Scene:
     rng = of.rng
     kind = rng.choice(("dog", "dog", "cat", "cat", "bicycle", "bicycle", "chair", "house", "tree", "lamp", "car"))
-    places = {"chair": ("room",), "lamp": ("room",), "house": ("meadow", "beach", "mountains"), "tree": ("meadow", "beach", "mountains")}
-    place = of.place(places.get(kind, ("meadow", "beach", "street", "mountains") + (("room",) if kind in ("dog", "cat") else ())))
+    places = {
+        "chair": ("room",),
+        "lamp": ("room",),
+        "house": ("meadow", "beach", "mountains"),
+        "tree": ("meadow", "beach", "mountains"),
+    }
+    place = of.place(
+        places.get(kind, ("meadow", "beach", "street", "mountains") + (("room",) if kind in ("dog", "cat") else ()))
+    )
     x, other = rng.choice(((0.26, 0.70), (0.74, 0.30)))
     person = of.person(("standing", "standing", "waving", "walking"))
     # The acting arm points away from the thing.
     person = replace(person, arm_side="right" if x < 0.5 else "left")
     tall = rng.uniform(0.60, 0.74) * (CHILD_HEIGHT + 0.06 if _is_child(person) else 1.0)
-    size = _SIZES[kind] * {"bicycle": 0.78, "car": 0.75, "dog": 0.80, "cat": 0.70, "chair": 0.62, "lamp": 0.75}.get(kind, 0.68)
+    size = _SIZES[kind] * {"bicycle": 0.78, "car": 0.75, "dog": 0.80, "cat": 0.70, "chair": 0.62, "lamp": 0.75}.get(
+        kind, 0.68
+    )
     thing = make_broad_thing(rng, kind, complex(other * of.aspect, rng.uniform(0.86, 0.91)), size * min(1.0, of.aspect))
     where = Placement(x * of.aspect, rng.uniform(0.90, 0.94), tall)
     beside = "beside" if rng.random() < 0.6 else ""
@@ -288,7 +319,9 @@ def _still(of: _Set) -> Scene:
         table = make_broad_thing(rng, "table", complex(0.33 * of.aspect, 0.88), 0.275 * wide)
         chair = make_broad_thing(rng, "chair", complex(0.81 * of.aspect, 0.90), 0.44 * wide)
         return Scene("still", of.style, place, things=(table, chair), aspect=of.aspect)
-    table = make_broad_thing(rng, "table", complex(of.aspect / 2, rng.uniform(0.93, 0.98)), rng.uniform(0.36, 0.42) * wide)
+    table = make_broad_thing(
+        rng, "table", complex(of.aspect / 2, rng.uniform(0.93, 0.98)), rng.uniform(0.36, 0.42) * wide
+    )
     kind = rng.choice(("lamp", "cup", "cup", "vase", "vase", "cat", "book"))
     high = {"lamp": 1.0, "cup": 0.42, "vase": 1.05, "cat": 0.85, "book": 0.62}[kind] * table.height
     foot = table.foot + complex(rng.uniform(-0.45, 0.45), -0.93) * table.height
@@ -302,7 +335,9 @@ def _hand(of: _Set) -> Scene:
     rng = of.rng
     centre = complex(of.aspect / 2 + rng.uniform(-0.04, 0.04), 0.50 + rng.uniform(-0.03, 0.03))
     view = make_hand_view(rng, of.style, centre, rng.uniform(0.66, 0.80))
-    return Scene("hand", of.style, of.place((PLAIN, PLAIN, *PLACES, "sea", "sky", "foliage")), hands=(view,), aspect=of.aspect)
+    return Scene(
+        "hand", of.style, of.place((PLAIN, PLAIN, *PLACES, "sea", "sky", "foliage")), hands=(view,), aspect=of.aspect
+    )
 
 
 def _hands(of: _Set) -> Scene:

@@ -26,7 +26,10 @@ def make_broad_person(rng: random.Random, *, name: str = "", age: str = "") -> P
         one = find_character(name)
         known = one.at_age(age or one.person.age)
         return replace(
-            known, smile=rng.random() < SMILE_SHARE, arm_side=rng.choice(("left", "right")), wobble=rng.randrange(1 << 30)
+            known,
+            smile=rng.random() < SMILE_SHARE,
+            arm_side=rng.choice(("left", "right")),
+            wobble=rng.randrange(1 << 30),
         )
     person = make_person(rng)
     man = person.kind == "man"
@@ -73,4 +76,6 @@ def with_broad_pose(person: Person, rng: random.Random, poses: tuple[str, ...]) 
     pose = rng.choice(poses)
     if pose != "holding":
         return replace(person, pose=pose)
-    return replace(person, pose=pose, held=rng.choice(HELD_THINGS), held_colour=rng.choice(("red", "blue", "yellow", "green")))
+    return replace(
+        person, pose=pose, held=rng.choice(HELD_THINGS), held_colour=rng.choice(("red", "blue", "yellow", "green"))
+    )

@@ -26,7 +26,12 @@ WHERE: dict[str, tuple[str, ...]] = {
     "sea": ("over the sea", "above blue water", "in front of the sea", "in front of blue water"),
     "open sea": ("on the sea", "at sea", "on the water", "on the open sea"),
     "mountains": ("in the mountains", "in front of mountains", "with mountains behind", "in a meadow before mountains"),
-    "flower field": ("in a field of {c} flowers", "among {c} flowers", "in a meadow with {c} flowers", "in a field of flowers"),
+    "flower field": (
+        "in a field of {c} flowers",
+        "among {c} flowers",
+        "in a meadow with {c} flowers",
+        "in a field of flowers",
+    ),
 }
 LIGHT: dict[str, tuple[str, ...]] = {
     "day": ("",),
@@ -85,7 +90,13 @@ POSES: dict[str, tuple[str, ...]] = {
     "waving": ("waving", "waving a hand", "waving hello", "with one hand up"),
     "arms up": ("with arms up", "with raised arms", "with both arms up", "arms raised", "raising both arms"),
 }
-_HAIR_KINDS = {"curly": "curly {} hair", "ponytail": "{} hair in a ponytail", "braids": "{} braids", "mohawk": "a {} mohawk", "bun": "{} hair in a bun"}
+_HAIR_KINDS = {
+    "curly": "curly {} hair",
+    "ponytail": "{} hair in a ponytail",
+    "braids": "{} braids",
+    "mohawk": "a {} mohawk",
+    "bun": "{} hair in a bun",
+}
 
 
 def say_where(place: Place, rng: random.Random) -> str:
@@ -109,7 +120,11 @@ def say_noun(person: Person, rng: random.Random, *, with_age: bool) -> str:
     """Return a person's noun with its age: "an old woman", "a girl", "a person"."""
     man = person.kind == "man"
     if person.age == "child":
-        return rng.choice(("a boy", "a boy", "a little boy") if man else ("a girl", "a girl", "a little girl")) if rng.random() < 0.85 else "a child"
+        return (
+            rng.choice(("a boy", "a boy", "a little boy") if man else ("a girl", "a girl", "a little girl"))
+            if rng.random() < 0.85
+            else "a child"
+        )
     if rng.random() < 0.05:
         return "a person"
     noun = rng.choice(("man",) * 8 + ("guy",)) if man else rng.choice(("woman",) * 8 + ("lady",))
@@ -117,7 +132,9 @@ def say_noun(person: Person, rng: random.Random, *, with_age: bool) -> str:
         return f"a {noun}"
     if person.age == "young" and not man and rng.random() < 0.2:
         return "a girl"
-    return {"young": f"a young {noun}", "old": rng.choice((f"an old {noun}", f"an old {noun}", f"an elderly {noun}"))}[person.age]
+    return {"young": f"a young {noun}", "old": rng.choice((f"an old {noun}", f"an old {noun}", f"an elderly {noun}"))}[
+        person.age
+    ]
 
 
 def say_name(person: Person, rng: random.Random) -> str:
@@ -147,7 +164,9 @@ def say_hair(person: Person, rng: random.Random) -> str:
 def list_traits(person: Person, rng: random.Random, keep: float, *, close: bool) -> list[str]:
     """Return what a person has, as nouns after "with", in random order; each with the chance `keep`."""
     hat = f"{name_colour(person.hat_colour)} {person.hat}" if person.hat != "crown" else "a golden crown"
-    glasses = "glasses" if person.glasses_colour == "black" or rng.random() < 0.4 else f"{person.glasses_colour} glasses"
+    glasses = (
+        "glasses" if person.glasses_colour == "black" or rng.random() < 0.4 else f"{person.glasses_colour} glasses"
+    )
     beard = "a beard" if rng.random() < 0.6 else f"a {'white' if person.hair == 'grey' else person.hair} beard"
     covered = person.hat in ("cap", "beanie", "hat") and person.hair_style in ("bald", "bun")
     known = [

@@ -88,14 +88,17 @@ def _draw_stripes(pen: Pen, colour: Colour, starts: tuple[tuple[float, float], .
             pen.line(((x, y + 0.08), (x + 0.02, y), (x - 0.01, y - 0.10)), tone, 0.035, "body")
 
 
-def _draw_head(
-    pen: Pen, at: tuple[float, float], scale: float, colour: Colour, light: Colour, eye: Colour
-) -> None:
+def _draw_head(pen: Pen, at: tuple[float, float], scale: float, colour: Colour, light: Colour, eye: Colour) -> None:
     def put(x: float, y: float) -> tuple[float, float]:
         return at[0] + scale * x, at[1] + scale * y
 
     for sign, side in ((-1, "right"), (1, "left")):
-        pen.poly((put(sign * 0.25, 0.04), put(sign * 0.245, 0.27), put(sign * 0.05, 0.14)), colour, "ear_" + side, round_by=0.1)
+        pen.poly(
+            (put(sign * 0.25, 0.04), put(sign * 0.245, 0.27), put(sign * 0.05, 0.14)),
+            colour,
+            "ear_" + side,
+            round_by=0.1,
+        )
         pen.poly(
             (put(sign * 0.215, 0.08), put(sign * 0.215, 0.21), put(sign * 0.09, 0.13)),
             mix(_NOSE, colour, 0.35), "ear_" + side, shade="flat", round_by=0.15,
@@ -112,14 +115,25 @@ def _draw_head(
         pen.oval(put(sign * 0.052, -0.085), (0.075 * scale, 0.06 * scale), light, "muzzle", shade="flat", edge=False)
     for sign, side in ((-1, "right"), (1, "left")):
         name = f"eye_{side}"
-        pen.oval(put(sign * 0.105, 0.02), (0.060 * scale, 0.052 * scale), darken(colour, 0.6), name, shade="flat", edge=False)
+        pen.oval(
+            put(sign * 0.105, 0.02), (0.060 * scale, 0.052 * scale), darken(colour, 0.6), name, shade="flat", edge=False
+        )
         pen.oval(put(sign * 0.105, 0.02), (0.050 * scale, 0.044 * scale), eye, name, shade="flat", edge=False)
         pen.oval(put(sign * 0.105, 0.02), (0.018 * scale, 0.040 * scale), _PUPIL, name, shade="flat", edge=False)
-        pen.oval(put(sign * 0.105 - 0.015, 0.037), (0.011 * scale, 0.011 * scale), (1.0, 1.0, 1.0), name, shade="flat", edge=False)
+        pen.oval(
+            put(sign * 0.105 - 0.015, 0.037),
+            (0.011 * scale, 0.011 * scale),
+            (1.0, 1.0, 1.0),
+            name,
+            shade="flat",
+            edge=False,
+        )
     pen.poly((put(-0.032, -0.045), put(0.032, -0.045), put(0.0, -0.078)), _NOSE, "nose", shade="flat", round_by=0.2)
     for sign in (-1, 1):
         mouth = (put(0.0, -0.08), put(sign * 0.01, -0.125), put(sign * 0.055, -0.115))
         pen.line(mouth, darken(light, 0.6), 0.012 * scale, "mouth")
         for y in (-0.02, 0.02):
             tone = (0.98, 0.98, 0.98) if pen.thing.colour in ("black", "grey", "brown") else (0.35, 0.32, 0.30)
-            pen.line((put(sign * 0.11, -0.085 + y / 2), put(sign * 0.33, -0.07 + y * 2)), tone, 0.007 * scale, "whiskers")
+            pen.line(
+                (put(sign * 0.11, -0.085 + y / 2), put(sign * 0.33, -0.07 + y * 2)), tone, 0.007 * scale, "whiskers"
+            )

@@ -66,7 +66,9 @@ def draw_vase(pen: Pen, colour: Colour) -> None:
     for k in range(7):
         angle = math.pi / 2 + (k - 3) * 0.30 + rng.uniform(-0.06, 0.06)
         reach = (0.52 if k % 2 else 0.40) + rng.uniform(-0.03, 0.03)
-        heads.append((0.85 * reach * math.cos(angle), 0.38 + reach * math.sin(angle), 0.105 + rng.uniform(-0.01, 0.015)))
+        heads.append(
+            (0.85 * reach * math.cos(angle), 0.38 + reach * math.sin(angle), 0.105 + rng.uniform(-0.01, 0.015))
+        )
     for x, y, _ in heads:
         pen.line(((0.25 * x, 0.40), (0.55 * x, 0.55), (x, y)), darken(_LEAF, 0.1), 0.020, "stems")
     for sign in (-1, 1):

@@ -69,7 +69,11 @@ def _draw_wheel(pen: Pen, hub: tuple[float, float], name: str, turn: float) -> N
 def draw_boat(pen: Pen, colour: Colour) -> None:
     """Draw a boat in the form its thing names: sailing (the default), rowing or fishing; its foot is the waterline."""
     foot = pen.thing.foot
-    pen.ink.wash(oval_path(foot + 0.05j * pen.thing.height, 0.66 * pen.thing.height, 0.055 * pen.thing.height), (0.02, 0.08, 0.16), 0.35)
+    pen.ink.wash(
+        oval_path(foot + 0.05j * pen.thing.height, 0.66 * pen.thing.height, 0.055 * pen.thing.height),
+        (0.02, 0.08, 0.16),
+        0.35,
+    )
     {"rowing": _draw_rowing_boat, "fishing": _draw_fishing_boat}.get(pen.thing.form, _draw_sailing_boat)(pen, colour)
     wide = 0.72 if pen.thing.form == "rowing" else 0.50
     for x, y, w in ((-0.42, 0.01, 0.16), (0.02, -0.015, 0.2), (0.40, 0.005, 0.14)):

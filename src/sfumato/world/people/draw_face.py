@@ -212,7 +212,9 @@ def _draw_front_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> N
 def _draw_glasses(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     part = tree.add(f"{path}/glasses")
-    frame: Colour = (0.08, 0.08, 0.10) if shape.person.glasses_colour == "black" else CLOTHES[shape.person.glasses_colour]
+    frame: Colour = (
+        (0.08, 0.08, 0.10) if shape.person.glasses_colour == "black" else CLOTHES[shape.person.glasses_colour]
+    )
     for sign in (-1, 1):
         centre = c + complex(sign * 0.42 * rx, 0.03 * ry)
         ring = [

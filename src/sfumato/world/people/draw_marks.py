@@ -38,7 +38,15 @@ def draw_special_back(ink: Ink, tree: PartTree, shape: BodyShape, colour: Colour
         ink.fill(poly_path(_spread(shape, tail), 0.35), darken(colour, 0.10), part, shade="side")
         ink.fill(oval_path(c + complex(1.02 * rx, -0.62 * ry), 0.16 * rx, 0.14 * ry), CLOTHES["red"], part)
     elif style == "mohawk":
-        crest = ((-0.24, -0.6), (-0.30, -1.25), (-0.14, -1.62), (0.0, -1.72), (0.14, -1.62), (0.30, -1.25), (0.24, -0.6))
+        crest = (
+            (-0.24, -0.6),
+            (-0.30, -1.25),
+            (-0.14, -1.62),
+            (0.0, -1.72),
+            (0.14, -1.62),
+            (0.30, -1.25),
+            (0.24, -0.6),
+        )
         ink.fill(poly_path(_spread(shape, crest), 0.2), colour, part, shade="side")
 
 
@@ -79,7 +87,9 @@ def draw_marks(ink: Ink, tree: PartTree, shape: BodyShape, colour: Colour, path:
         for y in (0.30, 0.44, 0.58):
             ink.line(_spread(shape, ((0.42, y + 0.03), (0.66, y - 0.03))), tone, 0.04 * rx, part)
     if "mole" in marks:
-        ink.fill(oval_path(c + complex(-0.40 * rx, 0.56 * ry), 0.065 * rx, 0.050 * ry), (0.22, 0.12, 0.08), None, edge=False)
+        ink.fill(
+            oval_path(c + complex(-0.40 * rx, 0.56 * ry), 0.065 * rx, 0.050 * ry), (0.22, 0.12, 0.08), None, edge=False
+        )
     if "goatee" in marks:
         beard = ((-0.24, 0.80), (0.24, 0.80), (0.20, 1.10), (0.0, 1.26), (-0.20, 1.10))
         ink.fill(poly_path(_spread(shape, beard), 0.3), colour, tree.add(f"{path}/beard", colour=colour), edge=False)
@@ -103,11 +113,15 @@ def draw_top_marks(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> Non
     if "earrings" in marks:
         part = tree.add(f"{path}/earrings", colour=GOLD)
         for sign in (-1, 1):
-            ink.fill(oval_path(c + complex(sign * 1.05 * rx, 0.42 * ry), 0.12 * rx, 0.12 * ry), GOLD, part, shade="round")
+            ink.fill(
+                oval_path(c + complex(sign * 1.05 * rx, 0.42 * ry), 0.12 * rx, 0.12 * ry), GOLD, part, shade="round"
+            )
     if "eyepatch" in marks:
         part = tree.add(f"{path}/eyepatch")
         ink.line(_spread(shape, ((-0.95, -0.42), (0.97, 0.20))), (0.06, 0.06, 0.07), 0.07 * rx, part)
-        ink.fill(oval_path(c + complex(0.42 * rx, 0.03 * ry), 0.34 * rx, 0.24 * ry), (0.08, 0.08, 0.09), part, edge=False)
+        ink.fill(
+            oval_path(c + complex(0.42 * rx, 0.03 * ry), 0.34 * rx, 0.24 * ry), (0.08, 0.08, 0.09), part, edge=False
+        )
     if shape.person.hat:
         _draw_hat(ink, shape, CLOTHES.get(shape.person.hat_colour, _STRAW), tree.add(f"{path}/hat"))
 
@@ -121,7 +135,16 @@ def _draw_hat(ink: Ink, shape: BodyShape, colour: Colour, part: int) -> None:
     rx, ry, c, kind = shape.head_rx, shape.head_ry, shape.head, shape.person.hat
     if kind == "cap":
         ink.fill(poly_path(_spread(shape, (*_DOME, (0.0, -0.48))), 0.25), colour, part, shade="round")
-        visor = ((-0.92, -0.42), (-0.40, -0.56), (0.40, -0.56), (0.92, -0.42), (1.02, -0.24), (0.40, -0.34), (-0.40, -0.34), (-1.02, -0.24))
+        visor = (
+            (-0.92, -0.42),
+            (-0.40, -0.56),
+            (0.40, -0.56),
+            (0.92, -0.42),
+            (1.02, -0.24),
+            (0.40, -0.34),
+            (-0.40, -0.34),
+            (-1.02, -0.24),
+        )
         ink.fill(poly_path(_spread(shape, visor), 0.3), darken(colour, 0.25), part, shade="down")
         ink.fill(oval_path(c - 1.38j * ry, 0.09 * rx, 0.06 * ry), darken(colour, 0.3), part)
     elif kind == "beanie":
@@ -145,7 +168,9 @@ def _draw_hat(ink: Ink, shape: BodyShape, colour: Colour, part: int) -> None:
         )  # fmt: skip
         ink.fill(poly_path(_spread(shape, crown)), GOLD, part, shade="side")
         for x in (-0.45, 0.0, 0.45):
-            ink.fill(oval_path(c + complex(x * rx, -0.98 * ry), 0.10 * rx, 0.08 * ry), (0.75, 0.10, 0.16), part, edge=False)
+            ink.fill(
+                oval_path(c + complex(x * rx, -0.98 * ry), 0.10 * rx, 0.08 * ry), (0.75, 0.10, 0.16), part, edge=False
+            )
     elif kind == "bow":
         for sign in (-1, 1):
             wing = ((0.55, -1.02), (0.55 + sign * 0.52, -1.30), (0.55 + sign * 0.52, -0.76))

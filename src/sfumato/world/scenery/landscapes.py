@@ -45,8 +45,15 @@ def _draw_peak(stage: Stage, top: complex, rock: Colour, foot: float) -> None:
     """Draw one mountain: a lit left side, a dark right one, snow above half its height."""
     rng, ink, part = stage.rng, stage.ink, stage.part("mountain")
     height = foot + 0.06 - top.imag
-    left, right = top + complex(-rng.uniform(0.8, 1.15), 1.0) * height, top + complex(rng.uniform(0.8, 1.15), 1.0) * height
-    spine = [top, top + complex(rng.uniform(0.02, 0.10), 0.3) * height, top + complex(rng.uniform(-0.05, 0.06), 0.58) * height]
+    left, right = (
+        top + complex(-rng.uniform(0.8, 1.15), 1.0) * height,
+        top + complex(rng.uniform(0.8, 1.15), 1.0) * height,
+    )
+    spine = [
+        top,
+        top + complex(rng.uniform(0.02, 0.10), 0.3) * height,
+        top + complex(rng.uniform(-0.05, 0.06), 0.58) * height,
+    ]
     spine.append(top + complex(rng.uniform(0.02, 0.12), 1.0) * height)
     west = [_between(left, top, share) + complex(0, rng.uniform(-0.035, 0.035)) * height for share in (0.3, 0.55, 0.8)]
     east = [_between(right, top, share) + complex(0, rng.uniform(-0.035, 0.035)) * height for share in (0.3, 0.55, 0.8)]
@@ -58,7 +65,9 @@ def _draw_peak(stage: Stage, top: complex, rock: Colour, foot: float) -> None:
     hem_west = [_between(west[1], spine[2], 0.30), _between(west[1], spine[1], 0.55), _between(west[1], spine[2], 0.80)]
     hem_east = [_between(east[1], spine[2], 0.30), _between(east[1], spine[1], 0.55), _between(east[1], spine[2], 0.80)]
     ink.fill(poly_path([west[1], west[2], top, spine[1], *reversed(hem_west)]), _SNOW, snow, edge=False)
-    ink.fill(poly_path([east[1], east[2], top, spine[1], *reversed(hem_east)]), mix(_SNOW, rock, 0.38), snow, edge=False)
+    ink.fill(
+        poly_path([east[1], east[2], top, spine[1], *reversed(hem_east)]), mix(_SNOW, rock, 0.38), snow, edge=False
+    )
 
 
 def _between(a: complex, b: complex, share: float) -> complex:
@@ -71,7 +80,12 @@ def _draw_forest(stage: Stage, horizon: float, rng: random.Random) -> None:
     while x < stage.ink.aspect + 0.05:
         high = rng.uniform(0.025, 0.075)
         path.addPoly(
-            [skia.Point(x - 0.020, horizon + 0.045), skia.Point(x, horizon + 0.04 - high), skia.Point(x + 0.020, horizon + 0.045)], True
+            [
+                skia.Point(x - 0.020, horizon + 0.045),
+                skia.Point(x, horizon + 0.04 - high),
+                skia.Point(x + 0.020, horizon + 0.045),
+            ],
+            True,
         )
         x += rng.uniform(0.014, 0.030)
     stage.ink.fill(path, tone, part, edge=False)
@@ -82,8 +96,16 @@ def draw_flower_field(stage: Stage) -> None:
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     draw_sky(stage, horizon + 0.05, clouds=rng.choice((0, 1, 2)))
     hill = mix(vary(_GRASS, rng), _HAZE, 0.35)
-    crest = [complex(-0.05, horizon), complex(ink.aspect * 0.3, horizon - rng.uniform(0.02, 0.08)), complex(ink.aspect * 0.7, horizon)]
-    crest += [complex(ink.aspect + 0.05, horizon - rng.uniform(0.0, 0.05)), complex(ink.aspect + 0.1, 0.8), complex(-0.1, 0.8)]
+    crest = [
+        complex(-0.05, horizon),
+        complex(ink.aspect * 0.3, horizon - rng.uniform(0.02, 0.08)),
+        complex(ink.aspect * 0.7, horizon),
+    ]
+    crest += [
+        complex(ink.aspect + 0.05, horizon - rng.uniform(0.0, 0.05)),
+        complex(ink.aspect + 0.1, 0.8),
+        complex(-0.1, 0.8),
+    ]
     ink.fill(poly_path(crest, 0.3), hill, stage.part("hills"), edge=False)
     grass = vary((0.30, 0.55, 0.22), rng)
     ground = stage.band(horizon + 0.02, 1.01, grass, "grass")

@@ -113,7 +113,12 @@ def _draw_night(stage: Stage, bottom: float, clouds: int, rng: random.Random) ->
     for _ in range(round(70 * stage.ink.aspect)):
         at = complex(rng.uniform(0.0, stage.ink.aspect), rng.uniform(0.0, bottom))
         size = rng.choice((0.0028, 0.0036, 0.0060)) * (1.15 if stage.ink.is_cartoon else 1.0)
-        stage.ink.fill(oval_path(at, size, size), rng.choice(((0.95, 0.96, 1.0), (0.80, 0.85, 0.98), (1.0, 0.95, 0.82))), part, edge=False)
+        stage.ink.fill(
+            oval_path(at, size, size),
+            rng.choice(((0.95, 0.96, 1.0), (0.80, 0.85, 0.98), (1.0, 0.95, 0.82))),
+            part,
+            edge=False,
+        )
     moon = find_light_source(stage)
     if rng.random() < 0.8:
         stage.ink.shine(moon, 0.26, (0.70, 0.76, 0.95), 0.5)
@@ -131,11 +136,15 @@ def _draw_night(stage: Stage, bottom: float, clouds: int, rng: random.Random) ->
             stage.ink.wash(oval_path(at + dx * wide, k * wide, 0.018 * k), (0.55, 0.60, 0.78), 0.35)
 
 
-def draw_lit_panes(ink: Ink, panes: list[tuple[float, float, float, float]], part: int | None, rng: random.Random) -> None:
+def draw_lit_panes(
+    ink: Ink, panes: list[tuple[float, float, float, float]], part: int | None, rng: random.Random
+) -> None:
     """Light some of many small windows: left, top, right, bottom each."""
     with ink.glowing():
         for left, top, right, bottom in panes:
             if rng.random() < 0.55:
                 tone: Colour = vary((1.0, 0.82, 0.42), rng, 0.06)
                 ink.fill(box_path(left, top, right, bottom), tone, part, edge=False)
-                ink.shine(complex((left + right) / 2, (top + bottom) / 2), 2.2 * (right - left), (1.0, 0.70, 0.30), 0.35)
+                ink.shine(
+                    complex((left + right) / 2, (top + bottom) / 2), 2.2 * (right - left), (1.0, 0.70, 0.30), 0.35
+                )
