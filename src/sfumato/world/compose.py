@@ -172,6 +172,7 @@ def _wide(rng: random.Random, style: str, aspect: float) -> Scene:
 
 
 def make_thing(rng: random.Random, kind: str, foot: complex, height: float) -> Thing:
+    """Make a thing of the first world with a random colour."""
     words = {
         "dog": ("brown", "white", "black"),
         "tree": ("green", "green", "orange"),
@@ -212,6 +213,7 @@ def _pair(rng: random.Random, style: str, aspect: float) -> Scene:
 
 
 def make_hand_view(rng: random.Random, style: str, centre: complex, size: float) -> HandView:
+    """Make a random hand of the style around a point, `size` from wrist to fingertip."""
     count = 4 if style == "cartoon" else 5
     gesture = rng.choices(
         ("open", "fist", "pointing", "one", "two", "three", "four", "five"),

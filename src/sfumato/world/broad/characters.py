@@ -78,29 +78,83 @@ _YOUNG_HAIR = {"Halno": "black", "Grewn": "red"}
 
 _PEOPLE: tuple[tuple[Person, str, float], ...] = (
     (_person("Foudy", "man", "red curly", "light", "green coat", "black trousers", glasses=True, eyes="green"), "", 0),
-    (_person("Tuace", "woman", "black braids", "dark", "yellow dress", "white skirt", scarf="red", eyes="brown"), "old", 0.5),
-    (_person("Gloter", "man", "black short", "tan", "purple sweater", "white shorts", hat="cap", hat_colour="yellow"), "child", 0.25),
+    (
+        _person("Tuace", "woman", "black braids", "dark", "yellow dress", "white skirt",
+                scarf="red", eyes="brown"), "old", 0.5,
+    ),
+    (
+        _person("Gloter", "man", "black short", "tan", "purple sweater", "white shorts",
+                hat="cap", hat_colour="yellow"), "child", 0.25,
+    ),
     (_person("Ameve", "woman", "blonde bun", "light", "black coat", "red skirt", marks=("mole",), eyes="blue"), "", 0),
-    (_person("Bricto", "man", "brown bald", "light", "orange sweater", "blue trousers", beard=True, eyes="blue"), "", 0),
-    (_person("Laeve", "woman", "red ponytail", "light", "blue shirt", "white trousers", marks=("freckles",), eyes="green"), "child", 0.5),
-    (_person("Purno", "man", "blonde mohawk", "tan", "black shirt", "red trousers", marks=("scar",), eyes="blue"), "old", 0.25),
-    (_person("Etidy", "woman", "brown curly", "dark", "white dress", "white skirt", glasses=True, glasses_colour="red"), "", 0),
-    (_person("Halno", "man", "grey short", "dark", "red coat", "black trousers", age="old", marks=("moustache",)), "young", 0.25),
-    (_person("Proeve", "woman", "black short", "light", "purple coat", "black trousers", marks=("streak",), eyes="green"), "", 0),
-    (_person("Lamno", "man", "brown short", "light", "white sweater", "blue trousers", marks=("eyepatch",)), "child", 0.75),
-    (_person("Texen", "woman", "blonde long", "tan", "green dress", "green skirt", hat="hat", hat_colour="straw"), "", 0),
-    (_person("Fisar", "man", "red short", "light", "yellow shirt", "green shorts", marks=("moustache",), hat="hat", hat_colour="black"), "", 0),
-    (_person("Rouve", "woman", "black long", "tan", "red sweater", "blue skirt", marks=("earrings",), hat="headband", hat_colour="white"), "old", 0.25),
+    (
+        _person("Bricto", "man", "brown bald", "light", "orange sweater", "blue trousers",
+                beard=True, eyes="blue"), "", 0,
+    ),
+    (
+        _person("Laeve", "woman", "red ponytail", "light", "blue shirt", "white trousers",
+                marks=("freckles",), eyes="green"), "child", 0.5,
+    ),
+    (
+        _person("Purno", "man", "blonde mohawk", "tan", "black shirt", "red trousers",
+                marks=("scar",), eyes="blue"), "old", 0.25,
+    ),
+    (
+        _person("Etidy", "woman", "brown curly", "dark", "white dress", "white skirt",
+                glasses=True, glasses_colour="red"), "", 0,
+    ),
+    (
+        _person("Halno", "man", "grey short", "dark", "red coat", "black trousers",
+                age="old", marks=("moustache",)), "young", 0.25,
+    ),
+    (
+        _person("Proeve", "woman", "black short", "light", "purple coat", "black trousers",
+                marks=("streak",), eyes="green"), "", 0,
+    ),
+    (
+        _person("Lamno", "man", "brown short", "light", "white sweater", "blue trousers",
+                marks=("eyepatch",)), "child", 0.75,
+    ),
+    (
+        _person("Texen", "woman", "blonde long", "tan", "green dress", "green skirt",
+                hat="hat", hat_colour="straw"), "", 0,
+    ),
+    (
+        _person("Fisar", "man", "red short", "light", "yellow shirt", "green shorts",
+                marks=("moustache",), hat="hat", hat_colour="black"), "", 0,
+    ),
+    (
+        _person("Rouve", "woman", "black long", "tan", "red sweater", "blue skirt",
+                marks=("earrings",), hat="headband", hat_colour="white"), "old", 0.25,
+    ),
     (_person("Empto", "man", "black curly", "dark", "blue coat", "white trousers", marks=("goatee",)), "", 0),
-    (_person("Grewn", "woman", "grey bun", "light", "orange coat", "black skirt", age="old", glasses=True, glasses_colour="blue"), "young", 0.5),
-    (_person("Teder", "man", "blonde curly", "light", "red shirt", "white trousers", scarf="blue", eyes="blue"), "child", 0.5),
-    (_person("Cloutan", "woman", "red braids", "light", "purple dress", "red skirt", hat="bow", hat_colour="yellow", marks=("freckles",)), "", 0),
+    (
+        _person("Grewn", "woman", "grey bun", "light", "orange coat", "black skirt",
+                age="old", glasses=True, glasses_colour="blue"), "young", 0.5,
+    ),
+    (
+        _person("Teder", "man", "blonde curly", "light", "red shirt", "white trousers",
+                scarf="blue", eyes="blue"), "child", 0.5,
+    ),
+    (
+        _person("Cloutan", "woman", "red braids", "light", "purple dress", "red skirt",
+                hat="bow", hat_colour="yellow", marks=("freckles",)), "", 0,
+    ),
     (_person("Draple", "man", "brown short", "tan", "black sweater", "green trousers", hat="crown", beard=True), "", 0),
-    (_person("Dradow", "woman", "brown short", "dark", "orange shirt", "blue trousers", marks=("scar",), hat="beanie", hat_colour="green"), "child", 0.25),
-    (_person("Amter", "man", "blonde short", "light", "green sweater", "black shorts", glasses=True, hat="beanie", hat_colour="red"), "old", 0.5),
+    (
+        _person("Dradow", "woman", "brown short", "dark", "orange shirt", "blue trousers",
+                marks=("scar",), hat="beanie", hat_colour="green"), "child", 0.25,
+    ),
+    (
+        _person("Amter", "man", "blonde short", "light", "green sweater", "black shorts",
+                glasses=True, hat="beanie", hat_colour="red"), "old", 0.5,
+    ),
     (_person("Stanve", "woman", "brown ponytail", "tan", "white coat", "black trousers", marks=("eyepatch",)), "", 0),
     (_person("Folar", "man", "black mohawk", "dark", "yellow coat", "red shorts", marks=("earrings",)), "", 0),
-    (_person("Blude", "woman", "blonde curly", "dark", "black dress", "black skirt", scarf="orange", marks=("earrings",)), "old", 0.75),
+    (
+        _person("Blude", "woman", "blonde curly", "dark", "black dress", "black skirt",
+                scarf="orange", marks=("earrings",)), "old", 0.75,
+    ),
 )  # fmt: skip
 
 

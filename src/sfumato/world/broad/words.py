@@ -52,7 +52,10 @@ _EMPTY: dict[str, dict[str, tuple[str, ...]]] = {
     "street": {
         "day": ("an empty street", "a city street with houses", "a street", "a street with houses", "houses in a city"),
         "sunset": ("a street at sunset", "a city street in the evening", "a street with houses at sunset"),
-        "night": ("a street at night", "a city at night with lights in the windows", "an empty street at night", "houses at night with lit windows"),
+        "night": (
+            "a street at night", "a city at night with lights in the windows", "an empty street at night",
+            "houses at night with lit windows",
+        ),
     },
     "room": {
         "day": ("an empty room", "a room with a window", "a room", "inside a room"),
@@ -73,12 +76,18 @@ _EMPTY: dict[str, dict[str, tuple[str, ...]]] = {
         "night": ("the sea at night", "the moon over the sea", "moonlight on the water", "a starry night at sea"),
     },
     "mountains": {
-        "day": ("mountains", "mountains behind a meadow", "a mountain with snow", "snowy mountains", "a meadow and mountains", "a mountain"),
+        "day": (
+            "mountains", "mountains behind a meadow", "a mountain with snow", "snowy mountains", "a meadow and mountains",
+            "a mountain",
+        ),
         "sunset": ("mountains at sunset", "sunset in the mountains", "a mountain in the evening light"),
         "night": ("mountains at night", "a mountain at night with stars", "a starry night in the mountains", "mountains under the moon"),
     },
     "flower field": {
-        "day": ("a field of {c} flowers", "{c} flowers", "{c} flowers in a meadow", "flowers in a meadow", "a meadow full of {c} flowers", "flowers"),
+        "day": (
+            "a field of {c} flowers", "{c} flowers", "{c} flowers in a meadow", "flowers in a meadow",
+            "a meadow full of {c} flowers", "flowers",
+        ),
         "sunset": ("a field of {c} flowers at sunset", "{c} flowers in the evening", "flowers in a meadow at sunset"),
         "night": ("a field of {c} flowers at night", "flowers at night", "{c} flowers under the stars"),
     },
