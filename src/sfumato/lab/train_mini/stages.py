@@ -149,7 +149,7 @@ class MiniTraining:
 
 def train_vocabulary(wanted: MiniTraining) -> int:
     """Learn the byte-pair vocabulary from the drawn captions; return its size."""
-    draw_pictures(wanted.state, min(wanted.pictures, 20_000))
+    draw_pictures(wanted.state, wanted.pictures)
     notes = open_pictures(wanted.state).read_notes()
     words = count_words(caption for note in notes for caption in note["captions"])
     return save_vocabulary(wanted.state / "tokenizer", learn_merges(words))
