@@ -71,7 +71,8 @@ def _person(name: str, kind: str, hair: str, skin: str, top: str, bottom: str, *
         kind=kind, hair=colour, hair_style=style, skin=skin, name=name,
         top=Garment(upper[1], upper[0]), bottom=Garment(lower[1], lower[0]), look=sum(map(ord, name)),
     )  # fmt: skip
-    return replace(base, **marks)  # pyright: ignore[reportArgumentType]
+    eyes = ("brown", "blue", "green")[base.look % 3] if skin == "light" else "brown"
+    return replace(base, **({"eyes": eyes} | marks))  # pyright: ignore[reportArgumentType]
 
 
 _YOUNG_HAIR = {"Halno": "black", "Grewn": "red"}

@@ -13,6 +13,7 @@ from sfumato.world.palette import CLOTHES, EYE_WORDS, EYES, HAIR, RARE_HAIR, SKI
 from sfumato.world.people.body import BodyShape
 from sfumato.world.people.draw_marks import (
     MORE_HAIR,
+    draw_lips,
     draw_marks,
     draw_moustache,
     draw_special_back,
@@ -149,6 +150,9 @@ def _draw_mouth(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     lip = mix(SKIN[shape.person.skin], (0.72, 0.12, 0.16), 0.75 if shape.person.kind == "woman" else 0.45)
     part = tree.add(f"{path}/mouth", colour=lip)
+    if not shape.person.smile and shape.person.is_fine:
+        draw_lips(ink, shape, lip, part)
+        return
     if not shape.person.smile:
         y = 0.66
         ink.line(
@@ -215,13 +219,14 @@ def _draw_glasses(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None
     frame: Colour = (
         (0.08, 0.08, 0.10) if shape.person.glasses_colour == "black" else CLOTHES[shape.person.glasses_colour]
     )
+    steps = 32 if shape.person.is_fine else 8
     for sign in (-1, 1):
         centre = c + complex(sign * 0.42 * rx, 0.03 * ry)
         ring = [
             centre
-            + cmath.rect(1.0, a * math.pi / 8).real * 0.33 * rx
-            + 1j * cmath.rect(1.0, a * math.pi / 8).imag * 0.215 * ry
-            for a in range(17)
+            + cmath.rect(1.0, a * math.pi / steps).real * 0.33 * rx
+            + 1j * cmath.rect(1.0, a * math.pi / steps).imag * 0.215 * ry
+            for a in range(2 * steps + 1)
         ]
         ink.line(ring, frame, 0.075 * rx, part)
         ink.line((centre + sign * 0.33 * rx, c + complex(sign * 1.0 * rx, 0.0)), frame, 0.06 * rx, part)

@@ -95,6 +95,17 @@ def draw_marks(ink: Ink, tree: PartTree, shape: BodyShape, colour: Colour, path:
         ink.fill(poly_path(_spread(shape, beard), 0.3), colour, tree.add(f"{path}/beard", colour=colour), edge=False)
 
 
+def draw_lips(ink: Ink, shape: BodyShape, colour: Colour, part: int) -> None:
+    """Draw a closed mouth as two lips and the line between them."""
+    wide = 0.30 if shape.person.kind == "woman" else 0.27
+    upper = ((-wide, 0.665), (-0.10, 0.605), (0.0, 0.630), (0.10, 0.605), (wide, 0.665), (0.0, 0.690))
+    lower = ((-wide, 0.665), (0.0, 0.690), (wide, 0.665), (0.13, 0.765), (-0.13, 0.765))
+    ink.fill(poly_path(_spread(shape, lower), 0.22), lighten(colour, 0.12), part, shade="down", edge=False)
+    ink.fill(poly_path(_spread(shape, upper), 0.22), darken(colour, 0.08), part, edge=False)
+    seam = _spread(shape, ((-wide, 0.662), (0.0, 0.700), (wide, 0.662)))
+    ink.line(seam, darken(colour, 0.45), 0.030 * shape.head_rx, part)
+
+
 def draw_moustache(ink: Ink, tree: PartTree, shape: BodyShape, colour: Colour, path: str) -> None:
     """Draw a moustache over the mouth."""
     tone = darken(colour, 0.15)

@@ -115,7 +115,10 @@ def _draw_clothes(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None
         ink.fill(_skirt(shape, 0.235), colour, part, shade="side")
     elif person.top.kind == "coat":
         ink.fill(_skirt(shape, 0.13, flare=0.016), colour, part, shade="side")
-    ink.fill(poly_path(shape.torso, 0.22), colour, part, shade="side")
+    torso = poly_path(shape.torso, 0.22)
+    ink.fill(torso, colour, part, shade="side")
+    if person.is_fine:
+        ink.texture(torso, 0.20 if person.top.kind == "sweater" else 0.12, 0.16 * h)
     _draw_front(ink, shape, colour)
 
 

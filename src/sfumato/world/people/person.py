@@ -66,6 +66,11 @@ class Person:
     look: int = -1
 
     @property
+    def is_fine(self) -> bool:
+        """Tell whether lips, glasses and cloth are drawn for close-ups: people of the broad mix, whose eyes have a word."""
+        return bool(self.eyes)
+
+    @property
     def face_seed(self) -> int:
         """Return what seeds the face: `look`, which stays when `wobble` changes, or `wobble` where there is none."""
         return self.look if self.look >= 0 else self.wobble
