@@ -18,6 +18,7 @@ from sfumato.world.objects.furniture import (
     FLOWER_COLOURS,
     draw_book,
     draw_chair,
+    draw_clock,
     draw_table,
     draw_vase,
     furniture_colour,
@@ -29,9 +30,9 @@ from sfumato.world.truth import PartTree
 
 THINGS = ("house", "tree", "car", "watch", "lamp", "dog", "cup")
 """Things of the first world: the mix `mini` and every judge trained on it know these alone."""
-MORE_THINGS = ("cat", "bicycle", "boat", "chair", "table", "vase")
+MORE_THINGS = ("cat", "bicycle", "boat", "chair", "table", "vase", "clock")
 """Things that the broad mix adds."""
-_FLOATING = ("balloon", "flower", "ball", "book", "umbrella", "boat")
+_FLOATING = ("balloon", "flower", "ball", "book", "boat", "clock")
 
 
 def draw_thing(ink: Ink, tree: PartTree, thing: Thing, path: str) -> None:
@@ -200,5 +201,6 @@ _DRAW: dict[str, Callable[[Pen, Colour], None]] = {
     "chair": draw_chair,
     "table": draw_table,
     "vase": draw_vase,
+    "clock": draw_clock,
     "book": draw_book,
 }

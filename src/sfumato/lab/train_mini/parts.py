@@ -31,7 +31,7 @@ PATTERNS = (
     r"^place/sand$", r"^place/sea$", r"^place/(hills|mountain|snow|forest)$", r"^place/building$",
     r"^place/(pavement|road)$", r"^place/floor$", r"^place/wall$", r"^place/window$", r"crown$", r"trunk$",
     r"house/roof$", r"house/door$", r"house/window", r"^house/", r"(dog|cat)/(eye|nose)$", r"^(dog|cat)/",
-    r"(car|bicycle)/wheel", r"(car|boat)/window$", r"^(car|bicycle|boat)/", r"watch/.*hand$", r"^watch/", r"cup/|vase/",
+    r"(car|bicycle)/wheel", r"(car|boat)/window$", r"^(car|bicycle|boat)/", r"(watch|clock)/.*hand$", r"^(watch|clock)/", r"cup/|vase/",
     r"(lamp|chair|table|book)/", r"held_", r"^place/",
 )  # fmt: skip
 CLASSES = len(PATTERNS) + 1

@@ -129,7 +129,7 @@ def _say_subjects(scene: Scene, rng: random.Random, detail: float) -> str:
 
 _SIDES = (
     "{l} left of {r}", "{r} right of {l}", "{l} and {r}", "{r} and {l}", "{l} on the left and {r} on the right",
-    "{l} to the left of {r}", "{l} next to {r}", "{l} and {r} side by side",
+    "{l} to the left of {r}", "{l} next to {r}", "{l} and {r} side by side", "{l} and {r} standing next to each other",
 )  # fmt: skip
 
 

@@ -41,7 +41,15 @@ CHARACTER_SHOTS = {"portrait": 0.30, "bust": 0.20, "half": 0.20, "full": 0.22, "
 """Shots that show a named character."""
 
 NIGHT_SHARE, SUNSET_SHARE = 0.13, 0.13
-_SIZES = THING_SIZE | {"cat": 0.46, "bicycle": 0.44, "boat": 0.52, "chair": 0.62, "table": 0.35, "vase": 0.62}
+_SIZES = THING_SIZE | {
+    "cat": 0.46,
+    "bicycle": 0.44,
+    "boat": 0.52,
+    "chair": 0.62,
+    "table": 0.35,
+    "vase": 0.62,
+    "clock": 0.66,
+}
 _OUTDOORS = ("meadow", "beach", "street", "mountains", "flower field")
 _EVERYWHERE = (*PLACES, *PLACES, "mountains", "flower field")
 
@@ -223,12 +231,23 @@ def make_broad_thing(rng: random.Random, kind: str, foot: complex, height: float
     }
     colour = rng.choice(words.get(kind, tuple(CLOTHES)))
     form = rng.choice(forms.get(kind, ("",)))
+    if kind == "clock":
+        form = f"{rng.randint(1, 12)}:{rng.choice((0, 15, 30, 45)):02d}"
     second = rng.choice([word for word in ("blue", "white", "green", "red", "black") if word != colour])
     if kind == "boat" and form == "rowing":
         height *= 0.62
     if kind == "cat" and form == "standing":
         height *= 0.85
-    return Thing(kind, colour, foot, height, form, second, rng.choice((-1.0, 1.0)), rng.randrange(1 << 30))
+    return Thing(
+        kind,
+        colour,
+        foot,
+        height,
+        form,
+        second,
+        1.0 if kind == "clock" else rng.choice((-1.0, 1.0)),
+        rng.randrange(1 << 30),
+    )
 
 
 def _thing_places(kind: str) -> tuple[str, ...]:
@@ -244,6 +263,7 @@ def _thing_places(kind: str) -> tuple[str, ...]:
         "chair": ("room", "room", PLAIN, "meadow"),
         "table": ("room",),
         "vase": ("room", PLAIN, PLAIN),
+        "clock": (PLAIN, PLAIN, "brick wall"),
     }.get(kind, ("meadow", "beach", "mountains", "meadow", "flower field"))
 
 
@@ -252,7 +272,8 @@ def _thing(of: _Set) -> Scene:
     place = of.place(_thing_places(kind))
     height = _SIZES[kind] * rng.uniform(0.80, 1.15)
     foot = complex(
-        of.aspect / 2 + rng.uniform(-0.08, 0.08), 0.52 + height / 2 if kind == "watch" else rng.uniform(0.82, 0.90)
+        of.aspect / 2 + rng.uniform(-0.08, 0.08),
+        0.52 + height / 2 if kind in ("watch", "clock") else rng.uniform(0.82, 0.90),
     )
     thing = make_broad_thing(rng, kind, foot, height)
     if kind == "boat":

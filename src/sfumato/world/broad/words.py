@@ -15,7 +15,15 @@ from sfumato.world.people.person import Person
 from sfumato.world.scenery.stage import Place
 
 WHERE: dict[str, tuple[str, ...]] = {
-    "meadow": ("in a meadow", "on the grass", "in a green meadow", "on a meadow", "in the grass", "in a park"),
+    "meadow": (
+        "in a meadow",
+        "on the grass",
+        "in a green meadow",
+        "on a meadow",
+        "in the grass",
+        "in a park",
+        "on a hill",
+    ),
     "beach": ("on a beach", "at the beach", "by the sea", "on the beach", "in front of the sea", "on the sand"),
     "street": ("in a street", "on the street", "in a city street", "in the street", "in the city", "in a city"),
     "room": ("in a room", "indoors", "in a room with a window", "inside", "at home"),
@@ -97,7 +105,14 @@ POSES: dict[str, tuple[str, ...]] = {
     "walking": ("walking", "taking a walk", "going for a walk"),
     "sitting": ("sitting", "sitting down", "sitting on a bench", "seated"),
     "waving": ("waving", "waving a hand", "waving hello", "with one hand up"),
-    "arms up": ("with arms up", "with raised arms", "with both arms up", "arms raised", "raising both arms"),
+    "arms up": (
+        "with arms up",
+        "with raised arms",
+        "with both arms up",
+        "arms raised",
+        "raising both arms",
+        "with {their} arms up",
+    ),
 }
 _HAIR_KINDS = {
     "curly": "curly {} hair",
@@ -226,7 +241,7 @@ def say_action(person: Person, rng: random.Random) -> str:
     if person.pose == "holding":
         thing = f"{name_colour(person.held_colour)} {person.held}" if rng.random() < 0.75 else f"a {person.held}"
         return f"{rng.choice(('holding', 'holding', 'with', 'carrying'))} {thing}"
-    return rng.choice(POSES[person.pose])
+    return rng.choice(POSES[person.pose]).replace("{their}", "his" if person.kind == "man" else "her")
 
 
 def say_mood(person: Person, rng: random.Random) -> str:
@@ -243,6 +258,8 @@ def say_thing(thing: Thing, rng: random.Random) -> str:
         flowers = "flowers" if bare else f"{thing.colour} flowers"
         vase = "a vase" if rng.random() < 0.5 else f"{name_colour(thing.second)} vase"
         return rng.choice((f"{flowers} in {vase}", f"{vase} with {flowers}", f"{vase} of {flowers}"))
+    if thing.kind == "clock":
+        return _say_clock(thing, rng, bare=bare)
     noun = _pick_noun(thing, rng)
     bare = bare and noun != "sitting cat"
     if bare or (thing.kind == "tree" and thing.colour == "green" and rng.random() < 0.5):
@@ -253,6 +270,27 @@ def say_thing(thing: Thing, rng: random.Random) -> str:
     text = f"a wooden {noun}" if wooden else f"{name_colour(thing.colour)} {noun}"
     if thing.kind == "bicycle" and thing.form == "basket" and rng.random() < 0.5:
         text += " with a basket"
+    if thing.kind == "tree" and thing.colour == "orange" and rng.random() < 0.4:
+        text += " in autumn"
+    return text
+
+
+def say_time(form: str, rng: random.Random) -> str:
+    """Return the words of a time such as 10:15: "a quarter past ten"."""
+    hour, minute = (int(part) for part in form.split(":"))
+    names = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+    now, after = names[hour - 1], names[hour % 12]
+    quarter = rng.choice(("a quarter", "quarter"))
+    return {0: f"{now} o'clock", 15: f"{quarter} past {now}", 30: f"half past {now}", 45: f"{quarter} to {after}"}[
+        minute
+    ]
+
+
+def _say_clock(thing: Thing, rng: random.Random, *, bare: bool) -> str:
+    noun = rng.choice(("clock", "clock", "wall clock", "clock face"))
+    text = f"a {noun}" if bare or noun == "clock face" else f"{name_colour(thing.colour)} {noun}"
+    if rng.random() < 0.7:
+        text += f" {rng.choice(('showing', 'showing', 'at'))} {say_time(thing.form, rng)}"
     return text
 
 

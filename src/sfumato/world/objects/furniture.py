@@ -95,6 +95,25 @@ def draw_blossom(pen: Pen, at: tuple[float, float], radius: float, colour: Colou
     pen.oval(at, (0.36 * radius, 0.36 * radius), heart, name)
 
 
+def draw_clock(pen: Pen, colour: Colour) -> None:
+    """Draw a round wall clock; its form is the time: hour and minute such as 10:15."""
+    hour, minute = (int(part) for part in pen.thing.form.split(":"))
+    pen.oval((0.0, 0.5), (0.5, 0.5), colour, "case")
+    pen.oval((0.0, 0.5), (0.42, 0.42), (0.97, 0.97, 0.95), "face", shade="flat")
+    for tick in range(12):
+        turn = cmath.rect(1.0, math.pi * tick / 6)
+        near = 0.30 if tick % 3 == 0 else 0.34
+        ends = tuple((r * turn.real, 0.5 + r * turn.imag) for r in (near, 0.38))
+        pen.line(ends, (0.1, 0.1, 0.1), 0.030 if tick % 3 == 0 else 0.016, "face")
+    for name, share, reach, wide in (
+        ("hour_hand", (hour % 12 + minute / 60) / 12, 0.22, 0.042),
+        ("minute_hand", minute / 60, 0.33, 0.028),
+    ):
+        turn = 2 * math.pi * share
+        pen.line(((0.0, 0.5), (reach * math.sin(turn), 0.5 + reach * math.cos(turn))), (0.08, 0.08, 0.08), wide, name)
+    pen.oval((0.0, 0.5), (0.03, 0.03), (0.75, 0.12, 0.12), "face", shade="flat")
+
+
 def draw_book(pen: Pen, colour: Colour) -> None:
     """Draw a closed book held upright, its cover towards us."""
     pen.poly(((-0.34, 0.02), (0.40, 0.02), (0.40, 0.98), (-0.34, 0.98)), (0.93, 0.91, 0.85), "pages", shade="flat")
