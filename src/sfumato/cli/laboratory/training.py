@@ -44,6 +44,7 @@ def train_mini(
         typer.Option("--init", help="Start from these weights: a bundle, or mini.", metavar="DIR", show_default=False),
     ] = None,
     pictures: Annotated[int, typer.Option("--pictures", help="How many pictures to draw.", metavar="N")] = 60_000,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that draw them.", metavar="N")] = 1,
 ) -> None:
     """Train mini, the embedded model, from the drawn world; stop and resume at will."""
     from sfumato.cli.exit_codes import print_json
@@ -61,6 +62,7 @@ def train_mini(
         resume=resume,
         init=init,
         pictures=pictures,
+        workers=workers,
         report=report,
     )
     print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage).items()})

@@ -165,7 +165,7 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path = BUND
 
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
-        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures),
+        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures, workers=wanted.workers),
         "vocabulary": train_vocabulary,
         "teacher": train_teacher,
         "autoencoder": train_autoencoder,

@@ -112,6 +112,7 @@ class MiniTraining:
     resume: bool = True
     init: Path | None = None
     pictures: int = 50_000
+    workers: int = 1
     open_ended: bool = False
     land_minutes: float | None = None
     report: Callable[[dict[str, float | str]], None] | None = field(default=None, compare=False)
@@ -209,7 +210,7 @@ def _open_teacher(state: Path) -> Teacher:
 
 
 def _draw_all(wanted: MiniTraining) -> None:
-    draw_tables(wanted.state, wanted.pictures)
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
     for table in (HELD_OUT, *TABLES):
         draw_parts(wanted.state, table)
 
@@ -228,7 +229,7 @@ def encode_pictures(wanted: MiniTraining) -> int:
     """Fill the tables of latents and token ids for all drawn pictures; return the number of rows."""
     vae = load_mini_autoencoder(wanted.state / "vae")
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
-    draw_tables(wanted.state, wanted.pictures)
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
     for table in (HELD_OUT, *list_filled(wanted.state)):
         pictures = open_pictures(wanted.state, table)
         latents, tokens = open_latents(wanted.state, table)
