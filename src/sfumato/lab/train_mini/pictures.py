@@ -93,7 +93,7 @@ class Example:
 
 
 @dataclass(frozen=True)
-class _Run:
+class _DrawingRun:
     """Some places of a table, drawn and written together."""
 
     table: PictureTable
@@ -103,7 +103,7 @@ class _Run:
 
 Rows = tuple["NDArray[np.uint8]", list[dict[str, object]]]
 """Some pictures, uint8 [N, height, width, 3], and their notes."""
-Apply = Callable[[Callable[[_Run], Rows], Iterable[_Run]], Iterable[Rows]]
+Apply = Callable[[Callable[[_DrawingRun], Rows], Iterable[_DrawingRun]], Iterable[Rows]]
 
 
 def open_pictures(state: Path, table: PictureTable = SQUARES) -> ExampleStore:
@@ -157,7 +157,7 @@ def draw_pictures(
         return len(store)
     world = _settle_world(store, count)
     starts = range(len(store), count, ROWS_PER_WRITE)
-    runs = [_Run(table, range(start, min(count, start + ROWS_PER_WRITE)), world.total) for start in starts]
+    runs = [_DrawingRun(table, range(start, min(count, start + ROWS_PER_WRITE)), world.total) for start in starts]
     for images, notes in apply(_draw_run, runs):
         store.append(images, notes)
         if not keep_going():
@@ -165,7 +165,7 @@ def draw_pictures(
     return len(store)
 
 
-def _draw_run(run: _Run) -> Rows:
+def _draw_run(run: _DrawingRun) -> Rows:
     drawn = [draw_example(run.table, place, run.total) for place in run.places]
     return np.stack([one.image for one in drawn]), [one.note for one in drawn]
 
