@@ -11,7 +11,7 @@ from sfumato.core.errors import ModelError, RequestError
 from sfumato.lab.train_mini.run import STAGES, run_train_mini
 from sfumato.lab.train_mini.stages import MiniTraining
 from sfumato.models.load import load_model
-from sfumato.models.mini import make_mini_autoencoder, make_mini_scorer, make_mini_text_encoder, make_mini_unet
+from sfumato.models.mini import make_mini_autoencoder, make_mini_text_encoder, make_mini_unet
 from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
 
 
@@ -22,7 +22,6 @@ def make_state(folder: Path) -> None:
     make_mini_autoencoder(16, 16).save_pretrained(folder / "vae")
     make_mini_unet((32, 32, 32)).save_pretrained(folder / "unet")
     make_mini_text_encoder(size, **special).save_pretrained(folder / "text_encoder")
-    make_mini_scorer(size, **special).save_pretrained(folder / "scorer")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +62,6 @@ def test_checksums_cover_every_file_and_other_parts_stay(bundle: Path) -> None:
 
 def test_weights_are_float16_and_the_tokenizer_has_both_files(bundle: Path) -> None:
     assert {p.name for p in (bundle / "tokenizer").iterdir()} >= {"vocab.json", "merges.txt", "tokenizer_config.json"}
-    assert (bundle / "scorer" / "model.safetensors").stat().st_size < 4_000_000
 
 
 def test_wrong_stages_and_missing_parts_are_named(tmp_path: Path) -> None:

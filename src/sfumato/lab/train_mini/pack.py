@@ -18,7 +18,6 @@ from sfumato.core.errors import ModelError
 from sfumato.models.mini import (
     MiniParts,
     load_mini_autoencoder,
-    load_mini_scorer,
     load_mini_tokenizer,
     open_mini_part,
     save_mini,
@@ -49,12 +48,11 @@ def pack_mini(state: Path, out: Path) -> int:
         load_mini_tokenizer(state / "tokenizer"),
         open_mini_part(state, "unet"),
     )
-    extras = {"scorer": load_mini_scorer(state / "scorer")} if (state / "scorer").is_dir() else {}
-    for name, network in (("vae", parts.vae), ("unet", parts.unet), ("text_encoder", parts.text), *extras.items()):
+    for name, network in (("vae", parts.vae), ("unet", parts.unet), ("text_encoder", parts.text)):
         _check_finite(name, network)
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
-    save_mini(fresh, parts, dict(extras))
+    save_mini(fresh, parts)
     _forget_origins(fresh)
     # Another stage's output (the reader, the detector) lives in the bundle too and is kept.
     for kept in out.glob("*") if out.is_dir() else ():

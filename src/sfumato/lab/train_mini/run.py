@@ -9,54 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
 from sfumato.core.errors import RequestError
 from sfumato.lab.critic import train as critic
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
 from sfumato.lab.train_mini.pack import SUMS, pack_mini, write_sums
-from sfumato.lab.train_mini.pictures import HELD_OUT, open_pictures
 from sfumato.lab.train_mini.stages import (
     MiniTraining,
     encode_pictures,
-    open_latents,
     train_autoencoder,
     train_denoiser,
     train_teacher,
     train_vocabulary,
 )
-from sfumato.models.mini import load_mini_tokenizer, make_mini_scorer, special_ids
-from sfumato.train.scorer import ScorerTask
-from sfumato.train.task import Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sfumato.train.loop import TrainingResult
-
-
-SCORER = Recipe(batch=256, learning_rate=1e-3, warmup_steps=50, decay_from_frac=0.4, ema_decay=0.995, weight_decay=0.05)
-
-
-def train_scorer(wanted: MiniTraining) -> TrainingResult:
-    """Train the scorer on drawn pictures and their captions; save it as `scorer/`."""
-    tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
-    torch.manual_seed(0)
-    clip = make_mini_scorer(len(tokenizer), **special_ids(tokenizer))
-    _, tokens = open_latents(wanted.state)
-    _, held_out_tokens = open_latents(wanted.state, HELD_OUT)
-    task = ScorerTask(
-        nn.ModuleDict({"clip": clip.train()}),
-        open_pictures(wanted.state).open_rows(),
-        tokens.open_rows(),
-        open_pictures(wanted.state, HELD_OUT).open_rows(),
-        held_out_tokens.open_rows(),
-    )
-    result = wanted.train(task, SCORER, wanted.state / "scorer_run")
-    clip.cpu().save_pretrained(wanted.state / "scorer")
-    return result
 
 
 def train_mini_reader(wanted: MiniTraining, out: Path) -> TrainingResult:
@@ -113,10 +83,9 @@ BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
 SHARES = {
     "teacher": 0.04,
-    "autoencoder": 0.20,
-    "unet": 0.50,
+    "autoencoder": 0.22,
+    "unet": 0.54,
     "decoder": 0.08,
-    "scorer": 0.06,
     "reader": 0.06,
     "detector": 0.06,
 }
@@ -129,7 +98,6 @@ STAGES = (
     "latents",
     "unet",
     "decoder",
-    "scorer",
     "reader",
     "detector",
     "parser",
@@ -170,7 +138,6 @@ def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
         "latents": encode_pictures,
         "unet": train_denoiser,
         "decoder": lambda wanted: train_autoencoder(wanted, decoder_only=True),
-        "scorer": train_scorer,
         "reader": lambda wanted: train_mini_reader(wanted, out),
         "detector": lambda wanted: train_mini_detector(wanted, out),
         "parser": lambda wanted: train_mini_parser(wanted, out),
