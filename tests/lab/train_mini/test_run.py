@@ -52,6 +52,16 @@ def test_our_own_loader_opens_the_bundle(bundle: Path) -> None:
     assert model.contract.native.width == 128
 
 
+def test_what_was_not_trained_comes_from_the_bundle_named(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "eyes" / "parser").mkdir(parents=True)
+    (tmp_path / "eyes" / "parser" / "new.txt").write_text("trained")
+    run_train_mini(MiniTraining(state=tmp_path, init=bundle), stage="pack")
+    assert (tmp_path / "mini" / "parser" / "new.txt").exists()
+    assert (tmp_path / "mini" / "reader" / "kept.txt").exists()
+    unet = Path("unet") / "diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "mini" / unet).read_bytes() == (bundle / unet).read_bytes()
+
+
 def test_checksums_cover_every_file_and_other_parts_stay(bundle: Path) -> None:
     listed = dict(reversed(line.split("  ")) for line in (bundle / "SHA256SUMS.txt").read_text().splitlines())
     files = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file() and p.name != "SHA256SUMS.txt"}
@@ -69,6 +79,8 @@ def test_wrong_stages_and_missing_parts_are_named(tmp_path: Path) -> None:
         run_train_mini(MiniTraining(state=tmp_path), stage="everything")
     with pytest.raises(ModelError, match="unet"):
         run_train_mini(MiniTraining(state=tmp_path), stage="pack", out=tmp_path / "mini")
+    with pytest.raises(RequestError, match="out"):
+        run_train_mini(MiniTraining(state=tmp_path, steps=1), stage="reader", out=tmp_path / "mini")
 
 
 @pytest.mark.slow
