@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from sfumato.canvas.pixels import MemoryPixels, PixelStore
 from sfumato.core.found import Found
@@ -73,6 +72,8 @@ class PartJudge:
 
     def _check_low(self, part: DrawnPart) -> str:
         """Compare low bands before colours were matched: afterwards they agree by themselves."""
+        from scipy import ndimage
+
         size = (part.before.shape[1], part.before.shape[0])
         drawn = np.asarray(Image.fromarray(part.drawn).resize(size, Image.Resampling.LANCZOS), np.float32)
         spread = LOW_FRAC * max(part.target.box.width, part.target.box.height)
@@ -89,6 +90,8 @@ class PartJudge:
 
     def _check_beside(self, part: DrawnPart) -> str:
         """Look for edges that came or went beside the part itself, where the mask fades."""
+        from scipy import ndimage
+
         beside = (part.share > 0.0) & (part.share < 1.0)
         most = max(FEWEST_EDGE_PX, MOST_EDGE_FRAC * float((part.share == 1.0).sum()))
         after, before = _measure_slopes(part.after), _measure_slopes(part.before)
