@@ -26,7 +26,8 @@ from sfumato.models.hardware.detect import Hardware, detect_hardware
 from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_policy
 from sfumato.models.hardware.throughput import Rates, measure_rates
 from sfumato.models.hardware.torch_settings import THREAD_VARIABLES, Runtime, apply_runtime
-from sfumato.models.parts.catalogue import PARTS, describe_state, find_parts_folder
+from sfumato.models.parts.catalogue import describe_state, find_parts_folder
+from sfumato.models.parts.rows import PARTS
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow", "skia-python", "spandrel")
 Found = Literal["whole", "absent", "damaged"]
