@@ -26,7 +26,8 @@ from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_pol
 from sfumato.models.hardware.rates import THREAD_VARIABLES, Rates
 from sfumato.models.hardware.throughput import measure_rates
 from sfumato.models.hardware.torch_settings import Runtime, apply_runtime
-from sfumato.models.parts.catalogue import PARTS, describe_state, find_parts_folder
+from sfumato.models.parts.catalogue import describe_state, find_parts_folder
+from sfumato.models.parts.rows import PARTS
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow", "skia-python", "spandrel")
 # What changes speed from outside and is worth showing when set.
