@@ -14,6 +14,7 @@ from sfumato.lab.critic import train as critic
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
 from sfumato.lab.train_mini.pack import EYES, pack_mini
+from sfumato.lab.train_mini.pictures import draw_tables
 from sfumato.lab.train_mini.stages import (
     MiniTraining,
     encode_pictures,
@@ -86,6 +87,7 @@ SHARES = {
 # Stages that "all" leaves out: the parser needs a part of others, which may be absent.
 ALONE = ("parser",)
 STAGES = (
+    "pictures",
     "vocabulary",
     "teacher",
     "autoencoder",
@@ -131,6 +133,7 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path | None
 
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
+        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures),
         "vocabulary": train_vocabulary,
         "teacher": train_teacher,
         "autoencoder": train_autoencoder,

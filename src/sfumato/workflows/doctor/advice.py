@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sfumato.models.hardware.torch_settings import THREAD_VARIABLES
+from sfumato.models.hardware.rates import THREAD_VARIABLES
 from sfumato.workflows.doctor.facts import Facts
 
 # The versions whose behaviour the code relies on, as in pyproject.toml.

@@ -7,7 +7,7 @@ import pytest
 
 from sfumato.models.hardware.detect import Gpu, Hardware
 from sfumato.models.hardware.policy import Policy
-from sfumato.models.hardware.throughput import Rates
+from sfumato.models.hardware.rates import Rates
 from sfumato.models.hardware.torch_settings import Runtime
 from sfumato.workflows.doctor.advice import find_advice
 from sfumato.workflows.doctor.doctor import Diagnosis, run_doctor
