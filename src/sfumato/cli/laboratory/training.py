@@ -17,7 +17,7 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="pictures, vocabulary, teacher, autoencoder, latents, unet, decoder, scorer, reader, detector, parser, pack, or all.",
+            help="pictures, vocabulary, teacher, autoencoder, latents, unet, decoder, reader, detector, parser, pack, or all.",
             metavar="NAME",
         ),
     ] = "all",
@@ -43,6 +43,15 @@ def train_mini(
         Path | None,
         typer.Option("--init", help="Start from these weights: a bundle, or mini.", metavar="DIR", show_default=False),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Where pack writes the bundle. Left out: the folder mini below --state.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
     pictures: Annotated[int, typer.Option("--pictures", help="How many pictures to draw.", metavar="N")] = 60_000,
     workers: Annotated[int, typer.Option("--workers", help="Processes that draw them.", metavar="N")] = 1,
 ) -> None:
@@ -65,4 +74,4 @@ def train_mini(
         workers=workers,
         report=report,
     )
-    print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage).items()})
+    print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage, out=out).items()})
