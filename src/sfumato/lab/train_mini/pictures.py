@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -90,6 +90,7 @@ class Example:
     image: NDArray[np.uint8]
     note: dict[str, object]
     truth: Truth | None
+    captions: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -180,11 +181,11 @@ def draw_example(table: PictureTable, place: int, total: int, *, with_truth: boo
     seed = first + place
     if table.source == "closeups":
         crop = make_closeup(seed, size=table.height)
-        return Example(crop.image, {"captions": list(crop.captions), "labels": {"scale": crop.scale}}, crop.truth)
+        return _note(crop.image, crop.captions, {"scale": crop.scale}, crop.truth)
     if table.source == "hands":
         hand = make_hand_picture(_load_mesh(), seed, size=table.height, wish=HandWish("captions"))
         captions = make_broad_captions(hand.scene, random.Random(f"hand caption {seed}"))
-        return Example(hand.image, {"captions": list(captions), "labels": dict(hand.labels)}, hand.truth())
+        return _note(hand.image, captions, hand.labels, hand.truth())
     who = pick_appearance(place, total) if table.named else None
     wish = Wish(
         mix=BROAD,
@@ -195,7 +196,13 @@ def draw_example(table: PictureTable, place: int, total: int, *, with_truth: boo
     )
     sample = make_sample(seed, size=table.height, wish=wish)
     labels = dict(sample.labels) | ({"character": who.name, "age": who.age} if who else {})
-    return Example(sample.image, {"captions": list(sample.captions), "labels": labels}, sample.truth)
+    return _note(sample.image, sample.captions, labels, sample.truth)
+
+
+def _note(
+    image: NDArray[np.uint8], captions: tuple[str, ...], labels: Mapping[str, object], truth: Truth | None
+) -> Example:
+    return Example(image, {"captions": list(captions), "labels": dict(labels)}, truth, captions)
 
 
 def read_world(store: ExampleStore) -> TableWorld:
