@@ -1,14 +1,12 @@
 """The finder of mini's world: people, faces, hands and houses, by the detector that ships with mini.
 
-A person without a face gets a head, guessed from the person's box. The detector was trained on drawn pictures and says
-nothing of photographs. Knows no render. Start reading at `DrawnFinder.find`.
+It was trained on drawn pictures and says nothing of photographs. Knows no render. Start reading at `DrawnFinder.find`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from functools import cached_property
 
 import numpy as np
@@ -24,21 +22,13 @@ from sfumato.critic.detector.network import KINDS
 PIECE_PX, SHARED_PX = 4096, 512
 # A box that ends so near to the cut edge of a piece may go on beyond it.
 _CUT_PX = 2.0
-HEAD = "head"
-# A standing figure is at most so wide, in heights; the detector's boxes of anything else tell nothing of the head.
-WIDEST_FIGURE = 0.7
-# The head of a standing figure, in heights of its box: 56 figures of the world had their faces from 0.05 to 0.20, 0.13 wide,
-# with hair around them, in the middle of the box.
-HEAD_HEIGHT, HEAD_WIDTH = 0.21, 0.19
-# So much of a face inside the box of a person is the person's face.
-_OWN_FACE = 0.6
 
 
 class DrawnFinder:
     """Find people, faces, hands and houses in drawn pictures. A leaf."""
 
     name = "drawn"
-    kinds: frozenset[str] = frozenset((*KINDS, HEAD))
+    kinds: frozenset[str] = frozenset(KINDS)
 
     def __init__(self, detector: Detector | None = None, *, piece_px: int = PIECE_PX) -> None:
         """Take a detector; without one, that of mini is opened at the first picture."""
@@ -113,31 +103,4 @@ def _join(found: list[Detection], size: PixelSize) -> tuple[Found, ...]:
             left, top, right, bottom = own[place].box
             box = PixelBox(math.floor(left), math.floor(top), math.ceil(right), math.ceil(bottom)).clip(size)
             kept.append(Found(kind=kind, box=box, confidence=own[place].confidence, by=DrawnFinder.name))
-    kept += list_heads(kept)
     return tuple(sorted(kept, key=lambda one: (-one.confidence, one.box)))
-
-
-def list_heads(found: Sequence[Found]) -> list[Found]:
-    """Return the heads of standing figures that have no face, guessed from the boxes of persons."""
-    faces = [one.box for one in found if one.kind == "face"]
-    figures = [
-        one
-        for one in found
-        if one.kind == "person"
-        and one.box.width <= WIDEST_FIGURE * one.box.height
-        and not any(_is_own(one.box, face) for face in faces)
-    ]
-    return [replace(one, kind=HEAD, box=_find_head(one.box)) for one in figures]
-
-
-def _is_own(person: PixelBox, face: PixelBox) -> bool:
-    shared = person.find_overlap(face)
-    return shared is not None and shared.area >= _OWN_FACE * face.area
-
-
-def _find_head(person: PixelBox) -> PixelBox:
-    height, width = HEAD_HEIGHT * person.height, min(HEAD_WIDTH * person.height, person.width)
-    left = (person.left + person.right - width) / 2
-    return PixelBox(
-        math.floor(left), person.top, max(math.floor(left) + 1, math.ceil(left + width)), person.top + math.ceil(height)
-    )

@@ -75,7 +75,7 @@ def find_pictures(pictures: tuple[LabelledPicture, ...], folder: Path) -> tuple[
         with open_regular(place, what="a labelled picture") as stream:
             found = hashlib.file_digest(stream, "sha256").hexdigest()
         if found != picture.sha256:
-            do = "Fetch the pictures again: sfumato parts get real-renders"
+            do = "Fetch the pictures again: sfumato parts get renders"
             raise RequestError("a labelled picture is another one than was labelled", got=str(place), do=do)
     return places
 

@@ -20,7 +20,7 @@ from sfumato.models.parts.catalogue import check_part
 from sfumato.workflows.find.find import find_things
 
 OnProgress = Callable[[str, int, int], None]
-PICTURES_PART, PICTURES_FOLDER = "real-renders", "templates"
+PICTURES_PART, PICTURES_FOLDER = "renders", "templates"
 LABELS = Path("tests/labels/real.json")
 # Of the issue that asked for the finders, in percent; persons have none.
 AIMS = {"face": (95.0, 2.0), "hand": (70.0, 5.0)}
@@ -30,7 +30,7 @@ HEIGHTS = ((16, 32), (32, 64), (64, 128), (128, 100_000))
 
 @dataclass(frozen=True, kw_only=True)
 class FindEvaluation:
-    """Say which half is judged, with which labels, and where the pictures lie (left out: the part `real-renders`)."""
+    """Say which half is judged, with which labels, and where the pictures lie (left out: the part `renders`)."""
 
     half: str = "judge"
     labels: Path = LABELS

@@ -9,8 +9,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from sfumato.critic.finders import people
-from sfumato.critic.finders.drawn import DrawnFinder
 from sfumato.critic.finders.finder import Finder
 from sfumato.models.parts.catalogue import find_part
 
@@ -32,18 +30,32 @@ class FinderRow:
         return tuple(name for name in self.parts if find_part(name) is None)
 
 
+_FACE_PARTS = ("face-full-range", "face-mesh")
+# Said here once more, so that a plan knows them without the networks; a test compares.
 FINDERS: tuple[FinderRow, ...] = (
-    *(FinderRow(name=name, kinds=kinds, parts=people.PARTS[name]) for name, kinds in people.KINDS.items()),
-    FinderRow(name=DrawnFinder.name, kinds=DrawnFinder.kinds, world="drawn"),
+    FinderRow(name="faces", kinds=frozenset({"face", "eye", "mouth"}), parts=_FACE_PARTS),
+    FinderRow(name="persons", kinds=frozenset({"person", "head"}), parts=(*_FACE_PARTS, "pose-landmarks")),
+    FinderRow(
+        name="hands",
+        kinds=frozenset({"hand"}),
+        parts=(*_FACE_PARTS, "pose-landmarks", "palm", "hand-landmarks"),
+    ),
+    FinderRow(name="drawn", kinds=frozenset({"person", "face", "hand", "house"}), world="drawn"),
 )
 
 
 def make_finders(rows: Iterable[FinderRow]) -> tuple[Finder, ...]:
     """Make the finders of rows; those of real pictures share one look."""
-    rows = tuple(rows)
-    real = [row.name for row in rows if row.world == "real"]
-    drawn = [DrawnFinder() for row in rows if row.world == "drawn"]
-    return (*([people.PeopleFinder(real)] if real else ()), *drawn)
+    finders, rows = list[Finder](), tuple(rows)
+    if real := [row.name for row in rows if row.world == "real"]:
+        from sfumato.critic.finders.people import PeopleFinder
+
+        finders.append(PeopleFinder(real))
+    if any(row.world == "drawn" for row in rows):
+        from sfumato.critic.finders.drawn import DrawnFinder
+
+        finders.append(DrawnFinder())
+    return tuple(finders)
 
 
 def list_kinds(rows: Iterable[FinderRow] = FINDERS) -> tuple[str, ...]:

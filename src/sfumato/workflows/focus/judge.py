@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from sfumato.canvas.pixels import MemoryPixels, PixelStore
 from sfumato.core.found import Found
@@ -45,10 +44,7 @@ RIM_SHARE, MOST_RIM_LEVELS = 0.1, 6.0
 # Edges steeper than this by so many levels a px, where there were none, are a thing; so many of them, as a share of the
 # px of the core: a window frame that was drawn into a sky had 1.7 %, 32 of 40 faces at first try less than 1.2 %.
 LEAST_EDGE_LEVELS, MOST_EDGE_FRAC, FEWEST_EDGE_PX = 8.0, 0.012, 6.0
-HEAD = "head"
-_READ_KINDS = frozenset(("face", HEAD))
-# What may come or go where a head is drawn anew: with a face it is found as a face, no longer as a head.
-_OF_HEADS = frozenset((HEAD, "face", "eye", "mouth"))
+_READ_KINDS = frozenset(("face", "head"))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,6 +72,8 @@ class PartJudge:
 
     def _check_low(self, part: DrawnPart) -> str:
         """Compare low bands before colours were matched: afterwards they agree by themselves."""
+        from scipy import ndimage
+
         size = (part.before.shape[1], part.before.shape[0])
         drawn = np.asarray(Image.fromarray(part.drawn).resize(size, Image.Resampling.LANCZOS), np.float32)
         spread = LOW_FRAC * max(part.target.box.width, part.target.box.height)
@@ -92,6 +90,8 @@ class PartJudge:
 
     def _check_beside(self, part: DrawnPart) -> str:
         """Look for edges that came or went beside the part itself, where the mask fades."""
+        from scipy import ndimage
+
         beside = (part.share > 0.0) & (part.share < 1.0)
         most = max(FEWEST_EDGE_PX, MOST_EDGE_FRAC * float((part.share == 1.0).sum()))
         after, before = _measure_slopes(part.after), _measure_slopes(part.before)
@@ -112,17 +112,21 @@ class PartJudge:
         after = self._find(values)
         box = part.target.box.shift(-window.left, -window.top)
         mask = _bound_mask(part).shift(-window.left, -window.top)
-        if part.target.kind not in (USER_BOX, HEAD) and any(one.kind == part.target.kind for one in before):
+        if part.target.kind != USER_BOX and any(one.kind == part.target.kind for one in before):
             same = [one for one in after if one.kind == part.target.kind]
             place = max((_measure_union(one.box, box) for one in same), default=0.0)
             if place < LEAST_SAME_PLACE:
                 return f"the {part.target.kind} is not where it was ({place:.0%} of the union)"
         for what, ones, others in (("new", after, before), ("lost", before, after)):
             for one in ones:
-                if part.target.kind == HEAD and _belongs_to_head(one, box):
+                if what == "new" and part.target.kind == "head" and _lies_in(one, "face", box):
                     continue
                 if one.box.find_overlap(mask) and not any(_is_thing(one, other) for other in others):
                     return f"a {one.kind} is {what}"
+        if part.target.kind == "head":
+            faces = sum(_lies_in(one, "face", box) for one in after)
+            # A head is drawn anew because nobody saw a face in it.
+            return "" if faces == 1 else f"{faces or 'no'} face{'s' if faces > 1 else ''} came out in the head"
         return ""
 
     def _find(self, values: NDArray[np.uint8]) -> tuple[Found, ...]:
@@ -180,10 +184,10 @@ def _measure_union(one: PixelBox, other: PixelBox) -> float:
     return 0.0 if both is None else both.area / (one.area + other.area - both.area)
 
 
-def _belongs_to_head(one: Found, head: PixelBox) -> bool:
-    """Tell whether a thing is a face, or what a face has, inside a head: a head that gains one lost its place as a head."""
-    shared = one.box.find_overlap(head)
-    return one.kind in _OF_HEADS and shared is not None and shared.area >= 0.5 * min(one.box.area, head.area)
+def _lies_in(one: Found, kind: str, box: PixelBox) -> bool:
+    """Tell whether a find is of a kind and has its middle in a box."""
+    x, y = (one.box.left + one.box.right) // 2, (one.box.top + one.box.bottom) // 2
+    return one.kind == kind and box.left <= x < box.right and box.top <= y < box.bottom
 
 
 def _is_thing(one: Found, other: Found) -> bool:

@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from sfumato.canvas.pixels import MemoryPixels
-from sfumato.core.found import Found
-from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.critic.finders.drawn import SHARED_PX, DrawnFinder, list_heads
+from sfumato.core.geometry import PixelSize
+from sfumato.critic.finders.drawn import SHARED_PX, DrawnFinder
 from sfumato.world.stream import Wish, make_sample
 
 
@@ -42,17 +41,3 @@ def test_a_picture_in_pieces_gives_each_thing_once(figure):
     for face, true in zip(faces, truth, strict=True):
         assert true.grow(2).contains(face)
         assert face.grow(2).contains(true)
-
-
-def test_a_standing_figure_without_a_face_has_a_head():
-    def make(kind, *sides):
-        return Found(kind=kind, box=PixelBox(*sides), confidence=0.8, by="drawn")
-
-    figure, sitting, owner = (
-        make("person", 0, 0, 40, 100),
-        make("person", 100, 0, 190, 100),
-        make("person", 200, 0, 240, 100),
-    )
-    (head,) = list_heads([figure, sitting, owner, make("face", 212, 6, 226, 20)])
-    assert (head.kind, head.confidence, head.by) == ("head", 0.8, "drawn")
-    assert head.box == PixelBox(10, 0, 30, 21)

@@ -12,6 +12,7 @@ from sfumato.canvas.formats.images import save_picture
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox
+from sfumato.critic.finders import people
 from sfumato.workflows.find.find import find_things, is_drawn, join_found, open_store
 from sfumato.workflows.find.finders import FINDERS, list_kinds, make_finders
 from sfumato.workflows.find.mark import draw_marks
@@ -43,6 +44,12 @@ def test_every_finder_says_its_own_name_and_kinds():
     for row in FINDERS:
         (finder,) = make_finders([row])
         assert (finder.name, finder.kinds) == (row.name, row.kinds)
+
+
+def test_the_rows_say_of_people_what_their_finder_says():
+    rows = {row.name: row for row in FINDERS if row.world == "real"}
+    assert {name: row.kinds for name, row in rows.items()} == people.KINDS
+    assert {name: row.parts for name, row in rows.items()} == people.PARTS
 
 
 def test_finders_of_real_pictures_share_one_look():
