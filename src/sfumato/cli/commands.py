@@ -21,7 +21,12 @@ from sfumato.cli.laboratory.benching import (
     bench_shapes,
     bench_upscaler,
 )
-from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires
+from sfumato.cli.laboratory.evaluating import (
+    evaluate_critic,
+    evaluate_find,
+    evaluate_focus,
+    evaluate_hires,
+)
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -362,6 +367,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "critic": evaluate_critic,
             "hires": evaluate_hires,
             "focus": evaluate_focus,
+            "find": evaluate_find,
         },
     ),
     (
