@@ -106,3 +106,32 @@ def evaluate_focus(
     wanted = FocusEvaluation(scenes=n, tiles=tiles, seed=seed, model=model, sheets=sheets)
     card = run_evaluate_focus(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
+def evaluate_find(
+    half: Annotated[
+        str,
+        typer.Option("--half", help="judge, or calibrate: the half on which the limits were chosen.", metavar="HALF"),
+    ] = "judge",
+    labels: Annotated[Path, typer.Option("--labels", help="The file of labels.", metavar="FILE")] = Path(
+        "tests/labels/real.json"
+    ),
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--pictures",
+            help="Folder of the labelled pictures; left out: those of `sfumato parts get renders`.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Count faces, hands and persons that `find` finds, misses and makes up in public renders; last line JSON.
+
+    The pictures are fetched once with `sfumato parts get renders`. Their labels lie in the repository.
+    """
+    from sfumato.lab.find.run import FindEvaluation, run_evaluate_find
+
+    wanted = FindEvaluation(half=half, labels=labels, pictures=pictures)
+    card = run_evaluate_find(wanted, on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import torch
-from scipy import ndimage
 
 from sfumato.canvas.grid import find_grid_boxes
 from sfumato.canvas.overlay import OverlayPixels, measure_own
@@ -48,9 +46,6 @@ SETTLED_FRAC, FINE_PX = 0.25, 2.0
 _SETTLED = "the detail of what it lies in no longer changes"
 # What shows nothing of what it should is drawn anew so many times more strongly.
 BLANK_TIMES = 1.5
-# What focus fails of without harm to the picture that is there.
-_HARMLESS = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
-
 # How the reason of a part begins that could not be drawn.
 _FAILED = "could not be drawn: "
 Verdict = Literal["kept", "dropped", "left"]
@@ -199,6 +194,9 @@ def measure_fine_change(parent: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> 
 
 
 def _take_fine(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    # Here: a plan comes this way and needs none of it.
+    from scipy import ndimage
+
     grey = values.astype(np.float32).mean(axis=2)
     return grey - ndimage.gaussian_filter(grey, FINE_PX, mode="nearest")
 
@@ -284,7 +282,7 @@ def _work_on(
                     drawn = end.value
                     break
                 yield part.tell(progress, number)
-        except _HARMLESS as error:
+        except _list_harmless() as error:
             why = str(error) if isinstance(error, SfumatoError) else "the memory is full"
             outcome = replace(outcome, tries=number + 1, reasons=(*reasons, f"{_FAILED}{why}"))
             return replace(outcome, seconds=time.monotonic() - began)
@@ -352,3 +350,10 @@ def _repeat(
 
 def _make_deep(target: FocusTarget, frame: PixelBox, drawn: NDArray[np.uint8]) -> DeepPart:
     return DeepPart(frame=frame, core=target.core, drawn=drawn, oval=target.oval)
+
+
+def _list_harmless() -> tuple[type[Exception], ...]:
+    """Return what focus fails of without harm to the picture that is there."""
+    import torch
+
+    return (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from scipy import ndimage
 
 from sfumato.canvas.pixels import MemoryPixels, PixelStore
 from sfumato.core.found import Found
@@ -79,6 +78,8 @@ class PartJudge:
 
     def _check_low(self, part: DrawnPart) -> str:
         """Compare low bands before colours were matched: afterwards they agree by themselves."""
+        from scipy import ndimage
+
         size = (part.before.shape[1], part.before.shape[0])
         drawn = np.asarray(Image.fromarray(part.drawn).resize(size, Image.Resampling.LANCZOS), np.float32)
         spread = LOW_FRAC * max(part.target.box.width, part.target.box.height)
@@ -95,6 +96,8 @@ class PartJudge:
 
     def _check_beside(self, part: DrawnPart) -> str:
         """Look for edges that came or went beside the part itself, where the mask fades."""
+        from scipy import ndimage
+
         beside = (part.share > 0.0) & (part.share < 1.0)
         most = max(FEWEST_EDGE_PX, MOST_EDGE_FRAC * float((part.share == 1.0).sum()))
         after, before = _measure_slopes(part.after), _measure_slopes(part.before)
@@ -168,6 +171,8 @@ def measure_sureness(reading: Reading) -> float:
 
 def measure_mirror(crop: NDArray[np.uint8], box: PixelBox) -> float:
     """Return how alike both halves of a face in a crop, uint8 [h, w, 3], are when one is mirrored: 1 the same, 0 not at all."""
+    from scipy import ndimage
+
     scale = MIRROR_PX / min(crop.shape[:2])
     size = (round(crop.shape[1] * scale), round(crop.shape[0] * scale))
     grey = np.asarray(Image.fromarray(crop).resize(size, Image.Resampling.BICUBIC), np.float32).mean(axis=2)

@@ -23,7 +23,7 @@ from sfumato.render.passes.focus_box import FocusTarget, find_crop, make_part_re
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
 from sfumato.render.stages import FocusForecast, ForecastPart
-from sfumato.workflows.find.finders import FINDERS, FinderRow
+from sfumato.workflows.find.finders import FINDERS, FinderRow, make_finders
 from sfumato.workflows.focus.judge import PartJudge
 from sfumato.workflows.focus.kinds import KINDS, choose_kinds
 from sfumato.workflows.focus.read_face import FaceReader
@@ -52,12 +52,12 @@ def list_rows(contract: ModelContract) -> tuple[FinderRow, ...]:
 def list_finders(contract: ModelContract, words: tuple[str, ...] = (AUTO,)) -> tuple[Finder, ...]:
     """Return the finders of a model's pictures that know a kind which words take."""
     wanted = choose_kinds(words)
-    return tuple(row.make() for row in list_rows(contract) if row.kinds & wanted)
+    return make_finders(row for row in list_rows(contract) if row.kinds & wanted)
 
 
 def list_judges(contract: ModelContract) -> tuple[Finder, ...]:
     """Return the finders that see whether something is new or lost where only boxes of the user are drawn anew."""
-    return tuple(row.make() for row in list_rows(contract) if not row.list_missing())
+    return make_finders(row for row in list_rows(contract) if not row.list_missing())
 
 
 def check_focus(request: RenderRequest, contract: ModelContract) -> None:

@@ -14,7 +14,6 @@ from sfumato.core.focus import AUTO, FocusBox, FocusSettings
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
-from sfumato.critic.finders.drawn import DrawnFinder
 from sfumato.critic.finders.finder import Finder
 from sfumato.models.contract import ModelContract
 from sfumato.render.passes.focus import LeftPart
@@ -33,6 +32,8 @@ SAME_FRAC = 0.6
 # A word that was read at least so surely may name a person; one of the crop's own words needs more.
 SURE_OWNER, SURE_WORD = 0.6, 0.8
 FACE, HEAD = "face", "head"
+# The name of the finder of mini's world; importing it would import its network.
+DRAWN = "drawn"
 # Heads of mini's world in the box of a person who stands: share of its height, and width over height with hair.
 HEAD_FRAC, HEAD_ASPECT, LEAST_TALL = 0.17, 0.85, 2.6
 
@@ -148,7 +149,7 @@ def propose_heads(found: Sequence[Found], picture: PixelSize) -> list[Found]:
     proposed = list[Found]()
     for one in found:
         box = one.box
-        if one.kind != "person" or one.by != DrawnFinder.name or any(_shares(one, other) for other in seen):
+        if one.kind != "person" or one.by != DRAWN or any(_shares(one, other) for other in seen):
             continue
         if box.height < LEAST_TALL * box.width:
             # Arms that are raised or a lap: where the head is cannot be told from the box.

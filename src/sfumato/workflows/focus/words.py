@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from sfumato.canvas.pixels import PixelStore
 from sfumato.core.found import Found
 from sfumato.core.prompt.grammar import PromptPart, parse_prompt
 from sfumato.core.prompt.phrases import split_phrases
 from sfumato.core.request import RenderRequest
-from sfumato.models.latent_model import LatentModel
-from sfumato.render.passes.word_maps import find_word_boxes
 from sfumato.workflows.focus.kinds import KINDS, STUFF
 from sfumato.workflows.focus.owner import is_person
+
+if TYPE_CHECKING:
+    from sfumato.models.latent_model import LatentModel
 
 # More words are a list of keywords rather than things in a picture.
 MOST_THINGS = 12
@@ -86,6 +88,9 @@ class WordFinder:
         text = find_text(self._request.prompt)
         if text is None or not self.kinds:
             return ()
+        # A plan lists things and looks for none.
+        from sfumato.render.passes.word_maps import find_word_boxes
+
         boxes = find_word_boxes(pixels, sorted(self.kinds), text, self._request, self._model)
         found = [Found(kind=one.word, box=one.box, confidence=_rate(one.peak), by=self.name) for one in boxes]
         return tuple(sorted(found, key=lambda one: (-one.confidence, one.kind, one.box)))
