@@ -49,7 +49,8 @@ ABLATIONS: tuple[tuple[str, str, object], ...] = (
     ("fixed lattice", "shift", False),
     ("no low-band lock", "lock", 0.0),
     ("wide colours not held", "hold", False),
-    ("no gain of detail", "detail", 1.0),
+    ("lost parts not given back", "guard", False),
+    ("levels not made crisp", "crisp", False),
 )
 
 # What of a model's policy belongs to the name of a picture; the rest follows from it on one machine.

@@ -29,13 +29,19 @@ FLOOR_ENERGY = 0.01
 LOST, UNSURE = "objects of the base lost, not even doubted", "objects of the base no longer sure"
 # What a judge calls them.
 GONE = {"lost": LOST, "unsure": UNSURE}
+# What the self-check finds: blobs of the base that are gone, and places less sharp than others.
+SMALL_PARTS, STRONGEST = "small parts of the base lost", "contrast gone of the small part that lost most"
+CONTRAST, FOGGY = "sharp beside foggy places", "places in fog"
 # The aims for the cohesive engine, and whether they are the least or the most.
 AIMS: dict[str, tuple[float, str]] = {
     "phantoms": (0.02, "most"),
     "lost": (2.0, "most"),
     "seam": (1.05, "most"),
     "step": (0.5, "most"),
+    "parts": (2.0, "most"),
     "psnr": (30.0, "least"),
+    "octave 1": (0.75, "least"),
+    "octave 2": (0.6, "least"),
     "cost": (1.6, "most"),
 }
 
@@ -66,6 +72,9 @@ def describe_method(
         _mean_row(f"{name}: lattice", shown, read_judged("lattice"), unit="deviations"),
         _mean_row(f"{name}: base consistency", shown, read_judged("psnr_db"), unit="dB"),
         _mean_row(f"{name}: colour drift p95", shown, read_judged("drift"), unit="Delta E"),
+        _share_row(f"{name}: {SMALL_PARTS}", count_small_parts(shown)),
+        _mean_row(f"{name}: {STRONGEST}", shown, read_judged("strongest_lost"), unit="Delta E"),
+        *_describe_sharpness(name, shown),
     ]
     rows += _describe_detail(name, shown, drawn)
     rows += _describe_cost(name, shown)
@@ -93,6 +102,17 @@ def _describe_objects(name: str, shown: Sequence[JudgedPicture]) -> list[Measure
         measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
         _mean_row(f"{name}: objects beyond the caption per picture", shown, read_judged("excess"), counts=True),
         *(_share_row(f"{name}: {title}", count_gone(which, shown)) for which, title in GONE.items()),
+    ]
+
+
+def _describe_sharpness(name: str, shown: Sequence[JudgedPicture]) -> list[Measurement]:
+    """Return the rows of sharpness over the pictures whose base has edges; none where no base has."""
+    edged = [each for each in shown if None not in each.judged["sharpness"]]
+    if not edged:
+        return []
+    return [
+        _mean_row(f"{name}: {CONTRAST}", edged, read_contrast, unit="dB"),
+        _mean_row(f"{name}: {FOGGY}", edged, lambda each: 100.0 * each.judged["sharpness"][1], unit="%"),
     ]
 
 
@@ -207,6 +227,9 @@ def _aim(row: Measurement) -> Measurement:
         ": colour step p95": "step",
         ": colour step p95 less that of other lines": "step",
         ": base consistency": "psnr",
+        f": {SMALL_PARTS}": "parts",
+        ": detail, octave 1 above the base, over drawn": "octave 1",
+        ": detail, octave 2 above the base, over drawn": "octave 2",
         ": cost per native area, over one native render": "cost",
     }
     for end, aim in titles.items():
@@ -229,6 +252,16 @@ def count_phantoms(shown: JudgedPicture) -> float:
 def count_gone(which: str, shown: Sequence[JudgedPicture]) -> Array:
     """Return how many objects of the base are gone ("lost" or "unsure") and how many there were, [pictures, 2]."""
     return np.array([(len(each.judged[which]), each.judged["held"]) for each in shown], dtype=np.float64)
+
+
+def count_small_parts(shown: Sequence[JudgedPicture]) -> Array:
+    """Return how many small parts of the base are lost and how many there were, [pictures, 2]."""
+    return np.array([each.judged["small_parts"] for each in shown], dtype=np.float64)
+
+
+def read_contrast(shown: JudgedPicture) -> float:
+    """Return how far foggy places lie below sharp ones, in dB; nan where the base has no edges."""
+    return float(np.array(shown.judged["sharpness"][0], dtype=np.float64))
 
 
 def read_cost(shown: JudgedPicture) -> float:

@@ -52,6 +52,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "blue noise": ("grain", "whiteness"),
     "shifted tiles": ("tile shift", "base consistency"),
     "erased parts": ("lost parts",),
+    "foggy windows": ("sharpness contrast",),
 }
 
 OnProgress = Callable[[str, int, int], None]

@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.color import deltaE_ciede2000, lab2rgb
 from skimage.restoration import inpaint_biharmonic
 
@@ -141,6 +141,14 @@ def plant_erasure(ground: Ground, dose: float, stream: np.random.Generator) -> P
     return erase_parts(ground.picture, [ground.small_parts[number] for number in order[:count]])
 
 
+def plant_fog(ground: Ground, dose: float, stream: np.random.Generator) -> Picture:
+    """Blur every second window by a deviation of `dose` px, blended like `plant_blended_seams`."""
+    del stream
+    share = (0.5 + 0.5 * _checkerboard(ground, BLEND_PX))[..., None]
+    foggy = gaussian_filter(ground.picture.astype(np.float32), (dose, dose, 0), mode="nearest")
+    return _to_picture(ground.picture + share * (foggy - ground.picture))
+
+
 def erase_parts(picture: Picture, masks: Sequence[NDArray[np.bool_]]) -> Picture:
     """Return a picture in which the masked places and a rim around them continue their surroundings."""
     erased = picture.copy()
@@ -164,6 +172,7 @@ DEFECTS: dict[str, Defect] = {
     "white noise": Defect("levels", (1.0, 2.0, 4.0, 8.0), 4.0, plant_white_noise),
     "blue noise": Defect("levels", (1.0, 2.0, 4.0, 8.0), 4.0, plant_blue_noise),
     "shifted tiles": Defect("px", (1.0, 2.0, 3.0), 3.0, plant_shifts),
+    "foggy windows": Defect("px", (1.0, 2.0, 3.0), 2.0, plant_fog),
     "erased parts": Defect("% of parts", (25.0, 50.0, 100.0), 50.0, plant_erasure, everywhere=False),
 }
 
