@@ -72,7 +72,7 @@ def describe_method(
         _mean_row(f"{name}: lattice", shown, read_judged("lattice"), unit="deviations"),
         _mean_row(f"{name}: base consistency", shown, read_judged("psnr_db"), unit="dB"),
         _mean_row(f"{name}: colour drift p95", shown, read_judged("drift"), unit="Delta E"),
-        _share_row(f"{name}: {SMALL_PARTS}", count_small_parts(shown)),
+        make_share_row(f"{name}: {SMALL_PARTS}", count_small_parts(shown)),
         _mean_row(f"{name}: {STRONGEST}", shown, read_judged("strongest_lost"), unit="Delta E"),
         *_describe_sharpness(name, shown),
     ]
@@ -101,7 +101,7 @@ def _describe_objects(name: str, shown: Sequence[JudgedPicture]) -> list[Measure
         replace(row, note=kinds),
         measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
         _mean_row(f"{name}: objects beyond the caption per picture", shown, read_judged("excess"), counts=True),
-        *(_share_row(f"{name}: {title}", count_gone(which, shown)) for which, title in GONE.items()),
+        *(make_share_row(f"{name}: {title}", count_gone(which, shown)) for which, title in GONE.items()),
     ]
 
 
@@ -157,12 +157,18 @@ def _mean_row(
     unit: str = "",
     counts: bool = False,
 ) -> Measurement:
-    values = np.array([read(each) for each in shown], dtype=np.float64)
+    return make_mean_row(name, np.array([read(each) for each in shown], dtype=np.float64), unit=unit, counts=counts)
+
+
+def make_mean_row(name: str, values: Array, *, unit: str = "", counts: bool = False) -> Measurement:
+    """Return the row of a mean over pictures, of rare counts with the exact interval; without any it has no number."""
+    if not len(values):
+        return Measurement(name=name, value=math.nan, unit=unit, n=0)
     low, high = count_interval(values) if counts else bootstrap_interval(values)
     return Measurement(name=name, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high)
 
 
-def _share_row(name: str, counts: Array) -> Measurement:
+def make_share_row(name: str, counts: Array) -> Measurement:
     """Return the row of a share of objects from [pictures, 2]: hits, and all."""
     hits, held = (int(total) for total in counts.sum(axis=0))
     low, high = share_interval(counts)
