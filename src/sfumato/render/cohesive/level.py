@@ -6,7 +6,6 @@ when the process died is done again from what was read, with the same result. St
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +25,7 @@ from sfumato.render.cohesive.finish import hold_base
 from sfumato.render.cohesive.journal import find_mark, say_mark
 from sfumato.render.cohesive.reference import Below, write_reference
 from sfumato.render.cohesive.stages import settings_of
-from sfumato.render.cohesive.update import Update, cut_bands
+from sfumato.render.cohesive.update import Update, cut_bands, scale_gain
 from sfumato.render.cohesive.windows import Rolling, WindowRows, list_window_rows
 from sfumato.render.layout import show_whole
 from sfumato.render.sampling.latent_rows import Planes
@@ -155,13 +154,10 @@ class Level:
 
     @cached_property
     def _locked(self) -> CohesiveMethod:
-        """Return the settings with the gain of detail for the part of an octave that this level adds.
-
-        A level that adds little goes over what the level below has strengthened already.
-        """
+        """Return the settings with the gain of detail that suits what this level adds."""
         left, _, right, _ = self.stage.taken or show_whole(self.stage.canvas).shown
-        octaves = min(1.0, max(0.0, math.log2(self.stage.canvas.width / (right - left))))
-        return replace(self.method, detail=1.0 + octaves * (self.method.detail - 1.0))
+        detail = scale_gain(self.method.detail, self.stage.canvas.width / (right - left))
+        return replace(self.method, detail=detail)
 
     @property
     def finishes(self) -> bool:
