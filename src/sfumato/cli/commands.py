@@ -21,7 +21,7 @@ from sfumato.cli.laboratory.benching import (
     bench_shapes,
     bench_upscaler,
 )
-from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires
+from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires, evaluate_upscale
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -341,6 +341,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "critic": evaluate_critic,
             "hires": evaluate_hires,
             "focus": evaluate_focus,
+            "upscale": evaluate_upscale,
         },
     ),
     (
