@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import ModelError
+from sfumato.core.settings import load_settings
 from sfumato.models.describe import describe_checked, describe_checkpoint, find_checkpoint, load_contract
 from sfumato.models.files.read_weights import read_component, read_part
 from sfumato.models.hardware.policy import choose_policy
+from sfumato.models.hardware.torch_settings import apply_runtime
 from sfumato.models.inspect import inspect_model
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.small.build import build_small_text, build_small_unet, build_small_vae, is_small, load_words
@@ -54,6 +56,7 @@ def load_model(
         RequestError: an unknown device or dtype.
     """
     policy = choose_policy(device, dtype)
+    apply_runtime(load_settings().threads)
     said = describe_checkpoint(ref, vae=vae, prediction=prediction)
     model = _build(said, policy)
     if said.prediction is None:

@@ -208,7 +208,7 @@ PARTS: tuple[Part, ...] = (
     ),
     Part(
         name="pose-landmarks",
-        words="33 points of a body, in a crop round one person; no finder uses it yet",
+        words="33 points of a body, in a crop round one person",
         package=_MEDIAPIPE,
         members=(
             PackageMember(

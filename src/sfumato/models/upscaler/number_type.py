@@ -14,8 +14,8 @@ import torch
 
 from sfumato.core.errors import StorageError
 from sfumato.core.files import find_cache_folder, write_atomic
-from sfumato.models.hardware.policy import BF16_GAIN
-from sfumato.models.hardware.throughput import find_rates, name_machine
+from sfumato.models.hardware.policy import BF16_GAIN, find_rates
+from sfumato.models.hardware.rates import name_machine
 from sfumato.models.upscaler.compact import CompactNetwork, find_compact_shape
 from sfumato.models.upscaler.grown_rows import to_pixels
 from sfumato.models.upscaler.rrdb import RrdbNetwork

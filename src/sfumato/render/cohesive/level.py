@@ -259,7 +259,7 @@ class Level:
         answers = (
             [*self._trial.read(rows, first=1, count=position.sweep).split(self._channels)] if position.sweep else []
         )
-        sigmas = tuple(self._sigmas.double().tolist())
+        sigmas = tuple(self._sigmas.tolist())
         state = SamplerState(
             x[None], sigmas, position.step, self.sampler.stages, history=tuple(past[None] for past in history)
         )
@@ -363,7 +363,7 @@ class Level:
         return before + here * position.sweep + bands
 
     @cached_property
-    def _sigmas(self) -> Tensor:
+    def _sigmas(self) -> NDArray[np.float32]:
         return stage_sigmas(self.work, self.stage)
 
     @cached_property

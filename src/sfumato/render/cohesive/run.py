@@ -54,8 +54,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.resampling import FloatBox
-    from sfumato.render.methods.native import Inputs
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Plan, Stage
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.nn.bands import REACH_CELLS, take_low
+from sfumato.nn.bands import take_low
 from sfumato.nn.resample import Shrinking
+from sfumato.render.cohesive.stages import MARGIN_CELLS, choose_band_cells
 from sfumato.render.sampling.latent_rows import cut_rows, grow_rows
 
 if TYPE_CHECKING:
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from sfumato.core.request import CohesiveMethod
     from sfumato.render.cohesive.change_map import ChangeMap
     from sfumato.render.sampling.latent_rows import Planes
-
-# Rows worked on at once, in cells; of a wide canvas fewer, so that they hold about so many cells.
-BAND_CELLS, LEAST_BAND_CELLS, BAND_AREA_CELLS = 64, 8, 1 << 14
-# How far the lock looks beyond them.
-MARGIN_CELLS = REACH_CELLS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -82,11 +78,6 @@ def find_margin(overlap_cells: int) -> int:
     Cells that neighbours share lie in both: what is free there opens both anyway.
     """
     return max(0, MARGIN_CELLS - overlap_cells)
-
-
-def choose_band_cells(width_cells: int) -> int:
-    """Return how many rows of a canvas of this width are worked on at once."""
-    return max(LEAST_BAND_CELLS, min(BAND_CELLS, BAND_AREA_CELLS // width_cells))
 
 
 def cut_bands(canvas: LatentSize) -> list[slice]:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
-import torch
 
 from sfumato.canvas.grid import find_grid_boxes
 from sfumato.canvas.overlay import OverlayPixels, measure_own
@@ -40,9 +39,6 @@ FOCUS_STAGES = 3 << 14
 DEEPER_FRAC, WEAKER_FRAC = 0.75, 0.75
 # A crop drawn so many times larger takes the whole strength; one that gains nothing, so much of it.
 FULL_GAIN, LEAST_GAIN_FRAC = 2.0, 0.75
-# What focus fails of without harm to the picture that is there.
-_HARMLESS = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
-
 # How the reason of a part begins that could not be drawn.
 _FAILED = "could not be drawn: "
 Verdict = Literal["kept", "dropped", "left"]
@@ -246,7 +242,7 @@ def _work_on(
                     drawn = end.value
                     break
                 yield part.tell(progress, number)
-        except _HARMLESS as error:
+        except _list_harmless() as error:
             why = str(error) if isinstance(error, SfumatoError) else "the memory is full"
             outcome = replace(outcome, tries=number + 1, reasons=(*reasons, f"{_FAILED}{why}"))
             return replace(outcome, seconds=time.monotonic() - began)
@@ -302,3 +298,10 @@ def _repeat(
         before=None if new is None else before,
         after=new,
     )
+
+
+def _list_harmless() -> tuple[type[Exception], ...]:
+    """Return what focus fails of without harm to the picture that is there."""
+    import torch
+
+    return (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)

@@ -98,7 +98,7 @@ def split_batches(boxes: tuple[LatentBox, ...], batch: int) -> list[tuple[Latent
     return [boxes[begin : begin + batch] for begin in range(0, len(boxes), batch)]
 
 
-def stage_sigmas(work: Work, stage: Stage) -> Tensor:
+def stage_sigmas(work: Work, stage: Stage) -> Float32[np.ndarray, " n"]:
     """Return the sigmas a stage walks along, float32, from its first step to 0."""
     sigmas = make_sigmas(work.request.schedule, work.model.contract.schedule, stage.steps)
     return sigmas[stage.first_step :]
