@@ -38,12 +38,12 @@ def draw_place(ink: Ink, tree: PartTree, place: Place) -> None:
     """Fill the whole picture with a place and enter its regions under place/."""
     before = ink.edge_scale
     ink.edge_scale = 0.6
-    _DRAW[place.kind](_Stage(ink, tree, place, random.Random(f"place {place.wobble}")))
+    _DRAW[place.kind](_DrawnStage(ink, tree, place, random.Random(f"place {place.wobble}")))
     ink.edge_scale = before
 
 
 @dataclass(frozen=True)
-class _Stage:
+class _DrawnStage:
     ink: Ink
     tree: PartTree
     place: Place
@@ -58,7 +58,7 @@ class _Stage:
         return path
 
 
-def _gradient(stage: _Stage, top: float, bottom: float, colours: tuple[Colour, Colour], name: str) -> skia.Path:
+def _gradient(stage: _DrawnStage, top: float, bottom: float, colours: tuple[Colour, Colour], name: str) -> skia.Path:
     path = box_path(-0.01, top, stage.ink.aspect + 0.01, bottom)
     stops = [skia.Color4f(*colour, 1.0).toColor() for colour in colours]
     shader = skia.GradientShader.MakeLinear([skia.Point(0, top), skia.Point(0, bottom)], stops)
@@ -67,21 +67,21 @@ def _gradient(stage: _Stage, top: float, bottom: float, colours: tuple[Colour, C
     return path
 
 
-def _draw_sky(stage: _Stage, bottom: float, *, clouds: int) -> None:
+def _draw_sky(stage: _DrawnStage, bottom: float, *, clouds: int) -> None:
     tone = vary(SKY, stage.rng, 0.03)
     _gradient(stage, -0.01, bottom, (darken(tone, 0.10), lighten(tone, 0.55)), "sky")
     for _ in range(clouds):
         _draw_cloud(stage, stage.rng.uniform(0.0, stage.ink.aspect), stage.rng.uniform(0.08, max(0.12, bottom * 0.75)))
 
 
-def _draw_cloud(stage: _Stage, x: float, y: float) -> None:
+def _draw_cloud(stage: _DrawnStage, x: float, y: float) -> None:
     r = stage.rng.uniform(0.03, 0.06)
     for dx, dy, k in ((-1.5, 0.2, 0.7), (0.0, -0.2, 1.0), (1.4, 0.1, 0.8), (2.5, 0.35, 0.5), (-2.4, 0.4, 0.45)):
         blob = oval_path(complex(x + dx * r, y + dy * r), 1.2 * k * r, 0.75 * k * r)
         stage.ink.fill(blob, (0.97, 0.98, 1.0), None, edge=False)
 
 
-def _meadow(stage: _Stage) -> None:
+def _meadow(stage: _DrawnStage) -> None:
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     _draw_sky(stage, horizon + 0.06, clouds=rng.choice((0, 1, 2)))
     hill = mix(vary(GRASS, rng), SKY, 0.30)
@@ -111,7 +111,7 @@ def _meadow(stage: _Stage) -> None:
         )
 
 
-def _beach(stage: _Stage) -> None:
+def _beach(stage: _DrawnStage) -> None:
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     _draw_sky(stage, horizon, clouds=rng.choice((0, 1, 2)))
     shore = horizon + (1 - horizon) * 0.28
@@ -124,7 +124,7 @@ def _beach(stage: _Stage) -> None:
     ink.line(foam, (0.96, 0.98, 0.99), 0.016)
 
 
-def _street(stage: _Stage) -> None:
+def _street(stage: _DrawnStage) -> None:
     horizon, rng, ink = stage.place.horizon + 0.08, stage.rng, stage.ink
     _draw_sky(stage, horizon, clouds=0)
     x = -rng.uniform(0.0, 0.15)
@@ -139,7 +139,7 @@ def _street(stage: _Stage) -> None:
     ink.texture(road, 0.10, 0.7)
 
 
-def _draw_windows(stage: _Stage, x: float, top: float, width: float, low: float) -> None:
+def _draw_windows(stage: _DrawnStage, x: float, top: float, width: float, low: float) -> None:
     columns = 3 if width > 0.27 else 2
     for row in range(int((low - top - 0.06) / 0.115)):
         for column in range(columns):
@@ -147,7 +147,7 @@ def _draw_windows(stage: _Stage, x: float, top: float, width: float, low: float)
             stage.ink.fill(box_path(left, y, left + 0.044, y + 0.062), (0.33, 0.40, 0.48), None, edge=False)
 
 
-def _room(stage: _Stage) -> None:
+def _room(stage: _DrawnStage) -> None:
     horizon, rng, ink = max(0.55, stage.place.horizon + 0.15), stage.rng, stage.ink
     wall = vary(rng.choice(((0.88, 0.83, 0.72), (0.72, 0.82, 0.84), (0.86, 0.76, 0.74))), rng)
     stage.band(-0.01, horizon, wall, "wall")
@@ -163,12 +163,12 @@ def _room(stage: _Stage) -> None:
     stage.band(horizon - 0.012, horizon + 0.012, (0.93, 0.92, 0.90), "wall")
 
 
-def _plain(stage: _Stage) -> None:
+def _plain(stage: _DrawnStage) -> None:
     tone = stage.rng.choice(((0.62, 0.68, 0.74), (0.80, 0.78, 0.74), (0.55, 0.63, 0.57), (0.86, 0.82, 0.86)))
     _gradient(stage, -0.01, 1.01, (lighten(vary(tone, stage.rng), 0.10), darken(tone, 0.12)), "wall")
 
 
-def _brick_wall(stage: _Stage) -> None:
+def _brick_wall(stage: _DrawnStage) -> None:
     stage.band(-0.01, 1.01, (0.80, 0.76, 0.70), "mortar", shade="flat")
     part, rows = stage.part("bricks"), 14
     height = 1.0 / rows
@@ -182,7 +182,7 @@ def _brick_wall(stage: _Stage) -> None:
     stage.ink.texture(box_path(0, 0, stage.ink.aspect, 1), 0.14, 0.7)
 
 
-def _foliage(stage: _Stage) -> None:
+def _foliage(stage: _DrawnStage) -> None:
     rng = stage.rng
     stage.band(-0.01, 1.01, (0.12, 0.30, 0.12), "leaves", shade="flat")
     part = stage.part("leaves")
@@ -194,11 +194,11 @@ def _foliage(stage: _Stage) -> None:
             stage.ink.fill(leaf, vary(tone, rng), part, shade="side", edge=False)
 
 
-def _whole_sky(stage: _Stage) -> None:
+def _whole_sky(stage: _DrawnStage) -> None:
     _draw_sky(stage, 1.3, clouds=stage.rng.choice((3, 5, 7)))
 
 
-def _whole_sea(stage: _Stage) -> None:
+def _whole_sea(stage: _DrawnStage) -> None:
     rng = stage.rng
     sea = vary(SEA, rng)
     water = _gradient(stage, -0.01, 1.01, (lighten(sea, 0.20), darken(sea, 0.15)), "sea")
@@ -211,7 +211,7 @@ def _whole_sea(stage: _Stage) -> None:
             stage.ink.line(crest, lighten(sea, 0.50), 0.007 + 0.004 * row / 12)
 
 
-_DRAW: dict[str, Callable[[_Stage], None]] = {
+_DRAW: dict[str, Callable[[_DrawnStage], None]] = {
     "meadow": _meadow,
     "beach": _beach,
     "street": _street,
