@@ -21,6 +21,7 @@ from sfumato.core.files import check_path
 from sfumato.core.request import Arithmetic, RenderRequest
 from sfumato.core.serialize import from_json
 from sfumato.models.describe import MINI, load_contract
+from sfumato.models.files.bundle import check_bundle, describe_bundle
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.workflows.files.digests import digest_weights, list_adapters
 from sfumato.workflows.files.inputs import read_inputs
@@ -111,6 +112,8 @@ def list_warnings(request: RenderRequest, concepts: Sequence[ResolvedConcept] = 
         for concept in concepts
         if not concept.is_named(request) and not any(concept.is_named_by(box.prompt, request) for box in boxes)
     ]
+    if request.model == MINI and (words := describe_bundle(check_bundle())):
+        said.append(words)
     known = {word for concept in concepts for word in concept.trigger.lower().split()}
     texts = ", ".join([request.prompt, *(box.prompt for box in boxes)])
     unknown = find_unknown_words(texts) if request.model == MINI else ()

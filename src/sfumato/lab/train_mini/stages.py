@@ -23,6 +23,8 @@ from sfumato.lab.train_mini.pictures import (
     TABLES,
     PictureTable,
     draw_pictures,
+    draw_tables,
+    list_filled,
     open_pictures,
 )
 from sfumato.models.mini import (
@@ -147,7 +149,7 @@ class MiniTraining:
 
 def train_vocabulary(wanted: MiniTraining) -> int:
     """Learn the byte-pair vocabulary from the drawn captions; return its size."""
-    draw_pictures(wanted.state, min(wanted.pictures, 20_000))
+    draw_pictures(wanted.state, wanted.pictures)
     notes = open_pictures(wanted.state).read_notes()
     words = count_words(caption for note in notes for caption in note["captions"])
     return save_vocabulary(wanted.state / "tokenizer", learn_merges(words))
@@ -160,8 +162,8 @@ def train_teacher(wanted: MiniTraining) -> TrainingResult:
     networks = nn.ModuleDict({"teacher": Teacher(CLASSES)}).to(memory_format=torch.channels_last)
     task = TeacherTask(
         networks,
-        [open_pictures(wanted.state, table).open_rows() for table in TABLES],
-        [open_parts(wanted.state, table).open_rows() for table in TABLES],
+        [open_pictures(wanted.state, table).open_rows() for table in list_filled(wanted.state)],
+        [open_parts(wanted.state, table).open_rows() for table in list_filled(wanted.state)],
         open_pictures(wanted.state, HELD_OUT).open_rows(),
         open_parts(wanted.state, HELD_OUT).open_rows(),
     )
@@ -186,11 +188,11 @@ def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> Tr
     more = {"jitter": 0.06, "limit": DenoiserLoss().limit} if decoder_only else {}
     task = AutoencoderTask(
         networks,
-        [open_pictures(wanted.state, table).open_rows() for table in TABLES],
+        [open_pictures(wanted.state, table).open_rows() for table in list_filled(wanted.state)],
         open_pictures(wanted.state, HELD_OUT).open_rows(),
         replace(AUTOENCODER_LOSS, **more),
         freeze_encoder=decoder_only,
-        patches=Patches(classes=[open_parts(wanted.state, table).open_rows() for table in TABLES]),
+        patches=Patches(classes=[open_parts(wanted.state, table).open_rows() for table in list_filled(wanted.state)]),
         teacher=teacher,
     )
     name = "decoder" if decoder_only else "autoencoder"
@@ -207,8 +209,8 @@ def _open_teacher(state: Path) -> Teacher:
 
 
 def _draw_all(wanted: MiniTraining) -> None:
+    draw_tables(wanted.state, wanted.pictures)
     for table in (HELD_OUT, *TABLES):
-        draw_pictures(wanted.state, wanted.pictures, table)
         draw_parts(wanted.state, table)
 
 
@@ -226,8 +228,8 @@ def encode_pictures(wanted: MiniTraining) -> int:
     """Fill the tables of latents and token ids for all drawn pictures; return the number of rows."""
     vae = load_mini_autoencoder(wanted.state / "vae")
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
-    for table in (HELD_OUT, *TABLES):
-        draw_pictures(wanted.state, wanted.pictures, table)
+    draw_tables(wanted.state, wanted.pictures)
+    for table in (HELD_OUT, *list_filled(wanted.state)):
         pictures = open_pictures(wanted.state, table)
         latents, tokens = open_latents(wanted.state, table)
         _encode_rows(vae.encoder, pictures, latents)
@@ -237,7 +239,7 @@ def encode_pictures(wanted: MiniTraining) -> int:
             tokens.append(
                 spell(tokenizer, [c for four in captions for c in four]).reshape(-1, 4, 77), [None] * len(notes)
             )
-    return sum(len(open_latents(wanted.state, table)[0]) for table in TABLES)
+    return sum(len(open_latents(wanted.state, table)[0]) for table in list_filled(wanted.state))
 
 
 def open_latents(state: Path, table: PictureTable = SQUARES) -> tuple[ExampleStore, ExampleStore]:
@@ -259,7 +261,7 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
     task = DenoiserTask(
         networks,
-        [_open_examples(wanted.state, table) for table in TABLES],
+        [_open_examples(wanted.state, table) for table in TABLES if len(open_latents(wanted.state, table)[0])],
         spell(tokenizer, [""])[0],
         _open_examples(wanted.state, HELD_OUT),
         DenoiserLoss(),

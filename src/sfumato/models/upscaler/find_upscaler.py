@@ -17,7 +17,8 @@ from sfumato.core.files import file_sha256, find_cache_folder
 from sfumato.models.files.convert import convert_pickle
 from sfumato.models.files.gate import PICKLES, check_weights_file
 from sfumato.models.files.library import find_model_file
-from sfumato.models.parts.catalogue import PARTS, advise_fetch, check_part, find_part
+from sfumato.models.parts.catalogue import advise_fetch, check_part, find_part
+from sfumato.models.parts.rows import PARTS
 from sfumato.models.upscaler.detect_shape import find_upscaler
 from sfumato.models.upscaler.upscaler import LANCZOS
 

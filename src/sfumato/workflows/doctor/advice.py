@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sfumato.models.hardware.torch_settings import THREAD_VARIABLES
+from sfumato.models.hardware.rates import THREAD_VARIABLES
 from sfumato.workflows.doctor.facts import Facts
 
 # The versions whose behaviour the code relies on, as in pyproject.toml.
@@ -58,6 +58,8 @@ def _check_settings(facts: Facts) -> Iterator[Advice]:
 def _check_mini(facts: Facts) -> Iterator[Advice]:
     if facts.mini == "damaged":
         yield Advice("problem", "mini's files differ from their digests", "Install the package again.")
+    elif facts.mini == "changed":
+        yield Advice("note", "mini is not the model that was shipped", "Install the package again to get it back.")
     elif facts.mini == "absent":
         do = "Use --model PATH, or train it with `sfumato train mini`."
         yield Advice("note", "mini is not in this installation", do)

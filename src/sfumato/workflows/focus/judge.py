@@ -119,8 +119,14 @@ class PartJudge:
                 return f"the {part.target.kind} is not where it was ({place:.0%} of the union)"
         for what, ones, others in (("new", after, before), ("lost", before, after)):
             for one in ones:
+                if what == "new" and part.target.kind == "head" and _lies_in(one, "face", box):
+                    continue
                 if one.box.find_overlap(mask) and not any(_is_thing(one, other) for other in others):
                     return f"a {one.kind} is {what}"
+        if part.target.kind == "head":
+            faces = sum(_lies_in(one, "face", box) for one in after)
+            # A head is drawn anew because nobody saw a face in it.
+            return "" if faces == 1 else f"{faces or 'no'} face{'s' if faces > 1 else ''} came out in the head"
         return ""
 
     def _find(self, values: NDArray[np.uint8]) -> tuple[Found, ...]:
@@ -176,6 +182,12 @@ def _bound_mask(part: DrawnPart) -> PixelBox:
 def _measure_union(one: PixelBox, other: PixelBox) -> float:
     both = one.find_overlap(other)
     return 0.0 if both is None else both.area / (one.area + other.area - both.area)
+
+
+def _lies_in(one: Found, kind: str, box: PixelBox) -> bool:
+    """Tell whether a find is of a kind and has its middle in a box."""
+    x, y = (one.box.left + one.box.right) // 2, (one.box.top + one.box.bottom) // 2
+    return one.kind == kind and box.left <= x < box.right and box.top <= y < box.bottom
 
 
 def _is_thing(one: Found, other: Found) -> bool:

@@ -110,3 +110,14 @@ def test_only_what_was_legible_makes_another_person():
     assert compare_person(before, before, 41) == ""
     unsure = Reading(before.words, dict.fromkeys(before.words, 0.6), before.features)
     assert compare_person(unsure, after, 41) == ""
+
+
+def test_a_head_is_put_back_if_one_face_came_out_in_it():
+    pixels, part = make_part(add_detail)
+    # Nobody saw a face before.
+    pixels.write(BOX, np.full((40, 40, 3), 190, np.uint8))
+    part = replace(part, target=replace(part.target, kind="head"), before=pixels.read(FRAME))
+    judge = PartJudge(finders=(BrightFinder(),))
+    assert judge._check_things(pixels, part) == ""
+    blank = replace(part, after=part.before)
+    assert "no face came out" in judge._check_things(pixels, blank)
