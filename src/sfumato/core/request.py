@@ -226,11 +226,12 @@ class CohesiveMethod(Method):
 
     `strength` is the share of the schedule that a level walks, `overlap` the least a window shares with
     its neighbour, as a fraction of its side, `lock` (0 to 1) holds the low band to the level below, and
-    `detail` (1 to 1.5) multiplies what is fine in every step: networks draw it softer than it should be.
+    `detail` (1 to 1.5) multiplies what is fine in every step, for each octave that a level adds.
     With `phrases` a window is told only the phrases of the prompt that lie in it, with `predict` what the
-    model is not sure of is drawn anew less, with `shift` windows move from step to step, and with `hold`
-    wide areas get back the colours of the base. Of a given picture, `keep` (0 to 1) is how much stays of
-    what it shows sharply.
+    model is not sure of is drawn anew less, with `shift` windows move from step to step, with `hold`
+    wide areas get back the colours of the base, and with `guard` small parts that a level lost come back.
+    With `crisp` a level that was only resampled gets steep edges before it is drawn anew.
+    Of a given picture, `keep` (0 to 1) is how much stays of what it shows sharply.
     """
 
     kind: ClassVar[str] = "cohesive"
@@ -239,11 +240,13 @@ class CohesiveMethod(Method):
     strength: float = 0.35
     overlap: float = 0.35
     lock: float = 0.7
-    detail: float = 1.05
+    detail: float = 1.0
     phrases: bool = True
     predict: bool = True
     shift: bool = True
     hold: bool = True
+    guard: bool = True
+    crisp: bool = True
     keep: float = 1.0
 
     def __post_init__(self) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sfumato.canvas.formats.images import read_request
-from sfumato.canvas.formats.save import PICTURE_SUFFIXES
+from sfumato.canvas.formats.save import PICTURE_SUFFIXES, PYRAMID_SUFFIXES
 from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
 from sfumato.canvas.workspace.fingerprint import list_differences
 from sfumato.core.errors import RequestError, SfumatoError, StorageError
@@ -217,6 +217,9 @@ def _check_outputs(request: RenderRequest, options: RunOptions, paths: tuple[Pat
     if options.out.suffix.lower() not in PICTURE_SUFFIXES:
         do = f"Use {', '.join(PICTURE_SUFFIXES)}."
         raise RequestError("`out` names no picture format", got=str(options.out), do=do)
+    if request.focus is not None and request.focus.detail > 1 and options.out.suffix.lower() not in PYRAMID_SUFFIXES:
+        do = f"Write it to {', '.join(PYRAMID_SUFFIXES)}, or leave `focus_detail` out."
+        raise RequestError("this format has no level for the detail of focus", got=options.out.name, do=do)
     check_folder(options.out.parent)
     if options.preview is not None:
         check_folder(options.preview.parent, setting="preview")

@@ -21,6 +21,7 @@ from sfumato.core.errors import InterruptedRender
 from sfumato.core.files import expand_path
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import RenderRequest
+from sfumato.models.describe import MINI
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
@@ -31,6 +32,7 @@ from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.focus.run import focus_result
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place, save_pace
+from sfumato.workflows.init_likeness import describe_unlike
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -86,6 +88,10 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
     with nullcontext() if model is None else take_turn(model), ExitStack() as attached:
         if model is not None:
             probe_loaded(model, job.plan)
+            if job.request.model == MINI and job.inputs.picture is not None:
+                unlike = describe_unlike(model, job.inputs.picture)
+                if unlike:
+                    yield WarningEvent(message=unlike)
             # A copy of the record, not of the networks: limits of one job are nothing to another.
             model = copy.copy(model)
             attached.enter_context(attach_adapters(model, job.request))

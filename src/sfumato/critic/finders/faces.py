@@ -2,7 +2,7 @@
 
 A detector proposes faces in windows of a pyramid. Each proposal is looked at again in a few squares round it, upright
 and mirrored: a face is seen in all of them, what only resembles one is not. The mesh then says where eyes and mouth
-are. Both networks are parts of others (see docs/parts.md). Start reading at `FaceMeshReader.find`.
+are. Both networks are parts of others (see docs/parts.md). Start reading at `FaceSeeker.find`.
 
 Source: MediaPipe's cards of the models "Face Detection Full Range" and "Face Mesh" (input, anchors, outputs).
 """
@@ -89,7 +89,7 @@ class _MeshLook:
     presences: Numbers
 
 
-class FaceMeshReader:
+class FaceSeeker:
     """Find faces. A leaf."""
 
     @cached_property

@@ -4,7 +4,7 @@ Palms are proposed in overlapping windows and in windows round the wrists of pos
 be. A second network lays 21 points on each proposal. It looks again at the square that its own points ask for, and at
 that square mirrored: a hand stays one. It finds and frames hands and does not judge them: a hand with a sixth finger is
 as sure as any. Both networks are parts of others (see docs/parts.md). The points are the wrist, then four for each
-finger from its root to its tip, thumb first. Start reading at `HandReader.find`.
+finger from its root to its tip, thumb first. Start reading at `HandSeeker.find`.
 
 Source: MediaPipe's cards of the models "Hand Tracking" and "Holistic" (inputs, anchors, outputs, how crops are turned
 and grown).
@@ -80,7 +80,7 @@ class Hand:
     presence: float
 
 
-class HandReader:
+class HandSeeker:
     """Find hands and their points. A leaf."""
 
     @cached_property

@@ -2,7 +2,7 @@
 
 The network looks at a square round one person and says how surely there is one, where the points are, and where the
 person's square really lies; so a rough guess is looked at again until it sits. Guesses come from faces and from a few
-large windows. The network is a part of others (see docs/parts.md). Start reading at `PoseReader.find`.
+large windows. The network is a part of others (see docs/parts.md). Start reading at `PoseSeeker.find`.
 
 Source: MediaPipe's card of the model "BlazePose GHUM 3D" (input, outputs, the square from its points 33 and 34).
 """
@@ -65,7 +65,7 @@ class BodyPose:
     presence: float
 
 
-class PoseReader:
+class PoseSeeker:
     """Find poses. A leaf."""
 
     @cached_property

@@ -23,8 +23,6 @@ from sfumato.workflows.focus.owner import ANYBODY, choose_owner, describe_person
 from sfumato.workflows.focus.read_face import FaceReader
 from sfumato.workflows.focus.words import list_things
 
-# The name of the finder of drawn pictures, in the table of finders.
-_DRAWN = "drawn"
 # A part gains nothing where its crop is drawn less than so many times larger than it is.
 LEAST_GAIN = 1.4
 # Crops of larger parts show less around them, down to this; below it the model no longer knows what it sees.
@@ -34,8 +32,10 @@ SAME_FRAC = 0.6
 # A word that was read at least so surely may name a person; one of the crop's own words needs more.
 SURE_OWNER, SURE_WORD = 0.6, 0.8
 FACE, HEAD = "face", "head"
+# The name of the finder of mini's world; importing it would import its network.
+DRAWN = "drawn"
 # Heads of mini's world in the box of a person who stands: share of its height, and width over height with hair.
-HEAD_FRAC, HEAD_ASPECT, LEAST_TALL = 0.17, 0.85, 1.8
+HEAD_FRAC, HEAD_ASPECT, LEAST_TALL = 0.17, 0.85, 2.6
 
 
 @dataclass(eq=False, kw_only=True)
@@ -115,6 +115,7 @@ class PartChooser:
             prompt=self._word(one, context, pixels),
             depth=_count_depth(one.box, kept),
             oval=find_row(one.kind).oval,
+            is_blank=one.kind == HEAD,
         )
 
     def _word(self, one: Found, context: float, pixels: PixelStore) -> str:
@@ -148,7 +149,7 @@ def propose_heads(found: Sequence[Found], picture: PixelSize) -> list[Found]:
     proposed = list[Found]()
     for one in found:
         box = one.box
-        if one.kind != "person" or one.by != _DRAWN or any(_shares(one, other) for other in seen):
+        if one.kind != "person" or one.by != DRAWN or any(_shares(one, other) for other in seen):
             continue
         if box.height < LEAST_TALL * box.width:
             # Arms that are raised or a lap: where the head is cannot be told from the box.

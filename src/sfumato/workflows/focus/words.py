@@ -88,7 +88,7 @@ class WordFinder:
         text = find_text(self._request.prompt)
         if text is None or not self.kinds:
             return ()
-        # A plan asks only which things a prompt names.
+        # A plan lists things and looks for none.
         from sfumato.render.passes.word_maps import find_word_boxes
 
         boxes = find_word_boxes(pixels, sorted(self.kinds), text, self._request, self._model)
