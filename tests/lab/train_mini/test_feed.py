@@ -1,5 +1,7 @@
 """A feed overwrites the oldest rows with fresh drawings, keeps its place, and refuses what does not belong together."""
 
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +51,15 @@ def test_a_second_feed_goes_on_and_the_pictures_stay(wanted: MiniTraining) -> No
     first, second = feed_latents(wanted), feed_latents(wanted)
     assert (first.rounds, second.rounds) == ({"pictures": 2.0}, {"pictures": 3.0})
     assert np.array_equal(open_pictures(wanted.state).open_rows(), before)
+
+
+def test_a_signal_ends_a_feed_without_an_end_after_its_block(wanted: MiniTraining) -> None:
+    endless = replace(
+        wanted, minutes=None, open_ended=True, pace=0.1, report=lambda _: os.kill(os.getpid(), signal.SIGTERM)
+    )
+    assert feed_latents(endless).pictures == ROWS
+    # The lock is free again.
+    assert feed_latents(wanted).rounds == {"pictures": 3.0}
 
 
 def test_what_does_not_belong_together_is_refused(wanted: MiniTraining) -> None:

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOTE, LOCK = "feed.json", "feed.lock"
+REPORT_EVERY = 1280
 
 
 @dataclass
@@ -95,16 +96,18 @@ class _Feed:
             start = time.monotonic()
             count = self.feed_block(min(self.tables, key=self._share))
             pictures += count
-            if self.wanted.report is not None and pictures // 1280 != (pictures - count) // 1280:
-                self.wanted.report(
-                    {"kind": "feed", "pictures": pictures, "rounds": round(min(self._rounds().values()), 3)}
-                )
+            if pictures == count or pictures // REPORT_EVERY != (pictures - count) // REPORT_EVERY:
+                self._report(pictures)
             rest = count / self.wanted.pace - (time.monotonic() - start)
             # In short naps, so that a signal is heard.
             while rest > 0 and not stop.wanted and time.monotonic() < end:
                 time.sleep(min(rest, 0.5))
                 rest -= 0.5
         return FeedResult(pictures, self._rounds())
+
+    def _report(self, pictures: int) -> None:
+        if self.wanted.report is not None:
+            self.wanted.report({"kind": "feed", "pictures": pictures, "rounds": min(self._rounds().values())})
 
     def feed_block(self, table: PictureTable) -> int:
         """Overwrite the next rows of a table; return how many."""
