@@ -113,7 +113,7 @@ def test_cohesive_keeps_its_base():
         replace(
             REQUEST,
             size=size,
-            method=CohesiveMethod(strength=1.0, lock=0.0, hold=False, predict=False),
+            method=CohesiveMethod(strength=1.0, lock=0.0, hold=False, guard=False, predict=False),
             steps=10,
         )
     )[0]

@@ -77,14 +77,13 @@ def _list_energies(levels: Array) -> list[Array]:
     lows = [levels.mean(axis=-1)]
     for octave in range(3):
         lows.append(_halve_band(lows[-1], 2**octave))
-    return [
-        ndimage.gaussian_filter(np.square(fine - coarse), PLACE_PX, mode="nearest") for fine, coarse in pairwise(lows)
-    ]
+    energies = (np.square(fine - coarse) for fine, coarse in pairwise(lows))
+    return [np.asarray(ndimage.gaussian_filter(one, PLACE_PX, mode="nearest"), np.float32) for one in energies]
 
 
 def _halve_band(light: Array, pace: int) -> Array:
     taps = np.zeros((len(HALF_BAND) - 1) * pace + 1, np.float32)
     taps[::pace] = HALF_BAND
     for axis in (0, 1):
-        light = ndimage.convolve1d(light, taps, axis=axis, mode="nearest")
+        light = np.asarray(ndimage.convolve1d(light, taps, axis=axis, mode="nearest"), np.float32)
     return light

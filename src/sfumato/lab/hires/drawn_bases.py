@@ -108,7 +108,7 @@ def measure_grown(drawn: DrawnBase, grown: Image.Image) -> GrownBase:
 
 def _measure_kept(shown: NDArray[np.float32], truth: NDArray[np.float32], part: NDArray[np.bool_]) -> float:
     """Return how much of the true pattern of a part stands out from its ring: 1 is all of it."""
-    ring = binary_dilation(part, iterations=RING_PX) & ~part
+    ring = np.asarray(binary_dilation(part, iterations=RING_PX), np.bool_) & ~part
     ours, theirs = (lab[part] - lab[ring].mean(axis=0) for lab in (shown, truth))
     return float((ours * theirs).sum() / np.square(theirs).sum())
 

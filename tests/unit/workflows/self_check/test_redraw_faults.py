@@ -22,7 +22,7 @@ from sfumato.workflows.self_check.judge import judge_result
 from sfumato.workflows.self_check.redraw_faults import MOST_RERUNS, NEARLY_ALL, Rerun, find_new, has_helped, look_again
 
 # Held to nothing, this level is full of what its base has not.
-LOOSE = CohesiveMethod(strength=1.0, lock=0.0, hold=False, predict=False)
+LOOSE = CohesiveMethod(strength=1.0, lock=0.0, hold=False, guard=False, predict=False)
 REQUEST = RenderRequest(prompt="a cat", size=PixelSize(256, 192), steps=6, seed=5, guidance=3.0, method=LOOSE)
 
 
