@@ -43,7 +43,7 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
-from sfumato.workflows.personalize.resolve import list_active
+from sfumato.workflows.personalize.resolve import attach_concepts, list_active
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
             vae=request.vae,
             prediction=request.prediction,
             device=options.device,
-            dtype=options.dtype,
+            arithmetic=request.arithmetic or job.policy.arithmetic,
         )
         opened_s = time.monotonic() - started
     with nullcontext() if model is None else take_turn(model), ExitStack() as attached:
@@ -161,10 +161,7 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
-        for concept in list_active(request):
-            attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
-            for path in concept.loras:
-                attached.callback(model.attach_lora(path, concept.weight).detach)
+        attached.enter_context(attach_concepts(model, list_active(request)))
         yield
 
 

@@ -28,6 +28,9 @@ def evaluate_hires(
     pictures_ablation: Annotated[
         int, typer.Option("--pictures-ablation", help="Prompts of the ablation, at 16 times.", metavar="N")
     ] = 24,
+    pictures_drawn: Annotated[
+        int, typer.Option("--pictures-drawn", help="Bases that are drawn, with their truth, at 16 times.", metavar="N")
+    ] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Which prompts, and the noise.", metavar="S")] = 1,
     minutes: Annotated[
         float | None,
@@ -56,6 +59,7 @@ def evaluate_hires(
         methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
         ablations=ablations,
         ablation_pictures=pictures_ablation,
+        drawn_bases=pictures_drawn,
         seed=seed,
         minutes=minutes,
         out=out,
