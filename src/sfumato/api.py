@@ -354,7 +354,7 @@ def upscale(
 ) -> Picture | EnlargedPicture:
     """Enlarge a picture: by a model that is named, else by an upscaling network, else by Lanczos.
 
-    `image` is a file or a PIL image, `scale` a number of quarters (default 2). `upscaler` is `x4plus`, `x4plus-anime`,
+    `image` is a file or a PIL image, `scale` a number of quarters (default 2). `upscaler` is `x4plus`, `x4compact`,
     `lanczos` or a file; left out, the fetched part that suits the picture is used, and Lanczos where there is none.
     `method` is lanczos, esrgan or cohesive. With a `model` its cohesive method adds detail, see `Model.upscale`.
 

@@ -25,6 +25,7 @@ SMALL_FILES: dict[str, str] = {
     "src/sfumato/nn/tiled/attention.py": "attention in tiles, beside its sister layers",
     "src/sfumato/models/parts/converters.py": "the table that a new kind of file is added to",
     "src/sfumato/models/parts/load.py": "what every network of a part is loaded by",
+    "src/sfumato/workflows/init_likeness.py": "what is said of a starting picture, and the limit that was measured",
     "src/sfumato/models/offline.py": "runs before anything else of the package is imported",
 }
 MANY_PARAMETERS: dict[str, str] = {}

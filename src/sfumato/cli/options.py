@@ -364,7 +364,7 @@ class UpscaleOptions(RenderOptions):
         str | None,
         _option(
             "--upscaler",
-            words="x4plus, x4plus-anime, lanczos, or an ESRGAN-family file (left out: what suits the picture).",
+            words="x4plus, x4plus-anime, x4compact, lanczos, or an ESRGAN-family file (left out: what suits the picture).",
             panel=_LARGE,
             meta="NAME|FILE",
         ),
