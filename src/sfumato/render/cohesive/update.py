@@ -8,6 +8,7 @@ Sources: low band kept, high band free, Kim et al. 2025, DiffuseHigh, and Vontob
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,14 @@ class Update:
         return (
             clean if self.change_map is None else torch.lerp(anchor, clean, self.change_map.open_rows(rows, self.step))
         )
+
+
+def scale_gain(detail: float, enlargement: float) -> float:
+    """Return the gain of the fine band in a level that enlarges so many times; `detail` is that of a whole octave.
+
+    A level that adds less goes over what the level below has strengthened already.
+    """
+    return 1.0 + min(1.0, max(0.0, math.log2(enlargement))) * (detail - 1.0)
 
 
 def find_margin(overlap_cells: int) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -62,6 +63,7 @@ class LeftPart:
 
 FindParts: TypeAlias = Callable[[PixelStore, int, Sequence[PixelBox]], Sequence[FocusTarget | LeftPart]]
 JudgePart: TypeAlias = Callable[[PixelStore, DrawnPart], str]
+AttachWords: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,13 +72,15 @@ class FocusPass:
 
     `find` gets the picture, the number of the level from 0, and the boxes that were put back so far; it names what to
     draw and what to leave. `judge` gets the picture before a part is put back, and the part; it returns why the part is
-    dropped, or an empty text to keep it. Both have to decide by pixels alone, so a resumed render decides alike.
+    dropped, or an empty text to keep it. Both have to decide by pixels alone, so a resumed render decides alike. `attach`
+    gets the words of a part and is open while that part is drawn.
     """
 
     settings: FocusSettings
     find: FindParts
     judge: JudgePart
     levels: int = MOST_DEPTH
+    attach: AttachWords = nullcontext
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -165,7 +169,8 @@ def run_focus(
             one = _PartWork(
                 work=work, level=level, index=index, count=len(targets), target=target, window_batch=window_batch
             )
-            outcome = yield from _work_on(one, after, request, model, space)
+            with work.attach(target.prompt):
+                outcome = yield from _work_on(one, after, request, model, space)
             outcomes.append(outcome)
             if outcome.verdict == "kept":
                 kept.append(target.core)
