@@ -115,7 +115,7 @@ class FaceDrawings:
         if mask is not None:
             where &= mask
         # As far as what differs may have moved: a part must not be able to leave what is looked at.
-        where = ndimage.binary_dilation(where, iterations=1 + self.reach)
+        where = _widen(where, 1 + self.reach)
         shade = None if head in COLOURS else SHADE_FRAC * self.side_px
         pictures = [_flatten(one, shade) for one in (crop, ours, theirs)]
         between = float(np.square(pictures[1] - pictures[2])[where].sum())
@@ -134,7 +134,7 @@ class FaceDrawings:
         best, most = 0.0, -np.inf
         for y in steps:
             for x in steps:
-                moved = ndimage.shift(theirs, (y, x), order=1, mode="nearest")[window]
+                moved = np.asarray(ndimage.shift(theirs, (y, x), order=1, mode="nearest"), np.float32)[window]
                 alike = _correlate(ours[window], moved)
                 # Of equals the nearer one: a blank place moves nowhere.
                 if alike > most + 1e-6:
@@ -161,7 +161,7 @@ def draw_looks(scene: FocusScene, face: TrueFace, frame: PixelBox) -> FaceDrawin
         if _is_seen(truth, drawn):
             people.append(drawn)
     masks = find_part_masks(scene, face, frame)
-    head = ndimage.binary_dilation(scene.truth.mask(face.path)[frame.slices_hw], iterations=2)
+    head = _widen(scene.truth.mask(face.path)[frame.slices_hw], 2)
     moods = [replace(face.person, glasses=glasses, smile=smile) for glasses in (False, True) for smile in (False, True)]
     whole = tuple(_draw_as(scene, face, person, frame) for person in moods)
     return FaceDrawings(
@@ -212,7 +212,7 @@ def find_part_masks(scene: FocusScene, face: TrueFace, frame: PixelBox) -> dict[
     """Return where eyes and mouth show in a frame, with what is beside them, bool [h, w]; a part that is hidden is left out."""
     margin = max(1, round(0.08 * max(face.box.width, face.box.height)))
     found = {name: scene.truth.mask(f"{face.path}/{name}")[frame.slices_hw] for name in PARTS}
-    return {name: ndimage.binary_dilation(mask, iterations=margin) for name, mask in found.items() if mask.any()}
+    return {name: _widen(mask, margin) for name, mask in found.items() if mask.any()}
 
 
 def erase_parts(
@@ -257,7 +257,13 @@ def _is_seen(one: Pixels, other: Pixels) -> bool:
 def _flatten(picture: Pixels, shade: float | None) -> Values:
     """Return a picture without its light and shade, float32 [h, w, 3]; no `shade` leaves them."""
     values = picture.astype(np.float32)
-    return values if shade is None else values - ndimage.gaussian_filter(values, (shade, shade, 0.0), mode="nearest")
+    if shade is None:
+        return values
+    return values - np.asarray(ndimage.gaussian_filter(values, (shade, shade, 0.0), mode="nearest"), np.float32)
+
+
+def _widen(mask: NDArray[np.bool_], px: int) -> NDArray[np.bool_]:
+    return np.asarray(ndimage.binary_dilation(mask, iterations=px), np.bool_)
 
 
 def _measure_nearest(picture: Values, drawing: Values, where: NDArray[np.bool_], reach: int) -> float:

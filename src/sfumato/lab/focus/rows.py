@@ -143,7 +143,7 @@ def _measure_gap(records: Sequence[FaceRecord], way: str) -> Measurement:
         # Where close-ups are no better there is no gap; a few resamples of a small n are like that.
         return 100.0 * float(after - before) / max(1.0, float(best - before))
 
-    low, high = bootstrap_interval(np.arange(len(records)), close)
+    low, high = bootstrap_interval(np.arange(len(records), dtype=np.float64), close)
     value = close(np.arange(len(records), dtype=np.float64)) if records else float("nan")
     aim = 80.0 if way == FOCUS else None
     name = f"gap of attributes closed, {way}"

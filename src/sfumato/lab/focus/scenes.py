@@ -92,8 +92,8 @@ def draw_close_up(scene: FocusScene, frame: PixelBox, autoencoder: RoundTrip) ->
     scale = min(CLOSE_UP_PX / min(frame.width, frame.height), MOST_DRAWN_PX / height)
     large, _ = draw_scene(scene.scene, make_shapes(scene.scene), height_px=round(height * scale), with_truth=False)
     box = (frame.left * scale, frame.top * scale, frame.right * scale, frame.bottom * scale)
-    sides = (max(1, round(side * scale / CELL_PX)) * CELL_PX for side in (frame.width, frame.height))
-    shown = np.asarray(Image.fromarray(large).resize(tuple(sides), Image.Resampling.BICUBIC, box))
+    wide, high = (max(1, round(side * scale / CELL_PX)) * CELL_PX for side in (frame.width, frame.height))
+    shown = np.asarray(Image.fromarray(large).resize((wide, high), Image.Resampling.BICUBIC, box))
     decoded = Image.fromarray(pass_autoencoder(autoencoder, shown[None])[0])
     return np.asarray(decoded.resize((frame.width, frame.height), Image.Resampling.LANCZOS))
 

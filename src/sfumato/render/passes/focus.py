@@ -106,7 +106,7 @@ class FocusOutcome:
 
     def to_json(self) -> dict[str, Json]:
         """Return the form of `--json`: kind, box as [x, y, width, height], verdict, tries, and more."""
-        return {
+        told: dict[str, Json] = {
             "kind": self.kind,
             "box": [self.box.left, self.box.top, self.box.width, self.box.height],
             "verdict": self.verdict,
@@ -114,7 +114,10 @@ class FocusOutcome:
             "strength": round(self.strength, 4),
             "reasons": list(self.reasons),
             "seconds": round(self.seconds, 3),
-        } | ({} if self.deep is None else {"finer": round(self.deep.measure_gain(), 2)})
+        }
+        if self.deep is not None:
+            told["finer"] = round(self.deep.measure_gain(), 2)
+        return told
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

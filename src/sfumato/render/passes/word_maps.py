@@ -9,7 +9,7 @@ Source: attention as a map of words, Tang et al. 2022, DAAM; looked at under noi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from PIL import Image
@@ -87,7 +87,8 @@ def cut_boxes(word: str, attention: NDArray[np.float32], size: PixelSize) -> tup
     mean, most = float(attention.mean()), float(attention.max())
     if mean <= 0.0 or most < LEAST_PEAK * mean:
         return ()
-    labels, count = ndimage.label(attention >= mean + RISE_FRAC * (most - mean), np.ones((3, 3)))
+    risen = attention >= mean + RISE_FRAC * (most - mean)
+    labels, count = cast("tuple[NDArray[np.int32], int]", ndimage.label(risen, np.ones((3, 3))))
     found = list[WordBox]()
     height, width = attention.shape
     for number, (rows, columns) in enumerate(ndimage.find_objects(labels, count), start=1):
