@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from sfumato.core.anatomy import HandBox
 from sfumato.core.defaults import DEFAULTS, Defaults
 from sfumato.core.errors import (
     BudgetError,
@@ -57,6 +58,7 @@ from sfumato.workflows.requests import (
     SizeLike,
     choose_upscale_size,
     make_focus_request,
+    make_repair_request,
     make_request,
     make_upscale_request,
     make_values,
@@ -80,6 +82,7 @@ __all__ = [
     "Event",
     "FocusBox",
     "Found",
+    "HandBox",
     "InterruptedRender",
     "Job",
     "LoraRef",
@@ -120,6 +123,7 @@ __all__ = [
     "plan",
     "prepare",
     "render",
+    "repair",
     "run",
     "upscale",
 ]
@@ -271,6 +275,33 @@ class Model:
         (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
         return picture
 
+    def repair(
+        self,
+        image: PictureLike,
+        *,
+        boxes: Sequence[str | HandBox] | None = None,
+        prompt: str | None = None,
+        request: RenderRequest | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        resume: bool = False,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Draw hands that are surely wrong anew, each put back only if two judges agree; else no pixel changes.
+
+        `boxes` are hands, "X,Y,W,H" or "X,Y,W,H:CAUSE" in px, instead of finding them. `prompt` says what the picture
+        shows; `request` is the one that made it. What was seen and done is in `Picture.anatomy` and in the ledger.
+
+        Raises: as `render`; ModelError too where `unrepaired` is withhold and a hand stays wrong.
+        """
+        values = make_values({"prompt": prompt, "hand_boxes": tuple(boxes) if boxes else None, **settings})
+        made = self._own(make_repair_request(values, image, self.contract, stored=request))
+        options = _make_options(out, report=report, resume=resume)
+        (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
+        return picture
+
     def plan(self, prompt: str = "", **settings: Any) -> Plan:
         """Return what `render` would do with the same settings: stages, memory, disk, seconds.
 
@@ -374,6 +405,14 @@ def focus(image: PictureLike, focus: str | None = None, *, model: str | Path, **
     Raises: as `Model.render`.
     """
     return load(model).focus(image, focus, **settings)
+
+
+def repair(image: PictureLike, *, model: str | Path, **settings: Any) -> Picture:
+    """Load a model and draw hands that are surely wrong anew; takes every setting of `Model.repair`.
+
+    Raises: as `Model.repair`.
+    """
+    return load(model).repair(image, **settings)
 
 
 def plan(

@@ -21,7 +21,7 @@ from sfumato.cli.laboratory.benching import (
     bench_shapes,
     bench_upscaler,
 )
-from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires
+from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires, evaluate_repair
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -339,6 +339,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "checks": evaluate_checks,
             "detector": evaluate_detector,
             "critic": evaluate_critic,
+            "repair": evaluate_repair,
             "hires": evaluate_hires,
             "focus": evaluate_focus,
         },

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import ClassVar, TypeAlias, cast
 
 from sfumato.core import serialize
+from sfumato.core.anatomy import CHECK, AnatomySettings
 from sfumato.core.errors import RequestError
 from sfumato.core.focus import FocusSettings
 from sfumato.core.geometry import PixelSize
@@ -235,7 +236,7 @@ class CohesiveMethod(Method):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureMethod(Method):
-    """Take the picture of a `PictureSource` as it is; only focus changes it."""
+    """Take the picture of a `PictureSource` as it is; only focus and repair change it."""
 
     kind: ClassVar[str] = "picture"
     grows_picture: ClassVar[bool] = True
@@ -274,6 +275,8 @@ class RenderRequest:
     concepts: tuple[ConceptRef, ...] = ()
     # What is drawn anew at native size after the render.
     focus: FocusSettings | None = None
+    # Whether hands are checked or repaired after that.
+    anatomy: AnatomySettings | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
@@ -292,6 +295,8 @@ class RenderRequest:
             raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
         if self.focus is not None:
             self._check_focus(self.focus)
+        if self.anatomy is not None:
+            self._check_anatomy(self.anatomy)
 
     def _check_focus(self, focus: FocusSettings) -> None:
         if isinstance(self.source, InpaintSource):
@@ -301,6 +306,15 @@ class RenderRequest:
             if not self.size.box.contains(one.box):
                 got = f"{one.left},{one.top},{one.width},{one.height}, the picture is {self.size}"
                 raise RequestError("a focus box lies outside the picture", got=got, do="Give a box inside it.")
+
+    def _check_anatomy(self, anatomy: AnatomySettings) -> None:
+        if isinstance(self.source, InpaintSource) and anatomy.mode != CHECK:
+            do = "Render with the mask first, then run sfumato repair on the result."
+            raise RequestError("a mask keeps the pixels that `anatomy` may change", do=do)
+        for one in anatomy.boxes:
+            if not self.size.box.contains(one.box):
+                got = f"{one.left},{one.top},{one.width},{one.height}, the picture is {self.size}"
+                raise RequestError("the box of a hand lies outside the picture", got=got, do="Give a box inside it.")
 
     def _check_words(self) -> None:
         check_text("the prompt", self.prompt, most=LONGEST_PROMPT_CHARACTERS)
@@ -315,7 +329,7 @@ class RenderRequest:
         """Return the request as JSON values, tagged with its kind."""
         value = cast("dict[str, serialize.Json]", serialize.to_json(self))
         # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
-        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": []}
+        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": [], "anatomy": None}
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

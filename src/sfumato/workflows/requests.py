@@ -20,6 +20,7 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.images import read_size as read_picture_size
+from sfumato.core.anatomy import OFF, REPAIR, AnatomySettings, HandBox
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.files import find_cache_folder, write_atomic
@@ -91,7 +92,8 @@ class RequestValues:
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
     "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
     `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
-    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es.
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es. `anatomy` is off, check or repair, `hand_boxes` are "X,Y,W,H:CAUSE"
+    or `HandBox`es, and `unrepaired` is flag or withhold.
     """
 
     prompt: str | None = None
@@ -127,6 +129,9 @@ class RequestValues:
     keep: float | None = None
     focus: str | None = None
     focus_boxes: tuple[str | FocusBox, ...] | None = None
+    anatomy: str | None = None
+    hand_boxes: tuple[str | HandBox, ...] | None = None
+    unrepaired: str | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:
@@ -174,6 +179,7 @@ def make_request(
             find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
         )
     changes["focus"] = choose_focus(values, stored)
+    changes["anatomy"] = choose_anatomy(values, stored)
     base = stored or RenderRequest(
         prompt=values.prompt or "",
         size=size,
@@ -221,11 +227,40 @@ def make_focus_request(
     focus = choose_focus(asked, None)
     if focus is None:
         raise RequestError("with `focus` off nothing would be drawn anew", do="Say auto, or kinds: face,person.")
-    # Where the words come from a stored picture, its method, source and size say nothing of this one.
-    base = None if stored is None else replace(stored, source=TextSource(), method=NativeMethod(), focus=None, batch=1)
-    plain = replace(asked, size=contract.native, focus="off", focus_boxes=None, batch=None)
-    made = make_request(plain, contract, stored=base, needs_prompt=False)
+    made = _take_words(asked, contract, stored)
     return replace(made, source=source, size=source.size, method=PictureMethod(), focus=focus)
+
+
+def make_repair_request(
+    values: RequestValues, picture: PictureLike, contract: ModelContract, *, stored: RenderRequest | None = None
+) -> RenderRequest:
+    """Build the request that repairs the hands of a picture and leaves the rest: words and steps of `stored`, if there.
+
+    Raises:
+        RequestError: a picture that cannot be read, a box outside it, or as `make_request`.
+    """
+    source = make_picture_source(_find_file(picture))
+    anatomy = choose_anatomy(replace(values, anatomy=REPAIR), None)
+    made = _take_words(values, contract, stored)
+    return replace(made, source=source, size=source.size, method=PictureMethod(), anatomy=anatomy)
+
+
+def _take_words(values: RequestValues, contract: ModelContract, stored: RenderRequest | None) -> RenderRequest:
+    """Return what is said of words and steps: method, source and size of a stored picture say nothing of this one."""
+    base = None
+    if stored is not None:
+        base = replace(stored, source=TextSource(), method=NativeMethod(), focus=None, anatomy=None, batch=1)
+    plain = replace(
+        values,
+        size=contract.native,
+        focus="off",
+        focus_boxes=None,
+        anatomy=OFF,
+        hand_boxes=None,
+        unrepaired=None,
+        batch=None,
+    )
+    return make_request(plain, contract, stored=base, needs_prompt=False)
 
 
 def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSettings | None:
@@ -245,6 +280,25 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
             raise RequestError("`focus_box` has no effect with `focus` off", do="Leave one of them out.")
         return None
     return replace(before or FocusSettings(), words=words, boxes=boxes)
+
+
+def choose_anatomy(values: RequestValues, stored: RenderRequest | None) -> AnatomySettings | None:
+    """Return what is done about hands after the render: as said, else as stored; None where anatomy is off.
+
+    Raises:
+        RequestError: an unknown word, a box that is none, or a setting that would have no effect.
+    """
+    before = stored.anatomy if stored else None
+    mode = values.anatomy or (before.mode if before else DEFAULTS.anatomy)
+    if mode == OFF:
+        for name, value in (("hand_boxes", values.hand_boxes), ("unrepaired", values.unrepaired)):
+            if value:
+                raise RequestError(f"`{name}` has no effect with `anatomy` off", do="Say `anatomy` repair.")
+        return None
+    boxes = values.hand_boxes or (before.boxes if before else ())
+    changes: dict[str, Any] = {} if values.unrepaired is None else {"unrepaired": values.unrepaired}
+    hands = tuple(HandBox.parse(one) if isinstance(one, str) else one for one in boxes)
+    return replace(before or AnatomySettings(), mode=mode, boxes=hands, **changes)
 
 
 def choose_upscale_size(picture: PixelSize, size: SizeLike | None, scale: float | None) -> PixelSize:

@@ -17,7 +17,7 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="vocabulary, teacher, autoencoder, latents, unet, decoder, scorer, reader, detector, parser, pack, or all.",
+            help="vocabulary, teacher, autoencoder, latents, unet, decoder, scorer, reader, detector, parser, auditor, pack, or all.",
             metavar="NAME",
         ),
     ] = "all",

@@ -14,6 +14,7 @@ from torch import nn
 
 from sfumato.core.errors import RequestError
 from sfumato.lab.critic import train as critic
+from sfumato.lab.critic.train_auditor import AuditorTraining, run_train_auditor
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
 from sfumato.lab.train_mini.pack import SUMS, pack_mini, write_sums
@@ -109,6 +110,21 @@ def train_mini_parser(wanted: MiniTraining, out: Path) -> TrainingResult:
     return result
 
 
+def train_mini_auditor(wanted: MiniTraining, out: Path) -> TrainingResult:
+    """Train the auditor of hands for the budget and save it into the bundle as `auditor/`; needs the part `anny`."""
+    training = AuditorTraining(
+        state=wanted.state / "parser",
+        out=out / "auditor",
+        budget=wanted.make_budget(),
+        vae=out / "vae",
+        resume=wanted.resume,
+    )
+    result = run_train_auditor(training, report=wanted.report)[1]
+    if (out / SUMS).exists():
+        write_sums(out)
+    return result
+
+
 BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
 SHARES = {
@@ -120,8 +136,8 @@ SHARES = {
     "reader": 0.06,
     "detector": 0.06,
 }
-# Stages that "all" leaves out: the parser needs a part of others, which may be absent.
-ALONE = ("parser",)
+# Stages that "all" leaves out: these need a part of others, which may be absent.
+ALONE = ("parser", "auditor")
 STAGES = (
     "vocabulary",
     "teacher",
@@ -133,6 +149,7 @@ STAGES = (
     "reader",
     "detector",
     "parser",
+    "auditor",
     "pack",
 )
 
@@ -174,6 +191,7 @@ def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
         "reader": lambda wanted: train_mini_reader(wanted, out),
         "detector": lambda wanted: train_mini_detector(wanted, out),
         "parser": lambda wanted: train_mini_parser(wanted, out),
+        "auditor": lambda wanted: train_mini_auditor(wanted, out),
         "pack": lambda wanted: pack_mini(wanted.state, out),
     }
     return work[name]

@@ -1,4 +1,6 @@
-"""A part of a picture drawn anew, its low band held to what was there: the method of focus, not offered to users.
+"""A part of a picture drawn anew, its low band held to what was there: the method of focus and of repair, not offered.
+
+With a mask, what lies outside it stays as it was encoded.
 
 A canvas beyond native size is denoised through windows. Knows no box and no judge. Start reading at `run_guided`.
 
@@ -11,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from sfumato.core.defaults import DEFAULTS
-from sfumato.core.request import ImageSource, Method
+from sfumato.core.request import ImageSource, InpaintSource, Method
 from sfumato.core.validate import check_float
 from sfumato.nn.bands import take_low
 from sfumato.render.methods.multidiffusion import predict_fused
@@ -62,7 +64,7 @@ def run_guided(
     (stage,) = plan.stages
     method, source = work.request.method, work.request.source
     assert isinstance(method, GuidedMethod), "the row of the method runs its own settings"
-    assert isinstance(source, ImageSource), "focus starts from what is there"
+    assert isinstance(source, ImageSource | InpaintSource), "a part starts from what is there"
     start = make_start(work, stage, inputs)
     assert start.kept is not None, "a starting picture is encoded"
     parent = take_low(start.kept)

@@ -46,6 +46,7 @@ from sfumato.workflows.files.output_paths import check_places
 from sfumato.workflows.focus.run import check_focus, plan_focus
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
 from sfumato.workflows.personalize.resolve import resolve_concepts
+from sfumato.workflows.repair.run import check_anatomy, plan_anatomy
 from sfumato.workflows.run_options import RunOptions
 
 # The upscaler that is no file.
@@ -69,7 +70,8 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
     check_pictures_fit(request, options)
     inputs = read_inputs(request)
     plan = plan_from_headers(request, options)
-    if plan.focus is None or not isinstance(request.method, PictureMethod) or inputs.source is None:
+    works = plan.focus is not None or plan.anatomy is not None
+    if not works or not isinstance(request.method, PictureMethod) or inputs.source is None:
         return plan
     return _list_parts(plan, request, options, lay_out(inputs.source, MemoryWorkspace()))
 
@@ -78,7 +80,11 @@ def _list_parts(plan: Plan, request: RenderRequest, options: RunOptions, pixels:
     """Return a plan that names every part of a picture that is there to be looked at."""
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
     budget = make_budget(contract, choose_policy(options.device, options.dtype), options)
-    return replace(plan, focus=plan_focus(request, contract, budget, pixels))
+    return replace(
+        plan,
+        focus=None if request.focus is None else plan_focus(request, contract, budget, pixels),
+        anatomy=None if request.anatomy is None else plan_anatomy(request, contract, budget, pixels),
+    )
 
 
 def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
@@ -119,10 +125,12 @@ def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, o
     Raises: as `plan_request`.
     """
     check_focus(request, contract)
+    check_anatomy(request, contract)
     budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     focus = None if request.focus is None else plan_focus(request, contract, budget)
-    return replace(plan, size=request.size, focus=focus)
+    anatomy = None if request.anatomy is None else plan_anatomy(request, contract, budget)
+    return replace(plan, size=request.size, focus=focus, anatomy=anatomy)
 
 
 def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:

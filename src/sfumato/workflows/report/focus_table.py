@@ -26,7 +26,7 @@ def write_focus(outcomes: Sequence[FocusOutcome]) -> str:
     if not outcomes:
         return ""
     pairs = [
-        f"<div class=pair>{_show(one.before, f'{one.kind} before')}{_show(one.after, f'{one.kind} after')}</div>"
+        f"<div class=pair>{write_crop(one.before, f'{one.kind} before')}{write_crop(one.after, f'{one.kind} after')}</div>"
         for one in outcomes
         if one.before is not None and one.after is not None
     ]
@@ -40,7 +40,8 @@ def write_focus(outcomes: Sequence[FocusOutcome]) -> str:
     return f"<section><h2>Focus</h2>{lead}{''.join(pairs[:MOST_PAIRS])}{table}{rest}</section>"
 
 
-def _show(pixels: NDArray[np.uint8], words: str) -> str:
+def write_crop(pixels: NDArray[np.uint8], words: str) -> str:
+    """Return a figure of a crop, uint8 [h, w, 3], enlarged where it is small."""
     picture = Image.fromarray(pixels)
     times = max(1, round(SHOWN_PX / max(picture.size)))
     enlarged = picture.resize((picture.width * times, picture.height * times), Image.Resampling.BICUBIC)
