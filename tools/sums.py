@@ -1,7 +1,7 @@
 """Write the digests of everything shipped inside the package to `src/sfumato/data/SHA256SUMS`.
 
 The format is that of `sha256sum`, so `cd src/sfumato/data && sha256sum -c SHA256SUMS` checks it too.
-A folder with a list of its own (a bundle that training packed) is left out.
+Of a folder with a list of its own (a bundle that training packed) it lists that list alone.
 Knows only git's list of files. Start reading at `main`.
 """
 
@@ -21,7 +21,12 @@ def main() -> None:
     names = subprocess.run(command, cwd=DATA, check=True, capture_output=True, text=True).stdout.split("\0")
     bundles = [path.parent for path in DATA.rglob("SHA256SUMS.txt")]
     files = sorted(name for name in names if name and name != LIST.name and (DATA / name).is_file())
-    files = [name for name in files if not any((DATA / name).is_relative_to(bundle) for bundle in bundles)]
+    # Of a bundle only its list: whoever knows the list's digest knows all of it.
+    files = [
+        name
+        for name in files
+        if (DATA / name).name == "SHA256SUMS.txt" or not any((DATA / name).is_relative_to(one) for one in bundles)
+    ]
     LIST.write_text("".join(f"{hashlib.sha256((DATA / name).read_bytes()).hexdigest()}  {name}\n" for name in files))
 
 

@@ -35,6 +35,8 @@ def make_app() -> typer.Typer:
     app.command("doctor")(commands.doctor)
     for name, words, group in (parts.GROUP, focusing.LEDGER_GROUP, *commands.GROUPS):
         members = typer.Typer(help=words, no_args_is_help=True)
+        if name == "evaluate":
+            members.callback()(commands.warn_of_bundle)
         for command, function in group.items():
             members.command(command)(function)
         app.add_typer(members, name=name)

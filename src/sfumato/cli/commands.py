@@ -189,6 +189,14 @@ def world_person(
     )
 
 
+def warn_of_bundle() -> None:
+    """Measure what is claimed."""
+    from sfumato.models.files.bundle import check_bundle, describe_bundle
+
+    if words := describe_bundle(check_bundle()):
+        sys.stderr.write(f"warning: {words}\n")
+
+
 def evaluate_mini(
     n: Annotated[int, typer.Option("--n", help="How many prompts.", metavar="N")] = 512,
     seed: Annotated[int, typer.Option("--seed", help="Which prompts.", metavar="S")] = 1,

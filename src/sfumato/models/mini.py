@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from diffusers import AutoencoderTiny, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models.attention_processor import AttnProcessor
-from transformers import CLIPConfig, CLIPModel, CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -133,26 +133,8 @@ def open_mini_part(folder: Path | None, part: str) -> Any:
     return CLIPTextModel.from_pretrained(folder / part, dtype=torch.float32, attn_implementation="eager")
 
 
-def make_mini_scorer(vocabulary: int, *, start: int, end: int) -> CLIPModel:
-    """Make the small pair of towers that scores pictures against captions: about 1.7 M parameters."""
-    text = {
-        "vocab_size": vocabulary, "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 3, "num_attention_heads": 4,
-        "max_position_embeddings": TEXT_TOKENS, "bos_token_id": start, "eos_token_id": end, "pad_token_id": end,
-    }  # fmt: skip
-    vision = {
-        "hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 5, "num_attention_heads": 4,
-        "image_size": LATENT_CELLS * 8, "patch_size": 16,
-    }  # fmt: skip
-    towers: dict[str, Any] = {"text_config": text, "vision_config": vision, "attn_implementation": "eager"}
-    config = CLIPConfig(**towers, projection_dim=128)
-    return CLIPModel(config)
-
-
-def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> None:
-    """Write a diffusers folder in float16: what `StableDiffusionPipeline.from_pretrained` opens.
-
-    `extras` are saved beside the pipeline's parts, each in its own subfolder.
-    """
+def save_mini(folder: Path, parts: MiniParts) -> None:
+    """Write a diffusers folder in float16: what `StableDiffusionPipeline.from_pretrained` opens."""
     # Trailing: the first step is the noisiest one, which is what pure noise is (Lin et al. 2023, arXiv:2305.08891).
     # clip_sample's default, True, would travel into DDIM through `from_config` and cut latents at 1.
     scheduler: Any = DDIMScheduler(
@@ -167,8 +149,6 @@ def save_mini(folder: Path, parts: MiniParts, extras: dict[str, nn.Module]) -> N
     pipeline.to(torch.float16)
     pipeline.save_pretrained(folder)
     _promise_float32(folder / "text_encoder" / "config.json")
-    for name, network in extras.items():
-        network.half().save_pretrained(folder / name)  # pyright: ignore[reportCallIssue]
     shutil.rmtree(folder / "tokenizer")
     shutil.copytree(parts.tokenizer.name_or_path, folder / "tokenizer")
 
@@ -177,8 +157,3 @@ def _promise_float32(config: Path) -> None:
     """Let transformers compute in float32 by default, as diffusers does with the other parts."""
     values = json.loads(config.read_text())
     config.write_text(json.dumps({**values, "dtype": "float32"}, indent=2) + "\n")
-
-
-def load_mini_scorer(folder: Path) -> CLIPModel:
-    """Open a scorer that training saved."""
-    return CLIPModel.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()

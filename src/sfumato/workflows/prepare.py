@@ -19,6 +19,7 @@ from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.files import check_path
 from sfumato.core.request import RenderRequest
 from sfumato.models.describe import MINI, find_checkpoint, load_contract
+from sfumato.models.files.bundle import check_bundle, describe_bundle
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.workflows.files.digests import digest_weights, list_adapters
 from sfumato.workflows.files.inputs import read_inputs
@@ -100,6 +101,8 @@ def list_warnings(request: RenderRequest, concepts: Sequence[ResolvedConcept] = 
         for concept in concepts
         if not concept.is_named(request)
     ]
+    if request.model == MINI and (words := describe_bundle(check_bundle())):
+        said.append(words)
     known = {word for concept in concepts for word in concept.trigger.lower().split()}
     boxes = () if request.focus is None else request.focus.boxes
     texts = ", ".join([request.prompt, *(box.prompt for box in boxes)])

@@ -11,7 +11,7 @@ from sfumato.core.errors import ModelError, RequestError
 from sfumato.lab.train_mini.run import STAGES, run_train_mini
 from sfumato.lab.train_mini.stages import MiniTraining
 from sfumato.models.load import load_model
-from sfumato.models.mini import make_mini_autoencoder, make_mini_scorer, make_mini_text_encoder, make_mini_unet
+from sfumato.models.mini import make_mini_autoencoder, make_mini_text_encoder, make_mini_unet
 from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
 
 
@@ -22,7 +22,6 @@ def make_state(folder: Path) -> None:
     make_mini_autoencoder(16, 16).save_pretrained(folder / "vae")
     make_mini_unet((32, 32, 32)).save_pretrained(folder / "unet")
     make_mini_text_encoder(size, **special).save_pretrained(folder / "text_encoder")
-    make_mini_scorer(size, **special).save_pretrained(folder / "scorer")
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +52,16 @@ def test_our_own_loader_opens_the_bundle(bundle: Path) -> None:
     assert model.contract.native.width == 128
 
 
+def test_what_was_not_trained_comes_from_the_bundle_named(bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "eyes" / "parser").mkdir(parents=True)
+    (tmp_path / "eyes" / "parser" / "new.txt").write_text("trained")
+    run_train_mini(MiniTraining(state=tmp_path, init=bundle), stage="pack")
+    assert (tmp_path / "mini" / "parser" / "new.txt").exists()
+    assert (tmp_path / "mini" / "reader" / "kept.txt").exists()
+    unet = Path("unet") / "diffusion_pytorch_model.safetensors"
+    assert (tmp_path / "mini" / unet).read_bytes() == (bundle / unet).read_bytes()
+
+
 def test_checksums_cover_every_file_and_other_parts_stay(bundle: Path) -> None:
     listed = dict(reversed(line.split("  ")) for line in (bundle / "SHA256SUMS.txt").read_text().splitlines())
     files = {p.relative_to(bundle).as_posix() for p in bundle.rglob("*") if p.is_file() and p.name != "SHA256SUMS.txt"}
@@ -63,7 +72,6 @@ def test_checksums_cover_every_file_and_other_parts_stay(bundle: Path) -> None:
 
 def test_weights_are_float16_and_the_tokenizer_has_both_files(bundle: Path) -> None:
     assert {p.name for p in (bundle / "tokenizer").iterdir()} >= {"vocab.json", "merges.txt", "tokenizer_config.json"}
-    assert (bundle / "scorer" / "model.safetensors").stat().st_size < 4_000_000
 
 
 def test_wrong_stages_and_missing_parts_are_named(tmp_path: Path) -> None:
@@ -71,6 +79,8 @@ def test_wrong_stages_and_missing_parts_are_named(tmp_path: Path) -> None:
         run_train_mini(MiniTraining(state=tmp_path), stage="everything")
     with pytest.raises(ModelError, match="unet"):
         run_train_mini(MiniTraining(state=tmp_path), stage="pack", out=tmp_path / "mini")
+    with pytest.raises(RequestError, match="out"):
+        run_train_mini(MiniTraining(state=tmp_path, steps=1), stage="reader", out=tmp_path / "mini")
 
 
 @pytest.mark.slow

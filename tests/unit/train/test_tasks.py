@@ -5,11 +5,10 @@ import torch
 from diffusers import UNet2DConditionModel
 from torch import nn
 
-from sfumato.models.mini import make_mini_autoencoder, make_mini_scorer, make_mini_text_encoder
+from sfumato.models.mini import make_mini_autoencoder, make_mini_text_encoder
 from sfumato.train.autoencoder import AutoencoderTask, measure_whiteness
 from sfumato.train.denoiser import DenoiserTask, Examples, make_signal, sample_ddim
 from sfumato.train.pictures import draw_sheet, load_pixels, measure_psnr
-from sfumato.train.scorer import ScorerTask
 
 PICTURES = np.random.default_rng(1).integers(0, 255, (16, 32, 32, 3), dtype=np.uint8)
 TOKENS = np.random.default_rng(2).integers(0, 90, (16, 4, 77)).astype(np.uint16)
@@ -131,25 +130,6 @@ def test_whiteness_is_zero_for_white_latents_only() -> None:
     white = torch.randn(64, 4, 16, 16, generator=seeded(0))
     assert measure_whiteness(white) < 0.01
     assert measure_whiteness(2 * white) > 1
-
-
-def test_the_scorer_tells_pictures_apart() -> None:
-    torch.manual_seed(0)
-    pictures = np.repeat(np.random.default_rng(4).integers(0, 255, (16, 1, 1, 3), dtype=np.uint8), 128, axis=1).repeat(
-        128, axis=2
-    )
-    clip = make_mini_scorer(100, start=98, end=99)
-    task = ScorerTask(nn.ModuleDict({"clip": clip}), pictures, TOKENS, pictures, TOKENS)
-    optimiser = torch.optim.AdamW(clip.parameters(), lr=1e-3)
-    losses = []
-    for step in range(10):
-        loss = task.compute_losses(task.networks, task.load_batch(step, 8, seeded(step % 2)), seeded(step))["loss"]
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0]
-    assert set(task.measure_validation(task.networks)) == {"loss", "first_right", "first_five_right"}
 
 
 def test_pictures_survive_the_way_to_tensors_and_back() -> None:

@@ -17,7 +17,7 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="vocabulary, teacher, autoencoder, latents, unet, decoder, scorer, reader, detector, parser, auditor, pack, or all.",
+            help="vocabulary, teacher, autoencoder, latents, unet, decoder, reader, detector, parser, auditor, pack, or all.",
             metavar="NAME",
         ),
     ] = "all",
@@ -43,6 +43,15 @@ def train_mini(
         Path | None,
         typer.Option("--init", help="Start from these weights: a bundle, or mini.", metavar="DIR", show_default=False),
     ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Where pack writes the bundle. Left out: the folder mini below --state.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
     pictures: Annotated[int, typer.Option("--pictures", help="How many pictures to draw.", metavar="N")] = 60_000,
 ) -> None:
     """Train mini, the embedded model, from the drawn world; stop and resume at will."""
@@ -63,4 +72,4 @@ def train_mini(
         pictures=pictures,
         report=report,
     )
-    print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage).items()})
+    print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage, out=out).items()})

@@ -18,7 +18,6 @@ from sfumato.core.errors import ModelError
 from sfumato.models.mini import (
     MiniParts,
     load_mini_autoencoder,
-    load_mini_scorer,
     load_mini_tokenizer,
     open_mini_part,
     save_mini,
@@ -31,35 +30,41 @@ if TYPE_CHECKING:
 LARGEST_BUNDLE_BYTES = 64 * 2**20
 # Ends in .txt: the gate opens no folder with files of unknown kinds.
 SUMS = "SHA256SUMS.txt"
+# Where the stages of reader, detector and parser leave them in the state folder.
+EYES = "eyes"
 
 
-def pack_mini(state: Path, out: Path) -> int:
+def pack_mini(state: Path, out: Path, init: Path | None = None) -> int:
     """Write the bundle to `out`, replacing what is there; return its size in bytes.
+
+    What `state` has not trained comes from the bundle `init`, and eyes without either stay as `out` has them.
 
     Raises:
         ModelError: a part is missing, holds a number that is not finite, or the bundle is too large.
 
     """
-    missing = [part for part in ("vae", "unet", "text_encoder", "tokenizer") if not (state / part).is_dir()]
+    names = ("vae", "unet", "text_encoder", "tokenizer")
+    homes = {name: next((one for one in (state, init) if one and (one / name).is_dir()), None) for name in names}
+    missing = [name for name, home in homes.items() if home is None]
     if missing:
-        raise ModelError("A part of mini is not trained yet", got=missing, do="Run its stage first.")
+        do = "Run its stage first, or pass `init` to take it from a bundle."
+        raise ModelError("A part of mini is not trained yet", got=missing, do=do)
     parts = MiniParts(
-        load_mini_autoencoder(state / "vae"),
-        open_mini_part(state, "text_encoder"),
-        load_mini_tokenizer(state / "tokenizer"),
-        open_mini_part(state, "unet"),
+        load_mini_autoencoder((homes["vae"] or state) / "vae"),
+        open_mini_part(homes["text_encoder"], "text_encoder"),
+        load_mini_tokenizer((homes["tokenizer"] or state) / "tokenizer"),
+        open_mini_part(homes["unet"], "unet"),
     )
-    extras = {"scorer": load_mini_scorer(state / "scorer")} if (state / "scorer").is_dir() else {}
-    for name, network in (("vae", parts.vae), ("unet", parts.unet), ("text_encoder", parts.text), *extras.items()):
+    for name, network in (("vae", parts.vae), ("unet", parts.unet), ("text_encoder", parts.text)):
         _check_finite(name, network)
     fresh = out.with_name(out.name + ".part")
     shutil.rmtree(fresh, ignore_errors=True)
-    save_mini(fresh, parts, dict(extras))
+    save_mini(fresh, parts)
     _forget_origins(fresh)
-    # Another stage's output (the reader, the detector) lives in the bundle too and is kept.
-    for kept in out.glob("*") if out.is_dir() else ():
-        if kept.is_dir() and not (fresh / kept.name).exists():
-            shutil.copytree(kept, fresh / kept.name)
+    for source in (state / EYES, init, out):
+        for eye in source.glob("*") if source and source.is_dir() else ():
+            if eye.is_dir() and not (fresh / eye.name).exists():
+                shutil.copytree(eye, fresh / eye.name)
     size = write_sums(fresh)
     if size > LARGEST_BUNDLE_BYTES:
         raise ModelError("The bundle is too large to ship", got=size, do=f"Keep it below {LARGEST_BUNDLE_BYTES} bytes.")

@@ -58,6 +58,8 @@ def _check_settings(facts: Facts) -> Iterator[Advice]:
 def _check_mini(facts: Facts) -> Iterator[Advice]:
     if facts.mini == "damaged":
         yield Advice("problem", "mini's files differ from their digests", "Install the package again.")
+    elif facts.mini == "changed":
+        yield Advice("note", "mini is not the model that was shipped", "Install the package again to get it back.")
     elif facts.mini == "absent":
         do = "Use --model PATH, or train it with `sfumato train mini`."
         yield Advice("note", "mini is not in this installation", do)

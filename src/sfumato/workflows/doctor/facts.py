@@ -6,15 +6,13 @@ Looks, measures for about a second, and changes nothing. Judges nothing. Start r
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import shutil
 import tempfile
 from dataclasses import dataclass
-from importlib import metadata, resources
+from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 import torch
 
@@ -22,6 +20,7 @@ from sfumato.core.errors import SfumatoError
 from sfumato.core.files import find_cache_folder
 from sfumato.core.settings import PREFIX, load_settings
 from sfumato.core.version import __version__
+from sfumato.models.files.bundle import Bundle, check_bundle
 from sfumato.models.hardware.detect import Hardware, detect_hardware
 from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_policy
 from sfumato.models.hardware.throughput import Rates, measure_rates
@@ -29,7 +28,6 @@ from sfumato.models.hardware.torch_settings import THREAD_VARIABLES, Runtime, ap
 from sfumato.models.parts.catalogue import PARTS, describe_state, find_parts_folder
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow", "skia-python", "spandrel")
-Found = Literal["whole", "absent", "damaged"]
 # What changes speed from outside and is worth showing when set.
 _TELLING_VARIABLES = (*THREAD_VARIABLES, "OMP_PROC_BIND", "GLIBC_TUNABLES", "LD_PRELOAD", "DNNL_MAX_CPU_ISA",
                       "ONEDNN_MAX_CPU_ISA", "ONEDNN_PRIMITIVE_CACHE_CAPACITY", "CUDA_VISIBLE_DEVICES")  # fmt: skip
@@ -57,7 +55,7 @@ class Facts:
     runtime: Runtime
     policy: Policy
     folders: tuple[Folder, ...]
-    mini: Found
+    mini: Bundle
     parts: dict[str, str]
     load: float
     variables: dict[str, str]
@@ -89,19 +87,6 @@ def gather_facts() -> Facts:
         settings_error=settings_error,
         device_files=Path("/dev/nvidia0").exists(),
     )
-
-
-def check_bundle(folder: Path | None = None) -> Found:
-    """Compare the files of `mini` with the digests that were packed with them."""
-    folder = folder or Path(str(resources.files("sfumato"))) / "data" / "mini"
-    if not folder.is_dir():
-        return "absent"
-    try:
-        lines = (folder / "SHA256SUMS.txt").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        return "damaged"
-    wanted = [line.split(maxsplit=1) for line in lines if line.strip()]
-    return "whole" if wanted and all(_has_digest(folder / name, digest) for digest, name in wanted) else "damaged"
 
 
 def measure_gpu() -> float:
@@ -166,14 +151,6 @@ def _look_at(purpose: str, path: Path) -> Folder:
     except OSError:
         free = 0
     return Folder(purpose=purpose, path=str(path), free_bytes=free, writable=os.access(place, os.W_OK | os.X_OK))
-
-
-def _has_digest(path: Path, digest: str) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == digest
-    except OSError:
-        return False
 
 
 def _is_telling(name: str) -> bool:
