@@ -87,5 +87,7 @@ class ColourAuditor:
             found.append(AuditorAnswers(counts, cause, SURE))
         return found
 
-    def judge(self, answers, expected):
-        return judge_answers(answers, self.beliefs, expected)
+    most_fault = beliefs.most_fault
+
+    def ask(self, crops, expected):
+        return judge_answers(self.look(crops), self.beliefs, expected)

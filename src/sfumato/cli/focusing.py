@@ -165,7 +165,7 @@ def repair(options: RepairOptions) -> None:
     from sfumato.cli.read_options import check_options, place_output
 
     check_options(options)
-    request = _make_request(options)
+    request = _make_repair(options)
     request, run_options = place_output(options, request, f"{options.picture.stem} repair")
     if options.dry_run:
         show_plan(request, run_options, as_json=options.json)
@@ -173,7 +173,7 @@ def repair(options: RepairOptions) -> None:
         run_request(request, run_options, as_json=options.json)
 
 
-def _make_request(options: RepairOptions) -> RenderRequest:
+def _make_repair(options: RepairOptions) -> RenderRequest:
     from sfumato.cli.read_options import read_values
     from sfumato.workflows.requests import make_repair_request
 

@@ -21,6 +21,9 @@ from sfumato.critic.anatomy.judge import JudgedHand
 from sfumato.critic.anatomy.parser import SHIPPED, WEIGHTS_NAME
 from sfumato.workflows.repair.ledger import append_entry, describe_hand
 
+# What the ledger calls the counter that stands in for a trained auditor; its code goes with the version.
+COUNTER = "skin counter"
+
 if TYPE_CHECKING:
     from sfumato.workflows.deliver import DrawnPicture
     from sfumato.workflows.job import Picture
@@ -88,7 +91,7 @@ def record_picture(drawn: DrawnPicture, picture: Picture | None) -> tuple[str, .
 @lru_cache(maxsize=1)
 def _digest_judges() -> dict[str, Json]:
     auditor = SHIPPED_AUDITOR / AUDITOR_WEIGHTS if has_auditor() else None
-    return {"parser": _digest(SHIPPED / WEIGHTS_NAME), "auditor": None if auditor is None else _digest(auditor)}
+    return {"parser": _digest(SHIPPED / WEIGHTS_NAME), "auditor": COUNTER if auditor is None else _digest(auditor)}
 
 
 def _digest(path: Path) -> str:

@@ -15,7 +15,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -165,6 +165,19 @@ class Opinion:
         return asdict(self)
 
 
+class SecondJudge(Protocol):
+    """Confirm repairs: a trained auditor, or a counter that was never trained."""
+
+    @property
+    def most_fault(self) -> float:
+        """Return up to which probability of a fault it lets a hand pass."""
+        ...
+
+    def ask(self, crops: NDArray[np.uint8], expected: int) -> Opinion:
+        """Return one opinion on a hand from several crops of it; `expected` is how many digits a whole one has."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class AuditorAnswers:
     """Hold the logits of one crop: `count` [8], `cause` [5], `countable` [1], float64."""
@@ -203,9 +216,14 @@ class Auditor:
             for row in range(len(crops))
         ]
 
-    def judge(self, answers: Sequence[AuditorAnswers], expected: int) -> Opinion:
-        """Return one opinion on a hand from several looks at it; `expected` is how many digits a whole one has."""
-        return judge_answers(answers, self.beliefs, expected)
+    @property
+    def most_fault(self) -> float:
+        """Return up to which probability of a fault it lets a hand pass."""
+        return self.beliefs.most_fault
+
+    def ask(self, crops: NDArray[np.uint8], expected: int) -> Opinion:
+        """Return one opinion on a hand from several crops of it; `expected` is how many digits a whole one has."""
+        return judge_answers(self.look(crops), self.beliefs, expected)
 
 
 def judge_answers(answers: Sequence[AuditorAnswers], beliefs: AuditorBeliefs, expected: int) -> Opinion:

@@ -18,6 +18,8 @@ Mask = NDArray[np.bool_]
 
 # A valley between two digits is at least so deep, as a share of the hand's longer side.
 LEAST_VALLEY = 0.10
+# Of the rows of a valley so many have a digit on either side: the tips of spread digits lie at different heights.
+LEAST_HELD = 0.2
 # A skeleton ends in a digit where it reaches so many radii of the palm from its middle.
 LEAST_REACH = 1.6
 
@@ -37,11 +39,28 @@ def count_by_convexity(mask: Mask) -> int:
         return 0
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     side = max(rows[-1] - rows[0], columns[-1] - columns[0]) + 1
-    gaps = convex_hull_image(mask) & ~mask
-    outside = np.asarray(ndimage.distance_transform_edt(~(gaps | mask) == False))  # noqa: E712
-    labels, count = ndimage.label(gaps)  # pyright: ignore[reportGeneralTypeIssues]
-    depths = np.asarray(ndimage.maximum(outside, labels, range(1, count + 1))) if count else np.zeros(0)
-    return int((depths >= LEAST_VALLEY * side).sum()) + 1
+    hull = convex_hull_image(mask)
+    labels, count = ndimage.label(hull & ~mask)  # pyright: ignore[reportGeneralTypeIssues]
+    # How far the outline lies inside the hull, along each gap.
+    depth = np.asarray(ndimage.distance_transform_edt(np.pad(hull, 1)))[1:-1, 1:-1]
+    found = 0
+    for number in range(1, count + 1):
+        gap = labels == number
+        places = np.argwhere(gap)
+        # Beside the palm the hull leaves long gaps too; those between digits lie above its middle.
+        is_above = float(places[:, 0].mean()) < float(np.flatnonzero(mask.any(1)).mean())
+        found += int(is_above and depth[gap].max() >= LEAST_VALLEY * side and _is_between(mask, places))
+    return found + 1
+
+
+def _is_between(mask: Mask, places: NDArray[np.int64]) -> bool:
+    """Tell whether a gap has outline on both of its sides: some of its rows lie between two digits."""
+    held = 0
+    rows = np.unique(places[:, 0])
+    for row in rows:
+        columns = places[places[:, 0] == row, 1]
+        held += bool(mask[row, : columns.min()].any()) and bool(mask[row, columns.max() + 1 :].any())
+    return held > LEAST_HELD * len(rows)
 
 
 def count_by_skeleton(mask: Mask) -> int:

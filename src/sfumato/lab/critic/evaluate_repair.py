@@ -30,7 +30,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import PictureMethod, PictureSource, RenderRequest
-from sfumato.critic.anatomy.auditor import Auditor, judge_answers, load_auditor
+from sfumato.critic.anatomy.auditor import Opinion, SecondJudge
 from sfumato.critic.anatomy.judge import judge_hands
 from sfumato.critic.anatomy.labels import MOST_DIGITS
 from sfumato.critic.anatomy.parser import Parser, load_parser
@@ -39,7 +39,7 @@ from sfumato.lab.critic.calibrate import pick_countable, read_evidence
 from sfumato.lab.critic.evaluate import KINDS, measure_area
 from sfumato.lab.critic.examples import UNKNOWN, HandExamples
 from sfumato.lab.critic.tables import DRAWN_COUNTS, make_table
-from sfumato.lab.critic.train_auditor import list_expected, look_at
+from sfumato.lab.critic.train_auditor import list_expected
 from sfumato.lab.reader.autoencoder_round_trip import find_trained_autoencoder
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
@@ -47,7 +47,7 @@ from sfumato.render.passes.repair import HandCrop, HandWork, RepairOutcome
 from sfumato.render.passes.repair_box import RepairStep
 from sfumato.render.progress import RenderResult
 from sfumato.workflows.repair.judge import HandJudge
-from sfumato.workflows.repair.run import mend_result
+from sfumato.workflows.repair.run import mend_result, open_auditor
 from sfumato.world.stream import Sample, Wish, make_sample
 
 OnProgress = Callable[[str, int, int], None]
@@ -91,7 +91,7 @@ def run_evaluate_repair(wanted: RepairEvaluation, *, on_progress: OnProgress | N
         StorageError: the sets of hands cannot be read or written.
     """
     tell = on_progress or _keep_quiet
-    parser, auditor = load_parser(), load_auditor()
+    parser, auditor = load_parser(), open_auditor()
     autoencoder = find_trained_autoencoder(wanted.vae)
     rows: list[Measurement] = []
     for kind, name in KINDS.items():
@@ -113,14 +113,14 @@ def _keep_quiet(what: str, done: int, count: int) -> None:
     del what, done, count
 
 
-def judge_auditor(name: str, auditor: Auditor, examples: HandExamples) -> list[Measurement]:
+def judge_auditor(name: str, auditor: SecondJudge, examples: HandExamples) -> list[Measurement]:
     """Return the auditor's own error on labelled hands, which comes before all it is used for."""
-    answers, expected = look_at(auditor, examples), list_expected(examples)
-    opinions = [judge_answers([one], auditor.beliefs, count) for one, count in zip(answers, expected, strict=True)]
+    expected = list_expected(examples)
+    opinions = ask_all(auditor, examples)
     countable, cause = pick_countable(examples), np.asarray(examples.cause)
     truth = np.minimum(examples.count_digits(), MOST_DIGITS - 1)
     told, faults = np.array([one.digits for one in opinions]), np.array([one.fault for one in opinions])
-    passes = (faults <= auditor.beliefs.most_fault) & (told == np.array(expected))
+    passes = (faults <= auditor.most_fault) & (told == np.array(expected))
     faulty = countable & (cause > 0)
     area = measure_area(faults[countable], cause[countable] > 0)
     return [
@@ -135,12 +135,18 @@ def judge_auditor(name: str, auditor: Auditor, examples: HandExamples) -> list[M
     ]
 
 
+def ask_all(auditor: SecondJudge, examples: HandExamples) -> list[Opinion]:
+    """Return the auditor's opinion on each crop of a set, from one look."""
+    crops = (np.array(examples.images[row : row + 1]) for row in range(len(examples)))
+    return [auditor.ask(crop, count) for crop, count in zip(crops, list_expected(examples), strict=True)]
+
+
 def _pick_right_open(examples: HandExamples) -> Flags:
     whole = np.asarray(examples.count_digits()) == np.array(list_expected(examples))
     return pick_countable(examples) & (np.asarray(examples.cause) == 0) & whole
 
 
-def judge_right(name: str, parser: Parser, auditor: Auditor, examples: HandExamples) -> list[Measurement]:
+def judge_right(name: str, parser: Parser, auditor: SecondJudge, examples: HandExamples) -> list[Measurement]:
     """Return how many right hands would be worked on, and where critic or auditor disagree with the truth."""
     evidence = read_evidence(parser, examples)
     verdicts = [judge_evidence(one, parser.beliefs, prompted=True) for one in evidence]
@@ -149,17 +155,13 @@ def judge_right(name: str, parser: Parser, auditor: Auditor, examples: HandExamp
     exception = np.asarray(examples.exception, np.bool_)
     right = hands & (cause == 0) & ~exception
     closed = right & ~np.asarray(examples.countable, np.bool_)
-    answers, expected = look_at(auditor, examples), list_expected(examples)
-    faults = np.array(
-        [judge_answers([one], auditor.beliefs, count).fault for one, count in zip(answers, expected, strict=True)]
-    )
+    faults = np.array([one.fault for one in ask_all(auditor, examples)])
     countable = pick_countable(examples)
-    limit = (auditor.beliefs.most_fault + auditor.beliefs.least_fault) / 2
     rows = [
         _share(f"{name}: right hands that would be worked on", goof[right], 0.5),
         _share(f"{name}: closed, cut or hidden hands that would be worked on", goof[closed], 0.5),
         _share(f"{name}: critic disagrees with the truth", (goof != (cause > 0))[countable]),
-        _share(f"{name}: auditor disagrees with the truth", ((faults > limit) != (cause > 0))[countable]),
+        _share(f"{name}: auditor disagrees with the truth", ((faults > auditor.most_fault) != (cause > 0))[countable]),
     ]
     odd = hands & exception & (cause != UNKNOWN)
     return (
@@ -167,7 +169,7 @@ def judge_right(name: str, parser: Parser, auditor: Auditor, examples: HandExamp
     )
 
 
-def judge_twins(parser: Parser, auditor: Auditor, count: int, tell: OnProgress) -> list[Measurement]:
+def judge_twins(parser: Parser, auditor: SecondJudge, count: int, tell: OnProgress) -> list[Measurement]:
     """Return how often both judges accept the true twin of a faulty hand, and how often a twin that is wrong too."""
     accepted: dict[str, list[bool]] = {}
     for number, (fault, seed) in enumerate(list_open_hands(TWIN_SEEDS, count)):
@@ -199,7 +201,7 @@ def judge_twins(parser: Parser, auditor: Auditor, count: int, tell: OnProgress) 
     return [*rows, *(_share(f"true twins accepted: {name.split()[1]}", np.array(accepted[name])) for name in more)]
 
 
-def _make_judge(parser: Parser, auditor: Auditor, sample: Sample) -> tuple[HandJudge, HandCrop]:
+def _make_judge(parser: Parser, auditor: SecondJudge, sample: Sample) -> tuple[HandJudge, HandCrop]:
     pixels = MemoryPixels(PixelSize(PICTURE_PX, PICTURE_PX), sample.image.copy())
     box = find_hand_box(sample)
     (hand,) = judge_hands(parser, pixels, [Found(kind="hand", box=box, confidence=1.0, by="truth")], prompted=True)

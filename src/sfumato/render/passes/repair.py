@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # The noise of a repair must not repeat that of any level, look, trial, redraw or focus: see `render.passes.run`.
 REPAIR_STAGES, HAND_STAGES, ROUND_STAGES = 7 << 13, 32, 8
 MOST_HANDS = 256
+# A share of new pixels below it is no mask that anything is drawn through.
+LEAST_SHARE = 0.25
 # What a repair fails of without harm to the picture that is there.
 _HARMLESS = (StorageError, BudgetError, ModelError, MemoryError, torch.OutOfMemoryError)
 Verdict = Literal["repaired", "rolled-back", "left"]
@@ -238,6 +240,10 @@ def _mend(
     for number in range(settings.rounds):
         is_new = number >= len(settings.strengths)
         step = one.work.plan(crop, number)
+        if not (step.change >= LEAST_SHARE).any():
+            said = ("nothing is left that may change",)
+            rounds.append(RepairRound(words=step.words, strength=step.strength, candidates=0, reasons=said, facts={}))
+            continue
         # Another seed, as if the picture had been asked for again.
         drawn_as = replace(request, seed=sub_seed(request.seed, "repair", "new seed")) if is_new else request
         try:

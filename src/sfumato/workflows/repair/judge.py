@@ -17,7 +17,7 @@ from sfumato.canvas.pixels import MemoryPixels, PixelStore
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox
 from sfumato.core.serialize import Json
-from sfumato.critic.anatomy.auditor import Auditor, Opinion
+from sfumato.critic.anatomy.auditor import Opinion, SecondJudge
 from sfumato.critic.anatomy.judge import JudgedHand, cut_hands, judge_square
 from sfumato.critic.anatomy.labels import PALM
 from sfumato.critic.anatomy.parser import Parser
@@ -54,7 +54,7 @@ class HandJudge:
     """
 
     parser: Parser
-    auditor: Auditor | None
+    auditor: SecondJudge | None
     finders: Sequence[Finder]
     hands: dict[PixelBox, JudgedHand]
     told: frozenset[PixelBox] = frozenset()
@@ -92,7 +92,7 @@ class HandJudge:
             "audit_after": after.fault,
             "audit_digits": after.digits,
         }
-        expected, limit = count_expected(hand.evidence), self.auditor.beliefs.most_fault
+        expected, limit = count_expected(hand.evidence), self.auditor.most_fault
         reason = ""
         if after.fault > limit:
             reason = f"a fault is still likely ({after.fault:.2f}, at most {limit:.2f} passes)"
@@ -107,7 +107,7 @@ class HandJudge:
         assert self.auditor is not None, "somebody is asked"
         square = hand.square
         squares = [TurnedSquare(square.x, square.y, square.side * side, square.angle) for side in AUDIT_SIDES]
-        return self.auditor.judge(self.auditor.look(cut_hands(pixels, squares)), count_expected(hand.evidence))
+        return self.auditor.ask(cut_hands(pixels, squares), count_expected(hand.evidence))
 
     def _read(self, pixels: PixelStore, crop: HandCrop, candidate: NDArray[np.uint8]) -> JudgedHand:
         before = self.hands[crop.work.box]

@@ -3,7 +3,8 @@
 | cause | start | what changes |
 | --- | --- | --- |
 | extra, split | the digit that is one too many erased, filled from around | that digit alone; from another seed the whole hand |
-| missing, fused | the hand as it is | the room between digits; then the digits concerned; then the whole hand |
+| missing | a finger beside the widest gap, copied and turned into it | that copy; then one of the other neighbour; then the whole hand |
+| fused | the hand as it is | the widest digit and the room around; then its neighbours; then the whole hand |
 | third-limb | all skin in the box erased | the whole box |
 | wrong-side | the hand mirrored | the whole box |
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +43,8 @@ FADE_FRAC, LEAST_FADE_PX = 0.02, 1.5
 FILL_FRACS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.4)
 # A whole hand is drawn anew with so many cells around it: digits need not lie where they were.
 HAND_MARGIN_CELLS = 5
+# A palm of fewer cells has no middle; the thumb stands so many times farther from the index than fingers do.
+FEWEST_PALM_CELLS, THUMB_ROOM = 20, 2.4
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,6 +70,8 @@ def plan_round(hand: SeenHand, cause: str, number: int, strengths: tuple[float, 
         return _redraw_hand(hand, strength)
     if cause in ("extra", "split"):
         return _rebuild(hand, wrong[0], MARGIN_CELLS + number // 2, strength)
+    if cause == "missing":
+        return _insert(hand, number, strength)
     return _redraw(hand, wrong, number, strength)
 
 
@@ -109,13 +115,69 @@ def _redraw(hand: SeenHand, wrong: tuple[SeenDigit, ...], number: int, strength:
     near = list(wrong)
     if number > 0:
         near += [one for digit in wrong for one in _list_near(digit, digits) if one not in near]
-        # Nobody knows where a digit is missing: the two with most room between them move.
-        near = near or _list_widest_gap(digits)
     kept = _join([digit for digit in digits if digit not in near])
     freed = _find_room(hand) | (_grow(_join(near), MARGIN_CELLS) if near else _nothing())
     change = _soften(hand, _place(hand, freed & ~kept), _place(hand, kept))
     words = f"draw digits anew, {len(digits) - len(near)} of {len(digits)} frozen"
     return RepairStep(change=change, start=hand.before, strength=strength, words=words)
+
+
+def _insert(hand: SeenHand, number: int, strength: float) -> RepairStep:
+    """Copy a finger into the widest gap between digits and draw the copy anew; all others are frozen."""
+    found = _find_gap(hand)
+    if found is None:
+        return _redraw_hand(hand, strength)
+    centre, sources, turns = found
+    source, turn = sources[number % len(sources)], turns[number % len(sources)]
+    kept = _join(list(hand.judged.evidence.digits))
+    row, column = _find_pixel(hand, centre)
+    rows, columns = np.mgrid[0 : hand.frame.height, 0 : hand.frame.width]
+    sine, cosine = math.sin(turn), math.cos(turn)
+    down, across = rows - row, columns - column
+    places = (down * cosine - across * sine + row, across * cosine + down * sine + column)
+    digit = _place(hand, _grow(source.cells, 1)).astype(np.float32)
+    copied = np.asarray(ndimage.map_coordinates(digit, places, order=1)) > 0.5
+    copied &= ~_place(hand, kept)
+    moved = [
+        np.asarray(ndimage.map_coordinates(hand.before[..., c], places, order=1, mode="nearest")) for c in range(3)
+    ]
+    start = np.where(copied[..., None], np.stack(moved, axis=-1), hand.before).astype(np.uint8)
+    grown = np.asarray(ndimage.binary_dilation(copied, iterations=max(1, round(2 * _fade(hand)))), np.bool_)
+    change = _soften(hand, grown & ~_place(hand, kept), _place(hand, kept))
+    return RepairStep(
+        change=change, start=start, strength=strength, words="copy a finger into a gap, all others frozen"
+    )
+
+
+def _find_gap(
+    hand: SeenHand,
+) -> tuple[NDArray[np.float64], tuple[SeenDigit, ...], tuple[float, ...]] | None:
+    """Return the middle of the palm, the fingers beside the widest gap, and how far each turns into it, in radians.
+
+    The middle is a row and column of cells. None where fewer than two digits and a palm are seen.
+    """
+    palm, digits = hand.judged.maps.parts[PALM] > 0.5, hand.judged.evidence.digits
+    if palm.sum() < FEWEST_PALM_CELLS or len(digits) < 2:
+        return None
+    centre = np.argwhere(palm).mean(0)
+    aims = [_find_middle(one) - centre for one in digits]
+    ways = sorted(zip([math.atan2(aim[1], -aim[0]) for aim in aims], range(len(digits)), strict=True))
+    # Between thumb and index there is always more room.
+    shares = [
+        (other[0] - one[0]) / (THUMB_ROOM if "thumb" in (digits[one[1]].digit, digits[other[1]].digit) else 1.0)
+        for one, other in pairwise(ways)
+    ]
+    place = int(np.argmax(shares))
+    beside = [way for way in ways[place : place + 2] if digits[way[1]].digit != "thumb"]
+    middle = (ways[place][0] + ways[place + 1][0]) / 2
+    return centre, tuple(digits[way[1]] for way in beside), tuple(middle - way[0] for way in beside)
+
+
+def _find_pixel(hand: SeenHand, cell: NDArray[np.float64]) -> tuple[float, float]:
+    """Return row and column in the crop of a row and column of cells."""
+    at = np.array([[(cell[1] + 0.5) / CELLS, (cell[0] + 0.5) / CELLS]])
+    x, y = hand.judged.square.to_picture(at)[0]
+    return float(y) - hand.frame.top - 0.5, float(x) - hand.frame.left - 0.5
 
 
 def _redraw_hand(hand: SeenHand, strength: float) -> RepairStep:
@@ -128,7 +190,7 @@ def _redraw_hand(hand: SeenHand, strength: float) -> RepairStep:
 
 def _erase_limb(hand: SeenHand, strength: float) -> RepairStep:
     box = _box_mask(hand)
-    grown = np.asarray(ndimage.binary_dilation(box, iterations=max(1, round(0.02 * max(box.shape)))))
+    grown = np.asarray(ndimage.binary_dilation(box, iterations=max(1, round(0.02 * max(box.shape)))), np.bool_)
     change = np.asarray(ndimage.gaussian_filter(grown.astype(np.float32), _fade(hand)), np.float32)
     change[change < 0.02] = 0.0
     start = erase(hand, grown, grown)
@@ -261,17 +323,3 @@ def _list_near(digit: SeenDigit, others: list[SeenDigit]) -> list[SeenDigit]:
     """Return the two digits whose middles lie nearest to that of one."""
     rest = [one for one in others if one is not digit]
     return sorted(rest, key=lambda one: float(np.hypot(*(_find_middle(one) - _find_middle(digit)))))[:2]
-
-
-def _list_widest_gap(digits: list[SeenDigit]) -> list[SeenDigit]:
-    """Return the two neighbours with most room between them, the thumb left out."""
-    fingers = [one for one in digits if one.digit != "thumb"]
-    if len(fingers) < 2:
-        return fingers
-    middles = np.array([_find_middle(one) for one in fingers])
-    # Along the line on which fingers differ most they stand in their order.
-    line = np.linalg.svd(middles - middles.mean(0))[2][0]
-    order = np.argsort(middles @ line)
-    gaps = np.diff((middles @ line)[order])
-    place = int(gaps.argmax())
-    return [fingers[int(order[place])], fingers[int(order[place + 1])]]

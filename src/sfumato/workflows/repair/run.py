@@ -19,9 +19,10 @@ from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json
-from sfumato.critic.anatomy.auditor import Auditor, has_auditor, load_auditor
+from sfumato.critic.anatomy.auditor import SecondJudge, has_auditor, load_auditor
 from sfumato.critic.anatomy.judge import JudgedHand, judge_hands
 from sfumato.critic.anatomy.parser import Parser, has_parser, load_parser
+from sfumato.critic.anatomy.skin_counter import SkinCounter
 from sfumato.critic.anatomy.verdict import find_licences
 from sfumato.models.contract import ModelContract
 from sfumato.render.passes.focus_box import find_crop
@@ -225,9 +226,9 @@ def _open_parser() -> Parser:
 
 
 @lru_cache(maxsize=1)
-def open_auditor() -> Auditor | None:
-    """Return the auditor that ships with mini, None where there is none."""
-    return load_auditor() if has_auditor() else None
+def open_auditor() -> SecondJudge:
+    """Return the trained auditor that ships with mini, or the counter that stands in for it."""
+    return load_auditor() if has_auditor() else SkinCounter()
 
 
 def plan_anatomy(

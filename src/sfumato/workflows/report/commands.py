@@ -75,7 +75,7 @@ def write_python(request: RenderRequest) -> str | None:
     It draws one picture: the first of a batch.
     """
     method = request.method
-    if not isinstance(request.source, TextSource) or not request.prompt:
+    if not isinstance(request.source, TextSource) or not request.prompt or request.anatomy is not None:
         return None
     if isinstance(method, CohesiveMethod) and not (method.phrases and method.predict and method.shift and method.hold):
         return None

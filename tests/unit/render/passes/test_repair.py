@@ -108,6 +108,17 @@ def test_where_the_auditor_never_agrees_the_very_picture_comes_back_after_three_
     assert len(run(Judges(agrees=False), new_seed=False).outcomes[0].rounds) == 3
 
 
+def test_a_round_that_may_change_nothing_is_passed_over():
+    judges = Judges()
+    frozen = judges.plan
+    judges.plan = lambda crop, number: RepairStep(
+        change=frozen(crop, number).change * (number == 1), start=crop.before, strength=0.5, words="x"
+    )
+    (outcome,) = run(judges).outcomes
+    assert [one.candidates for one in outcome.rounds] == [0, 2]
+    assert outcome.verdict == "repaired"
+
+
 def test_nothing_to_do_gives_the_very_picture():
     pixels = make_pixels()
     result = run(Judges(), (HandWork(box=HAND, cause="", reason="ok: right"),), pixels=pixels)

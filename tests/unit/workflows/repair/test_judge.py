@@ -69,6 +69,21 @@ def test_every_cause_and_round_changes_something_inside_the_crop(cause, number):
     assert not step.change[0].any()
 
 
+def test_a_missing_finger_is_copied_into_the_gap():
+    values = draw_hand(5)
+    values[place_bar(2).slices_hw] = GROUND
+    _, _, _, hand = see(4, "missing", values=values)
+    for number in range(2):
+        step = plan_round(hand, "missing", number, STRENGTHS)
+        slot = place_bar(2).shift(-FRAME.left, -FRAME.top)
+        inner = PixelBox(slot.left + 1, slot.top + 10, slot.right - 1, slot.bottom - 10).slices_hw
+        assert (step.change[inner] > 0.5).mean() > 0.7
+        assert (step.start[inner][..., 0] > 160).mean() > 0.6
+        for other in (0, 1, 3, 4):
+            bar = place_bar(other).shift(-FRAME.left, -FRAME.top)
+            assert (step.change[bar.slices_hw] == 0).mean() > 0.9
+
+
 def test_a_hand_without_digits_is_planned_too():
     _, _, _, hand = see(0)
     assert plan_round(hand, "extra", 0, STRENGTHS).words == "draw the whole hand anew"
