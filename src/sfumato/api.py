@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from sfumato.core.anatomy import HandBox
 from sfumato.core.defaults import DEFAULTS, Defaults
 from sfumato.core.errors import (
     BudgetError,
@@ -27,7 +26,7 @@ from sfumato.core.errors import (
 from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
+from sfumato.core.request import ConceptRef, HandBox, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.library import Kind as WeightsKind

@@ -344,21 +344,6 @@ class RenderOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanOptions(RenderOptions):
-    """Hold what was typed after `plan`."""
-
-    probe: Annotated[
-        bool,
-        typer.Option(
-            "--probe",
-            help="First measure what the model costs on this machine; remembered for later plans.",
-            rich_help_panel=_RUN,
-            show_default=False,
-        ),
-    ] = False
-
-
-@dataclass(frozen=True, kw_only=True)
 class UpscaleOptions(RenderOptions):
     """Hold what was typed after `upscale`; what only a drawn base needs stays None."""
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from sfumato.cli.options import UPSCALE_LACKS, PlanOptions, RenderOptions, UpscaleOptions, takes_options
+import typer
+
+from sfumato.cli.options import UPSCALE_LACKS, RenderOptions, UpscaleOptions, takes_options
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.escape import escape_controls
@@ -100,6 +103,21 @@ def _draw_request(request: RenderRequest, options: RunOptions, *, as_json: bool)
             sys.stdout.write(_describe(picture))
     pictures = [picture.to_json() for picture in done]
     return {**pictures[0], "pictures": pictures, "request": request.to_json(), "warnings": warnings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(RenderOptions):
+    """Hold what was typed after `plan`."""
+
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="First measure what the model costs on this machine; remembered for later plans.",
+            rich_help_panel="Running",
+            show_default=False,
+        ),
+    ] = False
 
 
 @takes_options(PlanOptions)

@@ -10,10 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.core.anatomy import WITHHOLD
 from sfumato.core.errors import ModelError, StorageError
 from sfumato.core.files import file_sha256
-from sfumato.core.request import PictureSource
+from sfumato.core.request import WITHHOLD, PictureSource
 from sfumato.core.serialize import Json, to_json
 from sfumato.critic.anatomy.auditor import SHIPPED_AUDITOR, has_auditor
 from sfumato.critic.anatomy.auditor import WEIGHTS_NAME as AUDITOR_WEIGHTS

@@ -20,7 +20,6 @@ from PIL import Image
 
 from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.images import read_size as read_picture_size
-from sfumato.core.anatomy import OFF, REPAIR, AnatomySettings, HandBox
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.files import find_cache_folder, write_atomic
@@ -28,8 +27,12 @@ from sfumato.core.focus import AUTO, FocusBox, FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import (
+    OFF,
+    REPAIR,
+    AnatomySettings,
     CohesiveMethod,
     ConceptRef,
+    HandBox,
     ImageSource,
     InpaintSource,
     LoraRef,

@@ -2,10 +2,9 @@
 
 import pytest
 
-from sfumato.core.anatomy import AnatomySettings, HandBox
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import InpaintSource, RenderRequest
+from sfumato.core.request import AnatomySettings, HandBox, InpaintSource, RenderRequest
 
 PLAIN = {"prompt": "a hand", "size": PixelSize(100, 80)}
 

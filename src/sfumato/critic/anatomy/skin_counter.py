@@ -54,7 +54,7 @@ def find_skin(crop: NDArray[np.uint8]) -> Mask:
     bins = np.floor(colours / BIN_LEVELS).astype(np.int64)
     bins -= bins.reshape(-1, 3).min(0)
     shape = tuple(int(count) for count in bins.reshape(-1, 3).max(0) + 1)
-    places = np.ravel_multi_index(tuple(bins[..., axis] for axis in range(3)), shape)
+    places = np.asarray(np.ravel_multi_index(tuple(bins[..., axis] for axis in range(3)), shape), np.int64)
     side = len(crop)
     middle = np.s_[
         round(side * MIDDLE_FROM) : round(side * MIDDLE_TO), round(side * MIDDLE_FROM) : round(side * MIDDLE_TO)

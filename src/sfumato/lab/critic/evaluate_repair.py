@@ -24,12 +24,11 @@ from PIL import Image
 from sfumato.canvas.formats.save import save_canvas
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
-from sfumato.core.anatomy import REPAIR, AnatomySettings, HandBox
 from sfumato.core.cards import Card, Measurement, measure_share
 from sfumato.core.errors import RequestError
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import PictureMethod, PictureSource, RenderRequest
+from sfumato.core.request import REPAIR, AnatomySettings, HandBox, PictureMethod, PictureSource, RenderRequest
 from sfumato.critic.anatomy.auditor import Opinion, SecondJudge
 from sfumato.critic.anatomy.judge import judge_hands
 from sfumato.critic.anatomy.labels import MOST_DIGITS
@@ -91,7 +90,8 @@ def run_evaluate_repair(wanted: RepairEvaluation, *, on_progress: OnProgress | N
         StorageError: the sets of hands cannot be read or written.
     """
     tell = on_progress or _keep_quiet
-    parser, auditor = load_parser(), open_auditor()
+    parser, auditor = load_parser(), open_auditor(drawn=True)
+    assert auditor is not None, "a counter stands in"
     autoencoder = find_trained_autoencoder(wanted.vae)
     rows: list[Measurement] = []
     for kind, name in KINDS.items():

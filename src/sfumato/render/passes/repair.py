@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sfumato.canvas.workspace.workspace import Workspace
-    from sfumato.core.anatomy import AnatomySettings
     from sfumato.core.geometry import PixelBox, PixelSize
-    from sfumato.core.request import RenderRequest
+    from sfumato.core.request import AnatomySettings, RenderRequest
     from sfumato.models.latent_model import LatentModel
     from sfumato.render.progress import Progress
 

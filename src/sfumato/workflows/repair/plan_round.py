@@ -37,6 +37,8 @@ Numbers = NDArray[np.float32]
 CELLS = CROP_PX // CELL_PX
 # A digit reaches so many cells beyond what the parser sees of it: outlines and shadows.
 MARGIN_CELLS = 2
+# Cells are squares; so soft a Gaussian rounds them before they become pixels.
+CORNER_CELLS = 0.7
 # The edge of what changes fades over this share of the hand's longer side, px at least.
 FADE_FRAC, LEAST_FADE_PX = 0.02, 1.5
 # Gaussians that fill a hole, finest first, in shares of the crop: what lies near counts most.
@@ -243,25 +245,23 @@ def erase(hand: SeenHand, hole: Mask, unknown: Mask) -> NDArray[np.uint8]:
 
 
 def to_frame(square: TurnedSquare, frame: PixelBox, cells: Cells) -> Mask:
-    """Return which pixels of a frame lie in cells [64, 64] of a parser's square, bool [h, w]."""
-    rows, columns = map_to_cells(square, frame)
-    inside = (rows >= 0) & (rows < CELLS) & (columns >= 0) & (columns < CELLS)
-    found = cells[rows.clip(0, CELLS - 1), columns.clip(0, CELLS - 1)]
-    return found & inside
+    """Return which pixels of a frame lie in cells [64, 64] of a parser's square, bool [h, w], without the cells' corners."""
+    soft = ndimage.gaussian_filter(cells.astype(np.float32), CORNER_CELLS, mode="constant")
+    return np.asarray(ndimage.map_coordinates(soft, map_to_cells(square, frame), order=1)) > 0.5
 
 
 def _place(hand: SeenHand, cells: Cells) -> Mask:
     return to_frame(hand.judged.square, hand.frame, cells)
 
 
-def map_to_cells(square: TurnedSquare, frame: PixelBox) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return row and column of the cell of a parser's square that each pixel of a frame lies in, int64 [h, w] each."""
+def map_to_cells(square: TurnedSquare, frame: PixelBox) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return where in the cells of a parser's square each pixel of a frame lies: row and column, float64 [h, w] each."""
     rows, columns = np.mgrid[0 : frame.height, 0 : frame.width]
     x, y = columns + 0.5 + frame.left - square.x, rows + 0.5 + frame.top - square.y
     sine, cosine = math.sin(square.angle), math.cos(square.angle)
     across, down = x * cosine + y * sine, y * cosine - x * sine
     step = CELLS / square.side
-    return np.floor(down * step + CELLS / 2).astype(np.int64), np.floor(across * step + CELLS / 2).astype(np.int64)
+    return down * step + CELLS / 2 - 0.5, across * step + CELLS / 2 - 0.5
 
 
 def _find_skin(hand: SeenHand) -> Cells:

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from sfumato.canvas.workspace.workspace import MemoryWorkspace, Workspace
-from sfumato.core.anatomy import REPAIR, AnatomySettings
 from sfumato.core.errors import RequestError
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import REPAIR, AnatomySettings, RenderRequest
 from sfumato.core.serialize import Json
 from sfumato.critic.anatomy.auditor import SecondJudge, has_auditor, load_auditor
 from sfumato.critic.anatomy.judge import JudgedHand, judge_hands
@@ -205,7 +204,13 @@ class HandChooser:
         hands = {hand.box: hand for hand in self.look(pixels) if isinstance(hand, JudgedHand)}
         finders = tuple(row.make() for row in list_rows(self._contract) if not row.list_missing())
         told = frozenset(box for box, cause in self._causes.items() if cause)
-        return HandJudge(parser=self.parser, auditor=open_auditor(), finders=finders, hands=hands, told=told)
+        return HandJudge(
+            parser=self.parser,
+            auditor=open_auditor(drawn=self._contract.family == "mini"),
+            finders=finders,
+            hands=hands,
+            told=told,
+        )
 
     def conclude(self, outcomes: tuple[RepairOutcome, ...]) -> AnatomyResult:
         """Return what was seen and done."""
@@ -225,10 +230,15 @@ def _open_parser() -> Parser:
     return load_parser()
 
 
-@lru_cache(maxsize=1)
-def open_auditor() -> SecondJudge:
-    """Return the trained auditor that ships with mini, or the counter that stands in for it."""
-    return load_auditor() if has_auditor() else SkinCounter()
+@lru_cache(maxsize=2)
+def open_auditor(*, drawn: bool) -> SecondJudge | None:
+    """Return the trained auditor that ships with mini; without one, a counter for drawn pictures, and none for others.
+
+    On hands in photograph style the counter is no better than chance, so there nobody confirms a repair.
+    """
+    if has_auditor():
+        return load_auditor()
+    return SkinCounter() if drawn else None
 
 
 def plan_anatomy(

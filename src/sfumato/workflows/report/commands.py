@@ -12,10 +12,11 @@ import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
-from sfumato.core.anatomy import FLAG, AnatomySettings
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.focus import FocusSettings
 from sfumato.core.request import (
+    FLAG,
+    AnatomySettings,
     CohesiveMethod,
     GobigMethod,
     ImageSource,

@@ -22,11 +22,10 @@ from sfumato.render.passes.focus import FocusOutcome
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
 from sfumato.workflows.repair.run import AnatomyResult
-from sfumato.workflows.report.anatomy_table import write_anatomy
 from sfumato.workflows.report.before_after import View, write_crops, write_view
 from sfumato.workflows.report.check_table import write_checks
 from sfumato.workflows.report.commands import list_settings, write_command, write_repeat_command
-from sfumato.workflows.report.focus_table import write_focus
+from sfumato.workflows.report.focus_table import write_anatomy, write_focus
 from sfumato.workflows.report.frame import (
     write_bytes,
     write_copy_text,

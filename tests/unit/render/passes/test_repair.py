@@ -9,10 +9,9 @@ from fakes import GaussianModel
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.canvas.workspace.disk_workspace import DiskWorkspace
 from sfumato.canvas.workspace.workspace import Entry, MemoryWorkspace
-from sfumato.core.anatomy import AnatomySettings
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import AnatomySettings, RenderRequest
 from sfumato.render.passes.repair import Choice, HandWork, RepairPass, run_repair
 from sfumato.render.passes.repair_box import LEAST_NATIVE_PX, RepairStep, choose_context, lay_inside
 

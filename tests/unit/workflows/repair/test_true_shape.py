@@ -7,9 +7,8 @@ from PIL import Image
 from skimage import data
 
 from checkpoints import write_folder
-from sfumato.core.anatomy import AnatomySettings, HandBox
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import PictureMethod, PictureSource, RenderRequest
+from sfumato.core.request import AnatomySettings, HandBox, PictureMethod, PictureSource, RenderRequest
 from sfumato.models.load import load_model
 from sfumato.render.progress import RenderResult
 from sfumato.workflows.find.find import open_store

@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sfumato.core.anatomy import AnatomySettings
 from sfumato.core.geometry import PixelBox
+from sfumato.core.request import AnatomySettings
 from sfumato.render.passes.repair import RepairOutcome, RepairRound
 from sfumato.workflows.check.check import UnreadHand
 from sfumato.workflows.repair.run import AnatomyResult
-from sfumato.workflows.report.anatomy_table import write_anatomy
+from sfumato.workflows.report.focus_table import write_anatomy
 
 BOX = PixelBox(0, 0, 20, 30)
 CROP = np.zeros((8, 8, 3), np.uint8)
