@@ -23,7 +23,7 @@ demo: $(STAMP) ## Render one picture several times larger than the model's nativ
 	@$(BIN)/sfumato render "a photograph of a red house in a green meadow" --size 1024x576 --seed 1 --out out/demo.png
 
 # Tests of parts are skipped, and counted aloud, where they could not be fetched.
-parts: $(STAMP) ## Fetch the pretrained parts that some tests need, about 88 MB, once
+parts: $(STAMP) ## Fetch the pretrained parts that some tests need, about 195 MB, once
 	@$(BIN)/sfumato parts get >/dev/null || echo "*** PARTS WERE NOT FETCHED (see above): the tests that need them will not run ***" >&2
 
 # Two processes of one thread each: small networks gain little from a second thread.

@@ -29,7 +29,7 @@ CONTRACT = ModelContract(
     weights_bytes=1_000_000,
     autoencoder="tiny",
 )
-CPU = Policy(torch.device("cpu"), torch.float32, torch.float32, torch.float32)
+CPU = Policy("cpu", "fp32", "fp32", "fp32")
 MEAN, SPREAD = 0.2, 0.3
 BAND_CELLS = 8
 

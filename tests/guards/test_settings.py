@@ -11,7 +11,7 @@ def test_every_setting_is_read_by_something():
     readers = [
         module
         for module in find_modules("src")
-        if module.name != "sfumato.core.settings" and "load_settings" in module.text
+        if module.name != "sfumato.core.settings" and ("load_settings" in module.text or "Settings" in module.text)
     ]
     read = {node.attr for module in readers for node in module.nodes if isinstance(node, ast.Attribute)}
     fields = [field.name for field in dataclasses.fields(Settings)]

@@ -27,7 +27,7 @@ from bundles import tiny_mini
         (("a cat", "--init", "none.png"), "cannot be opened"),
         (("a cat", "--from", "none.png"), "cannot be opened"),
         (("a <lora:style:0.5> cat",), "looked up in a folder"),
-        (("a cat", "--focus", "walls"), "focus knows no such kind"),
+        (("a cat", "--focus", "walls"), "looks otherwise in every picture"),
         (("a cat", "--focus", "off", "--focus-box", "1,2,3,4"), "no effect with"),
         (("a cat", "--focus-box", "1,2,3"), "four whole numbers"),
         (("a cat", "--focus-box", "9000,0,10,10"), "outside the picture"),

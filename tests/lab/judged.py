@@ -16,7 +16,10 @@ OBJECT = ("person", 0, 0, 1, 1, 0.9)
 def make_shown(
     prompt: int, *, phantoms: int = 0, lost: int = 0, unsure: int = 0, held: int = 2, **measured: float
 ) -> JudgedPicture:
-    """Make a picture with some sure objects in its base; `measured` may hold psnr, energy and on (a seam ratio)."""
+    """Make a picture with some sure objects in its base.
+
+    `measured` may hold psnr, energy, on (a seam ratio), parts (lost of ten), contrast and foggy.
+    """
     psnr, energy, on = (measured.get(name, usual) for name, usual in (("psnr", 30.0), ("energy", 100.0), ("on", 1.0)))
     judged = {
         "phantoms": [list(OBJECT)] * phantoms,
@@ -29,6 +32,9 @@ def make_shown(
         "psnr_db": psnr,
         "drift": 0.5,
         "octaves": [energy],
+        "small_parts": [measured.get("parts", 0), 10],
+        "strongest_lost": 20.0 if measured.get("parts") else 0.0,
+        "sharpness": [measured.get("contrast"), measured.get("foggy", 0.0)],
         "seams": [[1.0, 0.1], [1.0, None]],
         "seams_last": [[on, 0.3]] * 2,
         "seams_off": [[1.0, 0.1]] * 3,

@@ -12,7 +12,8 @@ from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.nn.noise import normal_noise
 from sfumato.nn.windows import Fusion, count_cover, count_shifted, cover, fuse, make_weights, shifted_cover
 from sfumato.render.cohesive.change_map import ChangeMap
-from sfumato.render.cohesive.update import MARGIN_CELLS, find_margin
+from sfumato.render.cohesive.stages import MARGIN_CELLS
+from sfumato.render.cohesive.update import find_margin
 from sfumato.render.sampling.window_grid import list_windows
 
 sides = st.integers(1, 70)

@@ -21,7 +21,14 @@ from sfumato.cli.laboratory.benching import (
     bench_shapes,
     bench_upscaler,
 )
-from sfumato.cli.laboratory.evaluating import evaluate_critic, evaluate_focus, evaluate_hires, evaluate_repair
+from sfumato.cli.laboratory.evaluating import (
+    evaluate_critic,
+    evaluate_find,
+    evaluate_focus,
+    evaluate_hires,
+    evaluate_repair,
+    evaluate_upscale,
+)
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
 
@@ -115,11 +122,23 @@ def world_sample(
     mix: Annotated[
         str,
         typer.Option(
-            "--mix", help="Mix of shots; of hands3d: captions or any.", metavar="NAME", show_default="mini or captions"
+            "--mix",
+            help="Mix of shots: mini, broad, people, hands; of hands3d: captions, any.",
+            metavar="NAME",
+            show_default="mini or captions",
         ),
     ] = "",
     shot: Annotated[str, typer.Option("--shot", help="Only this shot.", metavar="NAME", show_default=False)] = "",
     style: Annotated[str, typer.Option("--style", help="photo or cartoon.", metavar="NAME", show_default=False)] = "",
+    character: Annotated[
+        str, typer.Option("--character", help="Only this named character.", metavar="NAME", show_default=False)
+    ] = "",
+    age: Annotated[
+        str,
+        typer.Option(
+            "--age", help="The character's age: adult, child, young, old.", metavar="WORD", show_default=False
+        ),
+    ] = "",
     fault: Annotated[str, typer.Option("--fault", help="Plant this fault.", metavar="NAME", show_default=False)] = "",
     amount: Annotated[float, typer.Option("--amount", help="How gross the fault is.", metavar="X")] = 1.0,
     masks: Annotated[bool, typer.Option("--masks", help="Write a mask for every part.", show_default=False)] = False,
@@ -133,9 +152,9 @@ def world_sample(
     if kind not in ("drawn", "hands3d"):
         raise RequestError("no such kind of samples", got=kind, do="Use drawn or hands3d.")
     if kind == "hands3d":
-        if shot or style:
-            do = "Leave --shot and --style out."
-            raise RequestError("3-D hands have one shot and one style", got=shot or style, do=do)
+        if shot or style or character or age:
+            do = "Leave --shot, --style, --character and --age out."
+            raise RequestError("3-D hands have one shot and one style", got=shot or style or character or age, do=do)
         from sfumato.lab.hands3d.part import load_hand_part
         from sfumato.lab.hands3d.sample import sample_hands
         from sfumato.world.hands3d.stream import HandWish
@@ -143,7 +162,8 @@ def world_sample(
         hand = HandWish(mix=mix or "captions", fault=fault, amount=amount)
         made = sample_hands(load_hand_part(), n, seed, out, size=size, wish=hand, each_mask=masks)
     else:
-        wish = Wish(mix=mix or "mini", shot=shot, style=style, fault=fault, amount=amount)
+        mix = mix or ("broad" if character else "mini")
+        wish = Wish(mix=mix, shot=shot, style=style, fault=fault, amount=amount, character=character, age=age)
         made = sample_world(n, seed, out, size=size, wish=wish, each_mask=masks)
     shown = {"folder": str(made.folder), "sheet": str(made.sheet), "samples": len(made.records)}
     print_values(shown, as_json=json)
@@ -350,6 +370,8 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "repair": evaluate_repair,
             "hires": evaluate_hires,
             "focus": evaluate_focus,
+            "find": evaluate_find,
+            "upscale": evaluate_upscale,
         },
     ),
     (

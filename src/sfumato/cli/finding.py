@@ -31,11 +31,14 @@ def find(
         str, typer.Option("--kinds", help="Only these kinds, as face,hand.", metavar="KIND,KIND", show_default=False)
     ] = "",
     by: Annotated[
-        str, typer.Option("--by", help="Only this finder: faces, hands or drawn.", metavar="NAME", show_default=False)
+        str,
+        typer.Option(
+            "--by", help="Only this finder: faces, persons, hands or drawn.", metavar="NAME", show_default=False
+        ),
     ] = "",
     json: Json = False,
 ) -> None:
-    """Find faces, eyes, mouths, hands and people in a picture.
+    """Find people in a picture: persons, heads, faces, eyes, mouths and hands.
 
     Photographs and renders of checkpoints need parts: fetch them once with `sfumato parts get`. Pictures that mini
     drew are looked at by the detector that ships with it too.

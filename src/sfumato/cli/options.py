@@ -235,7 +235,7 @@ class RenderOptions:
         float | None,
         _option(
             "--detail",
-            words="cohesive: gain of fine detail in every step, 1 to 1.5 (default 1.05).",
+            words="cohesive: gain of fine detail for each octave that a level adds, 1 to 1.5 (default 1).",
             panel=_LARGE,
             meta="X",
         ),

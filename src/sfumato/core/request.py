@@ -40,6 +40,9 @@ CAUSES_TOLD = ("extra", "missing", "fused", "split", "third-limb", "wrong-side")
 """What a user may say is wrong with a hand: the critic looks for the first four itself."""
 MOST_ROUNDS, MOST_CANDIDATES = 3, 8
 _HAND_BOX = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*(?::\s*([a-z-]+)\s*)?")
+NUMBER_TYPES = ("fp32", "fp16", "bf16")
+ATTENTIONS = ("sdpa", "plain", "blocked")
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -66,6 +69,29 @@ class ConceptRef:
     def __post_init__(self) -> None:
         _check_file("the concept", self.path, self.sha256)
         check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arithmetic:
+    """How a denoiser computes: its number type, its attention, and whether its weights are packed.
+
+    A machine chooses these by its measured speed, and each changes the last bits. `attention` is sdpa (torch's own),
+    plain or blocked.
+    """
+
+    number_type: str
+    attention: str = "sdpa"
+    packed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.number_type not in NUMBER_TYPES:
+            raise RequestError("unknown number type", got=self.number_type, do=f"Use {', '.join(NUMBER_TYPES)}.")
+        if self.attention not in ATTENTIONS:
+            raise RequestError("unknown attention", got=self.attention, do=f"Use {', '.join(ATTENTIONS)}.")
+
+    def __str__(self) -> str:
+        """Name it: "bf16, blocked attention, packed"."""
+        return f"{self.number_type}, {self.attention} attention{', packed' if self.packed else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,11 +232,12 @@ class CohesiveMethod(Method):
 
     `strength` is the share of the schedule that a level walks, `overlap` the least a window shares with
     its neighbour, as a fraction of its side, `lock` (0 to 1) holds the low band to the level below, and
-    `detail` (1 to 1.5) multiplies what is fine in every step: networks draw it softer than it should be.
+    `detail` (1 to 1.5) multiplies what is fine in every step, for each octave that a level adds.
     With `phrases` a window is told only the phrases of the prompt that lie in it, with `predict` what the
-    model is not sure of is drawn anew less, with `shift` windows move from step to step, and with `hold`
-    wide areas get back the colours of the base. Of a given picture, `keep` (0 to 1) is how much stays of
-    what it shows sharply.
+    model is not sure of is drawn anew less, with `shift` windows move from step to step, with `hold`
+    wide areas get back the colours of the base, and with `guard` small parts that a level lost come back.
+    With `crisp` a level that was only resampled gets steep edges before it is drawn anew.
+    Of a given picture, `keep` (0 to 1) is how much stays of what it shows sharply.
     """
 
     kind: ClassVar[str] = "cohesive"
@@ -219,11 +246,13 @@ class CohesiveMethod(Method):
     strength: float = 0.35
     overlap: float = 0.35
     lock: float = 0.7
-    detail: float = 1.05
+    detail: float = 1.0
     phrases: bool = True
     predict: bool = True
     shift: bool = True
     hold: bool = True
+    guard: bool = True
+    crisp: bool = True
     keep: float = 1.0
 
     def __post_init__(self) -> None:
@@ -360,6 +389,8 @@ class RenderRequest:
     focus: FocusSettings | None = None
     # Whether hands are checked or repaired after that.
     anatomy: AnatomySettings | None = None
+    # None until `prepare` asks the machine; a stored request says it.
+    arithmetic: Arithmetic | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
@@ -412,7 +443,13 @@ class RenderRequest:
         """Return the request as JSON values, tagged with its kind."""
         value = cast("dict[str, serialize.Json]", serialize.to_json(self))
         # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
-        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": [], "anatomy": None}
+        late: dict[str, serialize.Json] = {
+            "prediction": None,
+            "focus": None,
+            "concepts": [],
+            "anatomy": None,
+            "arithmetic": None,
+        }
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

@@ -16,17 +16,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from sfumato.core.errors import ModelError, RequestError, SfumatoError, StorageError
 from sfumato.core.escape import write_command
 from sfumato.core.files import file_sha256
 from sfumato.core.version import __version__
 from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
-from sfumato.customize.lora import name_kohya
 from sfumato.models.describe import MINI, find_checkpoint
 from sfumato.models.files.gate import check_checkpoint
-from sfumato.models.files.write_weights import write_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -186,6 +182,11 @@ def write_build(
     Raises:
         StorageError: the disk refuses.
     """
+    import torch
+
+    from sfumato.customize.lora import name_kohya
+    from sfumato.models.files.write_weights import write_weights
+
     name = concept.trigger
     files = {f"{name}.safetensors": {name: tensors["vectors"]}}
     factors = {key.removeprefix("unet."): value for key, value in tensors.items() if key.startswith("unet.")}

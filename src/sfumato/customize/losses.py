@@ -62,7 +62,7 @@ class ConceptLoss:
             ModelError: the model predicts neither epsilon nor v.
         """
         contract = self.model.contract
-        signal = contract.schedule.alphas_cumprod.to(latents.device)[times]
+        signal = torch.from_numpy(contract.schedule.alphas_cumprod).to(latents.device)[times]
         kept, lost = (share.sqrt().view(-1, 1, 1, 1) for share in (signal, 1 - signal))
         if contract.prediction == "epsilon":
             target, weights = normal, torch.ones_like(signal)

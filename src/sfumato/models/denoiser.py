@@ -39,7 +39,7 @@ def predict_clean(
     batch, count = x.shape[0], len(parts)
     sigmas = torch.as_tensor(sigma, dtype=torch.float32).cpu().reshape(-1).expand(batch)
     # Not rounded: the UNet's timestep embedding is a smooth function of t.
-    times = contract.schedule.sigma_to_t(sigmas).to(policy.device)
+    times = torch.from_numpy(contract.schedule.sigma_to_t(sigmas.numpy())).to(policy.device)
     level = sigmas.to(policy.device)[:, None, None, None]
     seen = x / (level.square() + 1).sqrt()
     out = unet(

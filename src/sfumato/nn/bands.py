@@ -9,9 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import torch
-import torch.nn.functional as F
-
 if TYPE_CHECKING:
     from jaxtyping import Float
     from torch import Tensor
@@ -24,6 +21,9 @@ REACH_CELLS = len(HALF_BAND) // 2
 
 def take_low(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
     """Return the band below a quarter of the cell rate; beyond the edge the outermost cells repeat."""
+    import torch
+    import torch.nn.functional as F
+
     taps = torch.tensor(HALF_BAND, dtype=x.dtype, device=x.device)
     channels = x.shape[1]
     padded = F.pad(x, (REACH_CELLS,) * 4, mode="replicate")
@@ -33,5 +33,7 @@ def take_low(x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h w"]:
 
 def enlarge(x: Float[Tensor, "b c h w"], size_hw: tuple[int, int]) -> Float[Tensor, "b c H W"]:
     """Resample smoothly to a larger size; a ramp stays a ramp."""
+    import torch.nn.functional as F
+
     # With antialias torch takes Keys' -0.5, exact for ramps; without, -0.75, which makes stairs of them.
     return F.interpolate(x, size=size_hw, mode="bicubic", align_corners=False, antialias=True)

@@ -1,7 +1,7 @@
 """How much noise there is at each step: trained schedules and the sigmas to sample along.
 
-Everything here lives in sigma space: x = x0 + sigma * n with n a unit normal. The variance
-preserving latents that a Stable Diffusion UNet sees are x / sqrt(1 + sigma^2), and its timestep is
+Everything here lives in sigma space: x = x0 + sigma * n with n a unit normal, and in numpy, so that a plan needs no
+torch. The variance preserving latents that a Stable Diffusion UNet sees are x / sqrt(1 + sigma^2), and its timestep is
 `NoiseSchedule.sigma_to_t`. Knows no model and no sampler. Start reading at `NoiseSchedule`, then
 `make_sigmas`; the table of names is at the end.
 """
@@ -12,15 +12,15 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-import torch
+import numpy as np
 
 from sfumato.core.errors import RequestError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from jaxtyping import Float
-    from torch import Tensor
+    from jaxtyping import Float32, Float64
+    from numpy.typing import ArrayLike, NDArray
 
 BetaSchedule = Literal["linear", "scaled_linear"]
 
@@ -38,10 +38,10 @@ class NoiseSchedule:
     Timesteps are the positions in `alphas_cumprod`; between two of them log sigma is linear.
     """
 
-    alphas_cumprod: Float[Tensor, " t"]
+    alphas_cumprod: Float32[np.ndarray, " t"]
 
     def __post_init__(self) -> None:
-        falls = self.alphas_cumprod.ndim == 1 and bool((self.alphas_cumprod.diff() < 0).all())
+        falls = self.alphas_cumprod.ndim == 1 and bool((np.diff(self.alphas_cumprod) < 0).all())
         if len(self.alphas_cumprod) < 2 or not falls or not float(self.alphas_cumprod[-1]) > 0:
             raise RequestError("cumulative alphas have to fall from step to step and stay above 0")
         if float(self.alphas_cumprod[0]) >= 1:
@@ -70,15 +70,15 @@ class NoiseSchedule:
         if not 0 < beta_start <= beta_end < 1 or steps < 2:
             raise RequestError("betas need 0 < start <= end < 1 and two steps", got=(beta_start, beta_end, steps))
         if kind == "scaled_linear":
-            betas = torch.linspace(beta_start**0.5, beta_end**0.5, steps, dtype=torch.float64) ** 2
+            betas = _space_evenly(beta_start**0.5, beta_end**0.5, steps) ** 2
         elif kind == "linear":
-            betas = torch.linspace(beta_start, beta_end, steps, dtype=torch.float64)
+            betas = _space_evenly(beta_start, beta_end, steps)
         else:
             raise RequestError("unknown kind of beta schedule", got=kind, do="Use linear or scaled_linear.")
-        alphas_cumprod = (1.0 - betas).cumprod(0)
+        alphas_cumprod = np.cumprod(1.0 - betas)
         if zero_terminal_snr:
             alphas_cumprod = _end_in_noise(alphas_cumprod)
-        return cls(alphas_cumprod.float())
+        return cls(alphas_cumprod.astype(np.float32))
 
     @property
     def steps(self) -> int:
@@ -86,9 +86,9 @@ class NoiseSchedule:
         return len(self.alphas_cumprod)
 
     @property
-    def sigmas(self) -> Float[Tensor, " t"]:
+    def sigmas(self) -> Float32[np.ndarray, " t"]:
         """Return the sigma of each timestep, rising: sqrt((1 - a) / a)."""
-        return self._sigmas64().float()
+        return self._sigmas64().astype(np.float32)
 
     @property
     def sigma_min(self) -> float:
@@ -100,30 +100,35 @@ class NoiseSchedule:
         """Return the greatest trained sigma."""
         return float(self.sigmas[-1])
 
-    def t_to_sigma(self, t: float | Tensor) -> Float[Tensor, "..."]:
+    def t_to_sigma(self, t: ArrayLike) -> Float32[np.ndarray, "..."]:
         """Return the sigma at timesteps that need not be whole; clamped to the trained range."""
-        logs = self._sigmas64().log()
-        where = torch.as_tensor(t, dtype=torch.float64, device=logs.device).clamp(0, self.steps - 1)
-        low = where.floor().long().clamp(max=self.steps - 2)
-        return torch.lerp(logs[low], logs[low + 1], where - low).exp().float()
+        logs = np.log(self._sigmas64())
+        where = np.clip(np.asarray(t, dtype=np.float64), 0, self.steps - 1)
+        low = np.minimum(where.astype(np.int64), self.steps - 2)
+        share = where - low
+        # From the nearer end, so that a whole timestep gives its own sigma to the bit.
+        rise = logs[low + 1] - logs[low]
+        between = np.where(share < 0.5, logs[low] + share * rise, logs[low + 1] - (1 - share) * rise)
+        return np.exp(between).astype(np.float32)
 
-    def sigma_to_t(self, sigma: float | Tensor) -> Float[Tensor, "..."]:
+    def sigma_to_t(self, sigma: ArrayLike) -> Float32[np.ndarray, "..."]:
         """Return the timesteps, not rounded, of sigmas; clamped to the trained range.
 
         Source: linear interpolation in log sigma, as k-diffusion's discrete schedule does.
         """
-        logs = self._sigmas64().log()
-        wanted = torch.as_tensor(sigma, dtype=torch.float64, device=logs.device).log()
-        low = (torch.searchsorted(logs, wanted.contiguous()) - 1).clamp(0, self.steps - 2)
+        logs = np.log(self._sigmas64())
+        with np.errstate(divide="ignore"):
+            wanted = np.log(np.asarray(sigma, dtype=np.float64))
+        low = np.clip(np.searchsorted(logs, wanted) - 1, 0, self.steps - 2)
         share = (wanted - logs[low]) / (logs[low + 1] - logs[low])
-        return (low + share.clamp(0, 1)).float()
+        return (low + np.clip(share, 0, 1)).astype(np.float32)
 
-    def _sigmas64(self) -> Tensor:
-        alphas = self.alphas_cumprod.double()
-        return ((1 - alphas) / alphas).sqrt()
+    def _sigmas64(self) -> NDArray[np.float64]:
+        alphas = self.alphas_cumprod.astype(np.float64)
+        return np.sqrt((1 - alphas) / alphas)
 
 
-def make_sigmas(name: str, schedule: NoiseSchedule, steps: int) -> Float[Tensor, " {steps}+1"]:
+def make_sigmas(name: str, schedule: NoiseSchedule, steps: int) -> Float32[np.ndarray, " {steps}+1"]:
     """Return the falling sigmas of `steps` steps, float32, ending in exactly 0.
 
     `name` is one of `SCHEDULES` or how A1111 writes it ("SGM Uniform"); see `find_schedule`.
@@ -136,7 +141,7 @@ def make_sigmas(name: str, schedule: NoiseSchedule, steps: int) -> Float[Tensor,
         raise RequestError(f"the number of steps lies between 1 and {schedule.steps}", got=steps)
     sigmas = SCHEDULES[wanted].build(schedule, steps)
     assert sigmas.shape == (steps,), "a schedule has one sigma per step"
-    return torch.cat([sigmas.float(), torch.zeros(1, dtype=torch.float32)])
+    return np.append(sigmas, 0.0).astype(np.float32)
 
 
 def first_step(steps: int, strength: float) -> int:
@@ -145,53 +150,60 @@ def first_step(steps: int, strength: float) -> int:
     return steps - max(1, math.floor(steps * strength + 1e-6))
 
 
-def _end_in_noise(alphas_cumprod: Tensor) -> Tensor:
-    roots = alphas_cumprod.sqrt()
-    first, last = roots[0].clone(), roots[-1].clone()
-    return ((roots - last) * first / (first - last)).square().clamp_min(LEAST_ALPHA_CUMPROD)
+def _space_evenly(start: float, end: float, count: int) -> Float64[np.ndarray, " count"]:
+    """Return numbers from start to end, each counted from the nearer one, so that both ends are exact."""
+    if count == 1:
+        return np.array([start])
+    step, places = (end - start) / (count - 1), np.arange(count)
+    return np.where(places < count // 2, start + step * places, end - step * (count - 1 - places))
 
 
-def _model(schedule: NoiseSchedule, steps: int) -> Tensor:
-    return schedule.t_to_sigma(torch.linspace(schedule.steps - 1, 0, steps, dtype=torch.float64))
+def _end_in_noise(alphas_cumprod: NDArray[np.floating]) -> NDArray[np.floating]:
+    roots = np.sqrt(alphas_cumprod)
+    first, last = roots[0], roots[-1]
+    return np.maximum(((roots - last) * first / (first - last)) ** 2, LEAST_ALPHA_CUMPROD)
 
 
-def _karras(schedule: NoiseSchedule, steps: int) -> Tensor:
+def _model(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
+    return schedule.t_to_sigma(_space_evenly(schedule.steps - 1, 0, steps))
+
+
+def _karras(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
     """Karras et al. 2022, eq. 5."""
     ends = (schedule.sigma_max ** (1 / KARRAS_RHO), schedule.sigma_min ** (1 / KARRAS_RHO))
-    return torch.linspace(*ends, steps, dtype=torch.float64) ** KARRAS_RHO
+    return _space_evenly(*ends, steps) ** KARRAS_RHO
 
 
-def _exponential(schedule: NoiseSchedule, steps: int) -> Tensor:
-    ends = (math.log(schedule.sigma_max), math.log(schedule.sigma_min))
-    return torch.linspace(*ends, steps, dtype=torch.float64).exp()
+def _exponential(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
+    return np.exp(_space_evenly(math.log(schedule.sigma_max), math.log(schedule.sigma_min), steps))
 
 
-def _sgm_uniform(schedule: NoiseSchedule, steps: int) -> Tensor:
+def _sgm_uniform(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
     """Even in t, with the interval below the last step left to that step."""
-    return schedule.t_to_sigma(torch.linspace(schedule.steps - 1, 0, steps + 1, dtype=torch.float64)[:-1])
+    return schedule.t_to_sigma(_space_evenly(schedule.steps - 1, 0, steps + 1)[:-1])
 
 
-def _trailing(schedule: NoiseSchedule, steps: int) -> Tensor:
+def _trailing(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
     """Lin et al. 2023, table 2: whole timesteps counted back from the last, so pure noise is included."""
-    ends = schedule.steps - torch.arange(steps, dtype=torch.float64) * (schedule.steps / steps)
-    return schedule.t_to_sigma(ends.round() - 1)
+    ends = schedule.steps - np.arange(steps) * (schedule.steps / steps)
+    return schedule.t_to_sigma(np.round(ends) - 1)
 
 
-def _simple(schedule: NoiseSchedule, steps: int) -> Tensor:
+def _simple(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
     """Like trailing, but rounded the way the interfaces that call it "simple" do."""
-    back = (torch.arange(steps, dtype=torch.float64) * (schedule.steps / steps)).floor()
+    back = np.floor(np.arange(steps) * (schedule.steps / steps))
     return schedule.t_to_sigma(schedule.steps - 1 - back)
 
 
-def _ddim(schedule: NoiseSchedule, steps: int) -> Tensor:
+def _ddim(schedule: NoiseSchedule, steps: int) -> NDArray[np.floating]:
     """Song et al. 2021 (DDIM), section 4.2: t = c * i, plus the offset of 1 that SD was sampled with."""
     if steps == 1:
         # The one multiple would be 0, the least noise: a single step starts at the most.
-        return schedule.t_to_sigma(torch.tensor([schedule.steps - 1], dtype=torch.float64))
+        return schedule.t_to_sigma([schedule.steps - 1])
     stride = schedule.steps // steps
     # As many steps as trained timesteps leave no room for the offset.
     offset = min(1, schedule.steps - 1 - (steps - 1) * stride)
-    return schedule.t_to_sigma(torch.arange(steps - 1, -1, -1, dtype=torch.float64) * stride + offset)
+    return schedule.t_to_sigma(np.arange(steps - 1, -1, -1) * stride + offset)
 
 
 @dataclass(frozen=True)
@@ -199,7 +211,7 @@ class ScheduleName:
     """Hold one way to space sigmas: how A1111 writes it, other spellings, and the function."""
 
     label: str
-    build: Callable[[NoiseSchedule, int], Tensor]
+    build: Callable[[NoiseSchedule, int], NDArray[np.floating]]
     aliases: tuple[str, ...] = ()
 
 

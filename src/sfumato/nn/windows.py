@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal
 
-import torch
-
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import LatentBox, LatentSize
 
@@ -77,6 +75,8 @@ def make_ramp(length: int, ramp_cells: int, kind: Ramp = "cosine", *, head: bool
     """
     if not 0 <= ramp_cells <= length:
         raise RequestError("a ramp is at most as long as its window", got=ramp_cells)
+    import torch
+
     weights = torch.ones(length, dtype=torch.float32)
     if kind == "flat" or ramp_cells == 0:
         return weights

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING
 
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.models.upscaler.upscaler import load_upscaler
-from sfumato.render.methods.native import Inputs
 from sfumato.render.methods.registry import find_method
-from sfumato.render.progress import Progress, RenderResult, Stopwatch
+from sfumato.render.progress import Inputs, Progress, RenderResult, Stopwatch
 from sfumato.render.sampling.preview import Preview
 from sfumato.render.sampling.prompt_schedule import PromptSchedule
 from sfumato.render.sampling.run_steps import Work

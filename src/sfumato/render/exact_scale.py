@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from sfumato.core.request import RenderRequest
-    from sfumato.render.methods.native import Inputs
+    from sfumato.render.progress import Inputs
 
 # Parts of one that a scale may have. More of them need more pixels beside the picture: one of four at most 31.
 SCALE_PARTS = (1, 2, 4)

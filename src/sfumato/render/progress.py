@@ -1,4 +1,4 @@
-"""What a run tells while it goes and what it leaves behind: progress, stage times, the result.
+"""What a run takes, tells while it goes and leaves behind: pictures, progress, stage times, the result.
 
 Values only; knows no model and decides nothing. Start reading at `Progress`.
 """
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from sfumato.canvas.pixels import PixelStore
+    from sfumato.render.cohesive.input_picture import SourcePicture
     from sfumato.render.stages import Plan, Stage
 
 
@@ -26,6 +27,15 @@ if TYPE_CHECKING:
 # first few tell the rest; stages are not, so one says less about the next. A guess for another machine says little.
 STEP_PRIOR_FRAC = 0.1
 STAGE_PRIOR_FRAC = {"probe": 0.25, "measured": 0.25, "guess": 0.05}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Inputs:
+    """Hold the pictures a request names: the starting picture and the mask already read, one to grow opened."""
+
+    picture: Image.Image | None = None
+    mask: Image.Image | None = None
+    source: SourcePicture | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -15,7 +15,6 @@ from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
-from sfumato.core.errors import RequestError
 from sfumato.server.answers import make_answer
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -33,23 +32,6 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"DENY"),
 )
-_PUBLIC_DO = "Give a token, or serve on 127.0.0.1 and use a tunnel."
-
-
-def check_address(host: str, token: str) -> None:
-    """Check that only this machine can reach a server without a token.
-
-    Raises:
-        RequestError: the address is public and there is no token, or it is no address.
-    """
-    if token or host.lower() in _LOCAL:
-        return
-    try:
-        is_local = ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        is_local = False
-    if not is_local:
-        raise RequestError("a public address needs a `token`", got=host, do=_PUBLIC_DO)
 
 
 class Gate:

@@ -1,38 +1,25 @@
 """`sfumato serve`: one server per state folder, on loopback unless there is a token.
 
-Start reading at `serve`.
+Refuses before it imports the server: see `listen`. Start reading at `serve`.
 """
 
 from __future__ import annotations
 
-import asyncio
+import ipaddress
 import os
-import signal
 import socket
-import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.files import hold, make_state_folder
 from sfumato.core.settings import Settings, load_settings
-from sfumato.server.app import make_app
-from sfumato.server.context import ServerContext
-from sfumato.server.gate import check_address
-from sfumato.server.hub import Hub
-from sfumato.server.intake import Intake
-from sfumato.server.queue.store import JobStore
-from sfumato.server.workers.supervisor import Supervisor, make_command
 
-_MB, _GB = 1024**2, 1024**3
 _BACKLOG = 128
-# Clients that wait are answered at once when the server stops; what is left is cut off.
-_GRACE_S = 10
+_LOCAL = frozenset({"localhost", "localhost.localdomain"})
+_PUBLIC_DO = "Give a token, or serve on 127.0.0.1 and use a tunnel."
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,31 +52,37 @@ def serve(options: ServeOptions) -> None:
     lock = _hold_folder(folder)
     try:
         listener = _bind(options.host, options.port)
-        store = JobStore(folder)
-        hub = Hub()
-        supervisor = Supervisor(store=store, hub=hub, command=make_command(folder, settings.device))
-        intake = Intake(
-            store=store,
-            most_pixels=settings.max_render_pixels,
-            most_sent_pixels=settings.max_picture_pixels,
-            most_queued=settings.max_queued,
-            budget_bytes=round(settings.budget_gb * _GB) if settings.budget_gb else None,
-            device=settings.device,
-            dtype=settings.dtype,
-        )
-        context = ServerContext(store=store, hub=hub, supervisor=supervisor, intake=intake)
-        app = make_app(
-            context,
+        # Refused before it is imported: the server and its libraries take seconds.
+        from sfumato.server.listen import listen
+
+        listen(
+            listener,
+            folder,
+            settings,
             token=token,
             hosts=options.hosts,
             origins=options.origins,
-            most_bytes=settings.max_body_mb * _MB,
             pages=options.pages,
+            on_ready=options.on_ready,
         )
-        _run(app, listener, hub, options.on_ready)
-        store.close()
     finally:
         os.close(lock)
+
+
+def check_address(host: str, token: str) -> None:
+    """Check that only this machine can reach a server without a token.
+
+    Raises:
+        RequestError: the address is public and there is no token, or it is no address.
+    """
+    if token or host.lower() in _LOCAL:
+        return
+    try:
+        is_local = ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        raise RequestError("a public address needs a `token`", got=host, do=_PUBLIC_DO)
 
 
 def find_state_folder(settings: Settings) -> Path:
@@ -105,51 +98,6 @@ def find_state_folder(settings: Settings) -> Path:
         do = "Set SFUMATO_STATE to a folder that you may write."
         raise StorageError("the state folder cannot be made", got=f"{folder}: {error}", do=do) from error
     return folder
-
-
-class StoppableServer(uvicorn.Server):
-    """A server that answers waiting clients when it is told to stop."""
-
-    hub: Hub
-    on_ready: Callable[[], None] | None = None
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to listen, and say so."""
-        await super().startup(sockets)
-        if self.started and self.on_ready is not None:
-            self.on_ready()
-
-    def handle_exit(self, sig: int, frame: Any) -> None:
-        """Hear a signal; the second Ctrl-C does not wait."""
-        with suppress(RuntimeError):
-            asyncio.get_running_loop().call_soon_threadsafe(self.hub.close)
-        super().handle_exit(sig, frame)
-
-
-def _run(app: Any, listener: socket.socket, hub: Hub, on_ready: Callable[[str], None] | None) -> None:
-    config = uvicorn.Config(
-        app,
-        log_level="warning",
-        # A log of addresses would hold prompts.
-        access_log=False,
-        server_header=False,
-        ws="none",
-        lifespan="on",
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    server = StoppableServer(config)
-    server.hub = hub
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    address = f"http://{shown}:{port}"
-    if on_ready is not None:
-        server.on_ready = lambda: on_ready(address)
-    sys.stderr.write(f"sfumato serves {address}  (Ctrl-C stops it; queued jobs are kept)\n")
-    sys.stderr.flush()
-    # uvicorn sends itself the signal again once it has stopped, which was the wish.
-    with suppress(KeyboardInterrupt):
-        server.run(sockets=[listener])
-    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _hold_folder(folder: Path) -> int:

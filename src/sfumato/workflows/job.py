@@ -25,9 +25,8 @@ if TYPE_CHECKING:
     from sfumato.critic.picture.checks import Judged
     from sfumato.models.contract import ModelContract
     from sfumato.models.hardware.policy import Policy
-    from sfumato.render.methods.native import Inputs
     from sfumato.render.passes.focus import FocusOutcome
-    from sfumato.render.progress import StageTrace
+    from sfumato.render.progress import Inputs, StageTrace
     from sfumato.render.stages import Plan
     from sfumato.workflows.repair.run import AnatomyResult
     from sfumato.workflows.self_check.redraw_faults import Rerun

@@ -9,8 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sfumato.models.parts.catalogue import PARTS, describe_state, find_part, find_parts_folder, pick_part
+from sfumato.models.parts.catalogue import describe_state, find_part, find_parts_folder, pick_part
 from sfumato.models.parts.fetch import fetch_parts, list_default_parts
+from sfumato.models.parts.rows import PARTS
 
 
 def list_parts() -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ from sfumato.core.serialize import Json, to_json
 from sfumato.critic.anatomy.auditor import SHIPPED_AUDITOR, has_auditor
 from sfumato.critic.anatomy.auditor import WEIGHTS_NAME as AUDITOR_WEIGHTS
 from sfumato.critic.anatomy.judge import JudgedHand
-from sfumato.critic.anatomy.parser import SHIPPED, WEIGHTS_NAME
+from sfumato.critic.anatomy.parser import FILES, SHIPPED
 from sfumato.workflows.repair.ledger import append_entry, describe_hand
 
 # What the ledger calls the counter that stands in for a trained auditor; its code goes with the version.
@@ -90,7 +90,7 @@ def record_picture(drawn: DrawnPicture, picture: Picture | None) -> tuple[str, .
 @lru_cache(maxsize=1)
 def _digest_judges() -> dict[str, Json]:
     auditor = SHIPPED_AUDITOR / AUDITOR_WEIGHTS if has_auditor() else None
-    return {"parser": _digest(SHIPPED / WEIGHTS_NAME), "auditor": COUNTER if auditor is None else _digest(auditor)}
+    return {"parser": _digest(SHIPPED / FILES.weights), "auditor": COUNTER if auditor is None else _digest(auditor)}
 
 
 def _digest(path: Path) -> str:

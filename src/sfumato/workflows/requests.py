@@ -95,8 +95,8 @@ class RequestValues:
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
     "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
     `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
-    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es. `anatomy` is off, check or repair, `hand_boxes` are "X,Y,W,H:CAUSE"
-    or `HandBox`es, and `unrepaired` is flag or withhold.
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` belongs to focus. `anatomy` is off, check or repair,
+    `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold.
     """
 
     prompt: str | None = None
@@ -135,6 +135,7 @@ class RequestValues:
     anatomy: str | None = None
     hand_boxes: tuple[str | HandBox, ...] | None = None
     unrepaired: str | None = None
+    focus_detail: int | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:
@@ -274,6 +275,8 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
     """
     before = stored.focus if stored else None
     if values.focus is None and not values.focus_boxes:
+        if values.focus_detail is not None:
+            raise RequestError("`focus_detail` has no effect without `focus`", do="Say `focus` auto, or leave it out.")
         return before
     words = read_words(values.focus) if values.focus is not None else (before.words if before else ())
     given = values.focus_boxes or (before.boxes if before and values.focus is None else ())
@@ -282,7 +285,8 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
         if values.focus_boxes:
             raise RequestError("`focus_box` has no effect with `focus` off", do="Leave one of them out.")
         return None
-    return replace(before or FocusSettings(), words=words, boxes=boxes)
+    detail = {} if values.focus_detail is None else {"detail": values.focus_detail}
+    return replace(before or FocusSettings(), words=words, boxes=boxes, **detail)
 
 
 def choose_anatomy(values: RequestValues, stored: RenderRequest | None) -> AnatomySettings | None:

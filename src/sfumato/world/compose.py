@@ -167,11 +167,12 @@ def _wide(rng: random.Random, style: str, aspect: float) -> Scene:
     things: tuple[Thing, ...] = ()
     if rng.random() < 0.6:
         kind = rng.choice(("house", "tree"))
-        things = (_make_thing(rng, kind, complex(slots[-1] * aspect, place.horizon + 0.14), rng.uniform(0.26, 0.34)),)
+        things = (make_thing(rng, kind, complex(slots[-1] * aspect, place.horizon + 0.14), rng.uniform(0.26, 0.34)),)
     return Scene("wide", style, place, people=tuple(people), things=things, aspect=aspect)
 
 
-def _make_thing(rng: random.Random, kind: str, foot: complex, height: float) -> Thing:
+def make_thing(rng: random.Random, kind: str, foot: complex, height: float) -> Thing:
+    """Make a thing of the first world with a random colour."""
     words = {
         "dog": ("brown", "white", "black"),
         "tree": ("green", "green", "orange"),
@@ -180,7 +181,7 @@ def _make_thing(rng: random.Random, kind: str, foot: complex, height: float) -> 
     return Thing(kind, rng.choice(words.get(kind, tuple(CLOTHES))), foot, height)
 
 
-_THING_SIZE = {"house": 0.55, "tree": 0.70, "car": 0.33, "watch": 0.80, "lamp": 0.70, "dog": 0.42, "cup": 0.45}
+THING_SIZE = {"house": 0.55, "tree": 0.70, "car": 0.33, "watch": 0.80, "lamp": 0.70, "dog": 0.42, "cup": 0.45}
 
 
 def _thing_place(rng: random.Random, kind: str) -> Place:
@@ -191,11 +192,11 @@ def _thing_place(rng: random.Random, kind: str) -> Place:
 
 def _thing(rng: random.Random, style: str, aspect: float) -> Scene:
     kind = rng.choice(THINGS)
-    height = _THING_SIZE[kind] * rng.uniform(0.85, 1.15)
+    height = THING_SIZE[kind] * rng.uniform(0.85, 1.15)
     foot = complex(
         aspect / 2 + rng.uniform(-0.08, 0.08), 0.52 + height / 2 if kind == "watch" else rng.uniform(0.82, 0.90)
     )
-    return Scene("thing", style, _thing_place(rng, kind), things=(_make_thing(rng, kind, foot, height),), aspect=aspect)
+    return Scene("thing", style, _thing_place(rng, kind), things=(make_thing(rng, kind, foot, height),), aspect=aspect)
 
 
 def _pair(rng: random.Random, style: str, aspect: float) -> Scene:
@@ -203,7 +204,7 @@ def _pair(rng: random.Random, style: str, aspect: float) -> Scene:
     kinds = rng.sample(("house", "tree", "dog"), 2)
     things: list[Thing] = []
     for x, kind in zip((0.26, 0.74), kinds, strict=True):
-        things.append(_make_thing(rng, kind, complex(x * aspect, rng.uniform(0.78, 0.86)), _THING_SIZE[kind] * 0.68))
+        things.append(make_thing(rng, kind, complex(x * aspect, rng.uniform(0.78, 0.86)), THING_SIZE[kind] * 0.68))
     if rng.random() < 0.5:
         return Scene("pair", style, place, things=tuple(things), aspect=aspect)
     x, kept = (0.24, things[1]) if rng.random() < 0.5 else (0.76, things[0])
@@ -211,7 +212,8 @@ def _pair(rng: random.Random, style: str, aspect: float) -> Scene:
     return Scene("pair", style, place, people=((make_person(rng), where),), things=(kept,), aspect=aspect)
 
 
-def _hand_view(rng: random.Random, style: str, centre: complex, size: float) -> HandView:
+def make_hand_view(rng: random.Random, style: str, centre: complex, size: float) -> HandView:
+    """Make a random hand of the style around a point, `size` from wrist to fingertip."""
     count = 4 if style == "cartoon" else 5
     gesture = rng.choices(
         ("open", "fist", "pointing", "one", "two", "three", "four", "five"),
@@ -243,12 +245,12 @@ def _hand_view(rng: random.Random, style: str, centre: complex, size: float) -> 
 
 def _hand(rng: random.Random, style: str, aspect: float) -> Scene:
     centre = complex(aspect / 2 + rng.uniform(-0.04, 0.04), 0.50 + rng.uniform(-0.03, 0.03))
-    view = _hand_view(rng, style, centre, rng.uniform(0.66, 0.80))
+    view = make_hand_view(rng, style, centre, rng.uniform(0.66, 0.80))
     return Scene("hand", style, _place(rng, (PLAIN, PLAIN, "meadow", "beach", "room")), hands=(view,), aspect=aspect)
 
 
 def _hands(rng: random.Random, style: str, aspect: float) -> Scene:
-    first = _hand_view(rng, style, complex(0.27 * aspect, 0.48), 0.50)
+    first = make_hand_view(rng, style, complex(0.27 * aspect, 0.48), 0.50)
     lean = rng.uniform(-8, 8)
     first = replace(
         first,

@@ -7,7 +7,9 @@ a fill looks (`photo`: shaded and soft, `cartoon`: flat and outlined). It knows 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import skia
@@ -21,8 +23,21 @@ CARTOON_EDGE = 0.011
 """Width of the cartoon outline for a shape of ordinary size (1.4 pixels at 128 px)."""
 
 
-def _color(colour: Colour, alpha: float = 1.0) -> skia.Color4f:
-    return skia.Color4f(colour[0], colour[1], colour[2], alpha)
+WHITE: Colour = (1.0, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
+class Window:
+    """A part of a larger drawing, in pixels: where it begins, and the height and aspect of the whole."""
+
+    left: int
+    top: int
+    whole_height: int
+    whole_aspect: float
+
+
+def _color(colour: Colour, alpha: float = 1.0, tint: Colour = WHITE) -> skia.Color4f:
+    return skia.Color4f(colour[0] * tint[0], colour[1] * tint[1], colour[2] * tint[2], alpha)
 
 
 def _make_noise_tile() -> skia.Image:
@@ -47,21 +62,30 @@ class Ink:
     """A colour canvas and an id canvas of the same size, addressed in scene units.
 
     `part` of a drawing call is the id written to the id canvas (0: background, None: leaves the ids alone).
+    `tint` is the colour of the light: every colour is multiplied by it, except inside `glowing()`. With a `window`
+    only that part of the whole drawing is drawn.
     """
 
-    def __init__(self, width_px: int, height_px: int, style: str, *, with_ids: bool) -> None:
+    def __init__(
+        self, width_px: int, height_px: int, style: str, *, with_ids: bool, window: Window | None = None
+    ) -> None:
+        window = window or Window(0, 0, height_px, width_px / height_px)
         self.style = style
-        self.aspect = width_px / height_px
+        self.light = "day"
+        self.tint = WHITE
+        self.aspect = window.whole_aspect
         self.edge_scale = 1.0
         self._pixels = np.zeros((height_px, width_px, 4), np.uint8)
         self._surface = skia.Surface(self._pixels)
         self.canvas: skia.Canvas = self._surface.getCanvas()
-        self.canvas.scale(height_px, height_px)
+        self.canvas.translate(-window.left, -window.top)
+        self.canvas.scale(window.whole_height, window.whole_height)
         self._ids = np.zeros((height_px, width_px, 4), np.uint8) if with_ids else None
         self._id_surface = skia.Surface(self._ids) if self._ids is not None else None
         self._id_canvas: skia.Canvas | None = self._id_surface.getCanvas() if self._id_surface else None
         if self._id_canvas is not None:
-            self._id_canvas.scale(height_px, height_px)
+            self._id_canvas.translate(-window.left, -window.top)
+            self._id_canvas.scale(window.whole_height, window.whole_height)
 
     def picture(self) -> NDArray[np.uint8]:
         """Return the colours, uint8 [H, W, 3]."""
@@ -77,6 +101,32 @@ class Ink:
         """Tell whether fills are flat and outlined."""
         return self.style == "cartoon"
 
+    @contextmanager
+    def glowing(self) -> Generator[None, None, None]:
+        """Draw what shines by itself, such as a lit window: the light of the scene does not colour it."""
+        tint, self.tint = self.tint, WHITE
+        try:
+            yield
+        finally:
+            self.tint = tint
+
+    def shine(self, centre: complex, radius: float, colour: Colour, strength: float) -> None:
+        """Add light around a point, full at the centre and none at the radius; ids stay as they are."""
+        stops = [
+            _color(colour, strength).toColor(),
+            _color(colour, 0.35 * strength).toColor(),
+            _color(colour, 0.0).toColor(),
+        ]
+        shader = skia.GradientShader.MakeRadial(skia.Point(centre.real, centre.imag), radius, stops, [0.0, 0.4, 1.0])
+        paint = skia.Paint(AntiAlias=True, BlendMode=skia.BlendMode.kScreen, Shader=shader)
+        self.canvas.drawCircle(centre.real, centre.imag, radius, paint)
+
+    def ramp(self, path: skia.Path, ends: tuple[float, float], colours: Sequence[Colour]) -> None:
+        """Fill a path with colours that change from the height ends[0] to ends[1]; ids stay as they are."""
+        stops = [_color(colour, tint=self.tint).toColor() for colour in colours]
+        shader = skia.GradientShader.MakeLinear([skia.Point(0, ends[0]), skia.Point(0, ends[1])], stops)
+        self.canvas.drawPath(path, skia.Paint(AntiAlias=True, Shader=shader))
+
     def fill(
         self, path: skia.Path, colour: Colour, part: int | None = 0, *, shade: str = "flat", edge: bool = True
     ) -> None:
@@ -85,9 +135,9 @@ class Ink:
             self.outline(path, colour)
         paint = skia.Paint(AntiAlias=True)
         if self.is_cartoon or shade == "flat":
-            paint.setColor4f(_color(colour))
+            paint.setColor4f(_color(colour, tint=self.tint))
         else:
-            paint.setShader(_make_shading(path.getBounds(), colour, shade))
+            paint.setShader(_make_shading(path.getBounds(), colour, shade, self.tint))
         self.canvas.drawPath(path, paint)
         self.mark(path, part)
 
@@ -101,7 +151,7 @@ class Ink:
     def outline(self, path: skia.Path, colour: Colour) -> None:
         """Draw the edge of a shape: dark ink in a cartoon, a thin darker rim in a photo."""
         width = (CARTOON_EDGE if self.is_cartoon else PHOTO_EDGE) * self.edge_scale
-        tone = _color(INK) if self.is_cartoon else _color(darken(colour, 0.45), 0.7)
+        tone = _color(INK, tint=self.tint) if self.is_cartoon else _color(darken(colour, 0.45), 0.7, self.tint)
         # The stroke is centred on the border and the fill comes after: twice the width shows once outside.
         paint = skia.Paint(AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=2 * width)
         paint.setStrokeJoin(skia.Paint.kRound_Join)
@@ -125,9 +175,9 @@ class Ink:
             self.outline(path, colour)
         paint = skia.Paint(AntiAlias=True)
         if self.is_cartoon:
-            paint.setColor4f(_color(colour))
+            paint.setColor4f(_color(colour, tint=self.tint))
         else:
-            paint.setShader(_make_tube_shading(a, b, max(ra, rb), colour))
+            paint.setShader(_make_tube_shading(a, b, max(ra, rb), colour, self.tint))
         self.canvas.drawPath(path, paint)
         self.mark(path, part)
 
@@ -142,7 +192,7 @@ class Ink:
                 path.lineTo(point.real, point.imag)
         paint = skia.Paint(AntiAlias=True, Style=skia.Paint.kStroke_Style, StrokeWidth=width)
         paint.setStrokeCap(skia.Paint.kRound_Cap)
-        paint.setColor4f(_color(colour))
+        paint.setColor4f(_color(colour, tint=self.tint))
         self.canvas.drawPath(path, paint)
         if part is not None and self._id_canvas is not None:
             paint.setAntiAlias(False)
@@ -152,7 +202,7 @@ class Ink:
     def wash(self, path: skia.Path, colour: Colour, alpha: float) -> None:
         """Lay a transparent colour over a region: shadows, blush, reflections."""
         paint = skia.Paint(AntiAlias=True)
-        paint.setColor4f(_color(colour, alpha))
+        paint.setColor4f(_color(colour, alpha, self.tint))
         self.canvas.drawPath(path, paint)
 
     def texture(self, path: skia.Path, strength: float, cell: float) -> None:
@@ -168,24 +218,24 @@ class Ink:
         self.canvas.drawPath(path, paint)
 
 
-def _make_shading(bounds: skia.Rect, colour: Colour, shade: str) -> skia.Shader:
-    light, dark = _color(lighten(colour, 0.22)), _color(darken(colour, 0.28))
+def _make_shading(bounds: skia.Rect, colour: Colour, shade: str, tint: Colour) -> skia.Shader:
+    light, dark = _color(lighten(colour, 0.22), tint=tint), _color(darken(colour, 0.28), tint=tint)
     cx, cy = bounds.centerX(), bounds.centerY()
     if shade == "round":
         centre = skia.Point(cx - 0.18 * bounds.width(), cy - 0.22 * bounds.height())
         radius = 0.72 * max(bounds.width(), bounds.height(), 1e-4)
-        stops = [light.toColor(), _color(colour).toColor(), dark.toColor()]
+        stops = [light.toColor(), _color(colour, tint=tint).toColor(), dark.toColor()]
         return skia.GradientShader.MakeRadial(centre, radius, stops, [0.0, 0.45, 1.0])
     ends = (
         [skia.Point(cx, bounds.top()), skia.Point(cx, bounds.bottom())]
         if shade == "down"
         else [skia.Point(bounds.left(), cy), skia.Point(bounds.right(), cy)]
     )
-    stops = [_color(lighten(colour, 0.14)).toColor(), _color(darken(colour, 0.22)).toColor()]
+    stops = [_color(tone, tint=tint).toColor() for tone in (lighten(colour, 0.14), darken(colour, 0.22))]
     return skia.GradientShader.MakeLinear(ends, stops)
 
 
-def _make_tube_shading(a: complex, b: complex, radius: float, colour: Colour) -> skia.Shader:
+def _make_tube_shading(a: complex, b: complex, radius: float, colour: Colour, tint: Colour) -> skia.Shader:
     axis = b - a
     length = abs(axis) or 1e-6
     across = axis / length * 1j * radius
@@ -194,7 +244,7 @@ def _make_tube_shading(a: complex, b: complex, radius: float, colour: Colour) ->
         across = -across
     start, end = a + across, a - across
     ends = [skia.Point(start.real, start.imag), skia.Point(end.real, end.imag)]
-    stops = [_color(lighten(colour, 0.16)).toColor(), _color(colour).toColor(), _color(darken(colour, 0.30)).toColor()]
+    stops = [_color(tone, tint=tint).toColor() for tone in (lighten(colour, 0.16), colour, darken(colour, 0.30))]
     return skia.GradientShader.MakeLinear(ends, stops, [0.0, 0.45, 1.0])
 
 

@@ -44,6 +44,8 @@ SKIN: dict[str, Colour] = {
 }
 
 EYES: tuple[Colour, ...] = ((0.25, 0.15, 0.08), (0.20, 0.38, 0.62), (0.22, 0.42, 0.22))
+EYE_WORDS: dict[str, Colour] = {"brown": (0.36, 0.20, 0.08), "blue": (0.18, 0.42, 0.78), "green": (0.20, 0.56, 0.24)}
+"""Colours of eyes that captions of the broad mix name."""
 
 INK: Colour = (0.10, 0.08, 0.09)
 """Outline of the cartoon style."""

@@ -10,12 +10,17 @@ from sfumato.world.places import Place
 from sfumato.world.things import Thing
 
 SHOTS = ("portrait", "half", "full", "group", "wide", "hand", "hands", "thing", "pair", "place", "texture")
+MORE_SHOTS = ("bust", "still")
+"""Shots that the broad mix adds: head and shoulders, and things on furniture."""
 STYLES = ("photo", "cartoon")
 
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a picture shows. `aspect` is width over height; coordinates have the picture's height as unit."""
+    """Everything a picture shows. `aspect` is width over height; coordinates have the picture's height as unit.
+
+    `relation` says how the first subject stands to the last: on, beside, before or against; "" leaves it to the sides.
+    """
 
     shot: str
     style: str
@@ -24,6 +29,7 @@ class Scene:
     things: tuple[Thing, ...] = ()
     hands: tuple[HandView, ...] = ()
     aspect: float = 1.0
+    relation: str = ""
 
     @property
     def digit_count(self) -> int:

@@ -12,9 +12,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
+from sfumato.world.broad.caption import make_broad_captions
+from sfumato.world.broad.compose import Cast, make_broad_scene
 from sfumato.world.caption import make_captions
 from sfumato.world.compose import make_scene
-from sfumato.world.ink import Ink, tube_path
+from sfumato.world.ink import Ink, Window, tube_path
 from sfumato.world.palette import CLOTHES, SKIN
 from sfumato.world.people.body import BodyShape
 from sfumato.world.people.draw_hand import draw_hand
@@ -24,6 +26,7 @@ from sfumato.world.people.hand import HandShape
 from sfumato.world.people.person import HandView
 from sfumato.world.places import draw_place
 from sfumato.world.scene import Scene
+from sfumato.world.scenery.skies import light_subjects
 from sfumato.world.shapes import Fault, Shapes, make_shapes
 from sfumato.world.things import Thing, draw_thing
 from sfumato.world.truth import PartTree, Truth
@@ -93,7 +96,10 @@ def make_labels(scene: Scene) -> Labels:
 
 
 WORLD_VERSION = 1
-"""Raised when the same seed gives other bytes than before."""
+"""Raised when the same seed gives other bytes than before, in any mix but `broad`."""
+BROAD = "broad"
+BROAD_VERSION = 1
+"""Raised when the same seed of the mix `broad` gives other bytes than before; judges never use this mix."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +117,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class Wish:
-    """What to draw: the mix of shots, or one shot or style; a fault to plant and how gross it is; the truth or not."""
+    """What to draw: the mix of shots, or one shot or style; a fault to plant and how gross it is; the truth or not.
+
+    The mix `broad` alone has the newer things, places, lights and words, and the named characters: `character` is a
+    name, `age` one of their ages ("" for the one most pictures show).
+    """
 
     mix: str = "mini"
     shot: str = ""
@@ -120,6 +130,8 @@ class Wish:
     amount: float = 1.0
     aspect: float = 1.0
     with_truth: bool = False
+    character: str = ""
+    age: str = ""
 
 
 def make_sample(seed: int, *, size: int = 128, mix: str = "mini", wish: Wish | None = None) -> Sample:
@@ -128,9 +140,15 @@ def make_sample(seed: int, *, size: int = 128, mix: str = "mini", wish: Wish | N
     A fault that applies to nothing in the scene is not planted: look at `Sample.faults`.
     """
     wish = wish or Wish(mix=mix)
-    rng = random.Random(f"world {WORLD_VERSION} {seed}")
-    scene = make_scene(rng, mix=wish.mix, shot=wish.shot, style=wish.style, aspect=wish.aspect)
-    captions = make_captions(scene, rng)
+    if wish.mix == BROAD:
+        rng = random.Random(f"broad {BROAD_VERSION} {seed}")
+        cast = Cast(wish.character, wish.age)
+        scene = make_broad_scene(rng, shot=wish.shot, style=wish.style, aspect=wish.aspect, cast=cast)
+        captions = make_broad_captions(scene, rng)
+    else:
+        rng = random.Random(f"world {WORLD_VERSION} {seed}")
+        scene = make_scene(rng, mix=wish.mix, shot=wish.shot, style=wish.style, aspect=wish.aspect)
+        captions = make_captions(scene, rng)
     caption = captions[rng.choices(range(4), (0.4, 0.3, 0.2, 0.1))[0]]
     shapes = make_shapes(scene)
     if wish.fault:
@@ -140,12 +158,13 @@ def make_sample(seed: int, *, size: int = 128, mix: str = "mini", wish: Wish | N
 
 
 def draw_scene(
-    scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool
+    scene: Scene, shapes: Shapes, *, height_px: int, with_truth: bool, window: Window | None = None
 ) -> tuple[NDArray[np.uint8], Truth | None]:
-    """Draw a scene at a height in pixels: uint8 [H, W, 3] and, if wanted, its truth."""
-    ink = Ink(round(height_px * scene.aspect), height_px, scene.style, with_ids=with_truth)
+    """Draw a scene at a height in pixels: uint8 [H, W, 3] and, if wanted, its truth; with a window, only that part."""
+    ink = Ink(round(height_px * scene.aspect), height_px, scene.style, with_ids=with_truth, window=window)
     tree = PartTree()
     draw_place(ink, tree, scene.place)
+    light_subjects(ink)
     counts: dict[str, int] = {}
     for thing in scene.things:
         counts[thing.kind] = counts.get(thing.kind, 0) + 1
@@ -165,9 +184,10 @@ def draw_scene(
 def _draw_held(ink: Ink, tree: PartTree, body: BodyShape, number: int) -> None:
     if body.held_at is None or not body.person.held:
         return
-    heights = {"cup": 0.085, "ball": 0.12, "flower": 0.19, "balloon": 0.50}
+    heights = {"cup": 0.085, "ball": 0.12, "flower": 0.19, "balloon": 0.50, "book": 0.15}
     height = heights[body.person.held] * body.height
-    foot = body.held_at + (0.45j * height if body.person.held in ("cup", "ball") else 0.03j)
+    lower = {"cup": 0.45j, "ball": 0.45j, "book": 0.40j}.get(body.person.held, 0j) * height
+    foot = body.held_at + (lower or 0.03j)
     thing = Thing(body.person.held, body.person.held_colour, foot, height)
     draw_thing(ink, tree, thing, f"person{number}/held_{thing.kind}")
 

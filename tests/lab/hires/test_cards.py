@@ -28,7 +28,8 @@ def make_outcome(store: Store, number: int, phantoms: int) -> Outcome:
             "phantoms": [["person", 400, 400, 420, 420, 0.5 + 0.1 * n] for n in range(count)],
             "people": [["person", 0, 0, 100, 100, 0.9]],
             "lost": [], "unsure": [], "held": 1, "excess": 0, "blobs": 0, "lattice": 1.0, "psnr_db": 30.0, "drift": 0.1,
-            "octaves": [1.0], "seams": [[1.0, 0.1]], "seams_last": [[1.0, 0.1]], "seams_off": [[1.0, 0.1]],
+            "octaves": [1.0], "small_parts": [count, 20], "strongest_lost": 0.0, "sharpness": [5.0 + count, 0.1],
+            "seams": [[1.0, 0.1]], "seams_last": [[1.0, 0.1]], "seams_off": [[1.0, 0.1]],
         }  # fmt: skip
     base = {"key": "base", "engine": "code 0", "seconds": 0.5, "cpu_s": 0.5, "width": 128, "height": 128}
     prompt = ScenePrompt(

@@ -6,14 +6,14 @@ import pytest
 
 from lab.judged import find_row, make_shown
 from sfumato.lab.hires.cards import describe_difference
-from sfumato.lab.hires.rows import LOST, UNSURE
+from sfumato.lab.hires.rows import CONTRAST, LOST, SMALL_PARTS, UNSURE
 
 
 def test_differences_pair_the_prompts_that_both_have():
     ours = [make_shown(n, phantoms=4, psnr=20.0) for n in range(6)]
     theirs = [make_shown(n, phantoms=2, psnr=30.0) for n in range(2, 9)]
     rows = describe_difference("a", ours, "b", theirs)
-    assert {row.n for row in rows} == {4, 8}
+    assert {row.n for row in rows} == {4, 8, 40}
     assert find_row(rows, "less b: phantoms per picture").value == 2
     assert find_row(rows, "over b: phantoms").value == 2
     assert find_row(rows, "base consistency").value == -10
@@ -25,6 +25,14 @@ def test_no_phantoms_on_both_sides_do_not_make_them_equal():
     row = find_row(rows, "less b: phantoms per picture")
     assert (row.value, row.low) == (0, pytest.approx(-row.high))
     assert row.high == pytest.approx(0.3689, rel=1e-3)
+
+
+def test_what_is_lost_and_how_even_it_is_are_compared_too():
+    ours = [make_shown(n, parts=1, contrast=9.0) for n in range(6)]
+    theirs = [make_shown(n, contrast=5.0 if n else None) for n in range(6)]
+    rows = describe_difference("a", ours, "b", theirs)
+    assert find_row(rows, SMALL_PARTS).value == pytest.approx(10.0)
+    assert (find_row(rows, CONTRAST).value, find_row(rows, CONTRAST).n) == (4.0, 5)
 
 
 def test_detail_is_compared_as_a_ratio_over_the_common_prompts():

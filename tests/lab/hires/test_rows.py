@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lab.judged import find_row, make_shown
-from sfumato.lab.hires.rows import LOST, UNSURE, cluster_interval, describe_method
+from sfumato.lab.hires.rows import CONTRAST, FOGGY, LOST, SMALL_PARTS, UNSURE, cluster_interval, describe_method
 
 ROW = "phantoms per picture"
 
@@ -47,6 +47,21 @@ def test_detail_is_held_against_the_drawn_scene_of_the_same_prompt():
     drawn = [make_shown(n, energy=200.0) for n in range(4)]
     rows = describe_method("a", [make_shown(n, energy=50.0) for n in range(4)], drawn, aims=False)
     assert find_row(rows, "over drawn").value == pytest.approx(0.25, rel=1e-3)
+
+
+def test_small_parts_are_a_share_of_all_that_the_bases_have():
+    rows = describe_method("a", [make_shown(n, parts=3 * (n == 0)) for n in range(10)], [], aims=True)
+    row = find_row(rows, SMALL_PARTS)
+    assert (row.value, row.n, row.aim, row.met) == (3.0, 100, 2.0, False)
+    assert row.high > 5
+
+
+def test_sharpness_is_of_the_pictures_whose_base_has_edges():
+    some = [make_shown(0, contrast=4.0, foggy=0.1), make_shown(1, contrast=8.0, foggy=0.3)]
+    rows = describe_method("a", [*some, make_shown(2, contrast=None)], [], aims=False)
+    assert (find_row(rows, CONTRAST).value, find_row(rows, CONTRAST).n) == (6.0, 2)
+    assert find_row(rows, FOGGY).value == pytest.approx(20.0)
+    assert not any(row.name.endswith(CONTRAST) for row in describe_method("a", [make_shown(2)], [], aims=False))
 
 
 def test_seams_are_what_window_lines_have_beyond_others():

@@ -98,7 +98,7 @@ class Packed:
 def test_packed_layers_follow_there_and_back():
     layer = nn.Linear(160, 128).bfloat16().requires_grad_(False)
     layer.forward = pack_layer(layer)
-    policy = Policy(torch.device("cpu"), torch.bfloat16, torch.bfloat16, torch.bfloat16)
+    policy = Policy("cpu", "bf16", "bf16", "bf16")
     model, x = Packed(layer, policy), torch.randn(4, 160)
     first = layer(x.bfloat16())
     for _ in range(2):

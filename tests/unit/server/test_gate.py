@@ -6,7 +6,8 @@ import base64
 import pytest
 
 from sfumato.core.errors import RequestError
-from sfumato.server.gate import Gate, check_address
+from sfumato.server.gate import Gate
+from sfumato.server.serve import check_address
 
 LOCAL = {"host": "127.0.0.1:7860"}
 BASIC = base64.b64encode(b"anybody:secret").decode()

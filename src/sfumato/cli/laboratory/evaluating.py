@@ -28,6 +28,9 @@ def evaluate_hires(
     pictures_ablation: Annotated[
         int, typer.Option("--pictures-ablation", help="Prompts of the ablation, at 16 times.", metavar="N")
     ] = 24,
+    pictures_drawn: Annotated[
+        int, typer.Option("--pictures-drawn", help="Bases that are drawn, with their truth, at 16 times.", metavar="N")
+    ] = 0,
     seed: Annotated[int, typer.Option("--seed", help="Which prompts, and the noise.", metavar="S")] = 1,
     minutes: Annotated[
         float | None,
@@ -56,6 +59,7 @@ def evaluate_hires(
         methods=tuple(name.strip() for name in methods.split(",") if name.strip()),
         ablations=ablations,
         ablation_pictures=pictures_ablation,
+        drawn_bases=pictures_drawn,
         seed=seed,
         minutes=minutes,
         out=out,
@@ -109,15 +113,69 @@ def _count(what: str, done: int, count: int) -> None:
 
 
 def evaluate_focus(
-    n: Annotated[int, typer.Option("--n", help="How many scenes, and how many texture tiles.", metavar="N")] = 40,
+    n: Annotated[int, typer.Option("--n", help="How many scenes, about two faces each.", metavar="N")] = 40,
+    tiles: Annotated[int, typer.Option("--tiles", help="How many texture tiles.", metavar="N")] = 100,
     seed: Annotated[int, typer.Option("--seed", help="Which scenes.", metavar="S")] = 1,
     model: Annotated[str, typer.Option("--model", help="mini, or a folder trained like it.", metavar="REF")] = "mini",
     sheets: Annotated[
-        Path | None, typer.Option("--sheets", help="Folder for sheets of faces.", metavar="DIR", show_default=False)
+        Path | None,
+        typer.Option("--sheets", help="Folder for sheets and records of faces.", metavar="DIR", show_default=False),
     ] = None,
 ) -> None:
     """Measure focus on small faces of drawn scenes against their truth; prints a card, last line JSON."""
     from sfumato.lab.focus.run import FocusEvaluation, run_evaluate_focus
 
-    card = run_evaluate_focus(FocusEvaluation(scenes=n, seed=seed, model=model, sheets=sheets), on_progress=_count)
+    wanted = FocusEvaluation(scenes=n, tiles=tiles, seed=seed, model=model, sheets=sheets)
+    card = run_evaluate_focus(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
+def evaluate_find(
+    half: Annotated[
+        str,
+        typer.Option("--half", help="judge, or calibrate: the half on which the limits were chosen.", metavar="HALF"),
+    ] = "judge",
+    labels: Annotated[Path, typer.Option("--labels", help="The file of labels.", metavar="FILE")] = Path(
+        "tests/labels/real.json"
+    ),
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            "--pictures",
+            help="Folder of the labelled pictures; left out: those of `sfumato parts get renders`.",
+            metavar="DIR",
+            show_default=False,
+        ),
+    ] = None,
+) -> None:
+    """Count faces, hands and persons that `find` finds, misses and makes up in public renders; last line JSON.
+
+    The pictures are fetched once with `sfumato parts get renders`. Their labels lie in the repository.
+    """
+    from sfumato.lab.find.run import FindEvaluation, run_evaluate_find
+
+    wanted = FindEvaluation(half=half, labels=labels, pictures=pictures)
+    card = run_evaluate_find(wanted, on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
+def evaluate_upscale(
+    upscaler: Annotated[
+        str | None,
+        typer.Option(
+            "--upscaler", help="A network; left out: the one that suits each.", metavar="NAME", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the sheets.", metavar="DIR")] = Path("out/upscale"),
+) -> None:
+    """Halve and double twelve real pictures beside Lanczos; prints a table, last line JSON.
+
+    Needs `sfumato parts get`, and `sfumato parts get hopper renders`. A sheet shows the truth, Lanczos, the result.
+    """
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.lab.upscale.run import run_evaluate_upscale, write_table
+
+    rows = run_evaluate_upscale(out, upscaler=upscaler, on_picture=lambda done, of: _count("pictures", done, of))
+    sys.stdout.write(f"{write_table(rows)}\n")
+    nearer = sum(row.is_nearer for row in rows)
+    print_json({"evaluate": "upscale", "n": len(rows), "nearer": nearer, "rows": [row.to_json() for row in rows]})

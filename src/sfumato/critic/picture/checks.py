@@ -17,6 +17,7 @@ from PIL import Image
 from sfumato.core.serialize import Json
 from sfumato.critic.picture.added_objects import AddedObjects, Blob, find_added_objects
 from sfumato.critic.picture.base_comparison import (
+    FINE_SCALE,
     Consistency,
     Drift,
     Pair,
@@ -33,6 +34,7 @@ from sfumato.critic.picture.lost_parts import LostPart, LostParts, find_lost_par
 from sfumato.critic.picture.periodic_seams import Lattice, measure_lattice
 from sfumato.critic.picture.picture_reader import PictureReader
 from sfumato.critic.picture.seams import Lines, Seams, measure_seams
+from sfumato.critic.picture.sharpness import Sharpness, measure_sharpness
 from sfumato.critic.picture.tile_shifts import Shifts, measure_shifts
 
 
@@ -53,6 +55,11 @@ class Evidence:
     def pair(self) -> Pair:
         """Return both at the size of the base."""
         return self.features.pair if self.features else make_pair(self.picture, self.base)
+
+    @cached_property
+    def fine(self) -> Pair:
+        """Return both at twice the size of the base, or at its size where the picture is no larger."""
+        return self.features.fine if self.features else make_fine_pair(self.picture, self.base)
 
     @cached_property
     def seams(self) -> Seams:
@@ -82,7 +89,14 @@ class Evidence:
     @cached_property
     def lost_parts(self) -> LostParts:
         """Return the small parts of the base that the picture has no longer."""
-        return find_lost_parts(self.features.fine if self.features else make_fine_pair(self.picture, self.base))
+        return find_lost_parts(self.fine)
+
+    @cached_property
+    def sharpness(self) -> Sharpness:
+        """Return how evenly sharp the picture is; nan where it has no octave that the base could not hold."""
+        if self.pair.scale < FINE_SCALE:
+            return Sharpness(math.nan, math.nan, math.nan, math.nan)
+        return measure_sharpness(self.fine)
 
     @cached_property
     def shifts(self) -> Shifts:
@@ -112,6 +126,7 @@ MEASURES: dict[str, Measure] = {
     "base consistency": Measure("dB", "low", lambda seen: seen.consistency.psnr_db),
     "added object mass": Measure("Delta E px", "high", lambda seen: seen.added_objects.heaviest),
     "lost parts": Measure("Delta E", "high", lambda seen: seen.lost_parts.strongest),
+    "sharpness contrast": Measure("dB", "high", lambda seen: seen.sharpness.contrast_db),
     "colour drift": Measure("Delta E", "high", lambda seen: seen.drift.p95),
     "tile shift": Measure("px of the base", "high", lambda seen: seen.shifts.p95_px),
     "grain": Measure("levels", "high", lambda seen: seen.grain.floor_levels),

@@ -23,7 +23,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from sfumato.core.cards import align
 from sfumato.core.validate import check_int
 from sfumato.models.upscaler.find_upscaler import find_named
-from sfumato.models.upscaler.rrdb import RowNetwork, find_rrdb_shape, rename_rrdb
+from sfumato.models.upscaler.rrdb import RrdbNetwork, find_rrdb_shape, rename_rrdb
 
 _SMALLEST_PX, _LARGEST_PX = 16, 512
 _MATMUL = 1024
@@ -98,7 +98,7 @@ def run_bench_upscaler(upscaler: str, *, side: int = 64, rounds: int = 2) -> Ups
         runs.append(_UpscalerTry("spandrel, whole", number_type, partial(_run_whole, whole, taken)))
     plain = rename_rrdb(state)
     for number_type, dtype in _DTYPES.items() if find_rrdb_shape(plain) else ():
-        network = RowNetwork(plain, dtype)
+        network = RrdbNetwork(plain, dtype)
         runs.append(_UpscalerTry("ours, by rows", number_type, partial(_run_rows, network, picture)))
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         exact = _to_steps(runs[0].call())
@@ -118,7 +118,7 @@ def _run_whole(network: Callable[[Tensor], Tensor], picture: Tensor) -> Tensor:
     return network(picture).float()
 
 
-def _run_rows(network: RowNetwork, picture: Tensor) -> Tensor:
+def _run_rows(network: RrdbNetwork, picture: Tensor) -> Tensor:
     return torch.cat(list(network.run(picture.split(_ROWS, dim=2))), dim=2)
 
 

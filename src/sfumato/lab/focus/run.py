@@ -1,14 +1,16 @@
-"""Measure focus on faces of mini's world: what the reader reads of them before, after, and of the drawn truth.
+"""Measure focus on faces of mini's world: what drawings of the same scene say of them before, after, and at best.
 
-Compares with (a) nothing and (b) every detection drawn anew at a fixed strength without a test. Prints nothing. Start
-reading at `run_evaluate_focus`.
+Compares with (a) nothing, (b) every detection drawn anew at a fixed strength without a test, (c) the tile of a plain 2x.
+The judge is `looks`: it draws, and shares no network, picture or limit with what focus decides by. Prints nothing. Start
+reading at `run_evaluate_focus`; `rows` says what is counted.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,18 +21,19 @@ from PIL import Image
 from sfumato.canvas.formats.images import save_picture
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
-from sfumato.core.cards import Card, Measurement, bootstrap_interval, measure_share
+from sfumato.core.cards import Card, Measurement, measure_share
 from sfumato.core.errors import RequestError
+from sfumato.core.files import write_atomic
 from sfumato.core.focus import FocusSettings
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
-from sfumato.critic.finders.drawn import DrawnFinder
-from sfumato.lab.focus.scenes import FocusScene, TrueFace, draw_scene_of, draw_texture
+from sfumato.lab.focus.looks import draw_looks
+from sfumato.lab.focus.rows import BEFORE, CLOSE_UP, FOCUS, PLAIN, TRUTH, UNTESTED, WAYS, FaceRecord, describe_records
+from sfumato.lab.focus.scenes import FocusScene, TrueFace, draw_close_up, draw_scene_of, draw_texture
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.passes.focus import FocusOutcome, run_focus
 from sfumato.render.passes.focus_box import FocusTarget, draw_part, find_crop
-from sfumato.workflows.focus.read_face import HEADS, FaceReader, Reading
 from sfumato.workflows.focus.run import make_pass
 
 OnProgress = Callable[[str, int, int], None]
@@ -39,74 +42,40 @@ _Done = TypeVar("_Done")
 
 MOST_SCENES, MOST_SEED = 5000, 1000
 SEED_STEP = 10_000
-# What stays of a person whatever the mood is; a smile that no prompt names is free.
-LASTING = ("kind", "hair", "hair_style", "skin", "glasses", "beard")
-# The ways that are compared, in the order of the sheet.
-BEFORE, UNTESTED, FOCUS, TRUTH = "before", "without a test", "focus", "drawn truth"
-WAYS = (BEFORE, UNTESTED, FOCUS, TRUTH)
 # ADetailer's usual strength; drawn without a hold on the low band, as a plain img2img of the crop is.
-UNTESTED_STRENGTH, UNTESTED_STAGE = 0.4, 60_000
+UNTESTED_STRENGTH, UNTESTED_STAGE, PLAIN_STAGE = 0.4, 60_000, 60_001
+# A face of a crop as focus draws it, in sides of its box; where nothing was found, as if it had been.
+CONTEXT = 2.2
 # Two boxes that share this of their union are one face.
 SAME_FACE = 0.3
-SHEET_PX, SHEET_ROWS = 112, 12
+SHEET_PX, SHEET_ROWS = 112, 10
 
 
 @dataclass(frozen=True, kw_only=True)
 class FocusEvaluation:
-    """Say how many scenes, which, with what model, and where sheets go."""
+    """Say how many scenes and texture tiles, which, with what model, and where sheets and records go."""
 
     scenes: int = 40
+    tiles: int = 100
     seed: int = 1
     model: str = "mini"
     sheets: Path | None = None
 
     def __post_init__(self) -> None:
-        if not 1 <= self.scenes <= MOST_SCENES or not 0 <= self.seed < MOST_SEED:
-            do = f"Use 1 to {MOST_SCENES} scenes and a seed from 0 to {MOST_SEED - 1}."
-            raise RequestError(
-                "an evaluation of this size or seed is not possible", got=(self.scenes, self.seed), do=do
-            )
+        if not (1 <= self.scenes <= MOST_SCENES and 0 <= self.tiles <= MOST_SCENES and 0 <= self.seed < MOST_SEED):
+            do = f"Use 1 to {MOST_SCENES} scenes, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
+            got = (self.scenes, self.tiles, self.seed)
+            raise RequestError("an evaluation of this size or seed is not possible", got=got, do=do)
 
     @property
     def command(self) -> str:
         """Write the command line that repeats this evaluation."""
         model = "" if self.model == "mini" else f" --model {self.model}"
-        return f"sfumato evaluate focus --n {self.scenes} --seed {self.seed}{model}"
-
-
-@dataclass(frozen=True, eq=False)
-class FaceRecord:
-    """Hold one face: its truth, its outcome, its crop by way, and what was read of each."""
-
-    face: TrueFace
-    outcome: FocusOutcome
-    crops: dict[str, Pixels]
-    readings: dict[str, Reading]
-
-    @property
-    def side_px(self) -> int:
-        """Return the longer side of the face as it was found."""
-        return max(self.outcome.box.width, self.outcome.box.height)
-
-    def count_right(self, way: str, heads: Sequence[str]) -> int:
-        """Count the heads that a way has as in the truth."""
-        words = self.face.list_words()
-        return sum(self.readings[way].words[head] == words[head] for head in heads)
-
-    def measure_distance(self, way: str) -> float:
-        """Return how far the features of a way are from those of the drawn truth, as a share of their length."""
-        truth = self.readings[TRUTH].features
-        return float(np.linalg.norm(self.readings[way].features - truth) / np.linalg.norm(truth))
-
-    def list_harmed(self) -> list[str]:
-        """Return the lasting words that were right before and are wrong after."""
-        words = self.face.list_words()
-        before, after = self.readings[BEFORE].words, self.readings[FOCUS].words
-        return [head for head in LASTING if before[head] == words[head] != after[head]]
+        return f"sfumato evaluate focus --n {self.scenes} --tiles {self.tiles} --seed {self.seed}{model}"
 
 
 def run_evaluate_focus(wanted: FocusEvaluation, *, on_progress: OnProgress | None = None) -> Card:
-    """Run focus on every scene and as many texture tiles, and return the card.
+    """Run focus on every scene and on texture tiles, and return the card.
 
     Raises:
         ModelError: the model is missing or broken.
@@ -114,28 +83,35 @@ def run_evaluate_focus(wanted: FocusEvaluation, *, on_progress: OnProgress | Non
     """
     report = on_progress or (lambda _what, _done, _all: None)
     model = load_model(wanted.model, device="cpu")
-    records, found, faces, moved, began = list[FaceRecord](), 0, 0, 0, time.monotonic()
+    records, moved, began = list[FaceRecord](), 0, time.monotonic()
     for number in range(wanted.scenes):
         scene = draw_scene_of(wanted.seed * SEED_STEP + number, model)
-        made, outside = judge_scene(scene, model)
-        records += made
-        found, faces, moved = found + len(made), faces + len(scene.faces), moved + outside
+        judged, outside = judge_scene(scene, model)
+        records += judged
+        moved += outside
+        if wanted.sheets is not None and judged:
+            save_focus_sheets(records, wanted.sheets)
         report("scenes", number + 1, wanted.scenes)
     took = time.monotonic() - began
-    invented = 0
-    for number in range(wanted.scenes):
-        invented += count_invented(draw_texture(wanted.seed * SEED_STEP + number, model), model)
-        report("textures", number + 1, wanted.scenes)
-    if wanted.sheets is not None:
-        save_focus_sheets(records, wanted.sheets)
-    rows = [measure_share("faces that are found and taken or left", found, faces), *describe_records(records)]
-    rows.append(Measurement(name="pixels changed outside the masks", value=moved, unit="px", n=wanted.scenes))
-    rows.append(measure_share("texture tiles with an invented face", invented, wanted.scenes))
-    rows.append(Measurement(name="time of a scene, all ways", value=took / wanted.scenes, unit="s", n=wanted.scenes))
+    tried = changed = 0
+    for number in range(wanted.tiles):
+        outcomes, is_changed = focus_texture(*draw_texture(wanted.seed * SEED_STEP + number, model), model)
+        tried, changed = tried + any(one.verdict != "left" for one in outcomes), changed + is_changed
+        report("textures", number + 1, wanted.tiles)
+    invented = measure_share(
+        "texture tiles that changed: at most so many faces invented", changed, wanted.tiles, aim=0.0
+    )
+    rows = [
+        *describe_records(records),
+        Measurement(name="pixels changed outside the masks", value=moved, unit="px", n=wanted.scenes),
+        measure_share("texture tiles where a part was tried", tried, wanted.tiles),
+        replace(invented, aim_is="most"),
+        Measurement(name="time of a scene, all ways", value=took / wanted.scenes, unit="s", n=wanted.scenes),
+    ]
     notes = (
         "scenes are drawn at 192 to 640 px and decoded by the model's autoencoder: what a render of them looks like",
-        "read by the reader that also sits in the judge; the truth is drawn, and read at the same size",
-        "nothing here looks for two eyes and a mouth: no part of mini's critic can yet",
+        "judged by drawings of the same scene with one word changed, without a network; focus itself decides by others",
+        "close-up: the same face drawn at native size and decoded, then shrunk; what the autoencoder can show at best",
     )
     return Card(
         title=f"focus on small faces, {model.contract.name}",
@@ -147,14 +123,14 @@ def run_evaluate_focus(wanted: FocusEvaluation, *, on_progress: OnProgress | Non
 
 
 def judge_scene(scene: FocusScene, model: LatentModel) -> tuple[list[FaceRecord], int]:
-    """Run focus on a scene; return its faces that were found, and how many pixels changed outside every mask."""
+    """Run focus on a scene; return its faces, found or not, and how many pixels changed outside every mask."""
     size = PixelSize(scene.decoded.shape[1], scene.decoded.shape[0])
-    pixels, settings, reader = MemoryPixels(size, scene.decoded), FocusSettings(words=("face",)), FaceReader()
+    pixels, settings = MemoryPixels(size, scene.decoded), FocusSettings(words=("face",))
     request = RenderRequest(prompt=scene.caption, size=size, guidance=model.contract.guidance)
     work = make_pass(request, settings, model.contract)
     result = finish(run_focus(work, pixels, request, model, MemoryWorkspace()))
     after = result.pixels.read(size.box)
-    touched, records = np.zeros(size.shape_hw, np.bool_), list[FaceRecord]()
+    touched = np.zeros(size.shape_hw, np.bool_)
     for outcome in result.outcomes:
         if outcome.frame is not None:
             touched[outcome.frame.slices_hw] = True
@@ -164,27 +140,58 @@ def judge_scene(scene: FocusScene, model: LatentModel) -> tuple[list[FaceRecord]
         for part in work.find(pixels, level, ())
         if isinstance(part, FocusTarget)
     }
-    for outcome in result.outcomes:
-        face = _find_face(outcome.box, scene.faces)
-        target = targets.get(outcome.box)
-        if outcome.kind != "face" or face is None or target is None or outcome.frame is None:
-            continue
-        frame = outcome.frame
+    records = list[FaceRecord]()
+    for face in scene.faces:
+        outcome = _find_outcome(face, result.outcomes)
+        target = None if outcome is None else targets.get(outcome.box)
+        box = face.box if outcome is None else outcome.box
+        frame, _ = find_crop(box, CONTEXT, size, model.contract)
+        before, untested = scene.decoded[frame.slices_hw], scene.decoded
+        if target is not None:
+            untested = draw_untested(target, scene.decoded, request, model)
+        looks = draw_looks(scene, face, frame)
         crops = {
-            BEFORE: scene.decoded[frame.slices_hw],
-            UNTESTED: _draw_untested(target, scene.decoded, request, model),
+            BEFORE: before,
+            PLAIN: draw_plain(box, scene.decoded, request, model)[frame.slices_hw],
+            UNTESTED: untested[frame.slices_hw],
             FOCUS: after[frame.slices_hw],
-            TRUTH: scene.drawn[frame.slices_hw],
+            CLOSE_UP: draw_close_up(scene, frame, model),
+            TRUTH: looks.truth,
         }
-        records.append(FaceRecord(face, outcome, crops, {way: reader.read(crop) for way, crop in crops.items()}))
+        judged = {way: looks.judge(crop) for way, crop in crops.items()}
+        records.append(FaceRecord(face=face, outcome=outcome, words=looks.words, crops=crops, looks=judged))
     outside = int((after[~touched] != scene.decoded[~touched]).any(axis=-1).sum())
     return records, outside
 
 
-def _draw_untested(target: FocusTarget, picture: Pixels, request: RenderRequest, model: LatentModel) -> Pixels:
-    """Draw a face anew at a fixed strength, and keep it whatever came out."""
+def draw_untested(target: FocusTarget, picture: Pixels, request: RenderRequest, model: LatentModel) -> Pixels:
+    """Draw a face anew at a fixed strength, and keep it whatever came out; return the picture."""
     size = PixelSize(picture.shape[1], picture.shape[0])
     frame, canvas = find_crop(target.box, target.context, size, model.contract)
+    return _draw_over(picture, target, frame, canvas, request, model, stage=UNTESTED_STAGE)
+
+
+def draw_plain(box: PixelBox, picture: Pixels, request: RenderRequest, model: LatentModel) -> Pixels:
+    """Draw the tile of a plain 2x that holds a face: a native canvas over half of its side, told of the whole picture."""
+    size, native = PixelSize(picture.shape[1], picture.shape[0]), model.contract.native
+    width, height = (min(native.width // 2, size.width), min(native.height // 2, size.height))
+    left = min(max(0, (box.left + box.right - width) // 2), size.width - width)
+    top = min(max(0, (box.top + box.bottom - height) // 2), size.height - height)
+    tile = PixelBox(left, top, left + width, top + height)
+    target = FocusTarget(kind="tile", box=tile, core=tile, context=1.0, prompt=request.prompt)
+    return _draw_over(picture, target, tile, native, request, model, stage=PLAIN_STAGE)
+
+
+def _draw_over(
+    picture: Pixels,
+    target: FocusTarget,
+    frame: PixelBox,
+    canvas: PixelSize,
+    request: RenderRequest,
+    model: LatentModel,
+    *,
+    stage: int,
+) -> Pixels:
     steps = draw_part(
         target,
         picture[frame.slices_hw].copy(),
@@ -194,19 +201,21 @@ def _draw_untested(target: FocusTarget, picture: Pixels, request: RenderRequest,
         model,
         strength=UNTESTED_STRENGTH,
         lock=0.0,
-        noise_stage=UNTESTED_STAGE,
+        noise_stage=stage,
         window_batch=1,
     )
-    return finish(steps).after
+    after = picture.copy()
+    after[frame.slices_hw] = finish(steps).after
+    return after
 
 
-def count_invented(scene: FocusScene, model: LatentModel) -> bool:
-    """Tell whether a picture of nobody holds a face after focus."""
-    size = PixelSize(scene.decoded.shape[1], scene.decoded.shape[0])
-    request = RenderRequest(prompt=scene.caption, size=size, guidance=model.contract.guidance)
+def focus_texture(texture: Pixels, caption: str, model: LatentModel) -> tuple[Sequence[FocusOutcome], bool]:
+    """Run focus on a picture of nobody; return what became of its parts, and whether a pixel changed."""
+    size = PixelSize(texture.shape[1], texture.shape[0])
+    request = RenderRequest(prompt=caption, size=size, guidance=model.contract.guidance)
     work = make_pass(request, FocusSettings(), model.contract)
-    result = finish(run_focus(work, MemoryPixels(size, scene.decoded), request, model, MemoryWorkspace()))
-    return any(one.kind == "face" for one in DrawnFinder().find(result.pixels))
+    result = finish(run_focus(work, MemoryPixels(size, texture), request, model, MemoryWorkspace()))
+    return result.outcomes, bool((result.pixels.read(size.box) != texture).any())
 
 
 def finish(steps: Generator[Any, None, _Done]) -> _Done:
@@ -218,50 +227,19 @@ def finish(steps: Generator[Any, None, _Done]) -> _Done:
             return end.value
 
 
-def _find_face(box: PixelBox, faces: Sequence[TrueFace]) -> TrueFace | None:
-    def share(face: TrueFace) -> float:
-        both = box.find_overlap(face.box)
-        return 0.0 if both is None else both.area / (box.area + face.box.area - both.area)
+def _find_outcome(face: TrueFace, outcomes: Sequence[FocusOutcome]) -> FocusOutcome | None:
+    """Return what became of a face; None where it was not found."""
 
-    best = max(faces, key=share, default=None)
+    def share(one: FocusOutcome) -> float:
+        both = one.box.find_overlap(face.box)
+        return 0.0 if both is None else both.area / (one.box.area + face.box.area - both.area)
+
+    best = max((one for one in outcomes if one.kind == "face"), key=share, default=None)
     return best if best is not None and share(best) >= SAME_FACE else None
 
 
-def describe_records(records: Sequence[FaceRecord]) -> list[Measurement]:
-    """Return the rows on faces: what became of them, what is right by way, how far from the truth, what was harmed."""
-    kept = [one for one in records if one.outcome.verdict == "kept"]
-    tried = [one for one in records if one.outcome.verdict != "left"]
-    rows = [measure_share("tried faces that are kept", len(kept), len(tried))]
-    if tried:
-        tries, seconds = (
-            float(np.mean([getattr(one.outcome, name) for one in tried])) for name in ("tries", "seconds")
-        )
-        rows.append(Measurement(name="tries of a face", value=tries, unit="", n=len(tried)))
-        rows.append(Measurement(name="time of a face", value=seconds, unit="s", n=len(tried)))
-    for title, heads in (("all eight words", HEADS), ("six lasting words", LASTING)):
-        for way in WAYS:
-            values = [100.0 * one.count_right(way, heads) / len(heads) for one in records]
-            rows.append(_measure_mean(f"{title} right, {way}", values, "%"))
-    for low, high in ((0, 16), (16, 24), (24, 48)):
-        chosen = [one for one in records if low <= one.side_px < high]
-        for way in (BEFORE, UNTESTED, FOCUS):
-            values = [one.measure_distance(way) for one in chosen]
-            rows.append(_measure_mean(f"distance to the truth, {low} to {high} px, {way}", values, ""))
-    harmed = [one for one in kept if one.list_harmed()]
-    rows.append(measure_share("kept faces with a lasting word made wrong", len(harmed), len(kept)))
-    right = sum(one.count_right(BEFORE, LASTING) for one in kept)
-    rows.append(measure_share("lasting words made wrong", sum(len(one.list_harmed()) for one in kept), right))
-    return rows
-
-
-def _measure_mean(name: str, values: Sequence[float], unit: str) -> Measurement:
-    low, high = bootstrap_interval(values)
-    mean = float(np.mean(values)) if values else float("nan")
-    return Measurement(name=name, value=mean, unit=unit, n=len(values), low=low, high=high)
-
-
 def save_focus_sheets(records: Sequence[FaceRecord], folder: Path) -> None:
-    """Save sheets with a row for each face: before, without a test, focus, drawn truth.
+    """Save sheets with a row for each face, a column for each way, and what was judged as JSON.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -272,6 +250,9 @@ def save_focus_sheets(records: Sequence[FaceRecord], folder: Path) -> None:
             for one in records[start : start + SHEET_ROWS]
         ]
         save_picture(folder / f"focus-{number}.png", Image.fromarray(np.concatenate(rows)), {})
+    listed: list[Mapping[str, object]] = [one.to_json() for one in records]
+    text = json.dumps({"ways": WAYS, "faces": listed}, indent=1, ensure_ascii=False) + "\n"
+    write_atomic(folder / "faces.json", lambda stream: stream.write(text.encode()))
 
 
 def _enlarge(crop: Pixels) -> Pixels:

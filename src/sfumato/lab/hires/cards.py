@@ -6,8 +6,9 @@ Start reading at `make_card`; `make_table` writes a card as a table with a colum
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from statistics import median
 from typing import Literal
 
@@ -27,14 +28,18 @@ from sfumato.lab.hires.measures import Crops, Distance, compare_distances, descr
 from sfumato.lab.hires.methods import COHESIVE, DRAWN
 from sfumato.lab.hires.objects import MAYBE_SHARE
 from sfumato.lab.hires.rows import (
+    CONTRAST,
     GONE,
     LOST,
+    SMALL_PARTS,
     UNSURE,
     JudgedPicture,
     count_gone,
     count_phantoms,
+    count_small_parts,
     describe_method,
     mean_ratio,
+    read_contrast,
     read_cost,
     read_judged,
 )
@@ -52,14 +57,19 @@ def describe_difference(
     if not pairs:
         return []
     rows = _compare_objects((name, against), pairs) if "phantoms" in shown[0].judged else []
+    rows.append(_compare_shares(f"{name} less {against}: {SMALL_PARTS}", count_small_parts, pairs))
     for what, read, unit in (
         ("base consistency", read_judged("psnr_db"), "dB"),
+        (CONTRAST, read_contrast, "dB"),
         ("cost per native area", read_cost, "renders"),
     ):
         values = np.array([read(one) - read(two) for one, two in pairs])
+        values = values[np.isfinite(values)]
+        if not len(values):
+            continue
         low, high = bootstrap_interval(values)
         title, value = f"{name} less {against}: {what}", float(values.mean())
-        rows.append(Measurement(name=title, value=value, unit=unit, n=len(pairs), low=low, high=high))
+        rows.append(Measurement(name=title, value=value, unit=unit, n=len(values), low=low, high=high))
     return [*rows, *_compare_detail(f"{name} over {against}", pairs)]
 
 
@@ -77,13 +87,18 @@ def _compare_objects(names: tuple[str, str], pairs: Pairs) -> list[Measurement]:
     low, high = count_difference_interval(*counts.T)
     title, value = f"{names[0]} less {names[1]}: phantoms per picture", float(counts[:, 0].mean() - counts[:, 1].mean())
     less = Measurement(name=title, value=value, unit="", n=len(pairs), low=low, high=high)
-    gone = [_compare_gone(f"{names[0]} less {names[1]}: {title}", which, pairs) for which, title in GONE.items()]
+    gone = [
+        _compare_shares(f"{names[0]} less {names[1]}: {title}", partial(count_gone, which), pairs)
+        for which, title in GONE.items()
+    ]
     return [less, _compare_phantoms(f"{names[0]} over {names[1]}: phantoms", counts), *gone]
 
 
-def _compare_gone(title: str, which: str, pairs: Pairs) -> Measurement:
-    """Return the difference of two shares of objects of the base, in percent of all there were."""
-    ours, theirs = (count_gone(which, [pair[side] for pair in pairs]) for side in (0, 1))
+def _compare_shares(
+    title: str, count: Callable[[Sequence[JudgedPicture]], NDArray[np.float64]], pairs: Pairs
+) -> Measurement:
+    """Return the difference of two shares of what a base has, in percent of all there was."""
+    ours, theirs = (count([pair[side] for pair in pairs]) for side in (0, 1))
     if not ours[:, 1].any() or not theirs[:, 1].any():
         return Measurement(name=title, value=math.nan, unit="%", n=0)
     (hits, held), (less, out_of) = ours.sum(axis=0), theirs.sum(axis=0)

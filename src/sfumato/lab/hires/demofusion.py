@@ -44,9 +44,8 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentBox
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import ModelContract
-    from sfumato.render.methods.native import Inputs
     from sfumato.render.plan.list_stages import StageList, StageUse
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Plan
 

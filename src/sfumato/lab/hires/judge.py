@@ -34,7 +34,7 @@ from sfumato.lab.hires.prompts import ScenePrompt, draw_scene_of
 from sfumato.lab.hires.store import Record, Store, digest_folder, make_key
 
 # Raised when the same picture would be measured differently than before.
-JUDGE_VERSION = 3
+JUDGE_VERSION = 4
 # How strongly the enlarged base is sharpened for the last look at it, in percent of what a blur as wide as one of its
 # pixels takes away: about as crisp as the results are.
 SHARPEN_PERCENT = 150

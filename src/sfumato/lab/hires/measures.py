@@ -145,10 +145,15 @@ def measure_picture(picture: Image.Image, base: Image.Image, lines: StepLines) -
 
     `blobs` counts what the free map of phantoms finds heavier than `LEAST_BLOB_MASS`. `seams` holds
     [gradient ratio, colour step] of every piece of a line of any step (None where nothing is flat),
-    `seams_last` those of the last step, `seams_off` of as many lines that are far from those.
+    `seams_last` those of the last step, `seams_off` of as many lines that are far from those. `small_parts` are
+    [lost, all] of the base, `sharpness` [contrast, share of foggy places] (None where the base has no edges).
     """
     seen = Evidence(picture, base)
+    lost, sharpness = seen.lost_parts, seen.sharpness
     return {
+        "small_parts": [len(lost.parts), lost.of],
+        "strongest_lost": round(lost.strongest, 3),
+        "sharpness": [_finite(sharpness.contrast_db), _finite(sharpness.foggy_frac)],
         "psnr_db": round(seen.consistency.psnr_db, 3),
         "drift": round(seen.drift.p95, 3),
         "blobs": sum(blob.mass > LEAST_BLOB_MASS for blob in seen.added_objects.blobs),

@@ -6,14 +6,17 @@ measure. Start reading at `Studio.make`.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
+import numpy as np
 import torch
 from PIL import Image
 
+from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.geometry import LatentBox, PixelSize
 from sfumato.core.memory import read_memory, restart_peak_memory
 from sfumato.core.request import CohesiveMethod, GobigMethod, Method, NativeMethod, RenderRequest
@@ -26,9 +29,16 @@ from sfumato.lab.hires.prompts import ScenePrompt, draw_scene_of
 from sfumato.lab.hires.store import Record, Store, make_key
 from sfumato.models.contract import ModelContract
 from sfumato.models.latent_model import LatentModel
+from sfumato.models.upscaler.upscaler import load_upscaler
+from sfumato.render.cohesive.run import BASE_PART
 from sfumato.render.engine import run_plan
 from sfumato.render.layout import choose_base_size
+from sfumato.render.methods.gobig import run_refine
 from sfumato.render.plan.choose_method import make_method
+from sfumato.render.progress import Stopwatch
+from sfumato.render.sampling.preview import Preview
+from sfumato.render.sampling.prompt_schedule import PromptSchedule
+from sfumato.render.sampling.run_steps import Work
 from sfumato.render.sampling.window_grid import list_windows
 from sfumato.render.stages import Plan
 from sfumato.workflows.forecast.plan_request import make_plan
@@ -49,7 +59,8 @@ ABLATIONS: tuple[tuple[str, str, object], ...] = (
     ("fixed lattice", "shift", False),
     ("no low-band lock", "lock", 0.0),
     ("wide colours not held", "hold", False),
-    ("no gain of detail", "detail", 1.0),
+    ("lost parts not given back", "guard", False),
+    ("levels not made crisp", "crisp", False),
 )
 
 # What of a model's policy belongs to the name of a picture; the rest follows from it on one machine.
@@ -91,8 +102,17 @@ class Studio:
         if name == DRAWN:
             return self._keep(key, lambda: (Image.fromarray(draw_scene_of(prompt, size)), {}))
         if name == LANCZOS:
-            return self._keep(key, lambda: self._enlarge(base, size))
+            return self._keep(key, lambda: (_enlarge(self.store.load(base["key"]), size), {"before": base}))
         return self._keep(key, lambda: self._render(request, base))
+
+    def grow(self, name: str, method: Method | None, prompt: ScenePrompt, size: PixelSize, base: Image.Image) -> Record:
+        """Return the line of what a method makes of a base that somebody else drew, of the base's prompt."""
+        request = self.ask(prompt, size, method or NativeMethod())
+        digest = hashlib.sha256(base.tobytes()).hexdigest()
+        key = make_key({"key": self._key(name, request), "base": digest})
+        if name == LANCZOS:
+            return self._keep(key, lambda: (_enlarge(base, size), {}))
+        return self._keep(key, lambda: (self._grow(request, base), {}))
 
     def find(self, name: str, method: Method | None, prompt: ScenePrompt, size: PixelSize) -> Record | None:
         """Return the line of one method's picture, None where it was not made yet."""
@@ -152,11 +172,30 @@ class Studio:
             record["same_base"] = result.base.tobytes() == self.store.load(base["key"]).tobytes()
         return result.picture, record
 
-    def _enlarge(self, base: Record, size: PixelSize) -> tuple[Image.Image, Record]:
-        picture = self.store.load(base["key"])
-        box = fit_box(PixelSize(*picture.size), size)
-        shown = picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
-        return shown, {"before": base}
+    def _grow(self, request: RenderRequest, base: Image.Image) -> Image.Image:
+        """Run the stages above the base of gobig or of the cohesive method."""
+        plan = make_plan(request, self.model.contract, self.model.policy, RunOptions())
+        self.model.autoencoder_bytes = plan.autoencoder_bytes
+        if isinstance(request.method, CohesiveMethod):
+            space = MemoryWorkspace()
+            space.save_part(BASE_PART, {"picture": np.asarray(base), "sharp": np.array(0.0)})
+            return _drain(run_plan(plan, request, self.model, None, space)).picture
+        assert isinstance(request.method, GobigMethod), "nothing else grows a base"
+        work = Work(
+            model=self.model,
+            request=request,
+            prompts=PromptSchedule(self.model, request),
+            preview=Preview(self.model),
+            upscaler=load_upscaler(request.method.upscaler, self.model.device),
+        )
+        for stage in plan.stages[1:]:
+            base = _drain(run_refine(work, stage, base, Stopwatch(plan)))
+        return base
+
+
+def _enlarge(base: Image.Image, size: PixelSize) -> Image.Image:
+    box = fit_box(PixelSize(*base.size), size)
+    return base.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
 
 
 def list_methods(names: tuple[str, ...], model: LatentModel) -> dict[str, Method | None]:

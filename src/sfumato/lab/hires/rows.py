@@ -29,13 +29,19 @@ FLOOR_ENERGY = 0.01
 LOST, UNSURE = "objects of the base lost, not even doubted", "objects of the base no longer sure"
 # What a judge calls them.
 GONE = {"lost": LOST, "unsure": UNSURE}
+# What the self-check finds: blobs of the base that are gone, and places less sharp than others.
+SMALL_PARTS, STRONGEST = "small parts of the base lost", "contrast gone of the small part that lost most"
+CONTRAST, FOGGY = "sharp beside foggy places", "places in fog"
 # The aims for the cohesive engine, and whether they are the least or the most.
 AIMS: dict[str, tuple[float, str]] = {
     "phantoms": (0.02, "most"),
     "lost": (2.0, "most"),
     "seam": (1.05, "most"),
     "step": (0.5, "most"),
+    "parts": (2.0, "most"),
     "psnr": (30.0, "least"),
+    "octave 1": (0.75, "least"),
+    "octave 2": (0.6, "least"),
     "cost": (1.6, "most"),
 }
 
@@ -66,6 +72,9 @@ def describe_method(
         _mean_row(f"{name}: lattice", shown, read_judged("lattice"), unit="deviations"),
         _mean_row(f"{name}: base consistency", shown, read_judged("psnr_db"), unit="dB"),
         _mean_row(f"{name}: colour drift p95", shown, read_judged("drift"), unit="Delta E"),
+        make_share_row(f"{name}: {SMALL_PARTS}", count_small_parts(shown)),
+        _mean_row(f"{name}: {STRONGEST}", shown, read_judged("strongest_lost"), unit="Delta E"),
+        *_describe_sharpness(name, shown),
     ]
     rows += _describe_detail(name, shown, drawn)
     rows += _describe_cost(name, shown)
@@ -92,7 +101,18 @@ def _describe_objects(name: str, shown: Sequence[JudgedPicture]) -> list[Measure
         replace(row, note=kinds),
         measure_share(f"{name}: pictures with a phantom", hit, len(shown)),
         _mean_row(f"{name}: objects beyond the caption per picture", shown, read_judged("excess"), counts=True),
-        *(_share_row(f"{name}: {title}", count_gone(which, shown)) for which, title in GONE.items()),
+        *(make_share_row(f"{name}: {title}", count_gone(which, shown)) for which, title in GONE.items()),
+    ]
+
+
+def _describe_sharpness(name: str, shown: Sequence[JudgedPicture]) -> list[Measurement]:
+    """Return the rows of sharpness over the pictures whose base has edges; none where no base has."""
+    edged = [each for each in shown if None not in each.judged["sharpness"]]
+    if not edged:
+        return []
+    return [
+        _mean_row(f"{name}: {CONTRAST}", edged, read_contrast, unit="dB"),
+        _mean_row(f"{name}: {FOGGY}", edged, lambda each: 100.0 * each.judged["sharpness"][1], unit="%"),
     ]
 
 
@@ -137,12 +157,18 @@ def _mean_row(
     unit: str = "",
     counts: bool = False,
 ) -> Measurement:
-    values = np.array([read(each) for each in shown], dtype=np.float64)
+    return make_mean_row(name, np.array([read(each) for each in shown], dtype=np.float64), unit=unit, counts=counts)
+
+
+def make_mean_row(name: str, values: Array, *, unit: str = "", counts: bool = False) -> Measurement:
+    """Return the row of a mean over pictures, of rare counts with the exact interval; without any it has no number."""
+    if not len(values):
+        return Measurement(name=name, value=math.nan, unit=unit, n=0)
     low, high = count_interval(values) if counts else bootstrap_interval(values)
     return Measurement(name=name, value=float(values.mean()), unit=unit, n=len(values), low=low, high=high)
 
 
-def _share_row(name: str, counts: Array) -> Measurement:
+def make_share_row(name: str, counts: Array) -> Measurement:
     """Return the row of a share of objects from [pictures, 2]: hits, and all."""
     hits, held = (int(total) for total in counts.sum(axis=0))
     low, high = share_interval(counts)
@@ -207,6 +233,9 @@ def _aim(row: Measurement) -> Measurement:
         ": colour step p95": "step",
         ": colour step p95 less that of other lines": "step",
         ": base consistency": "psnr",
+        f": {SMALL_PARTS}": "parts",
+        ": detail, octave 1 above the base, over drawn": "octave 1",
+        ": detail, octave 2 above the base, over drawn": "octave 2",
         ": cost per native area, over one native render": "cost",
     }
     for end, aim in titles.items():
@@ -229,6 +258,16 @@ def count_phantoms(shown: JudgedPicture) -> float:
 def count_gone(which: str, shown: Sequence[JudgedPicture]) -> Array:
     """Return how many objects of the base are gone ("lost" or "unsure") and how many there were, [pictures, 2]."""
     return np.array([(len(each.judged[which]), each.judged["held"]) for each in shown], dtype=np.float64)
+
+
+def count_small_parts(shown: Sequence[JudgedPicture]) -> Array:
+    """Return how many small parts of the base are lost and how many there were, [pictures, 2]."""
+    return np.array([each.judged["small_parts"] for each in shown], dtype=np.float64)
+
+
+def read_contrast(shown: JudgedPicture) -> float:
+    """Return how far foggy places lie below sharp ones, in dB; nan where the base has no edges."""
+    return float(np.array(shown.judged["sharpness"][0], dtype=np.float64))
 
 
 def read_cost(shown: JudgedPicture) -> float:

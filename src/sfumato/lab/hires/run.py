@@ -10,6 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 
@@ -21,6 +22,7 @@ from sfumato.core.request import CohesiveMethod, Method
 from sfumato.core.validate import check_int
 from sfumato.critic.reader.reader import Reader, load_reader
 from sfumato.lab.hires.cards import Group, Outcome, make_card, make_table
+from sfumato.lab.hires.drawn_bases import compare_drawn_bases
 from sfumato.lab.hires.judge import Case, Judge, load_watcher
 from sfumato.lab.hires.measures import REFERENCE_SCENES, make_crops
 from sfumato.lab.hires.methods import (
@@ -62,6 +64,7 @@ class HiresEvaluation:
     """Say what to compare and how thoroughly; `out` keeps pictures and results between runs.
 
     `pictures` counts prompts for each of `AREAS`, `reference` the drawn scenes that crops are held against.
+    `drawn_bases` counts scenes whose base is drawn, so that the truth of their small parts is known.
     With `minutes` no prompt but the first is begun after that time; what was finished before is still counted.
 
     Raises:
@@ -73,6 +76,7 @@ class HiresEvaluation:
     methods: tuple[str, ...] = METHODS
     ablations: bool = False
     ablation_pictures: int = ABLATION_PICTURES
+    drawn_bases: int = 0
     reference: int = REFERENCE_SCENES
     seed: int = 1
     minutes: float | None = None
@@ -83,14 +87,15 @@ class HiresEvaluation:
     def __post_init__(self) -> None:
         _check_names("size", tuple(self.pictures), tuple(AREAS))
         _check_names("method", self.methods, METHODS)
-        for name, count in {**self.pictures, "ablation": self.ablation_pictures}.items():
+        for name, count in {**self.pictures, "ablation": self.ablation_pictures, "drawn": self.drawn_bases}.items():
             check_int(f"--pictures-{name}", count, low=0, high=MOST_PICTURES)
         check_int("--seed", self.seed, low=0, high=MOST_SEED)
         check_int("the number of drawn scenes to compare with", self.reference, low=2, high=MOST_PICTURES)
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             do = "Give minutes above 0, or leave --minutes away to go on to the end."
             raise RequestError("no time to compare in", got=self.minutes, do=do)
-        if not any(self.pictures.values()) and not (self.ablations and self.ablation_pictures):
+        others = self.drawn_bases or (self.ablations and self.ablation_pictures)
+        if not any(self.pictures.values()) and not others:
             do = "Give a --pictures-... above 0, or --ablations."
             raise RequestError("there is nothing to compare", got=dict(self.pictures), do=do)
 
@@ -103,6 +108,7 @@ class HiresEvaluation:
         words = ["sfumato evaluate hires", *told]
         words += [f"--methods {','.join(self.methods)}"] if self.methods != METHODS else []
         words += [f"--ablations --pictures-ablation {self.ablation_pictures}"] if self.ablations else []
+        words += [f"--pictures-drawn {self.drawn_bases}"] if self.drawn_bases else []
         words += [f"--model {self.model}"] if self.model != "mini" else []
         words += [f"--device {self.device}"] if self.device != "auto" else []
         words += [f"--dtype {self.dtype}"] if self.dtype != "auto" else []
@@ -150,7 +156,8 @@ def run_evaluate_hires(
     judge = Judge(studio.store, watcher or load_watcher(str(model.device)))
     jobs = _list_jobs(wanted, studio)
     outcomes: dict[str, list[Outcome]] = {}
-    studio.warm_up(jobs[0].prompt, jobs[0].size)
+    if jobs:
+        studio.warm_up(jobs[0].prompt, jobs[0].size)
     for done, job in enumerate(jobs):
         # The first is made however late: a run that ends with nothing would have been for nothing.
         late = ends is not None and bool(outcomes) and time.monotonic() > ends
@@ -158,7 +165,16 @@ def run_evaluate_hires(
         if outcome is not None:
             outcomes.setdefault(job.part, []).append(outcome)
             report(f"{job.part}, {job.prompt.stratum}", done + 1, len(jobs))
-    return _write_cards(wanted, studio, reader, outcomes)
+    more: list[Card] = []
+    if wanted.drawn_bases:
+        size, count = find_size(ABLATED, model.contract.native), wanted.drawn_bases
+        told = partial(_report_base, report, count)
+        more.append(compare_drawn_bases(studio, size, count, command=wanted.command, on_progress=told))
+    return _write_cards(wanted, studio, reader, outcomes, more)
+
+
+def _report_base(report: OnProgress, count: int, done: int) -> None:
+    report("drawn bases", done, count)
 
 
 def open_studio(wanted: HiresEvaluation, model: LatentModel) -> Studio:
@@ -225,7 +241,11 @@ def _find_outcome(job: _MethodJob, studio: Studio, judge: Judge) -> Outcome | No
 
 
 def _write_cards(
-    wanted: HiresEvaluation, studio: Studio, reader: Reader, outcomes: Mapping[str, Sequence[Outcome]]
+    wanted: HiresEvaluation,
+    studio: Studio,
+    reader: Reader,
+    outcomes: Mapping[str, Sequence[Outcome]],
+    more: Sequence[Card],
 ) -> tuple[Card, ...]:
     cards: list[Card] = []
     for part, some in outcomes.items():
@@ -238,6 +258,7 @@ def _write_cards(
         crops = make_crops(reader, size, seed=wanted.seed, scenes=wanted.reference)
         cards.append(make_card(group, studio.store, crops, seed=wanted.seed, command=wanted.command))
         save_hires_sheets(group, studio.store, wanted.out / SHEETS, part)
+    cards += more
     assert cards, "finished cards are never replaced by none"
     lines = "".join(f"{card.to_line()}\n" for card in cards)
     tables = "\n".join(make_table(card) for card in cards)

@@ -14,26 +14,21 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.color import deltaE_ciede2000
 
 from sfumato.core.cards import Card
 from sfumato.core.errors import RequestError
 from sfumato.core.seeds import sub_stream
 from sfumato.critic.picture.checks import MEASURES, Evidence
-from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.seams import Lines
 from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, pass_autoencoder
 from sfumato.lab.self_check.judged_renders import describe_judged, read_judged
 from sfumato.lab.self_check.rows import Values, describe_checks
-from sfumato.lab.self_check.synthetic_defects import DEFECTS, Ground, erase_parts
+from sfumato.lab.self_check.synthetic_defects import DEFECTS, Ground, list_small_parts
 from sfumato.models.load import load_model
-from sfumato.world.stream import Sample, Wish, make_sample
+from sfumato.world.stream import Wish, make_sample
 
 PICTURES = 48
 SIZE_PX, BASE_PX, WINDOW_PX = 512, 128, 128
-# Parts of the drawn world that are small in a base, and how far a base changes at a glance when one is erased.
-SMALL_PARTS = ("eye_right", "eye_left", "mouth", "brow_right", "brow_left")
-SHOWN_DELTA_E = 15.0
 # Limits are chosen on the first range, judged on the second; pasted people come from the third.
 CALIBRATION_SEEDS, JUDGING_SEEDS, DONOR_SEEDS = 70_000_000, 80_000_000, 90_000_000
 # Two evaluation seeds lie this far apart.
@@ -52,6 +47,7 @@ TARGETS: dict[str, tuple[str, ...]] = {
     "blue noise": ("grain", "whiteness"),
     "shifted tiles": ("tile shift", "base consistency"),
     "erased parts": ("lost parts",),
+    "foggy windows": ("sharpness contrast",),
 }
 
 OnProgress = Callable[[str, int, int], None]
@@ -126,25 +122,7 @@ def make_ground(seed: int, finish: str, autoencoder: RoundTrip) -> tuple[Ground,
             picture = drawn.image
     places = tuple(range(WINDOW_PX, SIZE_PX, WINDOW_PX))
     donor = DONOR_SEEDS + seed % (DONOR_SEEDS - JUDGING_SEEDS)
-    return Ground(picture, Lines(places, places), donor, _list_small_parts(drawn)), base
-
-
-def _list_small_parts(sample: Sample) -> tuple[NDArray[np.bool_], ...]:
-    """Return the masks of parts that the base shows: erased from it, at least `SHOWN_DELTA_E` is gone somewhere."""
-    truth, masks = sample.truth, []
-    assert truth is not None, "the truth was asked for"
-    side = SIZE_PX // BASE_PX
-    for path in truth.paths:
-        mask = truth.mask(path) if path.rsplit("/", 1)[-1] in SMALL_PARTS else np.zeros(0, np.bool_)
-        if mask.sum() < side**2:
-            continue
-        shown, without = (
-            to_lab(np.asarray(Image.fromarray(picture).reduce(side)))
-            for picture in (sample.image, erase_parts(sample.image, [mask]))
-        )
-        if float(deltaE_ciede2000(without, shown).max()) >= SHOWN_DELTA_E:
-            masks.append(mask)
-    return tuple(masks)
+    return Ground(picture, Lines(places, places), donor, list_small_parts(drawn, BASE_PX)), base
 
 
 def _measure_range(

@@ -13,19 +13,22 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
-from scipy.ndimage import binary_dilation
+from scipy.ndimage import binary_dilation, gaussian_filter
 from skimage.color import deltaE_ciede2000, lab2rgb
 from skimage.restoration import inpaint_biharmonic
 
 from sfumato.critic.picture.colour import to_lab
 from sfumato.critic.picture.seams import Lines
-from sfumato.world.stream import Wish, make_sample
+from sfumato.world.stream import Sample, Wish, make_sample
 
 Picture = NDArray[np.uint8]
 Array = NDArray[np.float32]
 
 # A seam that was blended: the width of the ramp, an eighth of the 128 px that windows of mini are wide.
 BLEND_PX = 16
+# Parts of the drawn world that are small in a base, and how far a base changes at a glance when one is erased.
+SMALL_PARTS = ("eye_right", "eye_left", "mouth", "brow_right", "brow_left")
+SHOWN_DELTA_E = 15.0
 # Donors of pasted people are drawn at this height and then made small.
 DONOR_PX = 256
 # Around an erased part so much is painted over too: its outline, and what an autoencoder smeared of it.
@@ -141,6 +144,14 @@ def plant_erasure(ground: Ground, dose: float, stream: np.random.Generator) -> P
     return erase_parts(ground.picture, [ground.small_parts[number] for number in order[:count]])
 
 
+def plant_fog(ground: Ground, dose: float, stream: np.random.Generator) -> Picture:
+    """Blur every second window by a deviation of `dose` px, blended like `plant_blended_seams`."""
+    del stream
+    share = (0.5 + 0.5 * _checkerboard(ground, BLEND_PX))[..., None]
+    foggy = gaussian_filter(ground.picture.astype(np.float32), (dose, dose, 0), mode="nearest")
+    return _to_picture(ground.picture + share * (foggy - ground.picture))
+
+
 def erase_parts(picture: Picture, masks: Sequence[NDArray[np.bool_]]) -> Picture:
     """Return a picture in which the masked places and a rim around them continue their surroundings."""
     erased = picture.copy()
@@ -151,6 +162,24 @@ def erase_parts(picture: Picture, masks: Sequence[NDArray[np.bool_]]) -> Picture
         place = (slice(top, rows[-1] + 1 + ERASED_RIM_PX), slice(left, columns[-1] + 1 + ERASED_RIM_PX))
         erased[place] = _to_picture(255.0 * inpaint_biharmonic(erased[place] / 255.0, wide[place], channel_axis=-1))
     return erased
+
+
+def list_small_parts(sample: Sample, base_px: int) -> tuple[NDArray[np.bool_], ...]:
+    """Return the masks of parts that a base `base_px` high shows: erased, at least `SHOWN_DELTA_E` of it is gone somewhere."""
+    truth, masks = sample.truth, []
+    assert truth is not None, "the truth was asked for"
+    side = sample.image.shape[0] // base_px
+    for path in truth.paths:
+        mask = truth.mask(path) if path.rsplit("/", 1)[-1] in SMALL_PARTS else np.zeros(0, np.bool_)
+        if mask.sum() < side**2:
+            continue
+        shown, without = (
+            to_lab(np.asarray(Image.fromarray(picture).reduce(side)))
+            for picture in (sample.image, erase_parts(sample.image, [mask]))
+        )
+        if float(deltaE_ciede2000(without, shown).max()) >= SHOWN_DELTA_E:
+            masks.append(mask)
+    return tuple(masks)
 
 
 # A seam of CIEDE2000 2 on a sky is seen without looking for it; 1 is what a careful eye can tell side by side.
@@ -164,6 +193,7 @@ DEFECTS: dict[str, Defect] = {
     "white noise": Defect("levels", (1.0, 2.0, 4.0, 8.0), 4.0, plant_white_noise),
     "blue noise": Defect("levels", (1.0, 2.0, 4.0, 8.0), 4.0, plant_blue_noise),
     "shifted tiles": Defect("px", (1.0, 2.0, 3.0), 3.0, plant_shifts),
+    "foggy windows": Defect("px", (1.0, 2.0, 3.0), 2.0, plant_fog),
     "erased parts": Defect("% of parts", (25.0, 50.0, 100.0), 50.0, plant_erasure, everywhere=False),
 }
 

@@ -14,7 +14,9 @@ from sfumato.lab.critic import train as critic
 from sfumato.lab.critic.train_auditor import AuditorTraining, run_train_auditor
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
+from sfumato.lab.train_mini.feed import feed_latents
 from sfumato.lab.train_mini.pack import EYES, pack_mini
+from sfumato.lab.train_mini.pictures import draw_tables
 from sfumato.lab.train_mini.stages import (
     MiniTraining,
     encode_pictures,
@@ -96,13 +98,15 @@ SHARES = {
     "reader": 0.06,
     "detector": 0.06,
 }
-# Stages that "all" leaves out: these need a part of others, which may be absent.
-ALONE = ("parser", "auditor")
+# Stages that "all" leaves out: critics of hands need a part of others, which may be absent; a feed runs beside another stage.
+ALONE = ("parser", "auditor", "feed")
 STAGES = (
+    "pictures",
     "vocabulary",
     "teacher",
     "autoencoder",
     "latents",
+    "feed",
     "unet",
     "decoder",
     "reader",
@@ -145,10 +149,12 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path | None
 
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
+        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures, workers=wanted.workers),
         "vocabulary": train_vocabulary,
         "teacher": train_teacher,
         "autoencoder": train_autoencoder,
         "latents": encode_pictures,
+        "feed": feed_latents,
         "unet": train_denoiser,
         "decoder": lambda wanted: train_autoencoder(wanted, decoder_only=True),
         "reader": train_mini_reader,

@@ -6,7 +6,7 @@ Start reading at `sample_world`.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +16,12 @@ from PIL import Image
 from sfumato.canvas.formats.images import save_picture
 from sfumato.core.errors import RequestError
 from sfumato.core.files import write_atomic
+from sfumato.world.broad.characters import CHARACTERS
+from sfumato.world.broad.compose import CHARACTER_SHOTS
 from sfumato.world.compose import MIXES
 from sfumato.world.people.goofs import FAULTS
-from sfumato.world.scene import SHOTS, STYLES
-from sfumato.world.stream import WORLD_VERSION, Sample, Wish, make_sample
+from sfumato.world.scene import MORE_SHOTS, SHOTS, STYLES
+from sfumato.world.stream import BROAD, WORLD_VERSION, Sample, Wish, make_sample
 from sfumato.world.truth import Truth
 
 SHEET_COLUMNS = 8
@@ -52,7 +54,7 @@ def sample_world(
     """
     wish = wish or Wish()
     _check(count, size, wish)
-    wish = Wish(wish.mix, wish.shot, wish.style, wish.fault, wish.amount, wish.aspect, with_truth=True)
+    wish = replace(wish, with_truth=True)
     records: list[dict[str, object]] = []
     tiles: list[NDArray[np.uint8]] = []
     for number in range(count):
@@ -72,13 +74,33 @@ def _check(count: int, size: int, wish: Wish) -> None:
     if not 16 <= size <= LARGEST_SIZE_PX:
         raise RequestError("the size is out of range", got=size, do=f"Ask for 16 to {LARGEST_SIZE_PX} pixels.")
     for what, word, known in (
-        ("mix", wish.mix, tuple(MIXES)),
-        ("shot", wish.shot, SHOTS),
+        ("mix", wish.mix, (*MIXES, BROAD)),
+        ("shot", wish.shot, (*SHOTS, *MORE_SHOTS) if wish.mix == BROAD else SHOTS),
         ("style", wish.style, STYLES),
         ("fault", wish.fault, FAULTS),
     ):
         if word and word not in known:
             raise RequestError(f"no such {what} in the world", got=word, do=f"Use one of: {', '.join(known)}.")
+    _check_character(wish)
+
+
+def _check_character(wish: Wish) -> None:
+    if not wish.character:
+        if wish.age:
+            raise RequestError("an age needs a character", got=wish.age, do="Name a character of the mix broad.")
+        return
+    ages = {one.name: tuple(seen.age for seen in one.appearances()) for one in CHARACTERS}
+    if wish.mix != BROAD:
+        raise RequestError("named characters live in the mix broad", got=wish.mix, do=f"Use the mix {BROAD}.")
+    if wish.character not in ages:
+        raise RequestError("no such character", got=wish.character, do=f"Use one of: {', '.join(ages)}.")
+    if wish.age and wish.age not in ages[wish.character]:
+        do = f"Use one of: {', '.join(ages[wish.character])}."
+        raise RequestError("this character has no such age", got=wish.age, do=do)
+    if wish.shot and wish.shot not in CHARACTER_SHOTS:
+        raise RequestError(
+            "this shot shows no character", got=wish.shot, do=f"Use one of: {', '.join(CHARACTER_SHOTS)}."
+        )
 
 
 def _write_sample(folder: Path, name: str, sample: Sample, *, seed: int, each_mask: bool) -> dict[str, object]:

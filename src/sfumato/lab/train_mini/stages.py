@@ -23,6 +23,8 @@ from sfumato.lab.train_mini.pictures import (
     TABLES,
     PictureTable,
     draw_pictures,
+    draw_tables,
+    list_filled,
     open_pictures,
 )
 from sfumato.models.mini import (
@@ -51,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from diffusers import AutoencoderTiny
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from sfumato.train.loop import TrainingResult
     from sfumato.train.task import Task
@@ -101,7 +103,7 @@ class MiniTraining:
     """Say where the state lives, how much to do, and who hears of it.
 
     `open_ended`: train on the plateau until SIGTERM. `land_minutes`: let the rate fall from the newest
-    state of the plateau for so long.
+    state of the plateau for so long. `pace`: pictures a second that a feed draws at most.
     """
 
     state: Path
@@ -110,6 +112,8 @@ class MiniTraining:
     resume: bool = True
     init: Path | None = None
     pictures: int = 50_000
+    workers: int = 1
+    pace: float = 10.0
     open_ended: bool = False
     land_minutes: float | None = None
     report: Callable[[dict[str, float | str]], None] | None = field(default=None, compare=False)
@@ -147,7 +151,7 @@ class MiniTraining:
 
 def train_vocabulary(wanted: MiniTraining) -> int:
     """Learn the byte-pair vocabulary from the drawn captions; return its size."""
-    draw_pictures(wanted.state, min(wanted.pictures, 20_000))
+    draw_pictures(wanted.state, wanted.pictures)
     notes = open_pictures(wanted.state).read_notes()
     words = count_words(caption for note in notes for caption in note["captions"])
     return save_vocabulary(wanted.state / "tokenizer", learn_merges(words))
@@ -160,8 +164,8 @@ def train_teacher(wanted: MiniTraining) -> TrainingResult:
     networks = nn.ModuleDict({"teacher": Teacher(CLASSES)}).to(memory_format=torch.channels_last)
     task = TeacherTask(
         networks,
-        [open_pictures(wanted.state, table).open_rows() for table in TABLES],
-        [open_parts(wanted.state, table).open_rows() for table in TABLES],
+        [open_pictures(wanted.state, table).open_rows() for table in list_filled(wanted.state)],
+        [open_parts(wanted.state, table).open_rows() for table in list_filled(wanted.state)],
         open_pictures(wanted.state, HELD_OUT).open_rows(),
         open_parts(wanted.state, HELD_OUT).open_rows(),
     )
@@ -186,11 +190,11 @@ def train_autoencoder(wanted: MiniTraining, *, decoder_only: bool = False) -> Tr
     more = {"jitter": 0.06, "limit": DenoiserLoss().limit} if decoder_only else {}
     task = AutoencoderTask(
         networks,
-        [open_pictures(wanted.state, table).open_rows() for table in TABLES],
+        [open_pictures(wanted.state, table).open_rows() for table in list_filled(wanted.state)],
         open_pictures(wanted.state, HELD_OUT).open_rows(),
         replace(AUTOENCODER_LOSS, **more),
         freeze_encoder=decoder_only,
-        patches=Patches(classes=[open_parts(wanted.state, table).open_rows() for table in TABLES]),
+        patches=Patches(classes=[open_parts(wanted.state, table).open_rows() for table in list_filled(wanted.state)]),
         teacher=teacher,
     )
     name = "decoder" if decoder_only else "autoencoder"
@@ -207,8 +211,8 @@ def _open_teacher(state: Path) -> Teacher:
 
 
 def _draw_all(wanted: MiniTraining) -> None:
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
     for table in (HELD_OUT, *TABLES):
-        draw_pictures(wanted.state, wanted.pictures, table)
         draw_parts(wanted.state, table)
 
 
@@ -226,8 +230,8 @@ def encode_pictures(wanted: MiniTraining) -> int:
     """Fill the tables of latents and token ids for all drawn pictures; return the number of rows."""
     vae = load_mini_autoencoder(wanted.state / "vae")
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
-    for table in (HELD_OUT, *TABLES):
-        draw_pictures(wanted.state, wanted.pictures, table)
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
+    for table in (HELD_OUT, *list_filled(wanted.state)):
         pictures = open_pictures(wanted.state, table)
         latents, tokens = open_latents(wanted.state, table)
         _encode_rows(vae.encoder, pictures, latents)
@@ -237,7 +241,7 @@ def encode_pictures(wanted: MiniTraining) -> int:
             tokens.append(
                 spell(tokenizer, [c for four in captions for c in four]).reshape(-1, 4, 77), [None] * len(notes)
             )
-    return sum(len(open_latents(wanted.state, table)[0]) for table in TABLES)
+    return sum(len(open_latents(wanted.state, table)[0]) for table in list_filled(wanted.state))
 
 
 def open_latents(state: Path, table: PictureTable = SQUARES) -> tuple[ExampleStore, ExampleStore]:
@@ -259,7 +263,7 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
     task = DenoiserTask(
         networks,
-        [_open_examples(wanted.state, table) for table in TABLES],
+        [_open_examples(wanted.state, table) for table in TABLES if len(open_latents(wanted.state, table)[0])],
         spell(tokenizer, [""])[0],
         _open_examples(wanted.state, HELD_OUT),
         DenoiserLoss(),
@@ -303,12 +307,18 @@ def _encode_rows(encoder: nn.Module, pictures: ExampleStore, latents: ExampleSto
     rows = pictures.open_rows()
     starts = range(len(latents), len(rows), ENCODE_BATCH)
 
-    def encode(start: int) -> Tensor:
+    def encode(start: int) -> NDArray[np.float16]:
         torch.set_num_threads(1)
-        with torch.no_grad():
-            pixels = load_pixels(rows, range(start, min(start + ENCODE_BATCH, len(rows))))
-            return encoder(pixels.to(device, torch.bfloat16)).float().cpu()
+        return encode_images(encoder, rows, range(start, min(start + ENCODE_BATCH, len(rows))))
 
     with ThreadPoolExecutor(count_lanes()) as pool:
         for code in pool.map(encode, starts):
-            latents.append(code.numpy().astype(np.float16), [None] * len(code))
+            latents.append(code, [None] * len(code))
+
+
+@torch.no_grad()
+def encode_images(encoder: nn.Module, rows: NDArray[np.uint8], picks: range) -> NDArray[np.float16]:
+    """Encode some of the pictures uint8 [N, H, W, 3] with an encoder in bfloat16; return latents [K, 4, H/8, W/8]."""
+    device = next(encoder.parameters()).device
+    pixels = load_pixels(rows, picks)
+    return encoder(pixels.to(device, torch.bfloat16)).float().cpu().numpy().astype(np.float16)

@@ -17,7 +17,7 @@ from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import LatentSize
 from sfumato.lab.true_shapes.meter import start_weighing, weigh_peak
-from sfumato.models.autoencoder.coder import estimate_kl_bytes
+from sfumato.models.autoencoder.estimate import estimate_kl_bytes
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
 from sfumato.models.autoencoder.kl_tiles import run_in_tiles
 from sfumato.models.files.gate import check_checkpoint
@@ -171,7 +171,7 @@ def draw_latents(vae: Any, side_px: int) -> Tensor:
 
 def estimate_whole(channels: tuple[int, ...], size: LatentSize) -> int:
     """Return about what a decode in one go takes above the weights."""
-    return estimate_kl_bytes(channels, size, torch.float32)
+    return estimate_kl_bytes(channels, size, 4)
 
 
 def check_room(what: str, needed_bytes: float, most_bytes: int) -> None:

@@ -26,7 +26,7 @@ from sfumato.lab.true_shapes.process import GIB, Limits
 from sfumato.lab.true_shapes.random_checkpoint import SHAPES, count_random_bytes, write_random_folder
 from sfumato.lab.true_shapes.rows import DECODE, NOT_DONE, ROWS, WAYS, Found, Rows, Trying
 from sfumato.lab.true_shapes.table import list_lines
-from sfumato.models.autoencoder.offload import find_offload_folder
+from sfumato.models.autoencoder.estimate import find_offload_folder
 from sfumato.models.describe import load_contract
 from sfumato.models.hardware.policy import choose_policy, measure_free_bytes
 

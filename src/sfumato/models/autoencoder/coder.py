@@ -16,8 +16,16 @@ import torch
 
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import LatentBox, LatentSize, PixelBox, PixelSize
+from sfumato.models.autoencoder.estimate import (
+    BAND_BYTES,
+    STEP_PX,
+    STRIP_CELLS,
+    TILE_CELLS,
+    estimate_kl_bytes,
+    runs_whole,
+)
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.autoencoder.kl_tiles import WORKSPACE_BYTES, check_free, run_in_tiles, runs_whole
+from sfumato.models.autoencoder.kl_tiles import check_free, run_in_tiles
 from sfumato.models.autoencoder.tiny_layers import list_tiny_decoder_layers, list_tiny_encoder_layers
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, FREE_SHARE_CUDA, measure_free_bytes
 from sfumato.nn.tiled import Band, Extent, Pace, SourceSink, run_rows
@@ -36,17 +44,6 @@ if TYPE_CHECKING:
     ReadCells = Callable[[LatentBox], Tensor]
     ReadPixels = Callable[[PixelBox], Tensor]
 
-
-# A tiny autoencoder works on so many pixels at once, in rows of a strip: a map of 32 channels of them takes 3 MiB. Twice as
-# many save a tenth of its time and take half as much memory again.
-STEP_PX = 3 << 13
-# The most rows and columns of cells that it walks without a break; what is noted for a stop lies between two strips. At an
-# inner border a strip computes a margin anew, 17 cells on each side: of 1536 px that is a sixth of the work of encoding,
-# less of decoding.
-STRIP_CELLS = 192
-# Rows of cells that a KL autoencoder hands out at once; of wider pictures fewer, so that a band stays below this.
-TILE_CELLS = 64
-BAND_BYTES = 32 * 2**20
 LEAST_BAND_CELLS = 8
 _PIXEL_BYTES = 3 * 4
 
@@ -237,14 +234,14 @@ class TiledAutoencoder:
 
     def _measure_room(self) -> int:
         """Return the bytes that may be used now."""
-        share = FREE_SHARE_CUDA if self.policy.device.type == "cuda" else FREE_SHARE_CPU
+        share = FREE_SHARE_CUDA if self.policy.device_kind == "cuda" else FREE_SHARE_CPU
         free = int(measure_free_bytes(self.policy.device) * share)
         return free if self.most_bytes is None else min(free, self.most_bytes)
 
     def _runs_whole(self, size: LatentSize) -> bool:
         channels = tuple(self.vae.config.block_out_channels)
-        needed = estimate_kl_bytes(channels, size, self.policy.vae_dtype, factor=self.contract.factor)
-        if not runs_whole(needed, self.most_bytes, separate=self.policy.device.type == "cuda"):
+        needed = estimate_kl_bytes(channels, size, self.policy.vae_bytes, factor=self.contract.factor)
+        if not runs_whole(needed, self.most_bytes, separate=self.policy.device_kind == "cuda"):
             return False
         check_free(needed, self.policy.device)
         return True
@@ -270,18 +267,6 @@ def choose_band_cells(width_cells: int, factor: int) -> int:
     while height > LEAST_BAND_CELLS and height * width_cells * factor**2 * _PIXEL_BYTES > BAND_BYTES:
         height //= 2
     return height
-
-
-def estimate_kl_bytes(channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, *, factor: int = 8) -> int:
-    """Estimate the peak of a whole KL encode or decode above its weights.
-
-    At full resolution the last level holds its input of twice the width, a normalised copy and the
-    result of a convolution. A decoder of SD's size, fp32 on a CPU: 353 MiB measured at 256 px, 1033 at
-    512 px; this says 352 and 1024.
-    """
-    wide = channels[min(1, len(channels) - 1)]
-    pixels = size.area * factor * factor
-    return WORKSPACE_BYTES + pixels * dtype.itemsize * (2 * wide + 3 * channels[0])
 
 
 def _is_begun(kept: CoderCheckpoint | None) -> bool:

@@ -1,7 +1,7 @@
 """Run a KL autoencoder in tiles that equal the whole, in an amount of memory that the caller sets.
 
 Knows bytes, devices and where maps go that do not fit; the arithmetic is in `nn.streamed`. Start
-reading at `run_in_tiles`; `runs_whole` says what is not cut.
+reading at `run_in_tiles`; `estimate.runs_whole` says what is not cut.
 """
 
 from __future__ import annotations
@@ -13,13 +13,8 @@ import torch
 
 from sfumato.core.errors import BudgetError
 from sfumato.core.memory import give_back_memory
-from sfumato.models.autoencoder.offload import (
-    CheckpointMaps,
-    DiskOffload,
-    drop_maps,
-    find_offload_folder,
-    measure_offload_bytes,
-)
+from sfumato.models.autoencoder.estimate import WORK_BYTES, find_offload_folder, measure_offload_bytes, measure_store
+from sfumato.models.autoencoder.offload import CheckpointMaps, DiskOffload, drop_maps
 from sfumato.models.autoencoder.offload_checkpoint import CheckpointCopies
 from sfumato.models.hardware.policy import FREE_SHARE_CPU, measure_free_bytes
 from sfumato.nn.tiled import Band, Checkpointer, MemoryLimits, MemoryMapStore, make_program, run_program
@@ -28,26 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from sfumato.core.geometry import LatentSize
     from sfumato.nn.tiled import Extent, Layer, MapStore, Notes, Program, SourceSink
     from sfumato.nn.tiled.regions import Region
 
-# What the library of convolutions takes whatever the size.
-WORKSPACE_BYTES = 128 * 2**20
-# One tile and all that is computed from it: with less the margins cost too much, twice as much wins next to nothing. The
-# same however much memory there is: tiles of other sizes add up in another order, and the last bits would follow from that.
-WORK_BYTES = 64 * 2**20
-# Tiles of several sizes in turn leave gaps in the heap: with 64 MiB of them at most, it grew by 219.
-HEAP = 2
-# The least that a KL autoencoder can be run in, whatever the picture.
-LEAST_BYTES = WORKSPACE_BYTES + HEAP * WORK_BYTES
-# What takes so much in one go, or less, is not cut: the native size of SD 1.x. More would save no time on a CPU, and
-# whatever was cut goes on after a stop.
-WHOLE_BYTES = 2**30
-# On a device with memory of its own, where a small tile keeps few of its cores busy: the native size of SDXL, twice over.
-FAR_WHOLE_BYTES = 2**33
-# Statistics of every normalisation in a mark, with the headers of their archive.
-_STATISTICS_BYTES = 128 * 2**10
 # What follows on the same disk for each pixel: three bytes as decoded, and three as finished.
 _AFTER_PIXEL_BYTES = 6
 # Devices whose maps may lie in files all the time. To others files are far; they copy their maps now and then.
@@ -60,14 +38,6 @@ class CoderCheckpoint:
 
     notes: Notes
     folder: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class TiledCost:
-    """State the most bytes that a tiled run takes: of memory above the weights, and of disk."""
-
-    memory_bytes: int
-    disk_bytes: int
 
 
 def run_in_tiles(
@@ -114,15 +84,6 @@ def run_in_tiles(
     run_program(program, ends, room, window)
     if copies is not None:
         copies.finish()
-
-
-def runs_whole(needed_bytes: int, most_bytes: int | None, *, separate: bool = False) -> bool:
-    """Tell whether what takes so much in one go is run so, where it was given `most_bytes`; `separate` is a GPU's memory.
-
-    What is free at the moment has no say, or it would decide over the last bits of a picture.
-    """
-    limit = FAR_WHOLE_BYTES if separate else WHOLE_BYTES
-    return needed_bytes <= limit and (most_bytes is None or needed_bytes <= most_bytes)
 
 
 def check_free(needed_bytes: int, device: torch.device) -> None:
@@ -175,49 +136,6 @@ def _find_copies(
 def _count_after(program: Program) -> int:
     """Count the bytes of pixels that follow on the same disk."""
     return _AFTER_PIXEL_BYTES * max(extent.height * extent.width for extent in program.maps)
-
-
-def measure_store(memory_bytes: int) -> int:
-    """Return what an amount of memory leaves for the maps kept between layers.
-
-    Raises:
-        BudgetError: it is less than one tile takes.
-    """
-    if memory_bytes < LEAST_BYTES:
-        raise BudgetError(
-            f"the autoencoder needs at least {LEAST_BYTES / 2**20:.0f} MiB, in tiles",
-            got=f"{max(0, memory_bytes) / 2**20:.0f} MiB to use",
-            do="Free memory and try again, or use a tiny autoencoder with `vae`.",
-        )
-    return memory_bytes - LEAST_BYTES
-
-
-def estimate_tiled(
-    channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, memory_bytes: int, *, factor: int = 8
-) -> TiledCost:
-    """Estimate what a decode or encode in tiles takes when it may use `memory_bytes`; for a plan.
-
-    At full resolution a residual block holds its input and what it has computed so far, and the
-    first one also the map before its upsampling.
-
-    Raises: as `measure_store`.
-    """
-    store = measure_store(memory_bytes)
-    wide = channels[min(1, len(channels) - 1)]
-    maps = size.area * factor**2 * dtype.itemsize * (8 * channels[0] + wide) // 4
-    if maps <= store:
-        return TiledCost(LEAST_BYTES + maps, 0)
-    return TiledCost(memory_bytes, maps)
-
-
-def estimate_marks(channels: tuple[int, ...], size: LatentSize, dtype: torch.dtype, *, factor: int = 8) -> int:
-    """Estimate what the marks of a run that is kept take of disk: the last one, and the one before until it is replaced.
-
-    A sweep that writes over what it reads notes its last tile, of which its convolution holds four times as much while it
-    works. Where two tiles are more than a whole map, there is one.
-    """
-    whole = size.area * factor**2 * channels[0] * dtype.itemsize
-    return min(2 * WORK_BYTES // 4, whole) + 2 * _STATISTICS_BYTES
 
 
 def _host_bytes(device: torch.device) -> int:

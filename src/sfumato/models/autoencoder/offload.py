@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import LostWorkError, StorageError
+from sfumato.models.autoencoder.estimate import find_offload_folder
 from sfumato.nn.tiled import MemoryMapStore
 
 if TYPE_CHECKING:
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from sfumato.nn.tiled import Extent, MapStore
     from sfumato.nn.tiled.regions import Region
 
-# Often /tmp is memory itself; this folder is on a disk by its definition (Filesystem Hierarchy Standard 3.0, 5.15).
-_DISK_FOLDER = Path("/var/tmp")  # noqa: S108 - files here never have a name
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -112,18 +111,6 @@ def drop_maps(folder: Path, *, but: str | None = None) -> None:
         if but is None or path.name != f"map-{path.name[4:].partition('.')[0]}{but}.values":
             with suppress(OSError):
                 path.unlink(missing_ok=True)
-
-
-def find_offload_folder() -> Path:
-    """Return where spilled maps go: TMPDIR where it is set, else a folder that is on a disk."""
-    if "TMPDIR" not in os.environ and os.access(_DISK_FOLDER, os.W_OK):
-        return _DISK_FOLDER
-    return Path(tempfile.gettempdir())
-
-
-def measure_offload_bytes(folder: Path | None = None) -> int:
-    """Return the bytes free for spilled maps."""
-    return shutil.disk_usage(folder or find_offload_folder()).free
 
 
 class FileMapStore:

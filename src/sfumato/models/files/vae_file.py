@@ -14,7 +14,6 @@ from sfumato.models.files.gate import check_checkpoint, check_folder_files, chec
 from sfumato.models.files.gate_configs import check_component
 from sfumato.models.files.gate_json import read_config
 from sfumato.models.files.library import find_model_file
-from sfumato.models.files.read_weights import read_component, read_part, read_tensors, read_vae_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -61,6 +60,8 @@ class VaeSource:
 
     def read(self, dtype: torch.dtype) -> dict[str, Tensor]:
         """Read the weights under diffusers' names."""
+        from sfumato.models.files.read_weights import read_component, read_part, read_tensors, read_vae_names
+
         if self.prefix is None:
             return read_component(self.headers, "vae", dtype)
         if self.prefix:

@@ -1,7 +1,7 @@
 """What this machine is: cores, quota, memory, instruction sets, GPUs. Detected, never by a chip's name.
 
-Knows the operating system's files and torch's device queries; measures nothing (`models.rates`
-does) and decides nothing (`models.device` does). Start reading at `detect_hardware`.
+Knows the operating system's files and torch's device queries; measures nothing (`throughput` does) and decides nothing
+(`policy` does). Only `find_gpus` imports torch. Start reading at `detect_hardware`.
 """
 
 from __future__ import annotations
@@ -9,15 +9,20 @@ from __future__ import annotations
 import math
 import os
 import platform
+import re
+import sys
 from dataclasses import dataclass
+from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
-
-import torch
 
 # The instruction sets that change what a policy would choose or what a person should know.
 TELLING = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8", "asimd", "bf16", "sve")
 _PROC = Path("/proc")
 _CGROUP = Path("/sys/fs/cgroup")
+# What the drivers of NVIDIA, AMD and of the Linux inside Windows put there; without one of them torch finds no GPU.
+_GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/kfd", "/dev/dxg")
+_VERSION = re.compile(r"^__version__ = ['\"]([^'\"]+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,6 @@ class Hardware:
     free_bytes: int
     swapped_bytes: int
     instructions: tuple[str, ...]
-    gpus: tuple[Gpu, ...]
 
     @property
     def usable_cores(self) -> int:
@@ -67,7 +71,6 @@ def detect_hardware() -> Hardware:
         free_bytes=min(free, limit) if limit else free,
         swapped_bytes=max(0, memory.get("SwapTotal", 0) - memory.get("SwapFree", 0)) * 1024,
         instructions=tuple(name for name in TELLING if name in flags),
-        gpus=_find_gpus(),
     )
 
 
@@ -77,6 +80,17 @@ def count_allowed_cores() -> int:
     if hasattr(os, "sched_getaffinity") and "OMP_PROC_BIND" not in os.environ:
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+@cache
+def read_torch_version() -> str:
+    """Return the version of torch, build included, without importing it."""
+    spec = find_spec("torch")
+    assert spec is not None, "torch is a dependency"
+    assert spec.origin is not None, "torch is a package with a file"
+    text = (Path(spec.origin).parent / "version.py").read_text(encoding="utf-8")
+    found = _VERSION.search(text)
+    return found[1] if found else "unknown"
 
 
 def read_quota(root: Path = _CGROUP) -> float | None:
@@ -122,7 +136,15 @@ def _read_cpu(*names: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.startswith(names)), "")
 
 
-def _find_gpus() -> tuple[Gpu, ...]:
+def may_have_gpu() -> bool:
+    """Tell whether torch is worth asking for a GPU: importing it takes seconds."""
+    return not sys.platform.startswith("linux") or any(Path(name).exists() for name in _GPU_FILES)
+
+
+def find_gpus() -> tuple[Gpu, ...]:
+    """Return what torch can use beside the CPU."""
+    import torch
+
     if torch.cuda.is_available():
         found = (torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count()))
         return tuple(Gpu(one.name, one.total_memory, f"{one.major}.{one.minor}") for one in found)

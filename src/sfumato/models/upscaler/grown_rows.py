@@ -1,4 +1,4 @@
-"""A picture enlarged by an ESRGAN network into a store of pixels, in panels and rows, to be gone on with at any row.
+"""A picture enlarged by a network of the ESRGAN family into a store of pixels, in panels and rows, to be gone on with at any row.
 
 A panel is as wide as memory allows; around it lie as many columns as the network reads, so that what is kept of it
 equals the whole. A run that starts below the top reads as many rows above for the same reason. Knows no file.
@@ -7,9 +7,9 @@ Start reading at `GrowthPlan`, then `grow`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 
@@ -20,13 +20,43 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.core.resampling import Pixels, ReadPixels
-    from sfumato.models.upscaler.rrdb import RowNetwork
 
 # Memory that the rows of a panel may take in all layers.
 PANEL_BYTES = 1 << 31
 # Pixels that go in at once: the widest map of a dense block (192 channels) then fits a few MiB of cache.
 PUSH_PX = 8192
 LEAST_ROWS, MOST_ROWS = 4, 64
+
+
+class RowShape(Protocol):
+    """What is known of a network that runs by rows."""
+
+    @property
+    def scale(self) -> int:
+        """Return the enlargement."""
+        ...
+
+    @property
+    def radius_px(self) -> int:
+        """Return how many px of its input the network reads to each side of a pixel."""
+        ...
+
+
+class RowNetwork(Protocol):
+    """A network that runs down a picture, rows by rows."""
+
+    @property
+    def shape(self) -> RowShape:
+        """Return its enlargement and its reach."""
+        ...
+
+    def run(self, rows: Iterable[Tensor]) -> Iterator[Tensor]:
+        """Take a picture as float32 [1, 3, n, width] in 0 to 1, top to bottom; yield its enlargement in the same way."""
+        ...
+
+    def count_bytes(self, width: int, rows: int) -> int:
+        """Return the memory of a run over a picture of this width that gets so many rows at once."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whether an ESRGAN network may compute in bf16 here: only where that is faster and moves no pixel visibly.
+"""Whether a network of the ESRGAN family may compute in bf16 here: only where that is faster and moves no pixel visibly.
 
 Tries both on three small real pictures, once for each network and machine, and remembers the answer in the cache.
 Knows no file of weights. Start reading at `choose_number_type`.
@@ -14,16 +14,19 @@ import torch
 
 from sfumato.core.errors import StorageError
 from sfumato.core.files import find_cache_folder, write_atomic
-from sfumato.models.hardware.policy import BF16_GAIN
-from sfumato.models.hardware.throughput import find_rates, name_machine
+from sfumato.models.hardware.policy import BF16_GAIN, find_rates
+from sfumato.models.hardware.rates import name_machine
+from sfumato.models.upscaler.compact import CompactNetwork, find_compact_shape
 from sfumato.models.upscaler.grown_rows import to_pixels
-from sfumato.models.upscaler.rrdb import RowNetwork
+from sfumato.models.upscaler.rrdb import RrdbNetwork
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
     from torch import Tensor
+
+    from sfumato.models.upscaler.grown_rows import RowNetwork
 
 NumberType = Literal["fp32", "bf16"]
 DTYPES: Mapping[str, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
@@ -49,9 +52,14 @@ def choose_number_type(state: Mapping[str, Tensor], sha256: str) -> NumberType:
     return "bf16" if steps <= MOST_STEPS else "fp32"
 
 
+def make_row_network(state: Mapping[str, Tensor], dtype: torch.dtype) -> RowNetwork:
+    """Return the network of a state dict that `upscaler.load_state` gave."""
+    return CompactNetwork(state, dtype) if find_compact_shape(state) else RrdbNetwork(state, dtype)
+
+
 def measure_steps(state: Mapping[str, Tensor]) -> int:
     """Return by how many steps of 255 a pixel differs at most between bf16 and fp32, on three real crops."""
-    networks = [RowNetwork(state, dtype) for dtype in (torch.float32, torch.bfloat16)]
+    networks = [make_row_network(state, dtype) for dtype in (torch.float32, torch.bfloat16)]
     most = 0
     for crop in _list_crops():
         exact, short = (to_pixels(torch.cat(list(network.run([crop])), dim=2)).astype(np.int16) for network in networks)

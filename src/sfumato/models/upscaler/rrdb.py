@@ -2,7 +2,7 @@
 
 Rows go in from top to bottom and enlarged rows come out; every layer keeps the two rows that its next call reads, so
 a picture of any height takes the memory of a few rows of its width, and every pixel equals that of the whole run at
-once. Knows tensors; no file and no number type is chosen here. Start reading at `RowNetwork`.
+once. Knows tensors; no file and no number type is chosen here. Start reading at `RrdbNetwork`.
 
 Source: Wang et al. 2018, "ESRGAN", section 3.1; rows as in Alwani et al. 2016, "Fused-Layer CNN Accelerators".
 """
@@ -16,15 +16,15 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 
-from sfumato.models.hardware.prepacked import can_pack
+from sfumato.models.upscaler.row_layers import HeldRows, RowConvolution, RowDelay, RowLayer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from torch import Tensor
 
-# What ESRGAN multiplies a residual by, and the slope of its activation below zero.
-_RESIDUAL, _SLOPE = 0.2, 0.2
+# What ESRGAN multiplies a residual by.
+_RESIDUAL = 0.2
 _PARTS, _CONVOLUTIONS = 3, 5
 # What a pixel reads through the layers around the blocks: a convolution before, one after, and those behind the
 # enlargements, which count for less than one px each.
@@ -103,7 +103,7 @@ def find_rrdb_shape(state: Mapping[str, Tensor]) -> RrdbShape | None:
     return RrdbShape(blocks=blocks, doublings=doublings, channels=first.shape[0], growth=grow.shape[0])
 
 
-class RowNetwork:
+class RrdbNetwork:
     """Hold an ESRGAN network whose dense blocks compute in `dtype`, and run it down pictures.
 
     In bf16 the first and the last convolution, the one behind the blocks, and every sum of residuals stay in fp32:
@@ -116,8 +116,8 @@ class RowNetwork:
         assert shape is not None, "the caller asked for the shape"
         self.shape, self.dtype = shape, dtype
 
-        def take(name: str, kind: torch.dtype, *, bends: bool = False, factor: float = 1.0) -> _Convolution:
-            return _Convolution(state[f"{name}.weight"] * factor, state[f"{name}.bias"] * factor, kind, bends=bends)
+        def take(name: str, kind: torch.dtype, *, bends: bool = False, factor: float = 1.0) -> RowConvolution:
+            return RowConvolution(state[f"{name}.weight"] * factor, state[f"{name}.bias"] * factor, kind, bends=bends)
 
         exact = torch.float32
         names = _name_dense(shape.blocks)
@@ -176,105 +176,22 @@ def _name_dense(blocks: int) -> list[list[list[str]]]:
     ]
 
 
-class _Convolution:
-    """A convolution of 3 x 3 that pads columns and not rows, packed for the CPU where torch can."""
-
-    def __init__(self, weight: Tensor, bias: Tensor, dtype: torch.dtype, *, bends: bool) -> None:
-        self.dtype, self._bends = dtype, bends
-        self._weight = weight.float().to(dtype).contiguous(memory_format=torch.channels_last)
-        self._bias = bias.float().to(dtype)
-        self._packed: Tensor | None = None
-        self._packs = can_pack()
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply it to [1, in, h, w] -> [1, out, h - 2, w]."""
-        if not self._packs:
-            found = F.conv2d(x, self._weight, self._bias, padding=(0, 1))
-            return F.leaky_relu_(found, _SLOPE) if self._bends else found
-        place: tuple[list[int], list[int], list[int], int] = ([0, 1], [1, 1], [1, 1], 1)
-        if self._packed is None:
-            order = torch.ops.mkldnn._reorder_convolution_weight  # noqa: SLF001
-            self._packed = order(self._weight.contiguous(), *place, list(x.shape))
-        bend = ("leaky_relu", [_SLOPE], "") if self._bends else ("none", [], "")
-        return torch.ops.mkldnn._convolution_pointwise(x, self._packed, self._bias, *place, *bend)  # noqa: SLF001
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _RrdbLayers:
-    first: _Convolution
-    blocks: list[list[list[_Convolution]]]
-    body: _Convolution
-    ups: list[_Convolution]
-    detail: _Convolution
-    last: _Convolution
-
-
-class _HeldRows:
-    """A map of which the last two rows are held: what a convolution of the next rows reads. A leaf."""
-
-    def __init__(self) -> None:
-        self._held: Tensor | None = None
-
-    def push(self, *maps: Tensor, ends: bool) -> Tensor | None:
-        """Return the rows held and the new ones, maps side by side as channels; None where they are fewer than three.
-
-        Zeros stand above the first row, and below the last where it `ends`.
-        """
-        new = maps[0]
-        channels = sum(one.shape[1] for one in maps)
-        before = 1 if self._held is None else self._held.shape[2]
-        height = before + new.shape[2] + ends
-        whole = torch.empty((1, channels, height, new.shape[3]), dtype=new.dtype, memory_format=torch.channels_last)
-        if self._held is None:
-            whole[:, :, :1] = 0.0
-        else:
-            whole[:, :, :before] = self._held
-        at = 0
-        for one in maps:
-            whole[:, at : at + one.shape[1], before : before + new.shape[2]] = one
-            at += one.shape[1]
-        if ends:
-            whole[:, :, -1:] = 0.0
-        self._held = whole[:, :, -2:].clone(memory_format=torch.channels_last)
-        return whole if height >= 3 else None
-
-
-class _Delay:
-    """Hand rows on later, when the layers beside it give theirs. A leaf."""
-
-    def __init__(self) -> None:
-        self._parts: list[Tensor] = []
-
-    def push(self, rows: Tensor) -> None:
-        """Take the rows that follow."""
-        self._parts.append(rows)
-
-    def take(self, count: int) -> Tensor:
-        """Return the next rows."""
-        whole = self._parts[0] if len(self._parts) == 1 else torch.cat(self._parts, dim=2)
-        assert count <= whole.shape[2], "the layers beside give no more rows than went in"
-        self._parts = [whole[:, :, count:]]
-        return whole[:, :, :count]
-
-
-class _Layer:
-    """A convolution and the rows that it holds. A leaf."""
-
-    def __init__(self, convolution: _Convolution) -> None:
-        self._convolution, self._rows = convolution, _HeldRows()
-
-    def push(self, x: Tensor, *, ends: bool) -> Tensor | None:
-        """Take the next rows, and return those that can be computed."""
-        whole = self._rows.push(x.to(self._convolution.dtype), ends=ends)
-        return None if whole is None else self._convolution(whole)
+    first: RowConvolution
+    blocks: list[list[list[RowConvolution]]]
+    body: RowConvolution
+    ups: list[RowConvolution]
+    detail: RowConvolution
+    last: RowConvolution
 
 
 class _Dense:
     """A dense block: each convolution reads the input and all that came before it; the input is added in fp32."""
 
-    def __init__(self, convolutions: list[_Convolution]) -> None:
-        self._convolutions, self._delay = convolutions, _Delay()
-        self._rows = [_HeldRows() for _ in convolutions]
+    def __init__(self, convolutions: list[RowConvolution]) -> None:
+        self._convolutions, self._delay = convolutions, RowDelay()
+        self._rows = [HeldRows() for _ in convolutions]
 
     def push(self, x: Tensor, *, ends: bool) -> Tensor | None:
         """Take the next rows, and return those that can be computed."""
@@ -293,12 +210,12 @@ class _Dense:
 class _RrdbRun:
     """The state of a network on its way down one picture. A leaf."""
 
-    def __init__(self, network: RowNetwork) -> None:
-        self._first, self._body = _Layer(network.layers.first), _Layer(network.layers.body)
-        self._blocks = [([_Dense(part) for part in block], _Delay()) for block in network.layers.blocks]
-        self._trunk = _Delay()
-        self._ups = [_Layer(up) for up in network.layers.ups]
-        self._tail = [_Layer(network.layers.detail), _Layer(network.layers.last)]
+    def __init__(self, network: RrdbNetwork) -> None:
+        self._first, self._body = RowLayer(network.layers.first), RowLayer(network.layers.body)
+        self._blocks = [([_Dense(part) for part in block], RowDelay()) for block in network.layers.blocks]
+        self._trunk = RowDelay()
+        self._ups = [RowLayer(up) for up in network.layers.ups]
+        self._tail = [RowLayer(network.layers.detail), RowLayer(network.layers.last)]
 
     def push(self, rows: Tensor, *, ends: bool = False) -> Iterator[Tensor]:
         """Take the next rows, and yield those of the result that can be computed."""

@@ -19,9 +19,10 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.resampling import FloatBox, ReadPixels, Resampling
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.library import find_model_file
+from sfumato.models.upscaler.compact import find_compact_shape
 from sfumato.models.upscaler.detect_shape import FOLD_PX, HALO_PX, TILE_PX
-from sfumato.models.upscaler.number_type import DTYPES
-from sfumato.models.upscaler.rrdb import RowNetwork, find_rrdb_shape, rename_rrdb
+from sfumato.models.upscaler.number_type import DTYPES, make_row_network
+from sfumato.models.upscaler.rrdb import find_rrdb_shape, rename_rrdb
 from sfumato.models.upscaler.tiles import GrownPicture, measure_radius
 from sfumato.nn.tiled import Local
 
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
     from spandrel import ImageModelDescriptor
     from torch import Tensor
+
+    from sfumato.models.upscaler.grown_rows import RowNetwork
 
 LANCZOS = "lanczos"
 
@@ -142,15 +145,15 @@ def load_upscaler(name: str, device: torch.device) -> Upscaler:
 
 @lru_cache(maxsize=2)
 def load_state(weights: Path, sha256: str) -> dict[str, Tensor] | None:
-    """Load the weights of an ESRGAN network under the first names; None where they are of another network."""
+    """Load the weights of a network that runs by rows, ESRGAN under its first names; None where it is another."""
     del sha256  # Part of the key of the cache: a file may be replaced.
     state = rename_rrdb(load_file(weights))
-    return state if find_rrdb_shape(state) is not None else None
+    return state if find_rrdb_shape(state) or find_compact_shape(state) else None
 
 
 @lru_cache(maxsize=2)
 def load_network(weights: Path, sha256: str, number_type: str) -> RowNetwork:
-    """Load an ESRGAN network that computes in a number type."""
+    """Load a network that runs by rows, and computes in a number type."""
     state = load_state(weights, sha256)
     assert state is not None, "the caller asked for its state"
-    return RowNetwork(state, DTYPES[number_type])
+    return make_row_network(state, DTYPES[number_type])

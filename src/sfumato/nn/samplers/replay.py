@@ -8,14 +8,14 @@ Knows no canvas. Start reading at `advance_known`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from jaxtyping import Float
+    from jaxtyping import Float, Float32
     from torch import Tensor
 
     from sfumato.nn.samplers.state import Noise, Sampler, SamplerState
@@ -71,20 +71,22 @@ class Course:
         return max(self.depths)
 
 
-def plot_course(sampler: Sampler, sigmas: Float[Tensor, " n"]) -> Course:
+def plot_course(sampler: Sampler, sigmas: Float32[np.ndarray, " n"]) -> Course:
     """Walk along the sigmas with one number in place of a canvas; depths are those before each step and after the last."""
-    state = sampler.start(torch.zeros(1), sigmas)
+    # Solvers do arithmetic alone, which one number of numpy takes as well as a tensor, and a plan needs no torch.
+    number: Any = np.zeros(1, np.float32)
+    state = sampler.start(number, sigmas)
     asked, depths = list[tuple[float, ...]](), [0]
 
     def noise(_step: int, _substep: int, /) -> Tensor:
-        return torch.zeros(1)
+        return number
 
     while not state.done:
         here = list[float]()
 
         def denoise(x: Tensor, sigma: float, /, here: list[float] = here) -> Tensor:
             here.append(sigma)
-            return torch.zeros_like(x)
+            return 0.0 * x
 
         state = sampler.step(state, denoise, noise)
         asked.append(tuple(here))

@@ -13,12 +13,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
-import torch
-
 from sfumato.core.errors import RequestError
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    import numpy as np
+    from jaxtyping import Float, Float32
     from torch import Tensor
 
 
@@ -87,6 +86,8 @@ class SamplerState:
 
     def to_tensors(self) -> dict[str, Tensor]:
         """Return everything as named tensors, the form that safetensors stores."""
+        import torch
+
         tensors = {
             "x": self.x,
             "sigmas": torch.tensor(self.sigmas, dtype=torch.float64),
@@ -136,14 +137,14 @@ class Sampler:
     preferred: str = "model"
     schedule: str | None = None
 
-    def start(self, x: Float[Tensor, "..."], sigmas: Float[Tensor, " n"] | Sequence[float]) -> SamplerState:
+    def start(self, x: Float[Tensor, "..."], sigmas: Float32[np.ndarray, " n"] | Sequence[float]) -> SamplerState:
         """Return the state before the first step; x already holds noise of level sigmas[0].
 
         Raises:
             RequestError: sigmas do not fall strictly, or are not finite, or fewer than two.
         """
-        levels = sigmas.double().tolist() if isinstance(sigmas, torch.Tensor) else [float(s) for s in sigmas]
-        return SamplerState(x=x, sigmas=_check_sigmas(tuple(levels)), stages=self.stages)
+        levels = tuple(float(sigma) for sigma in sigmas)
+        return SamplerState(x=x, sigmas=_check_sigmas(levels), stages=self.stages)
 
     def step(self, state: SamplerState, denoise: Denoise, noise: Noise) -> SamplerState:
         """Return the state one step later; the given one stays as it was.
@@ -157,7 +158,7 @@ class Sampler:
             raise RequestError(f"the state does not belong to {self.label}", got=f"{state.stages} stages")
         return self.solver(state, denoise, noise)
 
-    def count_evaluations(self, sigmas: Float[Tensor, " n"] | Sequence[float]) -> int:
+    def count_evaluations(self, sigmas: Float32[np.ndarray, " n"] | Sequence[float]) -> int:
         """Count the model calls of a whole run along `sigmas`."""
         return sum(_count(self.stages, float(sigma)) for sigma in sigmas[1:])
 

@@ -1,8 +1,8 @@
-"""Colours of a finished level held to those of the base: what drifted over wide areas is taken back.
+"""A finished level held to its base: colours that drifted over wide areas are taken back, lost parts are given back.
 
-Every level passes through the autoencoder and the denoiser once more, and each pass moves colours a little.
-The residual is taken at the size of the base and averaged without its edges, which may become sharper. Knows
-pixels and a small picture; no latents. Start reading at `hold_colours`.
+Every level passes through the autoencoder and the denoiser once more. Each pass moves colours a little, and eats small
+parts. The residual is taken at the size of the base: averaged without its edges, which may become sharper, and as it is
+where something is gone. Knows pixels and a small picture; no latents. Start reading at `hold_base`.
 
 Source: back projection, Irani and Peleg 1991, "Improving resolution by image registration", one round of it.
 """
@@ -20,6 +20,7 @@ from sfumato.canvas.grid import list_grid_boxes
 from sfumato.core.geometry import PixelSize
 from sfumato.core.memory import give_back_memory
 from sfumato.nn.resample import Shrinking, enlarge_part
+from sfumato.render.cohesive.lost_detail import find_lost_detail
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,10 +35,13 @@ REACH_PX = 1
 TYPICAL_LEVELS = 6.0
 
 
-def hold_colours(pixels: PixelStore, base: Image.Image, part: FloatBox | None) -> None:
-    """Add the smoothed difference between a base and the shrunk picture, square by square.
+def hold_base(
+    pixels: PixelStore, base: Image.Image, part: FloatBox | None, *, colours: bool = True, parts: bool = True
+) -> None:
+    """Add what a base has and the shrunk picture has not, square by square: `colours` of wide areas, small `parts`.
 
-    The picture shows the `part` of the base (left, top, right, bottom in px); None is all of it.
+    The picture shows the `part` of the base (left, top, right, bottom in px); None is all of it. A part comes back as
+    the base shows it; the next level makes it sharp.
     """
     size, small = pixels.size, PixelSize(*base.size)
     shown = base.resize(base.size, Image.Resampling.BICUBIC, box=part)
@@ -48,12 +52,22 @@ def hold_colours(pixels: PixelStore, base: Image.Image, part: FloatBox | None) -
     for box in squares:
         rows, columns = box.slices_hw
         shrinking.add(rows, _read(pixels, box).double(), columns)
-    drift = _find_drift(wanted - shrinking.finish().float())
+    missing = _find_missing(wanted, shrinking.finish().float(), colours=colours, parts=parts)
     for box in squares:
-        moved = _read(pixels, box) + enlarge_part(drift, size.shape_hw, *box.slices_hw)
+        moved = _read(pixels, box) + enlarge_part(missing, size.shape_hw, *box.slices_hw)
         pixels.write(box, moved.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).numpy())
     # Nothing that comes after it fits what the squares leave in the heap.
     give_back_memory()
+
+
+def _find_missing(wanted: Tensor, shown: Tensor, *, colours: bool, parts: bool) -> Tensor:
+    """Return what is to be added to a shrunk picture, [3, h, w]."""
+    drift = _find_drift(wanted - shown)
+    missing = drift if colours else torch.zeros_like(drift)
+    if not parts:
+        return missing
+    # Without the drift, or a part on a darker wall would seem to be another one.
+    return missing + find_lost_detail(wanted, shown + drift) * (wanted - shown - drift)
 
 
 def _find_drift(residual: Tensor) -> Tensor:

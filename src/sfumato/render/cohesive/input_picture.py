@@ -15,11 +15,8 @@ from PIL import Image
 from sfumato.canvas.pixels import count_grain, make_small
 from sfumato.core.geometry import LatentBox, PixelBox, PixelSize
 from sfumato.core.resampling import fit_box
-from sfumato.nn.noise import normal_noise
 from sfumato.nn.schedules import first_step, make_sigmas
 from sfumato.render.cohesive.stages import LOOK_STRENGTHS
-from sfumato.render.sampling.phrase_maps import make_phrase_maps
-from sfumato.render.sampling.run_steps import predict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -123,6 +120,11 @@ def find_words(work: Work, clean: Float[Tensor, "1 c h w"], canvas: PixelSize, t
     A drawn base is listened to while it appears; here its latents get noise at a few levels of the middle,
     where the denoiser decides what is where. Cost: one guided evaluation for each of `LOOK_STRENGTHS`.
     """
+    # A plan lays pictures out too, and needs no networks.
+    from sfumato.nn.noise import normal_noise
+    from sfumato.render.sampling.phrase_maps import make_phrase_maps
+    from sfumato.render.sampling.run_steps import predict
+
     whole, _ = work.prompts.at_step(0, work.request.steps, canvas)
     sigmas = make_sigmas(work.request.schedule, work.model.contract.schedule, _LOOK_STEPS)
     box = LatentBox(0, 0, clean.shape[-1], clean.shape[-2])

@@ -7,16 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-import torch
-
-from sfumato.nn.tiled import TileCheckpoint
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from sfumato.canvas.workspace.workspace import Entry
     from sfumato.core.serialize import Json
+    from sfumato.nn.tiled import TileCheckpoint
 
 # Counted up whenever entries, or the canvases and parts beside them, change their meaning.
 JOURNAL = 6
@@ -30,6 +27,10 @@ def find_mark(entry: Entry | None, stage: int, phase: str) -> TileCheckpoint | N
         return None
     if f"{_PREFIX}tiles" not in entry.words:
         return None
+    import torch
+
+    from sfumato.nn.tiled import TileCheckpoint
+
     sweep, tiles, work_bytes = (cast("int", entry.words[_PREFIX + name]) for name in _COUNTS)
     found = {name: values for name, values in entry.arrays.items() if name.startswith(_PREFIX)}
     numbers = {name.removeprefix(_PREFIX): torch.from_numpy(values) for name, values in found.items()}

@@ -21,12 +21,13 @@ from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
 from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.samplers.replay import Question, advance_known, plot_course
 from sfumato.nn.tiled import Notes
-from sfumato.render.cohesive.finish import hold_colours
+from sfumato.render.cohesive.finish import hold_base
 from sfumato.render.cohesive.journal import find_mark, say_mark
 from sfumato.render.cohesive.reference import Below, write_reference
 from sfumato.render.cohesive.stages import settings_of
-from sfumato.render.cohesive.update import Update, cut_bands
+from sfumato.render.cohesive.update import Update, cut_bands, scale_gain
 from sfumato.render.cohesive.windows import Rolling, WindowRows, list_window_rows
+from sfumato.render.layout import show_whole
 from sfumato.render.sampling.latent_rows import Planes
 from sfumato.render.sampling.pixels import to_bytes
 from sfumato.render.sampling.run_steps import make_noise, stage_sigmas
@@ -151,20 +152,28 @@ class Level:
         """Return the settings of the method."""
         return settings_of(self.work.request)
 
+    @cached_property
+    def _locked(self) -> CohesiveMethod:
+        """Return the settings with the gain of detail that suits what this level adds."""
+        left, _, right, _ = self.stage.taken or show_whole(self.stage.canvas).shown
+        detail = scale_gain(self.method.detail, self.stage.canvas.width / (right - left))
+        return replace(self.method, detail=detail)
+
     @property
     def finishes(self) -> bool:
         """Tell whether something is done to the decoded pixels."""
-        return self.method.hold or self.known is not None
+        return self.method.hold or self.method.guard or self.known is not None
 
     def _finish(self) -> None:
-        """Write the decoded pixels, known detail kept and colours held; from the start after a stop, as it is done in position."""
+        """Write the decoded pixels with known detail, colours and lost parts; from the start after a stop."""
         if self.known is None:
             for band in cut_pixels(self.stage.canvas):
                 self._pixels.write(band, self._decoded.read(band))
         else:
             self.known.keep(self._decoded, self._pixels)
-        if self.method.hold:
-            hold_colours(self._pixels, self.base, self.stage.shown)
+        if self.method.hold or self.method.guard:
+            how = {"colours": self.method.hold, "parts": self.method.guard}
+            hold_base(self._pixels, self.base, self.stage.shown, **how)
         self._pixels.flush()
 
     def _keep(self, position: LevelPosition, entry: Entry | None, flush: Callable[[], None]) -> CoderCheckpoint | None:
@@ -259,7 +268,7 @@ class Level:
         answers = (
             [*self._trial.read(rows, first=1, count=position.sweep).split(self._channels)] if position.sweep else []
         )
-        sigmas = tuple(self._sigmas.double().tolist())
+        sigmas = tuple(self._sigmas.tolist())
         state = SamplerState(
             x[None], sigmas, position.step, self.sampler.stages, history=tuple(past[None] for past in history)
         )
@@ -279,7 +288,7 @@ class Level:
             canvas=self._cells,
             predictions=self._predictions,
             anchor=self._anchor,
-            method=self.method,
+            method=self._locked,
             step=self.stage.first_step + position.step,
             change_map=self.change_map,
         )
@@ -363,7 +372,7 @@ class Level:
         return before + here * position.sweep + bands
 
     @cached_property
-    def _sigmas(self) -> Tensor:
+    def _sigmas(self) -> NDArray[np.float32]:
         return stage_sigmas(self.work, self.stage)
 
     @cached_property

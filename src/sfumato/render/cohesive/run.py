@@ -54,12 +54,12 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.resampling import FloatBox
-    from sfumato.render.methods.native import Inputs
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Plan, Stage
 
-_BASE = "base"
+# The part of a workspace that holds a finished base.
+BASE_PART = "base"
 # The share of a level's strength that places get which nobody is sure of.
 LEAST_CHANGE = 0.5
 
@@ -232,12 +232,12 @@ def _save_base(space: Workspace, base: Base) -> None:
         arrays["masks"] = base.phrases.masks.cpu().numpy()
     if base.change_map is not None:
         arrays["change_map"] = base.change_map.cpu().numpy()
-    space.save_part(_BASE, arrays)
+    space.save_part(BASE_PART, arrays)
 
 
 def load_base(work: Work, stages: tuple[Stage, ...], space: Workspace) -> Base | None:
     """Return the base that a workspace keeps, None where there is none yet."""
-    arrays, text = space.load_part(_BASE), find_phrased(work.request)
+    arrays, text = space.load_part(BASE_PART), find_phrased(work.request)
     if arrays is None:
         return None
     phrases = None

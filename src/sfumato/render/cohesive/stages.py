@@ -14,6 +14,7 @@ from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.prompt.phrases import split_phrases
 from sfumato.core.request import CohesiveMethod, PictureSource, RenderRequest
 from sfumato.core.settings import Settings
+from sfumato.nn.bands import REACH_CELLS
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step
@@ -42,6 +43,10 @@ READ_BYTES = 12
 # Files of which only a few rows are decoded at once.
 _TILED_SUFFIXES = (".tif", ".tiff")
 _LARGEST_WHOLE_PX = Settings().max_picture_pixels
+# Rows worked on at once, in cells; of a wide canvas fewer, so that they hold about so many cells.
+BAND_CELLS, LEAST_BAND_CELLS, BAND_AREA_CELLS = 64, 8, 1 << 14
+# How far the lock looks beyond them.
+MARGIN_CELLS = REACH_CELLS
 _FLOAT_BYTES, _PIXEL_BYTES = 4, 3
 # Latents of a base alive at once in a note: state, prediction, two of history, noise, fused sum, and room.
 _BASE_COPIES = 8
@@ -153,6 +158,11 @@ def _read_picture(stages: StageList, source: PictureSource, shown: PixelSize) ->
         read_bytes=count_read_bytes(source),
         work_bytes=source.size.area * _PIXEL_BYTES,
     ).more(looks, stages.halves)
+
+
+def choose_band_cells(width_cells: int) -> int:
+    """Return how many rows of a canvas of this width are worked on at once."""
+    return max(LEAST_BAND_CELLS, min(BAND_CELLS, BAND_AREA_CELLS // width_cells))
 
 
 @dataclass(frozen=True, kw_only=True)

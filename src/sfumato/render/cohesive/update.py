@@ -8,13 +8,15 @@ Sources: low band kept, high band free, Kim et al. 2025, DiffuseHigh, and Vontob
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.nn.bands import REACH_CELLS, take_low
+from sfumato.nn.bands import take_low
 from sfumato.nn.resample import Shrinking
+from sfumato.render.cohesive.stages import MARGIN_CELLS, choose_band_cells
 from sfumato.render.sampling.latent_rows import cut_rows, grow_rows
 
 if TYPE_CHECKING:
@@ -24,11 +26,6 @@ if TYPE_CHECKING:
     from sfumato.core.request import CohesiveMethod
     from sfumato.render.cohesive.change_map import ChangeMap
     from sfumato.render.sampling.latent_rows import Planes
-
-# Rows worked on at once, in cells; of a wide canvas fewer, so that they hold about so many cells.
-BAND_CELLS, LEAST_BAND_CELLS, BAND_AREA_CELLS = 64, 8, 1 << 14
-# How far the lock looks beyond them.
-MARGIN_CELLS = REACH_CELLS
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -76,17 +73,20 @@ class Update:
         )
 
 
+def scale_gain(detail: float, enlargement: float) -> float:
+    """Return the gain of the fine band in a level that enlarges so many times; `detail` is that of a whole octave.
+
+    A level that adds less goes over what the level below has strengthened already.
+    """
+    return 1.0 + min(1.0, max(0.0, math.log2(enlargement))) * (detail - 1.0)
+
+
 def find_margin(overlap_cells: int) -> int:
     """Return how far from a free cell windows must be drawn too, so that its low band is made of predictions alone.
 
     Cells that neighbours share lie in both: what is free there opens both anyway.
     """
     return max(0, MARGIN_CELLS - overlap_cells)
-
-
-def choose_band_cells(width_cells: int) -> int:
-    """Return how many rows of a canvas of this width are worked on at once."""
-    return max(LEAST_BAND_CELLS, min(BAND_CELLS, BAND_AREA_CELLS // width_cells))
 
 
 def cut_bands(canvas: LatentSize) -> list[slice]:

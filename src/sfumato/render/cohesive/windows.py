@@ -39,11 +39,11 @@ def full_precision(model: LatentModel) -> Generator[None]:
     Cost: memory for the weights in float32, and twice the time to convert them.
     """
     policy = model.policy
-    if policy.unet_dtype == torch.float32:
+    if policy.unet == "fp32":
         yield
         return
     model.unet.to(torch.float32)
-    model.policy = replace(policy, unet_dtype=torch.float32)
+    model.policy = replace(policy, unet="fp32")
     try:
         yield
     finally:

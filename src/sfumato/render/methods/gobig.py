@@ -9,7 +9,6 @@ Source: the GOBIG mode of ProgRockDiffusion and txt2imghd, 2022; img2img: Meng e
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,12 +16,9 @@ import torch
 from PIL import Image
 
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import GobigMethod
-from sfumato.nn.schedules import first_step
 from sfumato.nn.windows import make_ramp
-from sfumato.render.layout import choose_base_size, list_rounds, show_whole
+from sfumato.render.layout import show_whole
 from sfumato.render.methods.native import run_sample
-from sfumato.render.plan.sizes import check_enlarging
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import to_picture, to_tensor
 from sfumato.render.sampling.run_steps import Work, make_noise, predict, run_steps, split_batches, stage_sigmas
@@ -34,51 +30,11 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.core.geometry import LatentBox, PixelBox
-    from sfumato.core.request import RenderRequest
-    from sfumato.models.contract import ModelContract
-    from sfumato.render.methods.native import Inputs
-    from sfumato.render.plan.list_stages import StageList, StageUse
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.stages import Plan, Stage
 
 # The preview of a slice round is the enlarged picture with the finished slices in it, at most this wide.
 WIDEST_PREVIEW_PX = 1024
-
-
-def settings_of(request: RenderRequest) -> GobigMethod:
-    """Return the settings of a request for this method."""
-    assert isinstance(request.method, GobigMethod), "the row of the method plans its own settings"
-    return request.method
-
-
-def check_gobig(request: RenderRequest, contract: ModelContract) -> None:
-    """Check that there is something to enlarge.
-
-    Raises: as `check_enlarging`.
-    """
-    check_enlarging(request, contract, strength=settings_of(request).strength, option="`slice_strength`")
-
-
-def list_gobig_stages(stages: StageList) -> tuple[StageUse, ...]:
-    """List the base and the rounds of slices."""
-    request, contract, method = stages.request, stages.contract, settings_of(stages.request)
-    base = choose_base_size(request.size, contract)
-    rounds = list_rounds(base, request.size, method.upscale, contract.factor)
-    steps = method.steps or request.steps
-    found, below = [stages.make("base", base, stages.cover(base))], show_whole(base)
-    for index, each in enumerate(rounds, start=1):
-        cover = stages.cover(each.size, contract.native, method.overlap)
-        begin, count = first_step(steps, method.strength), cover.count()
-        use = stages.make(
-            f"round {index} of {len(rounds)}", each.size, cover, first_step=begin, steps=steps, noise_stage=index
-        )
-        ticks = (steps - begin) * stages.count_calls(count)
-        stage = replace(use.stage, ticks=ticks, unit="slice step", taken=each.find_taken(below), shown=each.shown)
-        # Every slice is a picture of its own to the autoencoder.
-        slice_px = cover.size.to_pixels(contract.factor)
-        found.append(replace(use, stage=stage, coded=slice_px, encodes=count, decodes=count, below=below.size))
-        below = each
-    return tuple(found)
 
 
 def run_gobig(

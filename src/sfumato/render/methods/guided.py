@@ -9,15 +9,13 @@ Sources: low band kept, high band free, Kim et al. 2025, DiffuseHigh, and Vontob
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
-from sfumato.core.defaults import DEFAULTS
-from sfumato.core.request import ImageSource, InpaintSource, Method
-from sfumato.core.validate import check_float
+from sfumato.core.request import ImageSource, InpaintSource
 from sfumato.nn.bands import take_low
 from sfumato.render.methods.multidiffusion import predict_fused
 from sfumato.render.methods.native import make_start, report_steps, walk_steps
+from sfumato.render.methods.stage_lists import GuidedMethod
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import to_picture
 
@@ -27,33 +25,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.canvas.workspace.workspace import Workspace
-    from sfumato.render.methods.native import Inputs
-    from sfumato.render.plan.list_stages import StageList, StageUse
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Plan
-
-# What neighbouring windows share where a part is larger than native size.
-OVERLAP_FRAC = 0.5
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GuidedMethod(Method):
-    """Hold the low band of every prediction to the starting picture by `lock`, 0 (free) to 1 (kept)."""
-
-    kind: ClassVar[str] = "guided"
-    lock: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_float("the lock of the low band", self.lock, low=0.0, high=1.0)
-
-
-def list_guided_stages(stages: StageList) -> tuple[StageUse, ...]:
-    """List the one stage of the method: the whole canvas at once, or windows of native size."""
-    native, canvas = stages.contract.native, stages.canvas
-    is_native = canvas.area <= native.area * DEFAULTS.native_slack
-    cover = stages.cover(canvas) if is_native else stages.cover(canvas, native, OVERLAP_FRAC)
-    return (stages.make("focus", canvas, cover),)
 
 
 def run_guided(

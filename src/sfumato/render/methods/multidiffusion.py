@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from sfumato.core.request import MultidiffusionMethod
 from sfumato.nn.windows import Fusion, make_weights
 from sfumato.render.methods.native import run_canvas
 from sfumato.render.progress import RenderResult
@@ -27,18 +26,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.canvas.workspace.workspace import Workspace
-    from sfumato.render.methods.native import Inputs
-    from sfumato.render.plan.list_stages import StageList, StageUse
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.stages import Plan, Stage
-
-
-def list_multidiffusion_stages(stages: StageList) -> tuple[StageUse, ...]:
-    """List the one stage of the method: windows of native size, or of the size that its settings name."""
-    method = stages.request.method
-    assert isinstance(method, MultidiffusionMethod), "the row of the method plans its own settings"
-    cover = stages.cover(stages.canvas, method.window or stages.contract.native, method.overlap)
-    return (stages.make("multidiffusion", stages.canvas, cover),)
 
 
 def run_multidiffusion(

@@ -36,21 +36,10 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.nn.samplers import SamplerState
-    from sfumato.render.cohesive.input_picture import SourcePicture
-    from sfumato.render.plan.list_stages import StageList, StageUse
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.base_journal import BaseNotes
     from sfumato.render.sampling.run_steps import StepDenoise, Work
     from sfumato.render.stages import Plan, Stage
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Inputs:
-    """Hold the pictures a request names: the starting picture and the mask already read, one to grow opened."""
-
-    picture: Image | None = None
-    mask: Image | None = None
-    source: SourcePicture | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -66,11 +55,6 @@ class Start:
     kept: Tensor | None = None
     free_cells: Tensor | None = None
     inside: NDArray[np.float32] | None = None
-
-
-def list_native_stages(stages: StageList) -> tuple[StageUse, ...]:
-    """List the one stage of the method."""
-    return (stages.make("native", stages.canvas, stages.cover(stages.canvas)),)
 
 
 def run_native(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, TypeAlias
 
 from sfumato.core.errors import RequestError
@@ -21,22 +22,25 @@ from sfumato.core.request import (
     RenderRequest,
     register_settings,
 )
-from sfumato.render.cohesive.run import run_cohesive
 from sfumato.render.cohesive.stages import check_cohesive, list_cohesive_stages
-from sfumato.render.methods.gobig import check_gobig, list_gobig_stages, run_gobig
-from sfumato.render.methods.guided import GuidedMethod, list_guided_stages, run_guided
-from sfumato.render.methods.multidiffusion import list_multidiffusion_stages, run_multidiffusion
-from sfumato.render.methods.native import list_native_stages, run_native
-from sfumato.render.methods.picture import check_picture, list_picture_stages, run_picture
+from sfumato.render.methods.stage_lists import (
+    GuidedMethod,
+    check_gobig,
+    check_picture,
+    list_gobig_stages,
+    list_guided_stages,
+    list_multidiffusion_stages,
+    list_native_stages,
+    list_picture_stages,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.models.contract import ModelContract
-    from sfumato.render.methods.native import Inputs
     from sfumato.render.plan.list_stages import StageList, StageUse
-    from sfumato.render.progress import Progress, RenderResult, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, RenderResult, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Plan
 
@@ -104,29 +108,54 @@ def find_method(settings: Method) -> MethodRow:
     return row
 
 
+def _run_later(module: str, function: str) -> RunMethod:
+    """Return what draws by a function whose module is imported when it is called: the networks come with it."""
+
+    def run(
+        work: Work, plan: Plan, inputs: Inputs, space: Workspace, watch: Stopwatch
+    ) -> Generator[Progress, None, RenderResult]:
+        return getattr(import_module(f"sfumato.render.{module}"), function)(work, plan, inputs, space, watch)
+
+    return run
+
+
 for _row in (
-    MethodRow(settings=NativeMethod, list_stages=list_native_stages, run=run_native, draws_whole=True),
+    MethodRow(
+        settings=NativeMethod,
+        list_stages=list_native_stages,
+        run=_run_later("methods.native", "run_native"),
+        draws_whole=True,
+    ),
     MethodRow(
         settings=GobigMethod,
         list_stages=list_gobig_stages,
-        run=run_gobig,
+        run=_run_later("methods.gobig", "run_gobig"),
         check=check_gobig,
         suit_model=lambda contract: GobigMethod(strength=contract.slice_strength),
     ),
-    MethodRow(settings=MultidiffusionMethod, list_stages=list_multidiffusion_stages, run=run_multidiffusion),
+    MethodRow(
+        settings=MultidiffusionMethod,
+        list_stages=list_multidiffusion_stages,
+        run=_run_later("methods.multidiffusion", "run_multidiffusion"),
+    ),
     MethodRow(
         settings=PictureMethod,
         list_stages=list_picture_stages,
-        run=run_picture,
+        run=_run_later("methods.picture", "run_picture"),
         check=check_picture,
         keeps_work=True,
         offered=False,
     ),
-    MethodRow(settings=GuidedMethod, list_stages=list_guided_stages, run=run_guided, offered=False),
+    MethodRow(
+        settings=GuidedMethod,
+        list_stages=list_guided_stages,
+        run=_run_later("methods.guided", "run_guided"),
+        offered=False,
+    ),
     MethodRow(
         settings=CohesiveMethod,
         list_stages=list_cohesive_stages,
-        run=run_cohesive,
+        run=_run_later("cohesive.run", "run_cohesive"),
         check=check_cohesive,
         keeps_work=True,
     ),

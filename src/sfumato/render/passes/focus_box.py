@@ -16,12 +16,11 @@ from PIL import Image
 
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import ImageSource
-from sfumato.render.engine import run_plan
-from sfumato.render.methods.guided import GuidedMethod
-from sfumato.render.methods.native import Inputs
+from sfumato.render.methods.stage_lists import GuidedMethod
 from sfumato.render.plan.budget import GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.plan.sizes import SMALLEST_SIDE_CELLS
+from sfumato.render.progress import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,7 +48,8 @@ class FocusTarget:
 
     `box` is what a finder or the user named, in px of the picture; `core` is what changes wholly: the box grown by what
     belongs to it, hair to a face. `context` is the side of the crop in sides of the box. `prompt` says what the crop
-    shows. `depth` counts the parts around it that were drawn anew. A core that is `oval` leaves out its corners.
+    shows. `depth` counts the parts around it that were drawn anew. A core that is `oval` leaves out its corners. A part
+    that `is_blank` shows nothing yet of what it should, so it is drawn anew more strongly.
     """
 
     kind: str
@@ -59,6 +59,7 @@ class FocusTarget:
     prompt: str
     depth: int = 0
     oval: bool = False
+    is_blank: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -143,6 +144,9 @@ def draw_part(
     Raises:
         BudgetError, ModelError, RequestError, StorageError: as a render.
     """
+    # The targets of a plan are values of this module, and a plan needs no networks.
+    from sfumato.render.engine import run_plan
+
     picture = Image.fromarray(before).resize((canvas.width, canvas.height), Image.Resampling.LANCZOS)
     digest = hashlib.sha256(before.tobytes()).hexdigest()
     single = make_part_request(request, target.prompt, canvas, strength=strength, lock=lock, sha256=digest)

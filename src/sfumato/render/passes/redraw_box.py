@@ -18,9 +18,9 @@ from sfumato.core.defaults import DEFAULTS
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import ImageSource, MultidiffusionMethod, NativeMethod
 from sfumato.render.engine import run_plan
-from sfumato.render.methods.native import Inputs
 from sfumato.render.plan.budget import GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
+from sfumato.render.progress import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

@@ -15,10 +15,10 @@ from scipy import ndimage
 
 from sfumato.core.request import InpaintSource
 from sfumato.render.engine import run_plan
-from sfumato.render.methods.guided import GuidedMethod
-from sfumato.render.methods.native import Inputs
+from sfumato.render.methods.stage_lists import GuidedMethod
 from sfumato.render.plan.budget import GUESSES, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
+from sfumato.render.progress import Inputs
 
 if TYPE_CHECKING:
     from collections.abc import Generator

@@ -9,12 +9,19 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import torch
-
-from sfumato.models.autoencoder.coder import BAND_BYTES, STEP_PX, STRIP_CELLS, TILE_CELLS, estimate_kl_bytes
-from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, estimate_marks, estimate_tiled, runs_whole
+from sfumato.models.autoencoder.estimate import (
+    BAND_BYTES,
+    LEAST_BYTES,
+    STEP_PX,
+    STRIP_CELLS,
+    TILE_CELLS,
+    estimate_kl_bytes,
+    estimate_marks,
+    estimate_tiled,
+    runs_whole,
+)
 from sfumato.models.upscaler.detect_shape import HALO_PX, TILE_PX
-from sfumato.render.cohesive.update import MARGIN_CELLS, choose_band_cells
+from sfumato.render.cohesive.stages import MARGIN_CELLS, choose_band_cells
 from sfumato.render.plan.budget import MIB
 
 if TYPE_CHECKING:
@@ -151,11 +158,11 @@ def _find_coding(use: StageUse, contract: ModelContract, budget: RenderBudget, r
         held = min(use.coded.area, STEP_PX + _KEPT_ROWS * min(use.coded.width, _STRIP_PX))
         return held * (_ENCODE_PIXEL_BYTES if not use.decodes else _DECODE_PIXEL_BYTES), 0, 0
     channels, cells, factor = contract.autoencoder_channels, use.coded.to_latent(contract.factor), contract.factor
-    whole = estimate_kl_bytes(channels, cells, torch.float32, factor=factor)
+    whole = estimate_kl_bytes(channels, cells, _FLOAT_BYTES, factor=factor)
     if runs_whole(whole, room, separate=budget.separate):
         return whole, 0, 0
-    least = estimate_tiled(channels, cells, torch.float32, LEAST_BYTES, factor=factor)
-    tiled = estimate_tiled(channels, cells, torch.float32, max(room, LEAST_BYTES), factor=factor)
+    least = estimate_tiled(channels, cells, _FLOAT_BYTES, LEAST_BYTES, factor=factor)
+    tiled = estimate_tiled(channels, cells, _FLOAT_BYTES, max(room, LEAST_BYTES), factor=factor)
     beside = None if budget.disk_bytes is None else budget.disk_bytes - use.work_bytes - _count_marks(use, contract)
     if use.in_bands and not budget.separate and (beside is None or least.disk_bytes <= beside):
         return least.memory_bytes, tiled.disk_bytes, least.disk_bytes
@@ -165,7 +172,7 @@ def _find_coding(use: StageUse, contract: ModelContract, budget: RenderBudget, r
 def _count_marks(use: StageUse, contract: ModelContract) -> int:
     """Count the disk for what says in the journal how far a KL autoencoder is."""
     cells = use.coded.to_latent(contract.factor)
-    return estimate_marks(contract.autoencoder_channels, cells, torch.float32, factor=contract.factor)
+    return estimate_marks(contract.autoencoder_channels, cells, _FLOAT_BYTES, factor=contract.factor)
 
 
 def _count_enlarging(use: StageUse, upscaler: UpscalerShape | None) -> int:

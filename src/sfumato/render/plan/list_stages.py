@@ -19,7 +19,8 @@ from sfumato.render.sampling.window_grid import count_windows, list_windows
 from sfumato.render.stages import Stage
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    import numpy as np
+    from numpy.typing import NDArray
 
     from sfumato.core.geometry import PixelSize
     from sfumato.models.contract import ModelContract
@@ -141,7 +142,7 @@ class StageList:
         """Count the calls that denoise so many windows once."""
         return -(-windows // self.window_batch)
 
-    def make_sigmas(self, steps: int) -> Tensor:
+    def make_sigmas(self, steps: int) -> NDArray[np.float32]:
         """Return the noise levels of a schedule of so many steps."""
         return make_sigmas(self.request.schedule, self.contract.schedule, steps)
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
 from sfumato.core.geometry import LatentBox
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
     from sfumato.canvas.latents import LatentStore
@@ -29,6 +29,8 @@ class Planes:
 
     def read(self, rows: slice, first: int = 0, count: int = 1) -> Tensor:
         """Return rows of `count` canvases from canvas `first` on, [count * channels, rows, w]."""
+        import torch
+
         values = self.store.read(self._box(rows))[first * self.channels : (first + count) * self.channels]
         return torch.from_numpy(values).to(self.device)
 
@@ -38,6 +40,8 @@ class Planes:
 
     def put(self, box: LatentBox, values: Tensor) -> None:
         """Replace a box of all canvases, as `write` does rows."""
+        import torch
+
         raw = values.detach().to("cpu", torch.float32).numpy()
         missing = self.store.channels - len(raw)
         if missing:

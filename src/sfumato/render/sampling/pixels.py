@@ -10,7 +10,6 @@ import math
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from PIL import Image, ImageFilter
 
 from sfumato.core.geometry import PixelSize
@@ -47,11 +46,15 @@ def to_tensor(picture: Image.Image) -> Float[Tensor, "1 3 height width"]:
 
 def from_bytes(pixels: NDArray[np.uint8]) -> Float[Tensor, "1 3 height width"]:
     """Turn uint8 [height, width, 3] into float32 in [-1, 1]."""
+    import torch
+
     return torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1)[None] / 127.5 - 1.0
 
 
 def to_bytes(pixels: Float[Tensor, "1 3 height width"]) -> NDArray[np.uint8]:
     """Turn float32 in [-1, 1] into uint8 [height, width, 3]; what lies outside is clipped."""
+    import torch
+
     assert pixels.shape[:2] == (1, 3), "one colour picture at a time"
     height, width = pixels.shape[-2:]
     bytes_ = np.empty((height, width, 3), np.uint8)
@@ -101,6 +104,8 @@ def mask_cells(inside: NDArray[np.bool_] | NDArray[np.float32], factor: int) -> 
 
     The picture may end within the last row and column of cells; what is beyond it is kept.
     """
+    import torch
+
     height, width = inside.shape
     whole = np.pad(inside, ((0, -height % factor), (0, -width % factor)))
     blocks = whole.reshape(whole.shape[0] // factor, factor, whole.shape[1] // factor, factor)

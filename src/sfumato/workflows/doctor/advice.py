@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from sfumato.models.hardware.torch_settings import THREAD_VARIABLES
+from sfumato.models.hardware.rates import THREAD_VARIABLES
 from sfumato.workflows.doctor.facts import Facts
 
 # The versions whose behaviour the code relies on, as in pyproject.toml.
@@ -74,7 +74,7 @@ def _check_cores(facts: Facts) -> Iterator[Advice]:
     if threads > machine.usable_cores:
         do = f"Unset {' and '.join(named)}." if named else f"Set SFUMATO_THREADS={machine.usable_cores}."
         yield Advice("slow", f"{threads} threads share {machine.usable_cores} cores and wait for each other", do)
-    elif threads < machine.usable_cores and not machine.gpus:
+    elif threads < machine.usable_cores and not facts.gpus:
         do = (
             f"Unset {' and '.join(named)} unless that is meant."
             if named
@@ -93,7 +93,7 @@ def _check_memory(facts: Facts) -> Iterator[Advice]:
     machine = facts.machine
     if 0 < machine.free_bytes < _MEMORY_FOR_MINI:
         yield Advice("problem", f"only {machine.free_bytes / 1e9:.1f} GB of memory is free", "mini needs about 2 GB.")
-    elif 0 < machine.free_bytes < _MEMORY_FOR_SD and not machine.gpus:
+    elif 0 < machine.free_bytes < _MEMORY_FOR_SD and not facts.gpus:
         what = f"{machine.free_bytes / 1e9:.1f} GB of memory is free: enough for mini, not for SD 1.5"
         yield Advice("note", what, "Free 6 GB for SD 1.x and 2.x, 16 GB for SDXL.")
     if machine.swapped_bytes > machine.memory_bytes / 10:
@@ -103,7 +103,7 @@ def _check_memory(facts: Facts) -> Iterator[Advice]:
 
 
 def _check_bf16(facts: Facts) -> Iterator[Advice]:
-    if facts.machine.gpus:
+    if facts.gpus:
         return
     rates, promised = facts.rates, {"avx512_bf16", "amx_bf16", "bf16"} & set(facts.machine.instructions)
     capped = [name for name in facts.variables if name.endswith("MAX_CPU_ISA")]
@@ -118,14 +118,14 @@ def _check_bf16(facts: Facts) -> Iterator[Advice]:
 
 
 def _check_packing(facts: Facts) -> Iterator[Advice]:
-    if not facts.rates.packed_tflops and not facts.machine.gpus:
+    if not facts.rates.packed_tflops and not facts.gpus:
         yield Advice(
             "slow", "this torch cannot pack weights", "Install a torch with oneDNN for about a fifth more speed."
         )
 
 
 def _check_gpu(facts: Facts) -> Iterator[Advice]:
-    if facts.device_files and not facts.machine.gpus:
+    if facts.device_files and not facts.gpus:
         do = "Check `nvidia-smi`, CUDA_VISIBLE_DEVICES, and that torch was built for CUDA (torch.version.cuda)."
         yield Advice("slow", "there is an NVIDIA GPU that torch cannot use", do)
 

@@ -78,7 +78,7 @@ def _describe(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "instructions", " ".join(machine.instructions) or "none of note"
     swap = f", {machine.swapped_bytes / 1e9:.1f} GB swapped" if machine.swapped_bytes else ""
     yield "memory", f"{machine.free_bytes / 1e9:.1f} of {machine.memory_bytes / 1e9:.1f} GB free{swap}"
-    gpus = ", ".join(f"{gpu.name} ({gpu.memory_bytes / 1e9:.0f} GB, {gpu.capability})" for gpu in machine.gpus)
+    gpus = ", ".join(f"{gpu.name} ({gpu.memory_bytes / 1e9:.0f} GB, {gpu.capability})" for gpu in facts.gpus)
     yield "GPU", f"{gpus}; bf16 matmul {facts.gpu_tflops:.0f} TFLOP/s" if gpus else "none that torch can use"
     yield (
         "matmul",

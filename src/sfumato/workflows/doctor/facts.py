@@ -21,11 +21,13 @@ from sfumato.core.files import find_cache_folder
 from sfumato.core.settings import PREFIX, load_settings
 from sfumato.core.version import __version__
 from sfumato.models.files.bundle import Bundle, check_bundle
-from sfumato.models.hardware.detect import Hardware, detect_hardware
+from sfumato.models.hardware.detect import Gpu, Hardware, detect_hardware, find_gpus
 from sfumato.models.hardware.policy import Policy, choose_cpu_policy, choose_policy
-from sfumato.models.hardware.throughput import Rates, measure_rates
-from sfumato.models.hardware.torch_settings import THREAD_VARIABLES, Runtime, apply_runtime
-from sfumato.models.parts.catalogue import PARTS, describe_state, find_parts_folder
+from sfumato.models.hardware.rates import THREAD_VARIABLES, Rates
+from sfumato.models.hardware.throughput import measure_rates
+from sfumato.models.hardware.torch_settings import Runtime, apply_runtime
+from sfumato.models.parts.catalogue import describe_state, find_parts_folder
+from sfumato.models.parts.rows import PARTS
 
 PACKAGES = ("torch", "diffusers", "transformers", "safetensors", "numpy", "pillow", "skia-python", "spandrel")
 # What changes speed from outside and is worth showing when set.
@@ -50,6 +52,7 @@ class Facts:
 
     versions: dict[str, str]
     machine: Hardware
+    gpus: tuple[Gpu, ...]
     rates: Rates
     gpu_tflops: float
     runtime: Runtime
@@ -74,6 +77,7 @@ def gather_facts() -> Facts:
     return Facts(
         versions=_read_versions(),
         machine=detect_hardware(),
+        gpus=find_gpus(),
         rates=rates,
         gpu_tflops=measure_gpu() if torch.cuda.is_available() else 0.0,
         runtime=runtime,

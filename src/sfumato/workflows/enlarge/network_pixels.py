@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, cast
 
 from sfumato.canvas.workspace.workspace import Entry, Workspace
 from sfumato.core.geometry import PixelSize
-from sfumato.models.upscaler.grown_rows import GrowthPlan, grow, plan_growth
+from sfumato.models.upscaler.grown_rows import GrowthPlan, RowNetwork, grow, plan_growth
 
 if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
     from sfumato.core.resampling import ReadPixels
-    from sfumato.models.upscaler.rrdb import RowNetwork
 
 # Takes what share of the work is done, 0 to 1.
 OnShare = Callable[[float], None]

@@ -13,7 +13,7 @@ from sfumato.canvas.mask import read_mask
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.files import check_path
 from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest, TextSource
-from sfumato.render.methods.native import Inputs
+from sfumato.render.progress import Inputs
 from sfumato.workflows.files.source_picture import count_source_bytes, open_picture
 
 if TYPE_CHECKING:

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from sfumato.canvas.workspace.disk_workspace import DiskWorkspace, check_asked, name_work
 from sfumato.core.errors import RequestError
@@ -17,7 +16,8 @@ from sfumato.core.files import is_held
 from sfumato.core.metadata.write import WeightDigests
 from sfumato.core.request import RenderRequest
 from sfumato.core.serialize import Json, to_json
-from sfumato.models.hardware.policy import Policy
+from sfumato.models.hardware.detect import read_torch_version
+from sfumato.models.hardware.policy import Policy, count_threads
 from sfumato.models.hardware.torch_settings import share_among
 from sfumato.render.cohesive.journal import JOURNAL
 from sfumato.render.methods.registry import find_method
@@ -64,19 +64,19 @@ def open_work(
         "journal": JOURNAL,
         **request.to_json(),
         "weights": to_json(digests),
-        "torch": torch.__version__,
-        "device": policy.device.type,
-        "dtype": str(policy.unet_dtype).removeprefix("torch."),
+        "torch": read_torch_version(),
+        "device": policy.device_kind,
+        "dtype": policy.to_json()["unet_dtype"],
         "stages": [f"{stage.name} {stage.canvas}" for stage in plan.stages],
     }
     space = DiskWorkspace(name_work(path), identity, resume=resume)
     kept = space.load_part(_CHOICES)
     if kept is None:
         room = -1 if plan.autoencoder_bytes is None else plan.autoencoder_bytes
-        batches, threads = np.array([stage.window_batch for stage in plan.stages]), np.array(torch.get_num_threads())
+        batches, threads = np.array([stage.window_batch for stage in plan.stages]), np.array(count_threads())
         space.save_part(_CHOICES, {"batches": batches, "room": np.array(room), "threads": threads})
         return space, plan
-    if policy.device.type == "cpu":
+    if policy.device_kind == "cpu":
         share_among(int(kept["threads"]))
     batches, room = kept["batches"].tolist(), int(kept["room"])
     stages = tuple(replace(stage, window_batch=batch) for stage, batch in zip(plan.stages, batches, strict=True))

@@ -24,7 +24,7 @@ from sfumato.core.serialize import parse_json
 from sfumato.critic.finders.finder import Finder
 from sfumato.models.describe import MINI
 from sfumato.models.parts.catalogue import advise_fetch
-from sfumato.workflows.find.finders import FINDERS, choose_rows, list_kinds
+from sfumato.workflows.find.finders import FINDERS, choose_rows, list_kinds, make_finders
 
 _REGION_SUFFIXES = (".tif", ".tiff", ".dzi")
 # Two finders see the same thing where they say the same kind and share more than this of the union.
@@ -78,7 +78,7 @@ def find_things(
             "finding needs parts that were not fetched yet", got=", ".join(absent), do=advise_fetch(absent)
         )
     store = open_store(picture)
-    found = run_finders([row.make() for row in ready], store)
+    found = run_finders(make_finders(ready), store)
     kept = tuple(one for one in found if not wanted or one.kind in wanted)
     return FoundThings(found=kept, size=store.size, by=tuple(row.name for row in ready), missing=absent)
 

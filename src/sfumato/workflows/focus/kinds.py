@@ -6,6 +6,7 @@ belong. Values only; knows no picture. Start reading at `KINDS`, then `read_word
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from sfumato.core.errors import RequestError
@@ -76,31 +77,95 @@ KINDS: dict[str, KindRow] = {
         oval=True,
     ),
 }
-_OTHER = KindRow(level=0, part="a close-up of {owner}", drawn_part="a close-up of {owner}", automatic=False)
+# What is everywhere alike has no place of its own, and is drawn otherwise by every seed: it is never worked on.
+STUFF = frozenset(
+    (
+        "wall",
+        "walls",
+        "bricks",
+        "brick",
+        "leaves",
+        "foliage",
+        "grass",
+        "meadow",
+        "sky",
+        "clouds",
+        "cloud",
+        "sea",
+        "water",
+        "ocean",
+        "sand",
+        "beach",
+        "snow",
+        "ice",
+        "forest",
+        "woods",
+        "jungle",
+        "field",
+        "hills",
+        "mountains",
+        "fog",
+        "mist",
+        "smoke",
+        "rain",
+        "stars",
+        "night",
+        "day",
+        "sunset",
+        "sunrise",
+        "background",
+        "texture",
+        "floor",
+        "ground",
+        "road",
+        "street",
+        "pavement",
+        "crowd",
+        "view",
+        "pattern",
+        "light",
+        "shadow",
+        "shadows",
+        "room",
+        "garden",
+        "city",
+    )
+)
+_OTHER = KindRow(level=0, part="a close-up of {owner}", drawn_part="{owner}", automatic=False)
 _PLURALS = {"people": "person", "persons": "person"}
+_WORD = re.compile(r"[^\W\d_][\w'-]{0,31}")
 
 
 def find_row(kind: str) -> KindRow:
-    """Return the row of a kind; a box of the user has one without words of its own."""
+    """Return the row of a kind; a box of the user and a thing of the prompt have one without words of their own."""
     return KINDS.get(kind, _OTHER)
 
 
 def read_words(text: str) -> tuple[str, ...]:
     """Read what follows `--focus`: auto, or kinds with commas between, plurals too; off gives none.
 
+    A word that is no kind has to be a thing that the prompt names: see `words.list_things`.
+
     Raises:
-        RequestError: a word is no kind that focus knows, or auto is not alone.
+        RequestError: a word is none, or auto is not alone.
     """
     words = [word.strip().lower() for word in text.split(",")]
     if words == ["off"]:
         return ()
     if words == [AUTO]:
         return (AUTO,)
-    kinds = [_PLURALS.get(word, word if word in KINDS else word.removesuffix("s")) for word in words]
-    unknown = [word for word, kind in zip(words, kinds, strict=True) if kind not in KINDS]
+    kinds = [
+        _PLURALS.get(word, word if word.removesuffix("s") not in KINDS else word.removesuffix("s")) for word in words
+    ]
+    unknown = [word for word in kinds if word == AUTO or not _WORD.fullmatch(word)]
     if unknown:
-        do = f"Say off, auto, or some of {', '.join(sorted(KINDS))}; for anything else give a `focus_box`."
-        raise RequestError("focus knows no such kind", got=", ".join(unknown), do=do)
+        do = f"Say off, auto, some of {', '.join(sorted(KINDS))}, or a thing that the prompt names."
+        raise RequestError("this is no word that `focus` could look for", got=", ".join(unknown), do=do)
+    if stuff := [word for word in kinds if word in STUFF]:
+        do = "Name things that look alike in every picture: a face, a car, a watch."
+        raise RequestError(
+            "what looks otherwise in every picture is left alone by `focus`", got=", ".join(stuff), do=do
+        )
     return tuple(dict.fromkeys(kinds))
 
 

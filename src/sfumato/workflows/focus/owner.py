@@ -24,6 +24,7 @@ _PERSON = re.compile(
 _MANY = re.compile(
     r"\b(?:two|three|four|five|many|several|some|people|men|women|group|crowd|children)\b", re.IGNORECASE
 )
+_GROUP = re.compile(r"\b(?:people|men|women|group|crowd|children)\b", re.IGNORECASE)
 # Two words with capitals in a row name somebody.
 _NAME = re.compile(r"\b[A-Z][a-z]+ [A-Z][a-z]+\b")
 # What a person has or wears goes on with the person; a place does not.
@@ -52,6 +53,11 @@ class Owners:
     people: tuple[str, ...]
     lead: str = ""
     tail: str = ""
+
+
+def is_person(text: str) -> bool:
+    """Tell whether words speak of a person, of somebody by name, or of a group."""
+    return bool(_PERSON.search(text) or _NAME.search(text) or _GROUP.search(text))
 
 
 def list_owners(prompt: str) -> Owners:

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from sfumato.critic.detector.detector import SHIPPED
-from sfumato.critic.reader.reader import Reader, load_reader
+if TYPE_CHECKING:
+    from sfumato.critic.reader.reader import Reader
 
 # What stays of a person from crop to crop. A smile may come with the words of the prompt; it is judged apart.
 HEADS = ("kind", "age", "hair", "hair_style", "skin", "glasses", "smile", "beard")
@@ -42,6 +43,9 @@ class FaceReader:
 
     @cached_property
     def _reader(self) -> Reader:
+        from sfumato.critic.detector.detector import SHIPPED
+        from sfumato.critic.reader.reader import load_reader
+
         return self._own or load_reader(SHIPPED.parent / "reader")
 
     def read(self, crop: NDArray[np.uint8]) -> Reading:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -23,11 +24,13 @@ from sfumato.render.passes.focus_box import FocusTarget, find_crop, make_part_re
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
 from sfumato.render.stages import FocusForecast, ForecastPart
-from sfumato.workflows.find.finders import FINDERS, FinderRow
+from sfumato.workflows.find.finders import FINDERS, FinderRow, make_finders
 from sfumato.workflows.focus.judge import PartJudge
-from sfumato.workflows.focus.kinds import choose_kinds
+from sfumato.workflows.focus.kinds import KINDS, choose_kinds
 from sfumato.workflows.focus.read_face import FaceReader
 from sfumato.workflows.focus.targets import PartChooser
+from sfumato.workflows.focus.words import WordFinder, list_things
+from sfumato.workflows.personalize.resolve import attach_for_part
 
 if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
@@ -51,23 +54,28 @@ def list_rows(contract: ModelContract) -> tuple[FinderRow, ...]:
 def list_finders(contract: ModelContract, words: tuple[str, ...] = (AUTO,)) -> tuple[Finder, ...]:
     """Return the finders of a model's pictures that know a kind which words take."""
     wanted = choose_kinds(words)
-    return tuple(row.make() for row in list_rows(contract) if row.kinds & wanted)
+    return make_finders(row for row in list_rows(contract) if row.kinds & wanted)
 
 
 def list_judges(contract: ModelContract) -> tuple[Finder, ...]:
     """Return the finders that see whether something is new or lost where only boxes of the user are drawn anew."""
-    return tuple(row.make() for row in list_rows(contract) if not row.list_missing())
+    return make_finders(row for row in list_rows(contract) if not row.list_missing())
 
 
 def check_focus(request: RenderRequest, contract: ModelContract) -> None:
     """Check, before anything is loaded, that somebody can find what focus names.
 
     Raises:
-        RequestError: no finder here finds these kinds in pictures of this model.
+        RequestError: no finder here finds these kinds in pictures of this model, and the prompt names no such thing.
     """
     if request.focus is None or not request.focus.words:
         return
-    wanted = choose_kinds(request.focus.words)
+    things = list_things(request.prompt)
+    wanted = frozenset(
+        word for word in choose_kinds(request.focus.words) if not any(thing.is_called(word) for thing in things)
+    )
+    if not wanted:
+        return
     rows = [row for row in list_rows(contract) if row.kinds & wanted]
     parts = sorted({name for row in rows for name in row.list_missing()})
     if parts:
@@ -77,7 +85,8 @@ def check_focus(request: RenderRequest, contract: ModelContract) -> None:
     if wanted & known and (request.focus.words == (AUTO,) or wanted <= known):
         return
     missing = ", ".join(sorted(wanted if not known else wanted - known))
-    do = "Give `focus_box` X,Y,W,H:PROMPT for each part" + (f", or name {', '.join(sorted(known))}." if known else ".")
+    others = ", ".join(sorted(known.union(thing.word for thing in things)))
+    do = "Give `focus_box` X,Y,W,H:PROMPT for each part" + (f", or name {others}." if others else ".")
     raise RequestError(f"nothing here finds {missing} in pictures of {contract.name}", do=do)
 
 
@@ -89,7 +98,9 @@ def focus_result(
     Depends on pixels and request alone, so a resumed render decides alike. Without parts the render is returned as it is.
     """
     assert request.focus is not None, "somebody asked for focus"
-    work = make_pass(request, request.focus, model.contract)
+    work = replace(
+        make_pass(request, request.focus, model.contract, model), attach=partial(attach_for_part, model, request)
+    )
     focused = yield from run_focus(
         work, result.pixels, request, model, space or MemoryWorkspace(), window_batch=window_batch
     )
@@ -101,12 +112,33 @@ def focus_result(
     return replace(result, shown=shown), focused.outcomes
 
 
-def make_pass(request: RenderRequest, settings: FocusSettings, contract: ModelContract) -> FocusPass:
-    """Return the pass of a request: who finds, who judges."""
-    finders = list_finders(contract, settings.words) if settings.words else list_judges(contract)
+def make_pass(
+    request: RenderRequest, settings: FocusSettings, contract: ModelContract, model: LatentModel | None = None
+) -> FocusPass:
+    """Return the pass of a request: who finds, who judges.
+
+    The model itself finds things that only the prompt names; without it, before anything is loaded, nobody does.
+    """
+    things = list_named_things(request.prompt, settings)
+    finders = list_finders(contract, settings.words) if settings.words else ()
+    judges = finders or list_judges(contract)
+    if model is not None and things:
+        finders = (*finders, WordFinder(model, request, things))
+        settings = replace(settings, words=(*settings.words, *sorted(things.difference(settings.words))))
     reader = FaceReader() if contract.family == "mini" else None
     chooser = PartChooser(request=request, settings=settings, contract=contract, finders=finders, reader=reader)
-    return FocusPass(settings=settings, find=chooser.find, judge=PartJudge(finders=finders, reader=reader).judge)
+    return FocusPass(settings=settings, find=chooser.find, judge=PartJudge(finders=judges, reader=reader).judge)
+
+
+def list_named_things(prompt: str, settings: FocusSettings) -> frozenset[str]:
+    """Return the things that focus names and the prompt too, in the words of the prompt.
+
+    `auto` names none: nobody measured yet how often a thing that was drawn anew is worse.
+    """
+    named = frozenset(settings.words) - {AUTO} - KINDS.keys()
+    return frozenset(
+        thing.word for thing in (list_things(prompt) if named else ()) if any(thing.is_called(word) for word in named)
+    )
 
 
 def plan_focus(
@@ -145,7 +177,7 @@ def plan_focus(
         tries=settings.tries,
         part_seconds=native[0],
         part_evaluations=native[1],
-        is_complete=pixels is not None or not settings.words,
+        is_complete=(pixels is not None or not settings.words) and not list_named_things(request.prompt, settings),
         parts=tuple(parts),
     )
 

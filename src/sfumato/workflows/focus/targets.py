@@ -21,6 +21,7 @@ from sfumato.render.passes.focus_box import FocusTarget, find_crop
 from sfumato.workflows.focus.kinds import USER_BOX, choose_kinds, find_row, grow_core
 from sfumato.workflows.focus.owner import ANYBODY, choose_owner, describe_person, list_owners, word_crop
 from sfumato.workflows.focus.read_face import FaceReader
+from sfumato.workflows.focus.words import list_things
 
 # A part gains nothing where its crop is drawn less than so many times larger than it is.
 LEAST_GAIN = 1.4
@@ -30,6 +31,11 @@ LEAST_CONTEXT = 1.8
 SAME_FRAC = 0.6
 # A word that was read at least so surely may name a person; one of the crop's own words needs more.
 SURE_OWNER, SURE_WORD = 0.6, 0.8
+FACE, HEAD = "face", "head"
+# The name of the finder of mini's world; importing it would import its network.
+DRAWN = "drawn"
+# Heads of mini's world in the box of a person who stands: share of its height, and width over height with hair.
+HEAD_FRAC, HEAD_ASPECT, LEAST_TALL = 0.17, 0.85, 2.6
 
 
 @dataclass(eq=False, kw_only=True)
@@ -53,8 +59,12 @@ class PartChooser:
         if not self.settings.words:
             return tuple(parts)
         taken, wanted = list[Found](), choose_kinds(self.settings.words)
-        for one in self._look(pixels):
+        looked = self._look(pixels)
+        for one in looked:
             if find_row(one.kind).level != level or any(_is_same(one, other) for other in taken):
+                continue
+            if one.kind == HEAD and any(other.kind == FACE and _shares(one, other) for other in looked):
+                # Its face was found, which says more.
                 continue
             taken.append(one)
             reason = self._find_reason(one, pixels.size, wanted, kept)
@@ -71,6 +81,7 @@ class PartChooser:
         """Return what all finders see, the surest first; the picture of a level without changes is looked at once."""
         if pixels not in self._seen:
             found = [one for finder in self.finders for one in finder.find(pixels)]
+            found += propose_heads(found, pixels.size)
             self._seen = {pixels: tuple(sorted(found, key=lambda one: (-one.confidence, one.kind, one.box)))}
         return self._seen[pixels]
 
@@ -104,11 +115,15 @@ class PartChooser:
             prompt=self._word(one, context, pixels),
             depth=_count_depth(one.box, kept),
             oval=find_row(one.kind).oval,
+            is_blank=one.kind == HEAD,
         )
 
     def _word(self, one: Found, context: float, pixels: PixelStore) -> str:
         """Return the prompt of a crop: in the words of the person it shows, else in those that were read of it."""
+        things = {thing.word: thing.phrase for thing in list_things(self.request.prompt)}
         owners, seen = list_owners(self.request.prompt), dict[str, object]()
+        if one.kind in things:
+            return word_crop(one.kind, things[one.kind], owners, drawn=self.contract.family == "mini")
         if self.reader is not None and len(owners.people) != 1 and one.kind != "house":
             frame, _ = find_crop(one.box, context, pixels.size, self.contract)
             reading = self.reader.read(pixels.read(frame))
@@ -124,10 +139,37 @@ class PartChooser:
         return FocusTarget(kind=USER_BOX, box=box, core=core, context=self.settings.context, prompt=one.prompt)
 
 
+def propose_heads(found: Sequence[Found], picture: PixelSize) -> list[Found]:
+    """Return where the head of each drawn person must be in whom nobody saw a face or a head.
+
+    A face that came out as skin alone is none to the detector, while its person is clear. In mini's world everybody
+    stands upright and looks at us; of real pictures nobody can say that, so there a finder has to see the head itself.
+    """
+    seen = [one for one in found if one.kind in (FACE, HEAD)]
+    proposed = list[Found]()
+    for one in found:
+        box = one.box
+        if one.kind != "person" or one.by != DRAWN or any(_shares(one, other) for other in seen):
+            continue
+        if box.height < LEAST_TALL * box.width:
+            # Arms that are raised or a lap: where the head is cannot be told from the box.
+            continue
+        height, middle = HEAD_FRAC * box.height, (box.left + box.right) / 2
+        left, right = round(middle - HEAD_ASPECT * height / 2), round(middle + HEAD_ASPECT * height / 2)
+        head = PixelBox(left, box.top, right, box.top + round(height)).clip(picture)
+        proposed.append(Found(kind=HEAD, box=head, confidence=one.confidence, by=one.by))
+    return proposed
+
+
+def _shares(one: Found, other: Found) -> bool:
+    """Tell whether most of the smaller of two boxes lies in the other."""
+    both = one.box.find_overlap(other.box)
+    return both is not None and both.area > SAME_FRAC * min(one.box.area, other.box.area)
+
+
 def _is_same(one: Found, other: Found) -> bool:
     """Tell whether two finds of a kind are one thing."""
-    both = one.box.find_overlap(other.box)
-    return one.kind == other.kind and both is not None and both.area > SAME_FRAC * min(one.box.area, other.box.area)
+    return one.kind == other.kind and _shares(one, other)
 
 
 def _count_depth(box: PixelBox, kept: Sequence[PixelBox]) -> int:

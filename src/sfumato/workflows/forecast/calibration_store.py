@@ -12,12 +12,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from sfumato.core.errors import StorageError
 from sfumato.core.files import find_cache_folder, write_atomic
 from sfumato.core.memory import give_back_memory, read_memory
-from sfumato.models.hardware.detect import detect_hardware
+from sfumato.models.hardware.detect import detect_hardware, read_torch_version
+from sfumato.models.hardware.policy import count_threads
 from sfumato.render.plan.budget import GUESSES, CostModel
 
 if TYPE_CHECKING:
@@ -50,9 +49,8 @@ class MachineCalibration:
 
 def name_place(policy: Policy) -> str:
     """Name the device, number type and threads that something was measured on."""
-    kind = policy.device.type
-    chip = torch.cuda.get_device_name(policy.device) if kind == "cuda" else f"{torch.get_num_threads()} threads"
-    return f"{kind}/{str(policy.unet_dtype).removeprefix('torch.')}/{chip}"
+    chip = _name_chip(policy) if policy.device_kind == "cuda" else f"{count_threads()} threads"
+    return f"{policy.device_kind}/{policy.to_json()['unet_dtype']}/{chip}"
 
 
 def load_calibration(contract: ModelContract, place: str) -> MachineCalibration:
@@ -103,7 +101,7 @@ def weigh_process(known: MachineCalibration, place: str) -> MachineCalibration:
         return known
     give_back_memory()
     host = read_memory("VmRSS")
-    on_device = int(torch.cuda.memory_allocated()) if place.startswith("cuda") else host
+    on_device = _measure_device_bytes() if place.startswith("cuda") else host
     return replace(known, device_bytes=on_device, host_bytes=host)
 
 
@@ -119,7 +117,19 @@ def find_path() -> Path:
 
 def name_machine() -> str:
     """Name what makes old measurements worthless when it changes."""
-    return f"{detect_hardware().chip}, torch {torch.__version__}"
+    return f"{detect_hardware().chip}, torch {read_torch_version()}"
+
+
+def _name_chip(policy: Policy) -> str:
+    import torch
+
+    return torch.cuda.get_device_name(policy.device)
+
+
+def _measure_device_bytes() -> int:
+    import torch
+
+    return int(torch.cuda.memory_allocated())
 
 
 def _key(contract: ModelContract, place: str) -> str:

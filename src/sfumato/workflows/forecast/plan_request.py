@@ -14,24 +14,25 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.canvas.pixels import PixelStore
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.memory import read_memory
 from sfumato.core.request import GobigMethod, PictureMethod, RenderRequest
-from sfumato.models.autoencoder.offload import find_offload_folder, measure_offload_bytes
+from sfumato.models.autoencoder.estimate import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.library import find_model_file
+from sfumato.models.hardware.detect import read_torch_version
 from sfumato.models.hardware.policy import (
     FREE_SHARE_CPU,
     FREE_SHARE_CUDA,
     Policy,
     choose_policy,
     count_packed_bytes,
+    count_threads,
+    find_rates,
     measure_free_bytes,
 )
 from sfumato.models.upscaler.detect_shape import UpscalerShape, describe_upscaler
@@ -39,21 +40,22 @@ from sfumato.render.cohesive.input_picture import lay_out
 from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.render.stages import Plan
+from sfumato.render.stages import FocusForecast, Plan
 from sfumato.workflows.files.digests import list_adapters
 from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
 from sfumato.workflows.focus.run import check_focus, plan_focus
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
 from sfumato.workflows.personalize.resolve import resolve_concepts
-from sfumato.workflows.repair.run import check_anatomy, plan_anatomy
 from sfumato.workflows.run_options import RunOptions
 
 # The upscaler that is no file.
 RESAMPLING = GobigMethod().upscaler
 # What importing takes that may come after a plan, on the machines measured so far, and the program where no system tells.
-_IMPORT_BYTES = {"torchvision": 40 * MIB, "spandrel": 150 * MIB, "diffusers": 190 * MIB}
+_IMPORT_BYTES = {"torch": 250 * MIB, "torchvision": 40 * MIB, "spandrel": 150 * MIB, "diffusers": 190 * MIB}
 _PROGRAM_BYTES = 1000 * MIB
+# A torch that brings the libraries of a GPU touches pages of them even where there is none.
+_CUDA_BUILD_BYTES = 550 * MIB
 # Code made for the sizes of a network, and the heap and working room of a thread: 25 MiB measured with one thread.
 _KERNEL_BYTES, _THREAD_BYTES = 20 * MIB, 12 * MIB
 
@@ -79,12 +81,28 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
 def _list_parts(plan: Plan, request: RenderRequest, options: RunOptions, pixels: PixelStore) -> Plan:
     """Return a plan that names every part of a picture that is there to be looked at."""
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
-    budget = make_budget(contract, choose_policy(options.device, options.dtype), options)
+    budget = make_budget(contract, choose_policy(options.device, options.dtype, request.arithmetic), options)
     return replace(
         plan,
         focus=None if request.focus is None else plan_focus(request, contract, budget, pixels),
-        anatomy=None if request.anatomy is None else plan_anatomy(request, contract, budget, pixels),
+        anatomy=_plan_hands(request, contract, budget, pixels),
     )
+
+
+def _plan_hands(
+    request: RenderRequest, contract: ModelContract, budget: RenderBudget, pixels: PixelStore | None = None
+) -> FocusForecast | None:
+    """Say what the hands of a picture may cost; None where nobody asks about them.
+
+    Raises:
+        RequestError: hands cannot be found or read here.
+    """
+    if request.anatomy is None:
+        return None
+    from sfumato.workflows.repair.run import check_anatomy, plan_anatomy
+
+    check_anatomy(request, contract)
+    return plan_anatomy(request, contract, budget, pixels)
 
 
 def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
@@ -92,7 +110,7 @@ def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
 
     Raises: as `check_decoding`.
     """
-    free = measure_free_bytes(torch.device("cpu"))
+    free = measure_free_bytes("cpu")
     check_decoding(request, free if options.budget_bytes is None else options.budget_bytes)
 
 
@@ -105,7 +123,7 @@ def plan_from_headers(request: RenderRequest, options: RunOptions) -> Plan:
     resolve_concepts(request)
     read_upscaler(request)
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
-    return make_plan(request, contract, choose_policy(options.device, options.dtype), options)
+    return make_plan(request, contract, choose_policy(options.device, options.dtype, request.arithmetic), options)
 
 
 def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
@@ -125,19 +143,18 @@ def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, o
     Raises: as `plan_request`.
     """
     check_focus(request, contract)
-    check_anatomy(request, contract)
     budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     focus = None if request.focus is None else plan_focus(request, contract, budget)
-    anatomy = None if request.anatomy is None else plan_anatomy(request, contract, budget)
+    anatomy = _plan_hands(request, contract, budget)
     return replace(plan, size=request.size, focus=focus, anatomy=anatomy)
 
 
 def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:
     """Look at what is free here, and at the calibration of the model."""
-    free, known = measure_free_bytes(policy.device), load_calibration(contract, name_place(policy))
-    apart = policy.device.type == "cuda"
-    load = contract.denoiser_parameters * policy.unet_dtype.itemsize if apart else 0
+    free, known = measure_free_bytes(policy.device_name), load_calibration(contract, name_place(policy))
+    apart = policy.device_kind == "cuda"
+    load = contract.denoiser_parameters * policy.unet_bytes if apart else 0
     model = count_loaded_bytes(contract, policy) + count_packed_bytes(policy, contract.denoiser_parameters)
     program = measure_program_bytes()
     return RenderBudget(
@@ -147,12 +164,12 @@ def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) ->
         free_bytes=free,
         decode_share=FREE_SHARE_CUDA if apart else FREE_SHARE_CPU,
         separate=apart,
-        host_bytes=measure_free_bytes(torch.device("cpu")) if apart else None,
+        host_bytes=measure_free_bytes("cpu") if apart else None,
         host_base_bytes=load + (known.host_bytes or program),
         disk_bytes=_free_disk(_find_folder(options)),
         spill_bytes=measure_offload_bytes(),
         spill_shared=_is_one_disk(find_offload_folder(), _find_folder(options)),
-        number_bytes=policy.unet_dtype.itemsize,
+        number_bytes=policy.unet_bytes,
         pyramid=options.out is not None and options.out.suffix.lower() in PYRAMID_SUFFIXES,
         whole_bytes=0 if options.out is None else count_whole_bytes(options.out),
     )
@@ -166,8 +183,10 @@ def measure_program_bytes() -> int:
     comes before a model. Libraries that come later, the code made for a network, and the threads' own heaps are allowed for.
     """
     held = read_memory("VmRSS") if Path("/proc/self/status").is_file() else _PROGRAM_BYTES
-    later = sum(count for name, count in _IMPORT_BYTES.items() if name not in sys.modules)
-    return held + later + _KERNEL_BYTES + _THREAD_BYTES * torch.get_num_threads()
+    unknown = _CUDA_BUILD_BYTES if "+cu" in read_torch_version() else _IMPORT_BYTES["torch"]
+    allowed = _IMPORT_BYTES | {"torch": find_rates().import_bytes or unknown}
+    later = sum(count for name, count in allowed.items() if name not in sys.modules)
+    return held + later + _KERNEL_BYTES + _THREAD_BYTES * count_threads()
 
 
 def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int:
@@ -175,7 +194,7 @@ def count_loaded_bytes(contract: ModelContract, policy: Policy) -> int:
     if not contract.parameters:
         return contract.weights_bytes
     others = contract.parameters - contract.denoiser_parameters
-    return contract.denoiser_parameters * policy.unet_dtype.itemsize + others * policy.vae_dtype.itemsize
+    return contract.denoiser_parameters * policy.unet_bytes + others * policy.vae_bytes
 
 
 def _find_folder(options: RunOptions) -> Path:

@@ -31,8 +31,9 @@ from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
 from sfumato.render.stages import FocusForecast, ForecastPart
 from sfumato.workflows.check.check import BY_USER, LEAST_HAND_PX, UnreadHand
+from sfumato.workflows.find.finders import make_finders
 from sfumato.workflows.focus.owner import ANYBODY, choose_owner, list_owners, word_crop
-from sfumato.workflows.focus.run import list_rows
+from sfumato.workflows.focus.run import list_judges, list_rows
 from sfumato.workflows.repair.judge import HandJudge
 from sfumato.workflows.repair.plan_round import SeenHand, plan_round
 
@@ -160,7 +161,7 @@ class HandChooser:
             boxes = [one.box.clip(pixels.size) for one in self._settings.boxes]
             return [Found(kind="hand", box=box, confidence=1.0, by=BY_USER) for box in boxes]
         rows = [row for row in list_rows(self._contract) if "hand" in row.kinds and not row.list_missing()]
-        found = [one for row in rows for one in row.make().find(pixels) if one.kind == "hand"]
+        found = [one for finder in make_finders(rows) for one in finder.find(pixels) if one.kind == "hand"]
         return sorted(found, key=lambda one: one.box)
 
     def _judge(self, pixels: PixelStore, one: Found) -> JudgedHand | UnreadHand:
@@ -202,7 +203,7 @@ class HandChooser:
     def make_judge(self, pixels: PixelStore) -> HandJudge:
         """Return who judges the candidates for this picture."""
         hands = {hand.box: hand for hand in self.look(pixels) if isinstance(hand, JudgedHand)}
-        finders = tuple(row.make() for row in list_rows(self._contract) if not row.list_missing())
+        finders = list_judges(self._contract)
         told = frozenset(box for box, cause in self._causes.items() if cause)
         return HandJudge(
             parser=self.parser,

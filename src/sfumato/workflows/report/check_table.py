@@ -110,6 +110,12 @@ WORDS = {
         meaning="The contrast that is gone of the small part that lost most, such as an eye, a lip or a button.",
         show=_show_colours,
     ),
+    "sharpness contrast": Wording(
+        name="Sharp beside foggy places",
+        fault="foggy places beside sharp ones",
+        meaning="How much less fine detail the foggiest edges have than the sharpest.",
+        show=lambda value: f"{value:.1f} dB",
+    ),
     "grain": Wording(
         name="Noise on calm areas",
         fault="noise on calm areas",

@@ -47,7 +47,7 @@ def write_command(request: RenderRequest) -> str | None:
     Settings that follow from the model or the size stand in it even where they are the default.
     """
     method, source = request.method, request.source
-    if isinstance(method, CohesiveMethod) and not (method.phrases and method.predict and method.shift and method.hold):
+    if isinstance(method, CohesiveMethod) and not _has_all_parts(method):
         return None
     focus = None if request.focus is None else _list_focus(request.focus)
     if request.focus is not None and focus is None:
@@ -70,6 +70,11 @@ def write_command(request: RenderRequest) -> str | None:
     return _order_command("render", request.prompt, options)
 
 
+def _has_all_parts(method: CohesiveMethod) -> bool:
+    """Tell whether no part of the method is off: none of them has an option."""
+    return all((method.phrases, method.predict, method.shift, method.hold, method.guard, method.crisp))
+
+
 def write_python(request: RenderRequest) -> str | None:
     """Return the Python that draws a request with all its settings, None where a picture or a setting cannot be said.
 
@@ -78,7 +83,7 @@ def write_python(request: RenderRequest) -> str | None:
     method = request.method
     if not isinstance(request.source, TextSource) or not request.prompt or request.anatomy is not None:
         return None
-    if isinstance(method, CohesiveMethod) and not (method.phrases and method.predict and method.shift and method.hold):
+    if isinstance(method, CohesiveMethod) and not _has_all_parts(method):
         return None
     words = [*_list_options(replace(request, batch=1)), "--method", method.kind, *_list_method(request)]
     said: dict[str, list[str]] = {}

@@ -18,6 +18,8 @@ HEAD = 1 / 6.3
 """Head height as a share of body height (1/7.5 in life; larger so that faces keep pixels)."""
 
 
+CHILD_HEAD = 1.36
+"""How many times larger a child's head is, as a share of body height."""
 NECK = 0.027
 """Height of the neck that shows between shoulders and chin, as a share of body height."""
 
@@ -105,8 +107,10 @@ def make_body(person: Person, placement: Placement, *, digit_count: int) -> Body
     hip = complex(x, placement.ground - (0.30 if person.pose == "sitting" else 0.475) * h)
     chest = hip - 0.315j * h
     widths = ((0.122 if man else 0.100) * h, (0.070 if man else 0.078) * h)
+    if person.age == "child":
+        widths = (0.100 * h, 0.068 * h)
     trunk = _Trunk(person, chest, hip, *widths, h, placement.ground, digit_count)
-    head_ry = HEAD * h / 2
+    head_ry = HEAD * h / 2 * (CHILD_HEAD if person.age == "child" else 1.0)
     head = complex(x + rng.uniform(-0.004, 0.004) * h, chest.imag - NECK * h - head_ry)
     nape, throat = chest + 0.012j * h, head + 0.6j * head_ry
     neck = Bone(nape, throat, 0.036 * h, 0.031 * h) if man else Bone(nape, throat, 0.029 * h, 0.026 * h)

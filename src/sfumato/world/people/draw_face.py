@@ -9,8 +9,17 @@ import random
 import skia
 
 from sfumato.world.ink import Ink, oval_path, poly_path
-from sfumato.world.palette import EYES, HAIR, RARE_HAIR, SKIN, Colour, darken, lighten, mix
+from sfumato.world.palette import CLOTHES, EYE_WORDS, EYES, HAIR, RARE_HAIR, SKIN, Colour, darken, lighten, mix
 from sfumato.world.people.body import BodyShape
+from sfumato.world.people.draw_marks import (
+    MORE_HAIR,
+    draw_lips,
+    draw_marks,
+    draw_moustache,
+    draw_special_back,
+    draw_special_front,
+    draw_top_marks,
+)
 from sfumato.world.truth import PartTree
 
 
@@ -45,6 +54,8 @@ def draw_back_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> Non
             tree.add(f"{path}/hair", colour=hair_colour(shape)),
             shade="round",
         )
+    elif style in MORE_HAIR:
+        draw_special_back(ink, tree, shape, hair_colour(shape), path)
 
 
 def draw_head(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
@@ -58,17 +69,21 @@ def draw_head(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     if person.beard:
         _draw_beard(ink, shape)
     _draw_wrinkles(ink, shape, skin)
+    draw_marks(ink, tree, shape, hair_colour(shape), path)
     _draw_eyes(ink, tree, shape, path)
     _draw_nose(ink, tree, shape, skin, path)
     _draw_mouth(ink, tree, shape, path)
+    if "moustache" in person.marks:
+        draw_moustache(ink, tree, shape, hair_colour(shape), path)
     _draw_front_hair(ink, tree, shape, path)
     _draw_brows(ink, tree, shape, path)
     if person.glasses:
         _draw_glasses(ink, tree, shape, path)
+    draw_top_marks(ink, tree, shape, path)
 
 
 def _face_path(shape: BodyShape) -> skia.Path:
-    jaw = 0.80 if shape.person.kind == "man" else 0.68
+    jaw = 0.74 if shape.person.age == "child" else 0.80 if shape.person.kind == "man" else 0.68
     outline = (
         (0, -1.0),
         (0.72, -0.80),
@@ -87,10 +102,14 @@ def _face_path(shape: BodyShape) -> skia.Path:
 
 def _draw_eyes(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     rx, ry = shape.head_rx, shape.head_ry
-    iris = EYES[shape.person.wobble % len(EYES)] if shape.person.skin == "light" else EYES[0]
-    big = 1.2 if ink.is_cartoon else 1.0
+    person = shape.person
+    iris = EYES[person.face_seed % len(EYES)] if person.skin == "light" else EYES[0]
+    iris = EYE_WORDS.get(person.eyes, iris)
+    big, low = 1.2 if ink.is_cartoon else 1.0, 0.02
+    if person.age == "child":
+        big, low = 1.18 * big, 0.08
     for side, sign in (("right", -1), ("left", 1)):
-        centre = shape.head + complex(sign * 0.41 * rx, 0.02 * ry)
+        centre = shape.head + complex(sign * 0.41 * rx, low * ry)
         part = tree.add(f"{path}/eye_{side}", tip=(centre.real, centre.imag))
         white = oval_path(centre, 0.225 * rx * big, 0.118 * ry * big)
         ink.fill(white, (0.97, 0.97, 0.97), part, edge=False)
@@ -109,7 +128,7 @@ def _draw_eyes(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
 def _draw_brows(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     tone = darken(hair_colour(shape), 0.25)
-    width = (0.105 if shape.person.kind == "man" else 0.07) * rx
+    width = (0.105 if shape.person.kind == "man" and shape.person.age != "child" else 0.07) * rx
     for side, sign in (("right", -1), ("left", 1)):
         inner, outer = c + complex(sign * 0.20 * rx, -0.245 * ry), c + complex(sign * 0.66 * rx, -0.225 * ry)
         middle = c + complex(sign * 0.45 * rx, -0.355 * ry)
@@ -131,6 +150,9 @@ def _draw_mouth(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     lip = mix(SKIN[shape.person.skin], (0.72, 0.12, 0.16), 0.75 if shape.person.kind == "woman" else 0.45)
     part = tree.add(f"{path}/mouth", colour=lip)
+    if not shape.person.smile and shape.person.is_fine:
+        draw_lips(ink, shape, lip, part)
+        return
     if not shape.person.smile:
         y = 0.66
         ink.line(
@@ -157,10 +179,12 @@ def _draw_mouth(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
 
 
 def _draw_front_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
-    if shape.person.hair_style == "bald":
+    if shape.person.hair_style in ("curly", "mohawk"):
+        draw_special_front(ink, tree, shape, hair_colour(shape), path)
+    if shape.person.hair_style in ("bald", "curly", "mohawk"):
         return
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
-    rng = random.Random(f"hair {shape.person.wobble}")
+    rng = random.Random(f"hair {shape.person.face_seed}")
     reach = 0.10 if shape.person.hair_style == "short" else 0.35
     outer = [
         c + complex(1.10 * rx * math.sin(a), -1.10 * ry * math.cos(a))
@@ -185,19 +209,24 @@ def _draw_front_hair(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> N
             start = c + complex(1.02 * rx * math.sin(turn), -1.02 * ry * math.cos(turn))
             end = c + complex(0.80 * rx * math.sin(turn * 1.7), -0.72 * ry * math.cos(turn * 1.2))
             ink.line((start, (start + end) / 2 + 0.05 * rx, end), lighten(colour, 0.14), 0.035 * rx)
+    if shape.person.hair_style == "braids":
+        draw_special_front(ink, tree, shape, colour, path)
 
 
 def _draw_glasses(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
     rx, ry, c = shape.head_rx, shape.head_ry, shape.head
     part = tree.add(f"{path}/glasses")
-    frame: Colour = (0.08, 0.08, 0.10)
+    frame: Colour = (
+        (0.08, 0.08, 0.10) if shape.person.glasses_colour == "black" else CLOTHES[shape.person.glasses_colour]
+    )
+    steps = 32 if shape.person.is_fine else 8
     for sign in (-1, 1):
         centre = c + complex(sign * 0.42 * rx, 0.03 * ry)
         ring = [
             centre
-            + cmath.rect(1.0, a * math.pi / 8).real * 0.33 * rx
-            + 1j * cmath.rect(1.0, a * math.pi / 8).imag * 0.215 * ry
-            for a in range(17)
+            + cmath.rect(1.0, a * math.pi / steps).real * 0.33 * rx
+            + 1j * cmath.rect(1.0, a * math.pi / steps).imag * 0.215 * ry
+            for a in range(2 * steps + 1)
         ]
         ink.line(ring, frame, 0.075 * rx, part)
         ink.line((centre + sign * 0.33 * rx, c + complex(sign * 1.0 * rx, 0.0)), frame, 0.06 * rx, part)

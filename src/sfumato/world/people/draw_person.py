@@ -7,6 +7,7 @@ from sfumato.world.palette import CLOTHES, METAL, SKIN, WOOD, Colour, darken, li
 from sfumato.world.people.body import BodyShape, Bone, Limb
 from sfumato.world.people.draw_face import draw_back_hair, draw_head
 from sfumato.world.people.draw_hand import draw_hand
+from sfumato.world.people.draw_marks import draw_scarf
 from sfumato.world.truth import PartTree
 
 SHOE: Colour = (0.16, 0.13, 0.12)
@@ -26,6 +27,7 @@ def draw_person(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None:
         _draw_leg(ink, tree, shape, limb, f"{path}/{limb.name}")
     _draw_clothes(ink, tree, shape, path)
     ink.tube(*shape.neck.tube(), darken(SKIN[person.skin], 0.10), tree.add(f"{path}/neck", colour=SKIN[person.skin]))
+    draw_scarf(ink, tree, shape, path)
     draw_head(ink, tree, shape, f"{path}/head")
     for limb in shape.arms:
         _draw_arm(ink, tree, shape, limb, f"{path}/{limb.name}")
@@ -113,7 +115,10 @@ def _draw_clothes(ink: Ink, tree: PartTree, shape: BodyShape, path: str) -> None
         ink.fill(_skirt(shape, 0.235), colour, part, shade="side")
     elif person.top.kind == "coat":
         ink.fill(_skirt(shape, 0.13, flare=0.016), colour, part, shade="side")
-    ink.fill(poly_path(shape.torso, 0.22), colour, part, shade="side")
+    torso = poly_path(shape.torso, 0.22)
+    ink.fill(torso, colour, part, shade="side")
+    if person.is_fine:
+        ink.texture(torso, 0.20 if person.top.kind == "sweater" else 0.12, 0.16 * h)
     _draw_front(ink, shape, colour)
 
 

@@ -34,7 +34,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Person:
-    """Everything words can say of a person. `wobble` seeds the small differences no caption mentions."""
+    """Everything words can say of a person. `wobble` seeds the small differences no caption mentions.
+
+    The broad mix alone fills what stands after `wobble`: a name, the colour of the eyes, hats, scarves, and the marks
+    of `draw_marks.MARKS`. The age is young, adult, old or, there alone, child.
+    """
 
     kind: str = "woman"
     age: str = "adult"
@@ -52,6 +56,24 @@ class Person:
     arm_side: str = "right"
     exception: Difference | None = None
     wobble: int = 0
+    name: str = ""
+    eyes: str = ""
+    hat: str = ""
+    hat_colour: str = "red"
+    scarf: str = ""
+    glasses_colour: str = "black"
+    marks: tuple[str, ...] = ()
+    look: int = -1
+
+    @property
+    def is_fine(self) -> bool:
+        """Tell whether lips, glasses and cloth are drawn for close-ups: people of the broad mix, whose eyes have a word."""
+        return bool(self.eyes)
+
+    @property
+    def face_seed(self) -> int:
+        """Return what seeds the face: `look`, which stays when `wobble` changes, or `wobble` where there is none."""
+        return self.look if self.look >= 0 else self.wobble
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ from sfumato.nn.tiled.regions import Region, Span
 # The tiles and the whole add the same products in another order.
 TOLERANCE = 1e-4
 FP32 = torch.float32
-CPU = Policy(torch.device("cpu"), FP32, FP32, FP32)
+CPU = Policy("cpu", "fp32", "fp32", "fp32")
 TINY = SimpleNamespace(scaling=0.7, shift=0.2, autoencoder="tiny", factor=8)
 KL = SimpleNamespace(scaling=0.18215, shift=0.0, autoencoder="kl", factor=8)
 
@@ -223,7 +223,7 @@ def test_numbers_that_are_no_picture_are_an_error(tiny):
 
 def test_half_precision_stays_close(tiny):
     latents = torch.randn(1, 4, 6, 6)
-    half = replace(CPU, vae_dtype=torch.bfloat16)
+    half = replace(CPU, vae="bf16")
     network = AutoencoderTiny.from_config(tiny.config).to(torch.bfloat16)
     network.load_state_dict(tiny.state_dict())
     assert decode_latents(network, latents, TINY, half).dtype == torch.float32

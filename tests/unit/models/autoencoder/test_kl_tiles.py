@@ -14,26 +14,26 @@ from autoencoders import SD_CHANNELS, Sheet, make_ends, make_kl, make_latents, m
 from sfumato.core.errors import BudgetError, ModelError, StorageError
 from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.models.autoencoder import coder as autoencoder
-from sfumato.models.autoencoder import kl_tiles, offload
+from sfumato.models.autoencoder import estimate, kl_tiles, offload
 from sfumato.models.autoencoder.coder import (
     TiledAutoencoder,
     decode_box,
     decode_latents,
     encode_pixels,
-    estimate_kl_bytes,
 )
-from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.autoencoder.kl_tiles import (
+from sfumato.models.autoencoder.estimate import (
     HEAP,
     LEAST_BYTES,
     WHOLE_BYTES,
     WORK_BYTES,
     WORKSPACE_BYTES,
+    estimate_kl_bytes,
     estimate_tiled,
     measure_store,
-    run_in_tiles,
     runs_whole,
 )
+from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
+from sfumato.models.autoencoder.kl_tiles import run_in_tiles
 from sfumato.models.autoencoder.offload import DiskOffload, FileMapStore
 from sfumato.models.hardware.policy import Policy
 from sfumato.nn.tiled import Conv, Extent, MemoryLimits, Upsample, make_program
@@ -45,7 +45,7 @@ STEP = 2 / 255
 TOLERANCE = 1e-4
 FP32 = torch.float32
 DEVICE = torch.device("cpu")
-CPU = Policy(DEVICE, FP32, FP32, FP32)
+CPU = Policy("cpu", "fp32", "fp32", "fp32")
 KL = SimpleNamespace(scaling=0.18215, shift=0.1, autoencoder="kl", factor=8)
 
 
@@ -178,13 +178,13 @@ def test_memory_is_split_without_a_rest():
 
 
 def test_the_native_size_of_the_smallest_family_is_not_cut_and_more_is():
-    native = estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 64), FP32)
+    native = estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 64), 4)
     assert runs_whole(native, None)
     assert runs_whole(native, native)
     assert not runs_whole(native, native - 1)
-    assert not runs_whole(estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 65), FP32), None)
+    assert not runs_whole(estimate_kl_bytes(SD_CHANNELS, LatentSize(64, 65), 4), None)
     # Where a tile keeps few cores busy, more of it.
-    large = estimate_kl_bytes(SD_CHANNELS, LatentSize(128, 128), FP32)
+    large = estimate_kl_bytes(SD_CHANNELS, LatentSize(128, 128), 4)
     assert runs_whole(large, None, separate=True)
     assert not runs_whole(large, large - 1, separate=True)
     assert not runs_whole(3 * large, None, separate=True)
@@ -202,11 +202,11 @@ def test_what_is_free_changes_no_bit(kl, monkeypatch, way):
             return decode_latents(kl, latents, KL, CPU, most_bytes=most)
         return encode_pixels(kl, pixels, KL, CPU, most_bytes=most)
 
-    whole, needed = code(2**34), estimate_kl_bytes(kl.config.block_out_channels, LatentSize(13, 9), FP32)
+    whole, needed = code(2**34), estimate_kl_bytes(kl.config.block_out_channels, LatentSize(13, 9), 4)
     assert torch.equal(code(needed), whole)
     with pytest.raises(BudgetError, match="free"):
         code(needed - 1)
-    monkeypatch.setattr(kl_tiles, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(estimate, "WHOLE_BYTES", 0)
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
     cut = [code(free, most) for free, most in ((2**34, None), (2**34, LEAST_BYTES), (2 * LEAST_BYTES, None))]
     assert all(torch.equal(one, cut[0]) for one in cut)
@@ -219,11 +219,11 @@ def test_the_estimate_is_what_the_true_decoder_keeps():
     size = LatentSize(128, 96)
     decoder = make_program(list_decoder_layers(network), Extent(4, 96, 128))
     encoder = make_program(list_encoder_layers(network), Extent(3, 768, 1024))
-    said = estimate_tiled(SD_CHANNELS, size, FP32, 2**40)
+    said = estimate_tiled(SD_CHANNELS, size, 4, 2**40)
     assert said.disk_bytes == 0
     assert said.memory_bytes == decoder.peak_count() * 4 + LEAST_BYTES
     assert encoder.peak_count() <= decoder.peak_count()
-    tight = estimate_tiled(SD_CHANNELS, size, FP32, LEAST_BYTES)
+    tight = estimate_tiled(SD_CHANNELS, size, 4, LEAST_BYTES)
     assert tight.memory_bytes == LEAST_BYTES
     assert tight.disk_bytes == decoder.store(0, 4).spill_bytes
 

@@ -13,8 +13,9 @@ import pytest
 import torch
 
 from autoencoders import SD_CHANNELS, Sheet, make_ends, make_kl, make_latents, make_pixels
+from sfumato.models.autoencoder.estimate import LEAST_BYTES
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers, list_encoder_layers
-from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, run_in_tiles
+from sfumato.models.autoencoder.kl_tiles import run_in_tiles
 from sfumato.nn.tiled import Extent, make_program
 
 TOLERANCE = 1e-4

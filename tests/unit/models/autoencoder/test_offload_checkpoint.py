@@ -16,10 +16,11 @@ from autoencoders import make_kl, make_latents, make_pixels
 from sfumato.core.errors import StorageError
 from sfumato.core.geometry import LatentSize, PixelSize
 from sfumato.models.autoencoder import coder as autoencoder
-from sfumato.models.autoencoder import kl_tiles, offload_checkpoint
+from sfumato.models.autoencoder import estimate, kl_tiles, offload_checkpoint
 from sfumato.models.autoencoder.coder import TiledAutoencoder
+from sfumato.models.autoencoder.estimate import LEAST_BYTES
 from sfumato.models.autoencoder.kl_layers import list_decoder_layers
-from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES, CoderCheckpoint
+from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
 from sfumato.models.autoencoder.offload import FileMapStore
 from sfumato.models.autoencoder.offload_checkpoint import CheckpointCopies
 from sfumato.models.hardware.policy import Policy
@@ -68,7 +69,7 @@ class Journal:
 def crowded(monkeypatch):
     """Leave memory for small tiles alone."""
     monkeypatch.setattr(autoencoder, "FREE_SHARE_CPU", 1.0)
-    monkeypatch.setattr(kl_tiles, "WHOLE_BYTES", 0)
+    monkeypatch.setattr(estimate, "WHOLE_BYTES", 0)
     monkeypatch.setattr(autoencoder, "measure_free_bytes", lambda _: LEAST_BYTES)
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**16)
     # Strips of the tiny one.
@@ -125,9 +126,9 @@ class Coding:
         def write(box, band):
             self.made[(..., *box.slices_hw)] = band
 
-        dtype = torch.bfloat16 if self.kind == "bf16" else FP32
+        number_type = "bf16" if self.kind == "bf16" else "fp32"
         coder = TiledAutoencoder(
-            vae=self.vae, contract=KINDS[self.kind], policy=Policy(torch.device("cpu"), FP32, FP32, dtype)
+            vae=self.vae, contract=KINDS[self.kind], policy=Policy("cpu", "fp32", "fp32", number_type)
         )
         with torch.inference_mode():
             if self.way == "decode":
@@ -214,7 +215,7 @@ def test_it_goes_on_in_the_tiles_it_began_with(networks, crowded, tmp_path, monk
     with pytest.raises(Killed):
         coding.run(journal.kept(dies_at=9))
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
-    monkeypatch.setattr(kl_tiles, "WHOLE_BYTES", 2**30)
+    monkeypatch.setattr(estimate, "WHOLE_BYTES", 2**30)
     assert torch.equal(coding.run(journal.kept()), wanted)
 
 

@@ -11,9 +11,7 @@ from sfumato.models.hardware.policy import Policy
 from sfumato.models.hardware.prepacked import can_pack
 
 _CPU = torch.device("cpu")
-_FAST = Policy(
-    _CPU, torch.float32, torch.float32, torch.float32, torch.channels_last, attention="blocked", packed=can_pack()
-)
+_FAST = Policy("cpu", "fp32", "fp32", "fp32", channels_last=True, attention="blocked", packed=can_pack())
 
 
 def _make_unet(**more) -> UNet2DConditionModel:
@@ -53,7 +51,7 @@ def test_bf16_errs_no_more_than_diffusers_in_bf16():
     exact = _call(unet)
     unet = unet.to(torch.bfloat16)
     theirs = (_call(unet, torch.bfloat16) - exact).abs().mean()
-    speed_up(unet, dataclasses.replace(_FAST, unet_dtype=torch.bfloat16))
+    speed_up(unet, dataclasses.replace(_FAST, unet="bf16"))
     ours = (_call(unet, torch.bfloat16) - exact).abs().mean()
     assert ours < 1.3 * theirs
 

@@ -8,9 +8,17 @@ import torch
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.models.hardware import throughput
 from sfumato.models.hardware import torch_settings as runtime
-from sfumato.models.hardware.detect import Hardware, detect_hardware, read_quota
-from sfumato.models.hardware.policy import choose_cpu_policy, choose_policy, count_packed_bytes, fit_policy
-from sfumato.models.hardware.throughput import Rates, find_rates, measure_rates
+from sfumato.models.hardware.detect import Hardware, detect_hardware, read_quota, read_torch_version
+from sfumato.models.hardware.policy import (
+    choose_cpu_policy,
+    choose_policy,
+    count_packed_bytes,
+    count_threads,
+    find_rates,
+    fit_policy,
+)
+from sfumato.models.hardware.rates import Rates
+from sfumato.models.hardware.throughput import measure_rates
 
 _FAST_BF16 = {"bf16_tflops": 0.8, "fp32_tflops": 0.2, "packed_tflops": 0.85, "threads": 2}
 
@@ -71,7 +79,7 @@ def test_unknown_and_absent_devices_are_refused():
 def test_rates_are_measured_once_and_remembered(tmp_path):
     first = find_rates(tmp_path)
     (file,) = tmp_path.glob("rates-*.json")
-    assert json.loads(file.read_text())["threads"] == first.threads
+    assert json.loads(file.read_text())["threads"] == first.threads == count_threads() == torch.get_num_threads()
     find_rates.cache_clear()
     assert find_rates(tmp_path) == first
 
@@ -103,6 +111,7 @@ def test_the_machine_is_described():
     machine = detect_hardware()
     assert 1 <= machine.usable_cores <= machine.cores
     assert machine.free_bytes <= machine.memory_bytes
+    assert read_torch_version() == torch.__version__
 
 
 @pytest.mark.parametrize(("text", "cores"), [("max 100000", None), ("150000 100000", 1.5), ("nonsense", None)])
@@ -121,7 +130,7 @@ def test_quota_of_an_old_container(tmp_path):
 def test_a_quota_below_the_cores_limits_them():
     machine = Hardware(
         chip="", cores=8, allowed_cores=6, quota_cores=1.5, memory_bytes=0, free_bytes=0, swapped_bytes=0,
-        instructions=(), gpus=(),
+        instructions=(),
     )  # fmt: skip
     assert machine.usable_cores == 2
 

@@ -6,8 +6,9 @@ import pytest
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.models.parts import catalogue
-from sfumato.models.parts.catalogue import PARTS, check_part, describe_state, find_part, pick_part, place_part
+from sfumato.models.parts.catalogue import check_part, describe_state, find_part, pick_part, place_part
 from sfumato.models.parts.fetch import can_convert, list_default_parts
+from sfumato.models.parts.rows import PARTS
 
 
 @pytest.fixture(autouse=True)

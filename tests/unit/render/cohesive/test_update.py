@@ -10,7 +10,7 @@ from sfumato.core.geometry import LatentSize
 from sfumato.core.request import CohesiveMethod
 from sfumato.nn.bands import take_low
 from sfumato.render.cohesive.change_map import ChangeMap
-from sfumato.render.cohesive.update import Update
+from sfumato.render.cohesive.update import Update, scale_gain
 from sfumato.render.sampling.latent_rows import Planes, cut_rows
 
 CELLS, CHANNELS = LatentSize(24, 40), 4
@@ -74,6 +74,13 @@ def test_where_nobody_is_sure_the_low_band_is_held_wholly_and_nothing_gains(leve
 def test_what_is_not_free_yet_is_the_level_below(level):
     update, _, below = level
     torch.testing.assert_close(whole(replace(update, change_map=make_change_map(1.0, 4))), below)
+
+
+def test_a_level_that_adds_less_than_an_octave_gains_less():
+    assert [scale_gain(1.1, times) for times in (1.0, 2.0, 3.0)] == pytest.approx([1.0, 1.1, 1.1])
+    # Two levels of half an octave each gain as much as one of a whole.
+    assert 2 * (scale_gain(1.1, 2**0.5) - 1) == pytest.approx(0.1)
+    assert scale_gain(1.1, 0.5) == 1.0
 
 
 def test_a_small_copy_shows_the_predictions(level):

@@ -9,8 +9,7 @@ from sfumato.canvas.latent_file import LatentLayout
 from sfumato.core.errors import BudgetError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import CohesiveMethod, MultidiffusionMethod, NativeMethod, PictureSource, RenderRequest
-from sfumato.models.autoencoder.coder import STRIP_CELLS
-from sfumato.models.autoencoder.kl_tiles import LEAST_BYTES
+from sfumato.models.autoencoder.estimate import LEAST_BYTES, STRIP_CELLS
 from sfumato.render.cohesive.stages import measure_files
 from sfumato.render.plan.budget import GIB, GUESSES, MIB, CostModel, RenderBudget
 from sfumato.render.plan.make_plan import draft_plan, plan_render

@@ -4,11 +4,10 @@ import dataclasses
 import json
 
 import pytest
-import torch
 
 from sfumato.models.hardware.detect import Gpu, Hardware
 from sfumato.models.hardware.policy import Policy
-from sfumato.models.hardware.throughput import Rates
+from sfumato.models.hardware.rates import Rates
 from sfumato.models.hardware.torch_settings import Runtime
 from sfumato.workflows.doctor.advice import find_advice
 from sfumato.workflows.doctor.doctor import Diagnosis, run_doctor
@@ -17,7 +16,7 @@ from sfumato.workflows.doctor.facts import Facts, Folder
 _VERSIONS = {"torch": "2.15.0+cu132", "diffusers": "0.42.1", "transformers": "5.23.0", "numpy": "2.4", "pillow": "12.3"}
 _MACHINE = Hardware(
     chip="test", cores=2, allowed_cores=2, quota_cores=None, memory_bytes=24 * 10**9, free_bytes=20 * 10**9,
-    swapped_bytes=0, instructions=("avx512_bf16",), gpus=(),
+    swapped_bytes=0, instructions=("avx512_bf16",),
 )  # fmt: skip
 _RATES = Rates(
     bf16_tflops=0.8, fp32_tflops=0.2, packed_tflops=0.85, fused_attention_ms=30, blocked_attention_ms=12, threads=2
@@ -25,10 +24,11 @@ _RATES = Rates(
 _WELL = Facts(
     versions=_VERSIONS,
     machine=_MACHINE,
+    gpus=(),
     rates=_RATES,
     gpu_tflops=0.0,
     runtime=Runtime(2, "as the system has it", "64"),
-    policy=Policy(torch.device("cpu"), torch.bfloat16, torch.float32, torch.float32),
+    policy=Policy("cpu", "bf16", "fp32", "fp32"),
     folders=(Folder(purpose="pictures", path="/p", free_bytes=10**11, writable=True),),
     parts={"palm": "ready", "x4plus": "absent"},
     mini="whole",
@@ -90,7 +90,7 @@ def test_problems_come_first():
 
 
 def test_a_gpu_silences_what_only_matters_without_one():
-    facts = _machine(gpus=(Gpu("test", 80 * 10**9, "9.0"),), instructions=(), free_bytes=5 * 10**9)
+    facts = dataclasses.replace(_machine(instructions=(), free_bytes=5 * 10**9), gpus=(Gpu("test", 80 * 10**9, "9.0"),))
     assert find_advice(facts) == ()
 
 

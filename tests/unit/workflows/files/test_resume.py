@@ -61,7 +61,7 @@ def test_it_goes_on_with_the_threads_that_it_began_with(tmp_path, plan):
 
 def test_who_resumes_another_render_is_told_what_differs(tmp_path, plan):
     begin(tmp_path / "a.png", plan)
-    half = replace(CPU, unet_dtype=torch.bfloat16)
+    half = replace(CPU, unet="bf16")
     weaker = replace(REQUEST, steps=5, method=CohesiveMethod(strength=0.25))
     for request, policy, said in (
         (weaker, CPU, ("steps: 4 in the work, 5 asked", "method.strength: 0.35 in the work, 0.25 asked")),

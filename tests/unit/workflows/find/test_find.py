@@ -12,8 +12,9 @@ from sfumato.canvas.formats.images import save_picture
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox
+from sfumato.critic.finders import people
 from sfumato.workflows.find.find import find_things, is_drawn, join_found, open_store
-from sfumato.workflows.find.finders import FINDERS, list_kinds
+from sfumato.workflows.find.finders import FINDERS, list_kinds, make_finders
 from sfumato.workflows.find.mark import draw_marks
 
 PORTRAITS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_portrait.jpg"
@@ -41,8 +42,20 @@ def test_every_finder_says_its_own_name_and_kinds():
     assert len({row.name for row in FINDERS}) == len(FINDERS)
     assert {"face", "hand", "person", "eye", "mouth"} <= set(list_kinds())
     for row in FINDERS:
-        finder = row.make()
+        (finder,) = make_finders([row])
         assert (finder.name, finder.kinds) == (row.name, row.kinds)
+
+
+def test_the_rows_say_of_people_what_their_finder_says():
+    rows = {row.name: row for row in FINDERS if row.world == "real"}
+    assert {name: row.kinds for name, row in rows.items()} == people.KINDS
+    assert {name: row.parts for name, row in rows.items()} == people.PARTS
+
+
+def test_finders_of_real_pictures_share_one_look():
+    finders = make_finders(FINDERS)
+    assert [finder.name for finder in finders] == ["people", "drawn"]
+    assert finders[0].kinds == {"face", "eye", "mouth", "person", "head", "hand"}
 
 
 def test_the_same_thing_seen_by_two_finders_is_one():
@@ -55,7 +68,7 @@ def test_the_same_thing_seen_by_two_finders_is_one():
 def test_without_parts_a_real_picture_is_told_the_command(no_parts):
     with pytest.raises(ModelError) as caught:
         find_things(Image.new("RGB", (50, 50)))
-    assert "sfumato parts get face-full-range face-mesh palm hand-landmarks" in caught.value.do
+    assert "sfumato parts get face-full-range face-mesh pose-landmarks palm hand-landmarks" in caught.value.do
 
 
 def test_a_picture_of_mini_needs_no_parts(no_parts, portrait):

@@ -19,17 +19,17 @@ class FixedFinder:
 
     name, kinds = "fixed", frozenset(("face", "house", "hand"))
 
-    def __init__(self, *found):
-        self.found = tuple(Found(kind=kind, box=box, confidence=0.9, by=self.name) for kind, box in found)
+    def __init__(self, *found, by=name):
+        self.found = tuple(Found(kind=kind, box=box, confidence=0.9, by=by) for kind, box in found)
 
     def find(self, pixels):
         return self.found
 
 
-def choose(*found, level=1, kept=(), boxes=(), **more):
+def choose(*found, level=1, kept=(), boxes=(), by="fixed", request=REQUEST, **more):
     settings = FocusSettings(boxes=boxes, **more)
     chooser = PartChooser(
-        request=REQUEST, settings=settings, contract=load_contract("mini"), finders=(FixedFinder(*found),)
+        request=request, settings=settings, contract=load_contract("mini"), finders=(FixedFinder(*found, by=by),)
     )
     return chooser.find(MemoryPixels(SIZE), level, kept)
 
@@ -67,3 +67,34 @@ def test_boxes_of_the_user_are_always_taken_and_need_no_finder():
     (part,) = choose(level=0, boxes=(box,), words=())
     assert (part.kind, part.box, part.prompt) == ("box", box.box, "a hat")
     assert choose(("face", FACE), level=1, boxes=(box,), words=()) == ()
+
+
+PERSON = PixelBox(100, 100, 150, 260)
+
+
+def test_the_head_of_a_drawn_person_without_a_face_is_taken():
+    (part,) = choose(("person", PERSON), by="drawn")
+    assert (part.kind, part.box.top, part.box.height) == ("head", 100, 27)
+    assert abs(part.box.left + part.box.right - 250) <= 1
+    # Of a real person nobody knows where the head is, nor whether it looks at us.
+    assert choose(("person", PERSON)) == ()
+
+
+def test_a_head_with_a_face_is_worked_on_once():
+    face = PixelBox(116, 104, 134, 124)
+    (part,) = choose(("person", PERSON), ("face", face), by="drawn")
+    assert (part.kind, part.box) == ("face", face)
+    (part,) = choose(("head", PERSON.clip(PixelSize(400, 130))), ("face", face))
+    assert part.kind == "face"
+
+
+def test_raised_arms_say_nothing_of_the_head():
+    assert choose(("person", PixelBox(100, 100, 220, 260)), by="drawn") == ()
+
+
+def test_a_thing_of_the_prompt_is_drawn_in_its_own_words():
+    request = RenderRequest(prompt="a photo of a man beside a small red car in a street", size=SIZE)
+    (part,) = choose(("car", FACE), level=0, words=("car",), request=request)
+    assert part.prompt == "a photo of a small red car"
+    (left,) = choose(("car", FACE), level=0, words=("face",), request=request)
+    assert "not named" in left.reason
