@@ -79,7 +79,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.render.cohesive.journal": "a plan asks for the version of the journal",
     "sfumato.render.passes.focus_box": "a plan frames crops and draws none",
     "sfumato.workflows.find.finders": "a plan asks which kinds a finder knows",
-    "sfumato.workflows.focus.words": "a plan lists the things of a prompt and looks for none",
+    "sfumato.workflows.focus.words": "a plan looks for no thing",
     "sfumato.workflows.focus.read_face": "a plan asks nobody to read a face",
     "sfumato.workflows.forecast.plan_request": "only a plan with anatomy needs the critic of hands",
     "sfumato.server.serve": "a refusal must not wait for the server",

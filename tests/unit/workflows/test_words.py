@@ -22,11 +22,5 @@ def test_the_list_holds_every_word_of_the_captions_and_each_is_one_token():
 
 
 def test_real_words_that_are_pieces_of_others_are_unknown():
-    assert find_unknown_words("a King with a ring, an ace AND a castle <lora:crown:1>") == (
-        "king",
-        "ring",
-        "an",
-        "ace",
-        "castle",
-    )
+    assert find_unknown_words("a King with an ace AND a castle <lora:crown:1>") == ("king", "ace", "castle")
     assert not [word for example in MINI_EXAMPLES for word in find_unknown_words(example)]

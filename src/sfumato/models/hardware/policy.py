@@ -11,7 +11,7 @@ import sys
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, Literal
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.memory import read_memory
@@ -265,12 +265,12 @@ def _choose_device(name: str) -> str:
 def _read_number_type(name: str) -> NumberType:
     if name not in NUMBER_TYPES:
         raise RequestError("unknown number type", got=name, do=f"Use auto, {', '.join(NUMBER_TYPES)}.")
-    return cast("NumberType", name)
+    return name
 
 
 def _read_attention(name: str) -> Attention:
     assert name in ATTENTIONS, "a request checks its own"
-    return cast("Attention", name)
+    return name
 
 
 def _best_cuda_type(place: str) -> NumberType:
