@@ -26,7 +26,7 @@ from sfumato.core.errors import (
 from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import Arithmetic, ConceptRef, LoraRef, RenderRequest
+from sfumato.core.request import Arithmetic, ConceptRef, HandBox, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.library import Kind as WeightsKind
@@ -57,6 +57,7 @@ from sfumato.workflows.requests import (
     SizeLike,
     choose_upscale_size,
     make_focus_request,
+    make_repair_request,
     make_request,
     make_upscale_request,
     make_values,
@@ -81,6 +82,7 @@ __all__ = [
     "Event",
     "FocusBox",
     "Found",
+    "HandBox",
     "InterruptedRender",
     "Job",
     "LoraRef",
@@ -121,6 +123,7 @@ __all__ = [
     "plan",
     "prepare",
     "render",
+    "repair",
     "run",
     "upscale",
 ]
@@ -277,6 +280,33 @@ class Model:
         (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
         return picture
 
+    def repair(
+        self,
+        image: PictureLike,
+        *,
+        boxes: Sequence[str | HandBox] | None = None,
+        prompt: str | None = None,
+        request: RenderRequest | None = None,
+        out: Path | str | None = None,
+        report: bool = False,
+        resume: bool = False,
+        on_event: OnEvent | None = None,
+        should_stop: ShouldStop | None = None,
+        **settings: Any,
+    ) -> Picture:
+        """Draw hands that are surely wrong anew, each put back only if two judges agree; else no pixel changes.
+
+        `boxes` are hands, "X,Y,W,H" or "X,Y,W,H:CAUSE" in px, instead of finding them. `prompt` says what the picture
+        shows; `request` is the one that made it. What was seen and done is in `Picture.anatomy` and in the ledger.
+
+        Raises: as `render`; ModelError too where `unrepaired` is withhold and a hand stays wrong.
+        """
+        values = make_values({"prompt": prompt, "hand_boxes": tuple(boxes) if boxes else None, **settings})
+        made = self._own(make_repair_request(values, image, self.contract, stored=request))
+        options = _make_options(out, report=report, resume=resume)
+        (picture,) = self.run(made, options, on_event=on_event, should_stop=should_stop)
+        return picture
+
     def plan(self, prompt: str = "", **settings: Any) -> Plan:
         """Return what `render` would do with the same settings: stages, memory, disk, seconds.
 
@@ -384,6 +414,14 @@ def focus(image: PictureLike, focus: str | None = None, *, model: str | Path, **
     Raises: as `Model.render`.
     """
     return load(model).focus(image, focus, **settings)
+
+
+def repair(image: PictureLike, *, model: str | Path, **settings: Any) -> Picture:
+    """Load a model and draw hands that are surely wrong anew; takes every setting of `Model.repair`.
+
+    Raises: as `Model.repair`.
+    """
+    return load(model).repair(image, **settings)
 
 
 def plan(

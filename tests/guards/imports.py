@@ -81,6 +81,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.workflows.find.finders": "a plan asks which kinds a finder knows",
     "sfumato.workflows.focus.words": "a plan looks for no thing",
     "sfumato.workflows.focus.read_face": "a plan asks nobody to read a face",
+    "sfumato.workflows.forecast.plan_request": "only a plan with anatomy needs the critic of hands",
     "sfumato.server.serve": "a refusal must not wait for the server",
 }
 # Outside packages that any function may import late: a plan and a refusal hold none of them, see test_no_networks.

@@ -29,10 +29,11 @@ def make_app() -> typer.Typer:
     app.command("compare")(comparing.compare)
     app.command("find")(finding.find)
     app.command("check")(finding.check)
+    app.command("repair")(focusing.repair)
     app.command("show")(commands.show)
     app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)
-    for name, words, group in (parts.GROUP, *commands.GROUPS):
+    for name, words, group in (parts.GROUP, focusing.LEDGER_GROUP, *commands.GROUPS):
         members = typer.Typer(help=words, no_args_is_help=True)
         if name == "evaluate":
             members.callback()(commands.warn_of_bundle)

@@ -26,6 +26,7 @@ from sfumato.cli.laboratory.evaluating import (
     evaluate_find,
     evaluate_focus,
     evaluate_hires,
+    evaluate_repair,
     evaluate_upscale,
 )
 from sfumato.cli.laboratory.training import train_mini
@@ -366,6 +367,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "checks": evaluate_checks,
             "detector": evaluate_detector,
             "critic": evaluate_critic,
+            "repair": evaluate_repair,
             "hires": evaluate_hires,
             "focus": evaluate_focus,
             "find": evaluate_find,

@@ -16,6 +16,7 @@ from sfumato.core.escape import escape_controls
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import PixelBox
+    from sfumato.workflows.check.check import CheckedPicture
 
 
 def find(
@@ -109,6 +110,15 @@ def check(
     by: Annotated[
         str, typer.Option("--by", help="Only this finder: hands or drawn.", metavar="NAME", show_default=False)
     ] = "",
+    evidence: Annotated[
+        Path | None,
+        typer.Option(
+            "--evidence",
+            help="A folder for a sheet of each hand: parts in colours, and the reasons in words.",
+            metavar="FOLDER",
+            show_default=False,
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Say of each hand in a picture how many digits show, whether something is wrong, and how sure that is.
@@ -130,6 +140,8 @@ def check(
         with open_regular(picture, what="the picture"):
             pass
     places = [None] * len(pictures) if out is None else _name_copies(pictures, out)
+    if evidence is not None and evidence.exists() and not evidence.is_dir():
+        raise RequestError("`evidence` names a folder", got=str(evidence), do="Name a folder.")
     from sfumato.workflows.check.check import check_picture
     from sfumato.workflows.find.find import open_store
 
@@ -144,11 +156,24 @@ def check(
             from sfumato.workflows.check.mark import draw_verdicts
 
             save_canvas(place, draw_verdicts(open_store(picture), checked.hands), {})
-        done.append({**checked.to_json(), "marked": None if place is None else str(place)})
+        sheets = [] if evidence is None else _save_sheets(picture, checked, evidence)
+        done.append(
+            {**checked.to_json(), "marked": None if place is None else str(place), "evidence": list(map(str, sheets))}
+        )
         if not json:
             sys.stdout.write("".join(escape_controls(line) + "\n" for line in checked.to_lines()))
     if json:
         print_json({"pictures": done})
+
+
+def _save_sheets(picture: Path, checked: CheckedPicture, folder: Path) -> list[Path]:
+    from sfumato.critic.anatomy.judge import JudgedHand
+    from sfumato.workflows.check.evidence_picture import draw_evidence, save_evidence
+    from sfumato.workflows.find.find import open_store
+
+    store = open_store(picture)
+    sheets = [draw_evidence(store, hand) for hand in checked.hands if isinstance(hand, JudgedHand)]
+    return save_evidence(folder, picture.stem, sheets)
 
 
 def _read_box(text: str) -> PixelBox:

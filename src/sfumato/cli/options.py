@@ -260,7 +260,23 @@ class RenderOptions:
         ),
     ] = None
     anatomy: Annotated[
-        str | None, _option("--anatomy", words="Only off in this version.", panel=_LARGE, meta="off")
+        str | None,
+        _option(
+            "--anatomy",
+            words=f"Hands: off, check (say what is wrong), or repair what is surely wrong (default {DEFAULTS.anatomy}).",
+            panel=_LARGE,
+            meta="WORD",
+        ),
+    ] = None
+    unrepaired: Annotated[
+        str | None,
+        _option(
+            "--unrepaired",
+            words="A picture in which a hand stays wrong: flag delivers it, withhold writes no file "
+            f"(default {DEFAULTS.unrepaired}).",
+            panel=_LARGE,
+            meta="WORD",
+        ),
     ] = None
     budget_gb: Annotated[
         float | None,
@@ -324,21 +340,6 @@ class RenderOptions:
     json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object last on stdout.", rich_help_panel=_RUN, show_default=False),
-    ] = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanOptions(RenderOptions):
-    """Hold what was typed after `plan`."""
-
-    probe: Annotated[
-        bool,
-        typer.Option(
-            "--probe",
-            help="First measure what the model costs on this machine; remembered for later plans.",
-            rich_help_panel=_RUN,
-            show_default=False,
-        ),
     ] = False
 
 
@@ -420,8 +421,10 @@ class UpscaleOptions(RenderOptions):
     ] = False
 
 
-# What draws or holds a base, belongs to other methods, or has no effect yet.
-UPSCALE_LACKS = frozenset({"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "anatomy"})
+# What draws or holds a base, or belongs to other methods and commands.
+UPSCALE_LACKS = frozenset(
+    {"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "anatomy", "unrepaired"}
+)
 
 
 @dataclass(frozen=True, kw_only=True)

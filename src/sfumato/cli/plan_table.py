@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sfumato.canvas.workspace.disk_workspace import name_work
 
 if TYPE_CHECKING:
-    from sfumato.render.stages import ForecastPart, Plan, Stage
+    from sfumato.render.stages import FocusForecast, ForecastPart, Plan, Stage
     from sfumato.workflows.run_options import RunOptions
 
 _HEAD = ("stage", "canvas", "windows", "at once", "of cells", "steps", "evaluations", "memory", "time")
@@ -55,7 +55,8 @@ def _totals(plan: Plan) -> list[str]:
         _disk(plan),
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
         *_spill(plan),
-        *_focus(plan),
+        *_list_pass("focus", plan.focus),
+        *_list_pass("hands", plan.anatomy),
     ]
 
 
@@ -66,17 +67,19 @@ def _disk(plan: Plan) -> str:
     return f"disk         {write_bytes(plan.peak_disk_bytes)} at most{after}"
 
 
-def _focus(plan: Plan) -> list[str]:
-    """Say what focus takes on top: of each part that is known, else of any part that is found."""
-    forecast = plan.focus
+def _list_pass(name: str, forecast: FocusForecast | None) -> list[str]:
+    """Say what a pass takes on top: of each part that is known, else of any part that is found."""
     if forecast is None:
         return []
+    label = f"{name:<13}"
+    if not forecast.tries:
+        return [f"{label}only checked, seconds for each that is found"]
     part = f"up to {forecast.tries} tries, {write_seconds(forecast.part_seconds)} at most"
-    lines = [] if forecast.is_complete else [f"focus        each part that is found then: {part}"]
-    lines += [f"focus        {write_part(part)}" for part in forecast.parts]
+    lines = [] if forecast.is_complete else [f"{label}each part that is found then: {part}"]
+    lines += [f"{label}{write_part(part)}" for part in forecast.parts]
     if forecast.is_complete:
         taken = sum(part.is_taken for part in forecast.parts)
-        lines.append(f"focus        {taken} of {len(forecast.parts)} parts, {write_seconds(forecast.seconds)} at most")
+        lines.append(f"{label}{taken} of {len(forecast.parts)} parts, {write_seconds(forecast.seconds)} at most")
     return lines
 
 

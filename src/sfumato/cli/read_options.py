@@ -27,19 +27,23 @@ _GB = 1024**3
 # About when the process started: libraries that take seconds to import are imported later.
 STARTED_S = time.monotonic()
 # Options whose name differs from the setting's.
-_RENAMED = {"lora": "loras", "embedding": "embeddings", "concept": "concepts", "focus_box": "focus_boxes"}
+_RENAMED = {
+    "lora": "loras",
+    "embedding": "embeddings",
+    "concept": "concepts",
+    "focus_box": "focus_boxes",
+    "box": "hand_boxes",
+}
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 OUT_SUFFIXES = (*PREVIEW_SUFFIXES, ".tif", ".tiff", ".dzi")
 
 
 def check_options(options: RenderOptions) -> None:
-    """Check what needs no model: options of later versions, names of files, options that need another.
+    """Check what needs no model: names of files, options that need another.
 
     Raises:
         RequestError: says what to use instead.
     """
-    if options.anatomy not in (None, "off"):
-        raise RequestError(f"`anatomy` {options.anatomy} is not in this version", do="Leave `anatomy` out, or say off.")
     if options.out is not None:
         check_path(options.out, what="the picture")
     if options.out is not None and options.out.suffix and not options.out.is_dir():

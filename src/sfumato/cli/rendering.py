@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
-from sfumato.cli.options import UPSCALE_LACKS, PlanOptions, RenderOptions, UpscaleOptions, takes_options
+import typer
+
+from sfumato.cli.options import UPSCALE_LACKS, RenderOptions, UpscaleOptions, takes_options
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.escape import escape_controls
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.workflows.enlarge.enlarge import EnlargedPicture
     from sfumato.workflows.job import Event, Picture
+    from sfumato.workflows.repair.run import AnatomyResult
     from sfumato.workflows.run_options import RunOptions
 
 # Options of `upscale` that say something of a model's drawing.
@@ -40,6 +44,8 @@ _NEEDS_MODEL = (
     "focus",
     "focus_box",
 )
+# What became of a hand, in the words that the command prints.
+_REPAIRS = {"repaired": "repaired", "rolled-back": "no repair was accepted", "left": "left as it is"}
 # What became of a part that focus looked at, in the words that the command prints.
 _VERDICTS = {"kept": "drawn anew", "dropped": "tried and dropped", "left": "left alone"}
 
@@ -97,6 +103,21 @@ def _draw_request(request: RenderRequest, options: RunOptions, *, as_json: bool)
             sys.stdout.write(_describe(picture))
     pictures = [picture.to_json() for picture in done]
     return {**pictures[0], "pictures": pictures, "request": request.to_json(), "warnings": warnings}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions(RenderOptions):
+    """Hold what was typed after `plan`."""
+
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe",
+            help="First measure what the model costs on this machine; remembered for later plans.",
+            rich_help_panel="Running",
+            show_default=False,
+        ),
+    ] = False
 
 
 @takes_options(PlanOptions)
@@ -302,6 +323,23 @@ def _describe(picture: Picture) -> str:
         counts = Counter(one.verdict for one in picture.focus)
         said = [f"{counts[verdict]} {words}" for verdict, words in _VERDICTS.items() if counts[verdict]]
         lines.append(f"focus    {', '.join(said) or 'nothing was found to draw anew'}")
+    if picture.anatomy is not None:
+        lines += _describe_hands(picture.anatomy)
     if picture.report_path:
         lines.append(f"report   {picture.report_path}")
     return escape_controls("\n".join(lines), keep="\n") + "\n"
+
+
+def _describe_hands(anatomy: AnatomyResult) -> list[str]:
+    """Return a line for each hand: where it is, the verdict, what became of it."""
+    outcomes = {one.box: one for one in anatomy.outcomes}
+    lines = list[str]()
+    for hand in anatomy.hands:
+        box, said = hand.box, hand.to_json()
+        outcome = outcomes.get(hand.box)
+        done = "" if outcome is None else f"; {_REPAIRS[outcome.verdict]}"
+        if outcome is not None and outcome.candidates:
+            done += f" ({outcome.candidates} candidates, {outcome.seconds:.1f} s)"
+        place = f"{box.left},{box.top},{box.width},{box.height}"
+        lines.append(f"hand     {place}  {said['verdict']}: {said['reason']}{done}")
+    return lines or ["hands    none was found"]

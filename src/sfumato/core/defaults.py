@@ -34,6 +34,8 @@ class Defaults:
     upscaler: str = "lanczos"
     scale: float = 2.0
     preview_every: int = 5
+    anatomy: str = "off"
+    unrepaired: str = "flag"
     # Where clients of A1111 look for a server unless told otherwise.
     host: str = "127.0.0.1"
     port: int = 7860

@@ -123,6 +123,23 @@ def find_cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "sfumato"
 
 
+def make_state_folder(state: str) -> Path:
+    """Return the folder `state`, or the usual one of the system where that is empty; make it, for its owner alone.
+
+    Raises:
+        StorageError: it cannot be made.
+    """
+    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    folder = Path(state).expanduser() if state else Path(home) / "sfumato"
+    try:
+        # Prompts and pictures of everybody who works here: only its owner may read them.
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        do = "Set SFUMATO_STATE to a folder that you may write."
+        raise StorageError("the state folder cannot be made", got=f"{folder}: {error}", do=do) from error
+    return folder.resolve()
+
+
 def check_path(path: Path, *, what: str) -> None:
     """Check that the system can take a path at all, whether or not a file lies there.
 

@@ -16,8 +16,8 @@ from typing import ClassVar, TypeAlias, cast
 
 from sfumato.core import serialize
 from sfumato.core.errors import RequestError
-from sfumato.core.focus import FocusSettings
-from sfumato.core.geometry import PixelSize
+from sfumato.core.focus import LARGEST_COORDINATE_PX, MOST_BOXES, FocusSettings
+from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.validate import check_float, check_int, check_text
 
 # 32 bits is what most tools roll, 64 what some do; a request imported from them has to fit.
@@ -34,6 +34,12 @@ LONGEST_SIDE_PX = 1_000_000
 LONGEST_PROMPT_CHARACTERS = 20_000
 LONGEST_PATH_CHARACTERS = 4096
 
+OFF, CHECK, REPAIR = "off", "check", "repair"
+FLAG, WITHHOLD = "flag", "withhold"
+CAUSES_TOLD = ("extra", "missing", "fused", "split", "third-limb", "wrong-side")
+"""What a user may say is wrong with a hand: the critic looks for the first four itself."""
+MOST_ROUNDS, MOST_CANDIDATES = 3, 8
+_HAND_BOX = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*(?::\s*([a-z-]+)\s*)?")
 NUMBER_TYPES = ("fp32", "fp16", "bf16")
 ATTENTIONS = ("sdpa", "plain", "blocked")
 
@@ -264,7 +270,7 @@ class CohesiveMethod(Method):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureMethod(Method):
-    """Take the picture of a `PictureSource` as it is; only focus changes it."""
+    """Take the picture of a `PictureSource` as it is; only focus and repair change it."""
 
     kind: ClassVar[str] = "picture"
     grows_picture: ClassVar[bool] = True
@@ -272,6 +278,84 @@ class PictureMethod(Method):
 
 for _settings in (NativeMethod, GobigMethod, MultidiffusionMethod, CohesiveMethod, PictureMethod):
     register_settings(_settings)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandBox:
+    """Name one hand of the finished picture by its box, in px, and what is wrong with it; no cause leaves that to the critic."""
+
+    left: int
+    top: int
+    width: int
+    height: int
+    cause: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("left", "top"):
+            check_int(f"the {name} of a hand's box", getattr(self, name), low=0, high=LARGEST_COORDINATE_PX)
+        for name in ("width", "height"):
+            check_int(f"the {name} of a hand's box", getattr(self, name), low=1, high=LARGEST_COORDINATE_PX)
+        if self.cause and self.cause not in CAUSES_TOLD:
+            raise RequestError("a hand is wrong in another way", got=self.cause, do=f"Say {', '.join(CAUSES_TOLD)}.")
+
+    @property
+    def box(self) -> PixelBox:
+        """Return the box in px of the picture."""
+        return PixelBox(self.left, self.top, self.left + self.width, self.top + self.height)
+
+    @classmethod
+    def parse(cls, text: str) -> HandBox:
+        """Read `X,Y,W,H` or `X,Y,W,H:CAUSE`.
+
+        Raises:
+            RequestError: the text is something else.
+        """
+        match = _HAND_BOX.fullmatch(text)
+        if match is None:
+            do = "Write `box` X,Y,W,H or X,Y,W,H:CAUSE, in pixels: 120,80,64,64:extra."
+            raise RequestError("the box of a hand is four whole numbers with commas between", got=text, do=do)
+        left, top, width, height = (int(number) for number in match.groups()[:4])
+        return cls(left=left, top=top, width=width, height=height, cause=match[5] or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnatomySettings:
+    """Say what is done about hands after the render.
+
+    With `mode` check they are only judged: no pixel changes. With repair, one that is wrong is drawn anew: a round for
+    each of `strengths`, `candidates` in each, and with `new_seed` one more round from another seed. `boxes` are hands
+    that the user points at; without them finders look. `unrepaired` says what becomes of a picture in which a hand
+    stays wrong: flag delivers it and says so, withhold writes no file.
+    """
+
+    mode: str = CHECK
+    boxes: tuple[HandBox, ...] = ()
+    strengths: tuple[float, ...] = (0.35, 0.55, 0.75)
+    candidates: int = 4
+    new_seed: bool = True
+    unrepaired: str = FLAG
+
+    def __post_init__(self) -> None:
+        if self.mode not in (CHECK, REPAIR):
+            raise RequestError("`anatomy` is off, check or repair", got=self.mode)
+        if self.unrepaired not in (FLAG, WITHHOLD):
+            raise RequestError("`unrepaired` is flag or withhold", got=self.unrepaired)
+        check_int("the number of hand boxes", len(self.boxes), low=0, high=MOST_BOXES)
+        check_int("the rounds of a repair", len(self.strengths), low=1, high=MOST_ROUNDS)
+        for strength in self.strengths:
+            check_float("the strength of a repair", strength, low=0.01, high=1.0)
+        check_int("the candidates of a repair", self.candidates, low=1, high=MOST_CANDIDATES)
+
+    @property
+    def rounds(self) -> int:
+        """Return how many rounds a hand takes at most."""
+        return len(self.strengths) + self.new_seed
+
+    def __str__(self) -> str:
+        """Say what is done, and with how many boxes."""
+        boxes = f", {len(self.boxes)} box{'es' if len(self.boxes) > 1 else ''}" if self.boxes else ""
+        return f"{self.mode}{boxes}" + (", withheld if a hand stays wrong" if self.unrepaired == WITHHOLD else "")
+
 
 Source: TypeAlias = TextSource | ImageSource | InpaintSource | PictureSource
 
@@ -303,6 +387,8 @@ class RenderRequest:
     concepts: tuple[ConceptRef, ...] = ()
     # What is drawn anew at native size after the render.
     focus: FocusSettings | None = None
+    # Whether hands are checked or repaired after that.
+    anatomy: AnatomySettings | None = None
     # None until `prepare` asks the machine; a stored request says it.
     arithmetic: Arithmetic | None = None
 
@@ -323,6 +409,8 @@ class RenderRequest:
             raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
         if self.focus is not None:
             self._check_focus(self.focus)
+        if self.anatomy is not None:
+            self._check_anatomy(self.anatomy)
 
     def _check_focus(self, focus: FocusSettings) -> None:
         if isinstance(self.source, InpaintSource):
@@ -332,6 +420,15 @@ class RenderRequest:
             if not self.size.box.contains(one.box):
                 got = f"{one.left},{one.top},{one.width},{one.height}, the picture is {self.size}"
                 raise RequestError("a focus box lies outside the picture", got=got, do="Give a box inside it.")
+
+    def _check_anatomy(self, anatomy: AnatomySettings) -> None:
+        if isinstance(self.source, InpaintSource) and anatomy.mode != CHECK:
+            do = "Render with the mask first, then run sfumato repair on the result."
+            raise RequestError("a mask keeps the pixels that `anatomy` may change", do=do)
+        for one in anatomy.boxes:
+            if not self.size.box.contains(one.box):
+                got = f"{one.left},{one.top},{one.width},{one.height}, the picture is {self.size}"
+                raise RequestError("the box of a hand lies outside the picture", got=got, do="Give a box inside it.")
 
     def _check_words(self) -> None:
         check_text("the prompt", self.prompt, most=LONGEST_PROMPT_CHARACTERS)
@@ -346,7 +443,13 @@ class RenderRequest:
         """Return the request as JSON values, tagged with its kind."""
         value = cast("dict[str, serialize.Json]", serialize.to_json(self))
         # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
-        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": [], "arithmetic": None}
+        late: dict[str, serialize.Json] = {
+            "prediction": None,
+            "focus": None,
+            "concepts": [],
+            "anatomy": None,
+            "arithmetic": None,
+        }
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

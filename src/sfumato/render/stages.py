@@ -61,7 +61,7 @@ class Stage:
 
 @dataclass(frozen=True, kw_only=True)
 class ForecastPart:
-    """Say of one part of a picture whether focus would draw it anew, why, and what that takes at most."""
+    """Say of one part of a picture whether a pass would draw it anew, why, and what that takes at most."""
 
     kind: str
     box: PixelBox
@@ -84,7 +84,7 @@ class ForecastPart:
 
 @dataclass(frozen=True, kw_only=True)
 class FocusForecast:
-    """State what focus takes after a render: a part at most, all of its tries failing, and every part that is known.
+    """State what a pass takes after a render: a part at most, all of its tries failing, and every part that is known.
 
     The list of `parts` is complete where the picture could be looked at, or where only boxes of the user count.
     """
@@ -121,7 +121,7 @@ class Plan:
     of the host where that is another memory, else 0. `work_bytes` is the most disk that the work takes beside the
     picture, `peak_disk_bytes` the most that lies there at once, finished pictures included. `autoencoder_bytes` bounds
     the memory of the autoencoder; `spill_bytes` is disk it needs elsewhere (TMPDIR). `basis` says where the seconds
-    are from. What `focus` takes comes on top: its parts are found in the finished picture.
+    are from. What `focus` and `anatomy` take comes on top: their parts are found in the finished picture.
     """
 
     method: str
@@ -140,6 +140,7 @@ class Plan:
     open_s: float = 0.0
     save_s: float = 0.0
     focus: FocusForecast | None = None
+    anatomy: FocusForecast | None = None
 
     @property
     def canvas(self) -> PixelSize:
@@ -180,4 +181,5 @@ class Plan:
             "peak_disk_bytes": self.peak_disk_bytes,
             "seconds_basis": self.basis,
             **({} if self.focus is None else {"focus": self.focus.to_json()}),
+            **({} if self.anatomy is None else {"anatomy": self.anatomy.to_json()}),
         }

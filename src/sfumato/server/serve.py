@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sfumato.core.errors import RequestError, StorageError
-from sfumato.core.files import hold
+from sfumato.core.files import hold, make_state_folder
 from sfumato.core.settings import Settings, load_settings
 
 _BACKLOG = 128
@@ -86,21 +86,18 @@ def check_address(host: str, token: str) -> None:
 
 
 def find_state_folder(settings: Settings) -> Path:
-    """Return the folder of the setting `state`, or the usual one of the system; make it.
+    """Return the folder of the setting `state`, or the usual one of the system, with room for jobs; make it.
 
     Raises:
         StorageError: it cannot be made.
     """
-    home = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
-    folder = Path(settings.state).expanduser() if settings.state else Path(home) / "sfumato"
+    folder = make_state_folder(settings.state)
     try:
-        # Prompts and pictures of everybody who uses the server: only its owner may read them.
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         (folder / "jobs").mkdir(mode=0o700, exist_ok=True)
     except OSError as error:
         do = "Set SFUMATO_STATE to a folder that you may write."
         raise StorageError("the state folder cannot be made", got=f"{folder}: {error}", do=do) from error
-    return folder.resolve()
+    return folder
 
 
 def _hold_folder(folder: Path) -> int:

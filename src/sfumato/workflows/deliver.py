@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from sfumato.render.passes.focus import FocusOutcome
     from sfumato.render.progress import RenderResult
     from sfumato.render.stages import Plan
+    from sfumato.workflows.repair.run import AnatomyResult
     from sfumato.workflows.self_check.redraw_faults import Rerun
 
 
@@ -46,6 +47,8 @@ class DrawnPicture:
     reruns: tuple[Rerun, ...]
     focus: tuple[FocusOutcome, ...] = ()
     focus_s: float = 0.0
+    anatomy: AnatomyResult | None = None
+    anatomy_s: float = 0.0
     model: LatentModel
     path: Path | None
     report: bool
@@ -77,6 +80,7 @@ def deliver(drawn: DrawnPicture) -> Picture:
         unchecked=unchecked,
         reruns=drawn.reruns,
         focus=drawn.focus,
+        anatomy=drawn.anatomy,
         warnings=tuple(said for said in map(say_left_out, drawn.reruns) if said),
     )
     if drawn.path is None:
@@ -101,12 +105,13 @@ def deliver(drawn: DrawnPicture) -> Picture:
 def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak: int | None) -> Report:
     assert drawn.path is not None, "a report lies beside a file"
     spent = {} if drawn.opened_s is None else {"open the model": drawn.opened_s}
-    spent["save"] = time.monotonic() - drawn.checked_s - drawn.focus_s
+    spent["save"] = time.monotonic() - drawn.checked_s - drawn.focus_s - drawn.anatomy_s
     if drawn.checks is not None:
         again_s = sum(rerun.seconds for rerun in drawn.reruns)
         spent |= {"self-check": drawn.checked_s - drawn.drawn_s - again_s}
         spent |= {"re-runs": again_s} if drawn.reruns else {}
     spent |= {"focus": drawn.focus_s} if drawn.request.focus else {}
+    spent |= {"anatomy": drawn.anatomy_s} if drawn.request.anatomy else {}
     return Report(
         request=drawn.request,
         plan=drawn.plan,
@@ -121,6 +126,7 @@ def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak
         unjudged=unchecked,
         reruns=drawn.reruns,
         focus=drawn.focus,
+        anatomy=drawn.anatomy,
     )
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from sfumato.render.passes.focus import FocusOutcome
     from sfumato.render.progress import Inputs, StageTrace
     from sfumato.render.stages import Plan
+    from sfumato.workflows.repair.run import AnatomyResult
     from sfumato.workflows.self_check.redraw_faults import Rerun
 
 
@@ -57,7 +58,7 @@ class Picture:
 
     `request` repeats exactly this picture. `path` and `report_path` are files where they were written. `checks` is None
     where there is no smaller base to compare with; `unchecked` says why. `focus` says what became of each part that was
-    found. `warnings` name what was left out.
+    found, `anatomy` what was seen and done of hands, where the request asks for it. `warnings` name what was left out.
     """
 
     request: RenderRequest
@@ -75,6 +76,7 @@ class Picture:
     unchecked: str = ""
     reruns: tuple[Rerun, ...] = ()
     focus: tuple[FocusOutcome, ...] = ()
+    anatomy: AnatomyResult | None = None
     warnings: tuple[str, ...] = ()
     shown: Image.Image | PixelStore | None = None
 
@@ -137,6 +139,7 @@ class Picture:
             "checks_left_out": self.unchecked or None,
             "reruns": [rerun.to_json() for rerun in self.reruns],
             "focus": [one.to_json() for one in self.focus],
+            "anatomy": None if self.anatomy is None else self.anatomy.to_json(),
             "stages": [
                 {
                     "name": stage.name,

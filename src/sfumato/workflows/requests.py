@@ -27,8 +27,12 @@ from sfumato.core.focus import AUTO, FocusBox, FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import (
+    OFF,
+    REPAIR,
+    AnatomySettings,
     CohesiveMethod,
     ConceptRef,
+    HandBox,
     ImageSource,
     InpaintSource,
     LoraRef,
@@ -91,7 +95,8 @@ class RequestValues:
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
     "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
     `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
-    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` belongs to focus.
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` belongs to focus. `anatomy` is off, check or repair,
+    `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold.
     """
 
     prompt: str | None = None
@@ -127,6 +132,9 @@ class RequestValues:
     keep: float | None = None
     focus: str | None = None
     focus_boxes: tuple[str | FocusBox, ...] | None = None
+    anatomy: str | None = None
+    hand_boxes: tuple[str | HandBox, ...] | None = None
+    unrepaired: str | None = None
     focus_detail: int | None = None
 
 
@@ -175,6 +183,7 @@ def make_request(
             find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
         )
     changes["focus"] = choose_focus(values, stored)
+    changes["anatomy"] = choose_anatomy(values, stored)
     base = stored or RenderRequest(
         prompt=values.prompt or "",
         size=size,
@@ -222,11 +231,40 @@ def make_focus_request(
     focus = choose_focus(asked, None)
     if focus is None:
         raise RequestError("with `focus` off nothing would be drawn anew", do="Say auto, or kinds: face,person.")
-    # Where the words come from a stored picture, its method, source and size say nothing of this one.
-    base = None if stored is None else replace(stored, source=TextSource(), method=NativeMethod(), focus=None, batch=1)
-    plain = replace(asked, size=contract.native, focus="off", focus_boxes=None, batch=None)
-    made = make_request(plain, contract, stored=base, needs_prompt=False)
+    made = _take_words(asked, contract, stored)
     return replace(made, source=source, size=source.size, method=PictureMethod(), focus=focus)
+
+
+def make_repair_request(
+    values: RequestValues, picture: PictureLike, contract: ModelContract, *, stored: RenderRequest | None = None
+) -> RenderRequest:
+    """Build the request that repairs the hands of a picture and leaves the rest: words and steps of `stored`, if there.
+
+    Raises:
+        RequestError: a picture that cannot be read, a box outside it, or as `make_request`.
+    """
+    source = make_picture_source(_find_file(picture))
+    anatomy = choose_anatomy(replace(values, anatomy=REPAIR), None)
+    made = _take_words(values, contract, stored)
+    return replace(made, source=source, size=source.size, method=PictureMethod(), anatomy=anatomy)
+
+
+def _take_words(values: RequestValues, contract: ModelContract, stored: RenderRequest | None) -> RenderRequest:
+    """Return what is said of words and steps: method, source and size of a stored picture say nothing of this one."""
+    base = None
+    if stored is not None:
+        base = replace(stored, source=TextSource(), method=NativeMethod(), focus=None, anatomy=None, batch=1)
+    plain = replace(
+        values,
+        size=contract.native,
+        focus="off",
+        focus_boxes=None,
+        anatomy=OFF,
+        hand_boxes=None,
+        unrepaired=None,
+        batch=None,
+    )
+    return make_request(plain, contract, stored=base, needs_prompt=False)
 
 
 def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSettings | None:
@@ -249,6 +287,25 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
         return None
     detail = {} if values.focus_detail is None else {"detail": values.focus_detail}
     return replace(before or FocusSettings(), words=words, boxes=boxes, **detail)
+
+
+def choose_anatomy(values: RequestValues, stored: RenderRequest | None) -> AnatomySettings | None:
+    """Return what is done about hands after the render: as said, else as stored; None where anatomy is off.
+
+    Raises:
+        RequestError: an unknown word, a box that is none, or a setting that would have no effect.
+    """
+    before = stored.anatomy if stored else None
+    mode = values.anatomy or (before.mode if before else DEFAULTS.anatomy)
+    if mode == OFF:
+        for name, value in (("hand_boxes", values.hand_boxes), ("unrepaired", values.unrepaired)):
+            if value:
+                raise RequestError(f"`{name}` has no effect with `anatomy` off", do="Say `anatomy` repair.")
+        return None
+    boxes = values.hand_boxes or (before.boxes if before else ())
+    changes: dict[str, Any] = {} if values.unrepaired is None else {"unrepaired": values.unrepaired}
+    hands = tuple(HandBox.parse(one) if isinstance(one, str) else one for one in boxes)
+    return replace(before or AnatomySettings(), mode=mode, boxes=hands, **changes)
 
 
 def choose_upscale_size(picture: PixelSize, size: SizeLike | None, scale: float | None) -> PixelSize:

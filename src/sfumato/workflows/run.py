@@ -44,6 +44,8 @@ from sfumato.workflows.job import (
     WarningEvent,
 )
 from sfumato.workflows.personalize.resolve import attach_concepts, list_active
+from sfumato.workflows.record import is_withheld, record_picture, withhold
+from sfumato.workflows.repair.run import mend_result
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -235,7 +237,15 @@ def _run_one(work: _PictureWork, model: LatentModel) -> Generator[Event, None, P
     with closing(space) if space else nullcontext():
         model.autoencoder_bytes = plan.autoencoder_bytes
         drawn = yield from _draw(work, plan, model, space, began)
+        if is_withheld(drawn):
+            record_picture(drawn, None)
+            if space:
+                space.remove()
+            raise withhold(drawn)
         picture = deliver(drawn)
+        if picture.anatomy is not None:
+            said = record_picture(drawn, picture)
+            picture = replace(picture, warnings=(*picture.warnings, *said))
         for message in picture.warnings:
             yield WarningEvent(message=f"{picture.path or 'the picture'}: {message}")
         try:
@@ -276,6 +286,10 @@ def _draw(
         steps = focus_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
         result, focus = yield from teller.follow_pass(steps)
     focus_s = time.monotonic() - focus_s
+    anatomy, anatomy_s = None, time.monotonic()
+    if request.anatomy is not None:
+        steps = mend_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
+        result, anatomy = yield from teller.follow_pass(steps)
     return DrawnPicture(
         request=request,
         plan=plan,
@@ -283,6 +297,8 @@ def _draw(
         result=result,
         focus=focus,
         focus_s=focus_s,
+        anatomy=anatomy,
+        anatomy_s=time.monotonic() - anatomy_s,
         checks=looked.judged,
         reruns=looked.reruns,
         model=model,

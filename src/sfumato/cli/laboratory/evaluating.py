@@ -90,6 +90,24 @@ def evaluate_critic(
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
 
+def evaluate_repair(
+    n: Annotated[int, typer.Option("--n", help="Labelled hands of each kind; half as many twins.", metavar="N")] = 200,
+    renders: Annotated[int, typer.Option("--renders", help="Hands that mini repairs.", metavar="N")] = 8,
+    state: Annotated[
+        Path, typer.Option("--state", help="Folder of the sets of hands; made on first use.", metavar="DIR")
+    ] = Path(".state/mini/parser"),
+    sheets: Annotated[
+        Path | None, typer.Option("--sheets", help="Folder for before and after.", metavar="DIR", show_default=False)
+    ] = None,
+) -> None:
+    """Judge the repair of hands: auditor, acceptance with truth, harm, and what mini mends; last line JSON."""
+    from sfumato.lab.critic.evaluate_repair import RepairEvaluation, run_evaluate_repair
+
+    wanted = RepairEvaluation(hands=n, renders=renders, state=state, sheets=sheets)
+    card = run_evaluate_repair(wanted, on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
 def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{done} of {count}: {what}\n")
 

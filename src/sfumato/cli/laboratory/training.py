@@ -17,7 +17,8 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="pictures, vocabulary, teacher, autoencoder, latents, feed, unet, decoder, reader, detector, parser, pack, or all.",
+            help="pictures, vocabulary, teacher, autoencoder, latents, feed, unet, decoder, reader, detector, parser, auditor, "
+            "pack, or all.",
             metavar="NAME",
         ),
     ] = "all",

@@ -75,6 +75,13 @@ def judge_hands(
     return tuple(judged)
 
 
+def judge_square(parser: Parser, pixels: PixelStore, box: PixelBox, square: TurnedSquare) -> JudgedHand:
+    """Judge what a square of a picture shows, as if a prompt had allowed nothing: for comparing before and after."""
+    (maps,) = parser.read(cut_hands(pixels, [square]))
+    evidence = gather_evidence(maps)
+    return JudgedHand(box, square, maps, evidence, judge_evidence(evidence, parser.beliefs, prompted=True))
+
+
 def cut_hands(pixels: PixelStore, squares: Sequence[TurnedSquare]) -> NDArray[np.uint8]:
     """Return the squares as the parser wants them, uint8 [N, 128, 128, 3]."""
     return cut_squares(PictureLevels(pixels), squares, CROP_PX)

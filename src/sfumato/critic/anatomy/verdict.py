@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from sfumato.critic.anatomy.belief import Beliefs
+from sfumato.critic.anatomy.belief import CAUSE_FEATURES, Beliefs
 from sfumato.critic.anatomy.evidence import HandEvidence, Numbers, log_softmax
 from sfumato.critic.anatomy.labels import CAUSES
 
@@ -37,6 +37,8 @@ _PATTERNS = {
 }
 # A word right after one of these is not wanted.
 _DENIED = re.compile(r"\b(no|not|without|non|never)\s+(a\s+|an\s+|any\s+)?$", re.IGNORECASE)
+# A cause less likely than this is not named, unless none is likelier.
+LEAST_FINDING = 0.2
 # Keeps logarithms of probabilities finite.
 _LEAST = 1e-6
 
@@ -84,7 +86,7 @@ def judge_evidence(
     digits = int(counts.argmax())
     goof = believe_goof(evidence, beliefs)
     countable = _squash(beliefs.countable[0] * evidence.countable + beliefs.countable[1])
-    findings = _list_findings(evidence, goof) if goof > beliefs.most_ok else ()
+    findings = _list_findings(evidence, beliefs, goof) if goof > beliefs.most_ok else ()
     word, reason, sure = _choose_word(evidence, beliefs, digits, goof, countable, prompted=prompted)
     if licences and word != "ok":
         word, sure = "licensed", max(sure, goof)
@@ -126,7 +128,7 @@ def _choose_word(
         return "not-countable", "this does not look like a hand to the parser", _squash(-evidence.hand)
     if countable < beliefs.least_countable:
         return "not-countable", "not every digit shows clearly, so their number proves nothing", 1.0 - countable
-    cause = _likeliest_cause(evidence)
+    cause = _likeliest_cause(evidence, beliefs)
     if goof >= beliefs.least_goof:
         if cause == "missing" and not prompted:
             return "abstain", f"{digits} digits show; a person may have lost one, and no prompt says otherwise", goof
@@ -136,7 +138,9 @@ def _choose_word(
     return "abstain", f"{digits} digits show; perhaps {_describe(cause, digits)}", goof
 
 
-def _likeliest_cause(evidence: HandEvidence) -> str:
+def _likeliest_cause(evidence: HandEvidence, beliefs: Beliefs) -> str:
+    if beliefs.causes:
+        return CAUSES[1 + int(believe_causes(evidence, beliefs).argmax())]
     return CAUSES[1 + int(evidence.cause_logs[1:].argmax())]
 
 
@@ -150,10 +154,36 @@ def _describe(cause: str, digits: int) -> str:
     return words[cause]
 
 
-def _list_findings(evidence: HandEvidence, goof: float) -> tuple[Finding, ...]:
-    """Return each likely cause with its share of the probability of a fault, the likeliest first."""
+def believe_causes(evidence: HandEvidence, beliefs: Beliefs) -> Numbers:
+    """Return the probability of each cause after none, float64 [4]: several may hold, so they need not sum to one."""
+    weights = np.array(beliefs.causes).reshape(-1, CAUSE_FEATURES)
+    logits = (list_cause_features(evidence, beliefs) * weights).sum(1)
+    return np.array([_squash(float(logit)) for logit in logits])
+
+
+def list_cause_features(evidence: HandEvidence, beliefs: Beliefs) -> Numbers:
+    """Return what speaks for each cause after none, float64 [4, 4]: the head, the count, any fault at all, and 1.
+
+    A number of digits beyond the expected one speaks for an extra or a split digit, one below it for a missing one; a
+    fused pair shows as a number that is right or one too low.
+    """
+    counts, expected = believe_counts(evidence, beliefs), count_expected(evidence)
+    more, fewer = float(counts[expected + 1 :].sum()), float(counts[:expected].sum())
+    heads = [_logit(float(chance)) for chance in np.exp(evidence.cause_logs[1:])]
+    fault = _logit(believe_goof(evidence, beliefs))
+    sides = (_logit(more), _logit(fewer), _logit(fewer), _logit(more))
+    return np.array([[head, side, fault, 1.0] for head, side in zip(heads, sides, strict=True)])
+
+
+def _list_findings(evidence: HandEvidence, beliefs: Beliefs, goof: float) -> tuple[Finding, ...]:
+    """Return each likely cause with its probability, the likeliest first."""
+    if beliefs.causes:
+        chances = believe_causes(evidence, beliefs)
+        order = [int(place) for place in np.argsort(-chances) if chances[place] >= LEAST_FINDING]
+        order = order or [int(chances.argmax())]
+        return tuple(Finding("hand", CAUSES[place + 1], float(chances[place])) for place in order)
     shares = np.exp(log_softmax(evidence.cause_logs[1:]))
-    order = [int(place) for place in np.argsort(-shares) if shares[place] >= 0.2]
+    order = [int(place) for place in np.argsort(-shares) if shares[place] >= LEAST_FINDING]
     return tuple(Finding("hand", CAUSES[place + 1], float(goof * shares[place])) for place in order)
 
 

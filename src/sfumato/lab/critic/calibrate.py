@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 
-from sfumato.critic.anatomy.belief import COUNT_FEATURES, FAULT_FEATURES, Beliefs
+from sfumato.critic.anatomy.belief import COUNT_FEATURES, Beliefs
 from sfumato.critic.anatomy.evidence import HandEvidence, gather_evidence
-from sfumato.critic.anatomy.labels import MOST_DIGITS
+from sfumato.critic.anatomy.labels import CAUSES, MOST_DIGITS
 from sfumato.critic.anatomy.parser import Parser
-from sfumato.critic.anatomy.verdict import believe_goof, list_fault_features
+from sfumato.critic.anatomy.verdict import believe_goof, list_cause_features, list_fault_features
 from sfumato.lab.critic.examples import UNKNOWN, HandExamples
 
 Numbers = NDArray[np.float64]
@@ -26,6 +26,8 @@ Flags = NDArray[np.bool_]
 # right, so few may be wrong, where half of all hands are.
 LEAST_PRECISION, MOST_FALSE_FLAGS, MOST_MISSED = 0.95, 0.01, 0.05
 RIDGE = 1e-2
+# Weights of a cause are fitted on so many hands that have it, at least.
+FEWEST_OF_A_CAUSE = 20
 READ_AT_ONCE = 64
 
 
@@ -64,11 +66,15 @@ def fit_beliefs(evidence: Sequence[HandEvidence], examples: HandExamples) -> Bel
     beliefs = Beliefs(count=_fit_counts(features, counts, weights))
     faults = np.asarray(examples.cause)[chosen] > 0
     spoken = np.stack([list_fault_features(evidence[row], beliefs) for row in chosen])
-    beliefs = replace(beliefs, fault=_fit_yes(spoken, faults, weights))
+    beliefs = replace(beliefs, fault=fit_yes(spoken, faults, weights))
+    beliefs = replace(
+        beliefs,
+        causes=_fit_causes([evidence[row] for row in chosen], beliefs, np.asarray(examples.cause)[chosen], weights),
+    )
     hands: list[int] = np.flatnonzero(examples.hand).tolist()
     logits = np.array([[evidence[row].countable, 1.0] for row in hands])
     whole = weigh_sources(examples, np.asarray(examples.hand, np.bool_))
-    beliefs = replace(beliefs, countable=_fit_yes(logits, np.asarray(examples.countable)[hands], whole))
+    beliefs = replace(beliefs, countable=fit_yes(logits, np.asarray(examples.countable)[hands], whole))
     return _choose_limits(beliefs, evidence, examples)
 
 
@@ -84,14 +90,29 @@ def _fit_counts(features: Numbers, counts: NDArray[np.int64], weights: Numbers) 
     return tuple(float(value) for value in optimize.minimize(measure, start, method="L-BFGS-B").x)
 
 
-def _fit_yes(features: Numbers, yes: Flags, weights: Numbers) -> tuple[float, ...]:
+def _fit_causes(
+    evidence: Sequence[HandEvidence], beliefs: Beliefs, causes: NDArray[np.uint8], weights: Numbers
+) -> tuple[float, ...]:
+    """Return the weights of each cause, one after the other; none where a cause was too rare to fit."""
+    spoken = np.stack([list_cause_features(one, beliefs) for one in evidence])
+    found: list[float] = []
+    for number in range(len(CAUSES) - 1):
+        there = causes == number + 1
+        if there.sum() < FEWEST_OF_A_CAUSE:
+            return ()
+        found += fit_yes(spoken[:, number], there, weights)
+    return tuple(found)
+
+
+def fit_yes(features: Numbers, yes: Flags, weights: Numbers) -> tuple[float, ...]:
+    """Return the weights of a logistic regression: float features [n, k], whether each example is so [n], its weight [n]."""
+
     def measure(values: Numbers) -> float:
         logits = np.where(yes, 1, -1) * (features @ values)
         return float((weights * np.logaddexp(0, -logits)).mean() + RIDGE * (values**2).sum() / len(yes))
 
     start = np.zeros(features.shape[1])
     start[0] = 1.0
-    assert features.shape[1] in (2, FAULT_FEATURES)
     return tuple(float(value) for value in optimize.minimize(measure, start, method="L-BFGS-B").x)
 
 

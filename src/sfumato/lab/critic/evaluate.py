@@ -17,7 +17,7 @@ from sfumato.core.errors import RequestError
 from sfumato.critic.anatomy.evidence import HandEvidence
 from sfumato.critic.anatomy.labels import CAUSES, MOST_DIGITS
 from sfumato.critic.anatomy.parser import SHIPPED, Parser, load_parser
-from sfumato.critic.anatomy.verdict import HandVerdict, judge_evidence
+from sfumato.critic.anatomy.verdict import HandVerdict, believe_causes, judge_evidence
 from sfumato.lab.critic.calibrate import pick_countable, read_evidence
 from sfumato.lab.critic.examples import UNKNOWN, HandExamples
 from sfumato.lab.critic.tables import DRAWN_COUNTS, make_table
@@ -103,12 +103,16 @@ def judge_set(
         *_describe_counters(name, evidence, truth, countable),
         _area(f"{name}: any fault", goofs[countable], cause[countable] > 0, 0.99 if name == "drawn" else 0.95),
     ]
+    apart = bool(parser.beliefs.causes)
     for number, word in enumerate(CAUSES[1:], 1):
         chosen = countable & ((cause == 0) | (cause == number))
         if (cause[chosen] == number).sum() >= 5:
+            # Without weights of their own, causes share the probability of a fault.
+            scores = np.array([believe_causes(one, parser.beliefs)[number - 1] for one in evidence]) if apart else goofs
             rows.append(
-                _area(f"{name}: {word}", goofs[chosen], cause[chosen] == number, 0.99 if name == "drawn" else 0.95)
+                _area(f"{name}: {word}", scores[chosen], cause[chosen] == number, 0.99 if name == "drawn" else 0.95)
             )
+            rows.append(_tell_apart(f"{name}: {word} named first", verdicts, word, countable & (cause == number)))
     right = hands & (cause == 0)
     rows += [
         _share(f"{name}: goof said of right hands", (words == "goof")[right], 1.0),
@@ -141,6 +145,13 @@ def _share(name: str, hits: Flags, aim: float | None, aim_is: str = "most") -> M
     return replace(
         measure_share(name, int(hits.sum()), len(hits), aim=aim), aim_is="least" if aim_is == "least" else "most"
     )
+
+
+def _tell_apart(name: str, verdicts: Sequence[HandVerdict], word: str, chosen: Flags) -> Measurement:
+    """Return how often a cause is the first one named, among the hands that have it and for which any is named."""
+    rows: list[int] = np.flatnonzero(chosen).tolist()
+    named = [verdicts[row].findings[0].cause == word for row in rows if verdicts[row].findings]
+    return _share(name, np.array(named, np.bool_), None, "least")
 
 
 def _area(name: str, scores: NDArray[np.float64], faulty: Flags, aim: float) -> Measurement:

@@ -1,4 +1,4 @@
-"""The three sets of crops: one to train on, one to calibrate on, one to judge on; seeds and 3-D hands never shared.
+"""The sets of crops: to train on, to calibrate on, to judge on, and of the auditor; seeds and 3-D hands never shared.
 
 Each is drawn once to a folder outside the repository. Knows the worlds and an autoencoder, no network of the critic.
 Start reading at `make_table`.
@@ -26,11 +26,12 @@ from sfumato.lab.hands3d.pool import HandPool, PoolSettings, render_pool
 from sfumato.lab.reader.autoencoder_round_trip import RoundTrip, pass_autoencoder
 
 POOL = PoolSettings(count=5120, seed=201_000_000)
-SETS = ("train", "calibrate", "judge")
+SETS = ("train", "calibrate", "judge", "audit")
 # Shards of the pool (256 hands in pairs) and seeds of drawn hands of each set.
-SHARDS = {"train": range(12), "calibrate": range(12, 16), "judge": range(16, 20)}
-DRAWN_SEEDS = {"train": 210_000_000, "calibrate": 220_000_000, "judge": 230_000_000}
-DRAWN_COUNTS = {"train": 3600, "calibrate": 600, "judge": 600}
+# The auditor has drawn hands of its own.
+SHARDS = {"train": range(12), "calibrate": range(12, 16), "judge": range(16, 20), "audit": range(0)}
+DRAWN_SEEDS = {"train": 210_000_000, "calibrate": 220_000_000, "judge": 230_000_000, "audit": 240_000_000}
+DRAWN_COUNTS = {"train": 3600, "calibrate": 600, "judge": 600, "audit": 6000}
 DECODED_SHARE, LATENT_NOISE = 0.15, (0.0, 0.1, 0.2)
 
 

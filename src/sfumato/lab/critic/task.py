@@ -83,7 +83,7 @@ class ParserTask:
         picks = [(int(table), int(rng.integers(len(self.tables[table])))) for table in which]
         batch = stack_examples([self.tables[table].take(np.s_[row : row + 1]) for table, row in picks])
         batch = move_crops(batch, draw_moves(count, rng), rng)
-        pixels = _press_some(_roughen(blemish_pictures(batch["pixels"], noise), rng), rng)
+        pixels = _press_some(roughen(blemish_pictures(batch["pixels"], noise), rng), rng)
         return batch | {"pixels": pixels.contiguous(memory_format=torch.channels_last)}
 
     def compute_losses(
@@ -220,7 +220,7 @@ def _measure_digits(labels: Tensor) -> Tensor:
     return torch.stack([(digits == number).flatten(1).sum(1) for number in range(len(DIGITS))], 1).float()
 
 
-def _roughen(pixels: Tensor, rng: np.random.Generator) -> Tensor:
+def roughen(pixels: Tensor, rng: np.random.Generator) -> Tensor:
     """Show some crops as if they had been small, and some smoothed as renders are."""
     rows = []
     for crop in pixels.split(1):

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
 from sfumato.lab.critic import train as critic
+from sfumato.lab.critic.train_auditor import AuditorTraining, run_train_auditor
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
 from sfumato.lab.train_mini.feed import feed_latents
@@ -74,6 +75,18 @@ def train_mini_parser(wanted: MiniTraining) -> TrainingResult:
     return critic.run_train_parser(training, report=wanted.report)[1]
 
 
+def train_mini_auditor(wanted: MiniTraining) -> TrainingResult:
+    """Train the auditor of hands for the budget; needs the part `anny`."""
+    training = AuditorTraining(
+        state=wanted.state / "parser",
+        out=wanted.state / EYES / "auditor",
+        budget=wanted.make_budget(),
+        vae=BUNDLE / "vae",
+        resume=wanted.resume,
+    )
+    return run_train_auditor(training, report=wanted.report)[1]
+
+
 # What is installed; training reads it and never writes it.
 BUNDLE = Path(__file__).parents[2] / "data" / "mini"
 # Of the minutes for "all": what each stage gets. The denoiser has the most to learn.
@@ -85,8 +98,8 @@ SHARES = {
     "reader": 0.06,
     "detector": 0.06,
 }
-# Stages that "all" leaves out: the parser needs a part of others, which may be absent; a feed runs beside another stage.
-ALONE = ("parser", "feed")
+# Stages that "all" leaves out: critics of hands need a part of others, which may be absent; a feed runs beside another stage.
+ALONE = ("parser", "auditor", "feed")
 STAGES = (
     "pictures",
     "vocabulary",
@@ -99,6 +112,7 @@ STAGES = (
     "reader",
     "detector",
     "parser",
+    "auditor",
     "pack",
 )
 
@@ -146,6 +160,7 @@ def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
         "reader": train_mini_reader,
         "detector": train_mini_detector,
         "parser": train_mini_parser,
+        "auditor": train_mini_auditor,
         "pack": lambda wanted: pack_mini(wanted.state, out, wanted.init),
     }
     return work[name]

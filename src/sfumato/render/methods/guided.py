@@ -1,4 +1,6 @@
-"""A part of a picture drawn anew, its low band held to what was there: the method of focus, not offered to users.
+"""A part of a picture drawn anew, its low band held to what was there: the method of focus and of repair, not offered.
+
+With a mask, what lies outside it stays as it was encoded.
 
 A canvas beyond native size is denoised through windows. Knows no box and no judge. Start reading at `run_guided`.
 
@@ -9,7 +11,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sfumato.core.request import ImageSource
+from sfumato.core.request import ImageSource, InpaintSource
 from sfumato.nn.bands import take_low
 from sfumato.render.methods.multidiffusion import predict_fused
 from sfumato.render.methods.native import make_start, report_steps, walk_steps
@@ -36,7 +38,7 @@ def run_guided(
     (stage,) = plan.stages
     method, source = work.request.method, work.request.source
     assert isinstance(method, GuidedMethod), "the row of the method runs its own settings"
-    assert isinstance(source, ImageSource), "focus starts from what is there"
+    assert isinstance(source, ImageSource | InpaintSource), "a part starts from what is there"
     start = make_start(work, stage, inputs)
     assert start.kept is not None, "a starting picture is encoded"
     parent = take_low(start.kept)

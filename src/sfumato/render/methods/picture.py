@@ -1,4 +1,4 @@
-"""A given picture as it is: nothing is drawn, passes work on it. What `sfumato focus` renders by; not offered as a method.
+"""A given picture as it is: nothing is drawn, passes work on it. What `sfumato focus` and `repair` render by; not offered as a method.
 
 Knows no pass. Start reading at `run_picture`.
 """

@@ -126,6 +126,6 @@ def check_picture(request: RenderRequest, contract: ModelContract) -> None:
     del contract
     if not isinstance(request.source, PictureSource) or request.source.size != request.size:
         do = "Leave `size` out; enlarge the picture with sfumato upscale."
-        raise RequestError("focus keeps the size of the picture", got=str(request.size), do=do)
-    if request.focus is None:
+        raise RequestError("a picture that is worked on keeps its size", got=str(request.size), do=do)
+    if request.focus is None and request.anatomy is None:
         raise RequestError("nothing would be drawn anew", do="Say `focus` auto, or give a `focus_box`.")

@@ -177,6 +177,7 @@ def _describe_request(request: RenderRequest) -> list[str]:
         *negative,
         f"size {request.size}, seed {request.seed}, method {request.method.kind}",
         *([f"focus: {request.focus}"] if request.focus else []),
+        *([f"anatomy: {request.anatomy}"] if request.anatomy else []),
         f"{request.steps} steps of {request.sampler} ({request.schedule}), guidance {request.guidance:g}",
         f"model: {request.model}",
         *_describe_adapters(request),

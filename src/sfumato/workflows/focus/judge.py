@@ -67,7 +67,7 @@ class PartJudge:
             or self._check_low(part)
             or self._check_rim(part)
             or self._check_beside(part)
-            or self._check_things(pixels, part)
+            or self.check_things(pixels, part)
             or self._check_person(part)
         )
 
@@ -109,9 +109,9 @@ class PartJudge:
                 return f"something is {what} beside it ({count} px of edges)"
         return ""
 
-    def _check_things(self, pixels: PixelStore, part: DrawnPart) -> str:
+    def check_things(self, pixels: PixelStore, part: DrawnPart) -> str:
         """Compare what finders see around the part before and after: the part in its place, nothing new, nothing lost."""
-        window = _grow_window(part.frame, pixels)
+        window = grow_window(part.frame, pixels)
         values = pixels.read(window)
         before = self._find(values)
         values[part.frame.shift(-window.left, -window.top).slices_hw] = part.after
@@ -120,7 +120,7 @@ class PartJudge:
         mask = _bound_mask(part).shift(-window.left, -window.top)
         if part.target.kind != USER_BOX and any(one.kind == part.target.kind for one in before):
             same = [one for one in after if one.kind == part.target.kind]
-            place = max((_measure_union(one.box, box) for one in same), default=0.0)
+            place = max((measure_union(one.box, box) for one in same), default=0.0)
             if place < LEAST_SAME_PLACE:
                 return f"the {part.target.kind} is not where it was ({place:.0%} of the union)"
         for what, ones, others in (("new", after, before), ("lost", before, after)):
@@ -198,7 +198,7 @@ def _measure_slopes(values: NDArray[np.uint8]) -> NDArray[np.float32]:
     return np.hypot(down, across)
 
 
-def _grow_window(frame: PixelBox, pixels: PixelStore) -> PixelBox:
+def grow_window(frame: PixelBox, pixels: PixelStore) -> PixelBox:
     """Return a frame with so much around it that a finder sees a picture."""
     margin = max(16, (WINDOW_PX - min(frame.width, frame.height)) // 2)
     return frame.grow(margin).clip(pixels.size)
@@ -211,7 +211,8 @@ def _bound_mask(part: DrawnPart) -> PixelBox:
     return box.shift(part.frame.left, part.frame.top)
 
 
-def _measure_union(one: PixelBox, other: PixelBox) -> float:
+def measure_union(one: PixelBox, other: PixelBox) -> float:
+    """Return the share of their union that two boxes have in common."""
     both = one.find_overlap(other)
     return 0.0 if both is None else both.area / (one.area + other.area - both.area)
 
@@ -223,4 +224,4 @@ def _lies_in(one: Found, kind: str, box: PixelBox) -> bool:
 
 
 def _is_thing(one: Found, other: Found) -> bool:
-    return one.kind == other.kind and _measure_union(one.box, other.box) >= LEAST_SAME_THING
+    return one.kind == other.kind and measure_union(one.box, other.box) >= LEAST_SAME_THING

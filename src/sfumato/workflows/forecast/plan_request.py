@@ -40,7 +40,7 @@ from sfumato.render.cohesive.input_picture import lay_out
 from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
-from sfumato.render.stages import Plan
+from sfumato.render.stages import FocusForecast, Plan
 from sfumato.workflows.files.digests import list_adapters
 from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
@@ -72,7 +72,8 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
     check_pictures_fit(request, options)
     inputs = read_inputs(request)
     plan = plan_from_headers(request, options)
-    if plan.focus is None or not isinstance(request.method, PictureMethod) or inputs.source is None:
+    works = plan.focus is not None or plan.anatomy is not None
+    if not works or not isinstance(request.method, PictureMethod) or inputs.source is None:
         return plan
     return _list_parts(plan, request, options, lay_out(inputs.source, MemoryWorkspace()))
 
@@ -81,7 +82,27 @@ def _list_parts(plan: Plan, request: RenderRequest, options: RunOptions, pixels:
     """Return a plan that names every part of a picture that is there to be looked at."""
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
     budget = make_budget(contract, choose_policy(options.device, options.dtype, request.arithmetic), options)
-    return replace(plan, focus=plan_focus(request, contract, budget, pixels))
+    return replace(
+        plan,
+        focus=None if request.focus is None else plan_focus(request, contract, budget, pixels),
+        anatomy=_plan_hands(request, contract, budget, pixels),
+    )
+
+
+def _plan_hands(
+    request: RenderRequest, contract: ModelContract, budget: RenderBudget, pixels: PixelStore | None = None
+) -> FocusForecast | None:
+    """Say what the hands of a picture may cost; None where nobody asks about them.
+
+    Raises:
+        RequestError: hands cannot be found or read here.
+    """
+    if request.anatomy is None:
+        return None
+    from sfumato.workflows.repair.run import check_anatomy, plan_anatomy
+
+    check_anatomy(request, contract)
+    return plan_anatomy(request, contract, budget, pixels)
 
 
 def check_pictures_fit(request: RenderRequest, options: RunOptions) -> None:
@@ -125,7 +146,8 @@ def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, o
     budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     focus = None if request.focus is None else plan_focus(request, contract, budget)
-    return replace(plan, size=request.size, focus=focus)
+    anatomy = _plan_hands(request, contract, budget)
+    return replace(plan, size=request.size, focus=focus, anatomy=anatomy)
 
 
 def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:

@@ -15,6 +15,8 @@ from pathlib import Path
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.focus import FocusSettings
 from sfumato.core.request import (
+    FLAG,
+    AnatomySettings,
     CohesiveMethod,
     GobigMethod,
     ImageSource,
@@ -50,11 +52,16 @@ def write_command(request: RenderRequest) -> str | None:
     focus = None if request.focus is None else _list_focus(request.focus)
     if request.focus is not None and focus is None:
         return None
-    options = [*_list_options(request), *_list_source(request), *(focus or ())]
+    anatomy = None if request.anatomy is None else _list_anatomy(request.anatomy)
+    if request.anatomy is not None and anatomy is None:
+        return None
+    mode = ["--anatomy", request.anatomy.mode] if request.anatomy and not isinstance(method, PictureMethod) else []
+    options = [*_list_options(request), *_list_source(request), *(focus or ()), *mode, *(anatomy or ())]
     prompt = ["--prompt", request.prompt] if request.prompt else []
     if isinstance(method, PictureMethod) and isinstance(source, PictureSource):
         # The size of the picture itself is no option.
-        return _order_command("focus", source.path, [*options[2:], *prompt])
+        command = "focus" if request.focus else "repair"
+        return _order_command(command, source.path, [*options[2:], *prompt])
     options += ["--method", method.kind, *_list_method(request)]
     if isinstance(source, PictureSource):
         return _order_command("upscale", source.path, [*options, *prompt])
@@ -74,7 +81,7 @@ def write_python(request: RenderRequest) -> str | None:
     It draws one picture: the first of a batch.
     """
     method = request.method
-    if not isinstance(request.source, TextSource) or not request.prompt:
+    if not isinstance(request.source, TextSource) or not request.prompt or request.anatomy is not None:
         return None
     if isinstance(method, CohesiveMethod) and not _has_all_parts(method):
         return None
@@ -142,6 +149,18 @@ def _list_focus(focus: FocusSettings) -> list[str] | None:
         words = f":{one.prompt}" if one.prompt else ""
         options += ["--focus-box", f"{one.left},{one.top},{one.width},{one.height}{words}"]
     return options
+
+
+def _list_anatomy(anatomy: AnatomySettings) -> list[str] | None:
+    """Return the options of `render` and `repair` for hands, None where options cannot say it."""
+    known = AnatomySettings(mode=anatomy.mode, boxes=anatomy.boxes, unrepaired=anatomy.unrepaired)
+    if anatomy != known:
+        return None
+    boxes = [
+        f"{one.left},{one.top},{one.width},{one.height}{f':{one.cause}' * bool(one.cause)}" for one in anatomy.boxes
+    ]
+    kept = [] if anatomy.unrepaired == FLAG else ["--unrepaired", anatomy.unrepaired]
+    return [*(word for box in boxes for word in ("--box", box)), *kept]
 
 
 def _list_source(request: RenderRequest) -> list[str]:
@@ -226,6 +245,7 @@ def list_settings(request: RenderRequest) -> list[tuple[str, str]]:
         ("source", _source(request)),
         ("method", _method(request)),
         ("focus", _focus(request)),
+        ("anatomy", "" if request.anatomy is None else str(request.anatomy)),
         ("request", request.request_hash()),
     ]
     return [(name, value) for name, value in rows if value]

@@ -21,10 +21,11 @@ from sfumato.critic.picture.checks import Judged
 from sfumato.render.passes.focus import FocusOutcome
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
+from sfumato.workflows.repair.run import AnatomyResult
 from sfumato.workflows.report.before_after import View, write_crops, write_view
 from sfumato.workflows.report.check_table import write_checks
 from sfumato.workflows.report.commands import list_settings, write_command, write_repeat_command
-from sfumato.workflows.report.focus_table import write_focus
+from sfumato.workflows.report.focus_table import write_anatomy, write_focus
 from sfumato.workflows.report.frame import (
     write_bytes,
     write_copy_text,
@@ -58,6 +59,7 @@ class Report:
     reruns: tuple[Rerun, ...] = ()
     unjudged: str = ""
     focus: tuple[FocusOutcome, ...] = ()
+    anatomy: AnatomyResult | None = None
 
 
 def write_report(path: Path, report: Report) -> None:
@@ -87,6 +89,7 @@ def _page(report: Report) -> str:
         _facts(report),
         write_checks(report.judged, report.reruns, unjudged=report.unjudged),
         write_focus(report.focus),
+        write_anatomy(report.anatomy),
         write_crops(view),
         _again(report),
         _stages(report),

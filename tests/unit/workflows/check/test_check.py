@@ -12,6 +12,7 @@ from sfumato.critic.anatomy.network import ParserShape
 from sfumato.critic.anatomy.parser import make_parser
 from sfumato.workflows.check import check as module
 from sfumato.workflows.check.check import NO_PARSER, check_picture, read_prompt
+from sfumato.workflows.check.evidence_picture import draw_evidence, list_words, save_evidence
 from sfumato.workflows.check.mark import draw_verdicts
 from sfumato.workflows.find.find import open_store
 
@@ -78,3 +79,15 @@ def test_marks_change_the_picture_near_the_hand_only(picture, tiny):
     assert (after[60:80, 60] != before[60:80, 60]).any()
     assert (after[90:] == before[90:]).all()
     assert (after[:30] == before[:30]).all()
+
+
+def test_a_sheet_shows_the_hand_its_parts_and_the_reasons(picture, tiny, tmp_path):
+    store = open_store(picture)
+    checked = check_picture(picture, boxes=[BOX], parser=tiny)
+    (hand,) = checked.hands
+    sheet, beside = draw_evidence(store, hand), draw_evidence(store, hand, repaired=store)
+    assert beside.width > sheet.width
+    assert hand.verdict.reason in list_words(hand)[0]
+    (place,) = save_evidence(tmp_path / "new", "hand", [sheet])
+    with Image.open(place) as written:
+        assert written.size == sheet.size

@@ -95,7 +95,7 @@ def test_a_face_that_is_somewhere_else_is_dropped():
     pixels, part = make_part(move)
     # The colours are let through, so that the finder has to see it.
     part = replace(part, drawn=part.before)
-    assert "not where it was" in PartJudge(finders=(BrightFinder(),))._check_things(pixels, part)
+    assert "not where it was" in PartJudge(finders=(BrightFinder(),)).check_things(pixels, part)
 
 
 def read_as(**words):
