@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from sfumato.core.errors import RequestError
 from sfumato.core.files import open_regular
@@ -56,7 +56,7 @@ def read_labels(path: Path, half: str) -> tuple[LabelledPicture, ...]:
     if len(raw) > LARGEST_FILE_BYTES:
         raise RequestError("a file of labels has at most 1 MiB", got=str(path), do="Name another file in `labels`.")
     try:
-        rows = parse_json(raw.decode(), what="the file of labels")["pictures"]
+        rows = cast("dict[str, Any]", parse_json(raw.decode(), what="the file of labels"))["pictures"]
         pictures = tuple(_read_picture(row) for row in rows)
     except (KeyError, TypeError, ValueError) as error:
         do = "Write it like tests/labels/real.json."
