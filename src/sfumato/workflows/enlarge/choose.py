@@ -69,7 +69,9 @@ def choose_for(source: Pixels, *, networks_only: bool = False) -> SuitedUpscaler
         words = f"lanczos: on parts of the picture it comes nearer to it than {', '.join(found)} do; nothing drawn anew"
         return SuitedUpscaler(chosen=ChosenUpscaler(name=DEFAULTS.upscaler, words=words))
     chosen = find_named(best)
-    words = f"{best}: chosen on {found[best].patches} parts of the picture, beside {_list_others(found, best)}"
+    count = found[best].patches
+    parts = "a part" if count == 1 else f"{count} parts"
+    words = f"{best}: chosen on {parts} of the picture, beside {_list_others(found, best)}"
     return SuitedUpscaler(
         chosen=ChosenUpscaler(name=chosen.name, weights=chosen.weights, sha256=chosen.sha256, words=words),
         rehearsal=found[best],
