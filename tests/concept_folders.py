@@ -8,10 +8,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 from PIL import Image
 
+from bundles import tiny_mini
 from sfumato.customize.concept import ConceptFolder
 from sfumato.customize.create import NewConcept, create_concept
+from sfumato.models.load import load_model
 
 CAPTION = "bo, red"
 
@@ -35,3 +38,28 @@ def write_photos(folder: Path, *, count: int = 5, side: int = 64, masks: bool = 
 def make_concept(photos: Path, name: str = "bo", **more: str) -> ConceptFolder:
     """Make a concept of such photos in the folder of concepts."""
     return create_concept(NewConcept(name=name, photos=photos, noun="cat", **more))
+
+
+@pytest.fixture(autouse=True)
+def concepts(tmp_path, monkeypatch):
+    """Return an empty folder of concepts."""
+    monkeypatch.setenv("SFUMATO_CONCEPTS", str(tmp_path / "concepts"))
+    return tmp_path / "concepts"
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """Return a folder of five pictures with masks and captions."""
+    return write_photos(tmp_path / "photos")
+
+
+@pytest.fixture
+def concept(photos):
+    """Return a concept of them."""
+    return make_concept(photos)
+
+
+@pytest.fixture(scope="module")
+def model():
+    """Return the tiny mini in float32."""
+    return load_model(str(tiny_mini()), dtype="fp32")

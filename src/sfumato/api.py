@@ -26,7 +26,7 @@ from sfumato.core.errors import (
 from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import ConceptRef, LoraRef, RenderRequest
+from sfumato.core.request import Arithmetic, ConceptRef, LoraRef, RenderRequest
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.library import Kind as WeightsKind
@@ -71,6 +71,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DEFAULTS",
+    "Arithmetic",
     "BudgetError",
     "CheckedPicture",
     "Comparison",
@@ -142,6 +143,11 @@ class Model:
     def contract(self) -> ModelContract:
         """Return what is known of the model: family, native size, defaults of its own."""
         return self._latent_model.contract
+
+    @property
+    def arithmetic(self) -> Arithmetic:
+        """Return how the model computes: number type, attention, packing. Pictures store it."""
+        return self._latent_model.policy.arithmetic
 
     @property
     def native_size(self) -> tuple[int, int]:
@@ -304,19 +310,21 @@ def load(
     *,
     vae: str | Path | None = None,
     prediction: str | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | None = None,
+    dtype: str | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> Model:
     """Open `mini`, a diffusers folder, or a single .safetensors checkpoint.
 
     `vae` replaces the autoencoder. `prediction` is "epsilon" or "v", where the files do not say it. `device` is auto,
-    cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16.
+    cpu, cuda, cuda:N or mps; `dtype` auto, fp32, bf16 or fp16; left out, they are as SFUMATO_DEVICE and SFUMATO_DTYPE
+    say. `arithmetic` is that of a stored request, to repeat its bytes.
 
     Raises:
         UnsafeFileError: a file is refused before anything in it is used.
         ModelError: it is no checkpoint that can be opened.
     """
-    latent_model = load_model(model, vae=vae, prediction=prediction, device=device, dtype=dtype)
+    latent_model = load_model(model, vae=vae, prediction=prediction, device=device, dtype=dtype, arithmetic=arithmetic)
     return Model(latent_model, str(model), vae=str(vae) if vae else None, prediction=prediction)
 
 
@@ -327,7 +335,9 @@ def render(
 
     Raises: as `Model.render`.
     """
-    return load(model, vae=vae).render(prompt, **settings)
+    stored = settings.get("request")
+    arithmetic = stored.arithmetic if isinstance(stored, RenderRequest) else None
+    return load(model, vae=vae, arithmetic=arithmetic).render(prompt, **settings)
 
 
 def upscale(

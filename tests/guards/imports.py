@@ -79,6 +79,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.render.cohesive.journal": "a plan asks for the version of the journal",
     "sfumato.render.passes.focus_box": "a plan frames crops and draws none",
     "sfumato.workflows.find.finders": "a plan asks which kinds a finder knows",
+    "sfumato.workflows.focus.words": "a plan looks for no thing",
     "sfumato.workflows.focus.read_face": "a plan asks nobody to read a face",
     "sfumato.server.serve": "a refusal must not wait for the server",
 }

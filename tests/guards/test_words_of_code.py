@@ -11,19 +11,7 @@ from collections.abc import Iterator
 from guards.source import Module, find_modules, make_module, report, walk_functions
 
 # Class names that still mean two things; none may be added.
-REPEATED_CLASSES = frozenset(
-    {
-        "Strip",
-        "Level",
-        "Entry",
-        "Piece",
-        "Reader",
-        "Settings",
-        "Program",
-        "Stage",
-        "Plan",
-    }
-)
+REPEATED_CLASSES: frozenset[str] = frozenset()
 # file:function(parameter) of those that still hold unlike things; none may be added.
 MIXED_TUPLES: frozenset[str] = frozenset()
 

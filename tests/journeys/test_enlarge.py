@@ -73,9 +73,15 @@ def test_a_damaged_file_in_a_folder_does_not_end_the_work(sfumato, room, photo):
     Image.open(photo).save(room / "many" / "a.png")
     (room / "many" / "b.png").write_bytes(b"no picture")
     Image.open(photo).save(room / "many" / "c.png")
-    done = sfumato("upscale", "many", "--out", "large")
+    done = sfumato("upscale", "many", "--out", "large", "--json")
     assert done.code == 2
     assert "b.png" in done.err
+    # One object for both: what was made, and what failed and why.
+    assert len(done.out.splitlines()) == 1
+    assert len(done.json["pictures"]) == 2
+    (failed,) = done.json["failed"]
+    assert failed["picture"].endswith("b.png")
+    assert (failed["error"], failed["exit_code"]) == ("request", 2)
     assert sorted(path.name for path in (room / "large").iterdir()) == ["a-160x120.png", "c-160x120.png"]
 
 

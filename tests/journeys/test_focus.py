@@ -42,6 +42,17 @@ def test_a_box_is_drawn_anew_or_dropped_and_the_picture_tells_how(sfumato, pictu
     assert again["sha256"] == done.json["sha256"]
 
 
+def test_a_deep_level_is_larger_and_holds_the_picture(sfumato, picture):
+    done = focus(sfumato, "--focus-box", "40,30,24,24:a face", "--focus-detail", "4", "--out", "deep.tif", "--json")
+    assert done.code == 0
+    assert done.json["request"]["focus"]["detail"] == 4
+    deep, flat = Image.open("deep.tif").convert("RGB"), Image.open(picture).convert("RGB")
+    assert deep.size == (flat.width * 4, flat.height * 4)
+    outside = (0, 0, 30 * 4, 20 * 4)
+    large = flat.resize(deep.size, Image.Resampling.LANCZOS)
+    assert np.array_equal(np.asarray(deep.crop(outside)), np.asarray(large.crop(outside)))
+
+
 def test_a_dry_run_lists_every_part_and_its_cost(sfumato, picture):
     done = focus(sfumato, "--dry-run", "--json", "--focus", "face,hand", "--focus-box", "40,30,24,24")
     assert done.code == 0
@@ -66,8 +77,10 @@ def test_a_render_plans_and_runs_focus(render, room):
         (("focus", "none.png", "--model", "mini"), "no such picture"),
         (("focus", "a.png", "--model", "mini", "--focus", "off"), "nothing would be drawn anew"),
         (("focus", "a.png", "--model", "mini", "--focus-box", "140,0,40,10"), "outside the picture"),
-        (("focus", "a.png", "--model", "mini", "--focus", "car"), "no such kind"),
+        (("focus", "a.png", "--model", "mini", "--focus", "car"), "nothing here finds car"),
+        (("focus", "a.png", "--model", "mini", "--focus-detail", "4", "--out", "b.png"), "no level for the detail"),
         (("focus", "a.png", "--model", "mini", "--focus", "eyes"), "nothing here finds eye"),
+        (("focus", "a.png", "--model", "mini", "--focus-detail", "3", "--out", "b.tif"), "whole factor"),
         (("upscale", "a.png", "--focus", "auto"), "no effect without"),
     ],
 )

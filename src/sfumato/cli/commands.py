@@ -26,6 +26,7 @@ from sfumato.cli.laboratory.evaluating import (
     evaluate_find,
     evaluate_focus,
     evaluate_hires,
+    evaluate_upscale,
 )
 from sfumato.cli.laboratory.training import train_mini
 from sfumato.core.escape import escape_controls
@@ -368,6 +369,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "hires": evaluate_hires,
             "focus": evaluate_focus,
             "find": evaluate_find,
+            "upscale": evaluate_upscale,
         },
     ),
     (

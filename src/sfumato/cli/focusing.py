@@ -36,6 +36,16 @@ class FocusOptions(RenderOptions):
             rich_help_panel="The picture",
         ),
     ] = None
+    focus_detail: Annotated[
+        int | None,
+        typer.Option(
+            "--focus-detail",
+            help="2, 4 or 8: write a .dzi or .tif so many times as large, in which parts keep all detail.",
+            metavar="N",
+            show_default=False,
+            rich_help_panel="The picture",
+        ),
+    ] = None
     dry_run: Annotated[
         bool,
         typer.Option(

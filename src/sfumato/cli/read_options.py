@@ -104,7 +104,9 @@ def make_request(options: RenderOptions) -> RenderRequest:
     vae = values.vae or (stored.vae if stored else None)
     prediction = values.prediction or (stored.prediction if stored else None)
     contract = load_contract(model, vae=vae, prediction=prediction)
-    return make(values, contract, stored=stored)
+    request = make(values, contract, stored=stored)
+    # What is named now is stronger than what a stored picture was computed with.
+    return dataclasses.replace(request, arithmetic=None) if options.dtype else request
 
 
 def make_run_options(options: RenderOptions, out: Path | None) -> RunOptions:

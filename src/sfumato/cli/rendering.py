@@ -194,7 +194,9 @@ def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> dict[str, objec
 
 
 def _upscale_plain(options: UpscaleOptions) -> None:
-    from sfumato.cli.exit_codes import print_json
+    import typer
+
+    from sfumato.cli.exit_codes import name_options, print_json
     from sfumato.workflows.enlarge.enlarge import check_method, list_pictures
 
     check_method(options.method, options.upscaler)
@@ -202,7 +204,7 @@ def _upscale_plain(options: UpscaleOptions) -> None:
     if len(pictures) > 1 and options.out is not None and options.out.suffix and not options.out.is_dir():
         raise RequestError("several pictures go to a folder", got=str(options.out), do="Give a folder as `out`.")
     done: list[dict[str, object]] = []
-    failed: list[SfumatoError] = []
+    failed: list[tuple[Path, SfumatoError]] = []
     for picture in pictures:
         try:
             done.append(_enlarge_one(options, picture))
@@ -210,13 +212,16 @@ def _upscale_plain(options: UpscaleOptions) -> None:
             # One damaged file must not end the work on a folder.
             if len(pictures) == 1:
                 raise
-            failed.append(error)
-            sys.stderr.write(escape_controls(f"{picture}: {error}") + "\n")
-    if options.json and done:
-        print_json(done[0] if len(pictures) == 1 else {"pictures": done})
+            failed.append((picture, error))
+            sys.stderr.write(escape_controls(f"{picture}: {name_options(str(error))}") + "\n")
+    if options.json:
+        said = [{"picture": str(picture), **error.to_json(), "exit_code": error.exit_code} for picture, error in failed]
+        print_json(
+            done[0] if len(pictures) == 1 else {"pictures": done, "failed": said} if said else {"pictures": done}
+        )
     if failed:
         # The first one decides the exit code, as if it had been alone.
-        raise failed[0]
+        raise typer.Exit(failed[0][1].exit_code)
 
 
 def _enlarge_one(options: UpscaleOptions, picture: Path) -> dict[str, object]:

@@ -34,6 +34,9 @@ LONGEST_SIDE_PX = 1_000_000
 LONGEST_PROMPT_CHARACTERS = 20_000
 LONGEST_PATH_CHARACTERS = 4096
 
+NUMBER_TYPES = ("fp32", "fp16", "bf16")
+ATTENTIONS = ("sdpa", "plain", "blocked")
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
@@ -60,6 +63,29 @@ class ConceptRef:
     def __post_init__(self) -> None:
         _check_file("the concept", self.path, self.sha256)
         check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arithmetic:
+    """How a denoiser computes: its number type, its attention, and whether its weights are packed.
+
+    A machine chooses these by its measured speed, and each changes the last bits. `attention` is sdpa (torch's own),
+    plain or blocked.
+    """
+
+    number_type: str
+    attention: str = "sdpa"
+    packed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.number_type not in NUMBER_TYPES:
+            raise RequestError("unknown number type", got=self.number_type, do=f"Use {', '.join(NUMBER_TYPES)}.")
+        if self.attention not in ATTENTIONS:
+            raise RequestError("unknown attention", got=self.attention, do=f"Use {', '.join(ATTENTIONS)}.")
+
+    def __str__(self) -> str:
+        """Name it: "bf16, blocked attention, packed"."""
+        return f"{self.number_type}, {self.attention} attention{', packed' if self.packed else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -277,6 +303,8 @@ class RenderRequest:
     concepts: tuple[ConceptRef, ...] = ()
     # What is drawn anew at native size after the render.
     focus: FocusSettings | None = None
+    # None until `prepare` asks the machine; a stored request says it.
+    arithmetic: Arithmetic | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
@@ -318,7 +346,7 @@ class RenderRequest:
         """Return the request as JSON values, tagged with its kind."""
         value = cast("dict[str, serialize.Json]", serialize.to_json(self))
         # Left out where nothing is said, so that requests keep the hashes that stored pictures carry.
-        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": []}
+        late: dict[str, serialize.Json] = {"prediction": None, "focus": None, "concepts": [], "arithmetic": None}
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

@@ -24,6 +24,7 @@ from sfumato.models.text.encoder import DEPTHS, PromptEncoder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from sfumato.core.request import Arithmetic
     from sfumato.models.contract import Prediction
     from sfumato.models.describe import CheckpointDescription
     from sfumato.models.hardware.policy import Policy
@@ -41,21 +42,23 @@ def load_model(
     ref: str | Path,
     *,
     vae: str | Path | None = None,
-    device: str = "auto",
-    dtype: str = "auto",
+    device: str | None = None,
+    dtype: str | None = None,
     prediction: str | None = None,
+    arithmetic: Arithmetic | None = None,
 ) -> LatentModel:
     """Open `mini`, a diffusers folder or a single safetensors file.
 
     `vae` replaces the autoencoder with that of a file or folder; `prediction` overrides what the
-    checkpoint says of itself.
+    checkpoint says of itself. `device` and `dtype` are as the settings say where they are left out; the `arithmetic`
+    of a stored request repeats its bytes.
 
     Raises:
         UnsafeFileError: the gate refuses a file.
         ModelError: it is no checkpoint that can be opened, or is damaged.
         RequestError: an unknown device or dtype.
     """
-    policy = choose_policy(device, dtype)
+    policy = choose_policy(device, dtype, arithmetic)
     apply_runtime(load_settings().threads)
     said = describe_checkpoint(ref, vae=vae, prediction=prediction)
     model = _build(said, policy)

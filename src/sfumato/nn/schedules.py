@@ -158,7 +158,7 @@ def _space_evenly(start: float, end: float, count: int) -> Float64[np.ndarray, "
     return np.where(places < count // 2, start + step * places, end - step * (count - 1 - places))
 
 
-def _end_in_noise(alphas_cumprod: NDArray[np.float64]) -> NDArray[np.float64]:
+def _end_in_noise(alphas_cumprod: NDArray[np.floating]) -> NDArray[np.floating]:
     roots = np.sqrt(alphas_cumprod)
     first, last = roots[0], roots[-1]
     return np.maximum(((roots - last) * first / (first - last)) ** 2, LEAST_ALPHA_CUMPROD)

@@ -161,7 +161,7 @@ def _train(run: _Run) -> TrainingResult:
     # Measuring on a shared CPU is faster on one thread than on two that wait for each other.
     torch.set_num_threads(1)
     try:
-        with _StopSignal() as stop:
+        with StopSignal() as stop:
             while not run.is_over() and not stop.wanted:
                 run.step_once()
                 run.keep_appointments()
@@ -334,14 +334,14 @@ class _Run:
         self.task.networks.eval()
 
 
-class _StopSignal:
+class StopSignal:
     """Turn SIGTERM and SIGINT into a wish that the loop reads between two steps. A leaf."""
 
     def __init__(self) -> None:
         self.wanted = False
         self._old: dict[int, object] = {}
 
-    def __enter__(self) -> _StopSignal:
+    def __enter__(self) -> StopSignal:
         # Python lets only the main thread set handlers; elsewhere the caller has to stop us itself.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):

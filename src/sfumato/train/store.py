@@ -55,6 +55,21 @@ class ExampleStore:
         with self._rows.open("ab") as file:
             file.write(np.ascontiguousarray(rows).tobytes())
 
+    def overwrite(self, first: int, rows: NDArray[Any]) -> None:
+        """Replace whole rows in place, from row `first` on; readers that have them mapped see the new ones.
+
+        Raises:
+            StorageError: the rows do not fit this table, or lie beyond its end.
+
+        """
+        fits = rows.shape[1:] == self.shape and rows.dtype == self.dtype and 0 <= first <= len(self) - len(rows)
+        if not fits:
+            got = (first, rows.shape, str(rows.dtype), len(self))
+            raise StorageError("These rows do not fit the table", got=got, do=f"Expected {self.shape} {self.dtype}.")
+        with self._rows.open("r+b") as file:
+            file.seek(first * self.row_bytes)
+            file.write(np.ascontiguousarray(rows).tobytes())
+
     def open_rows(self) -> NDArray[Any]:
         """Map all whole rows read-only: [N, *shape]."""
         count = len(self)

@@ -19,6 +19,7 @@ from sfumato.canvas.overlay import crop_pixels
 from sfumato.core.memory import measure_peak_memory
 from sfumato.core.metadata.write import WeightDigests, write_metadata
 from sfumato.core.request import RenderRequest
+from sfumato.render.passes.deep_level import open_deep_level
 from sfumato.workflows.job import Picture
 from sfumato.workflows.report.check_table import say_left_out
 from sfumato.workflows.report.page import Report, write_report
@@ -80,7 +81,11 @@ def deliver(drawn: DrawnPicture) -> Picture:
     )
     if drawn.path is None:
         return replace(picture, shown=result.picture, seconds=time.monotonic() - drawn.began_s)
-    save_shown(drawn.path, result.shown, write_metadata(drawn.request, drawn.digests))
+    shown, focus = result.shown, drawn.request.focus
+    if focus is not None and focus.detail > 1:
+        deep = [one.deep for one in drawn.focus if one.deep is not None]
+        shown = open_deep_level(result.pixels, deep, focus.detail)
+    save_shown(drawn.path, shown, write_metadata(drawn.request, drawn.digests))
     page = drawn.path.with_suffix(".html") if drawn.report else None
     if page:
         write_report(page, _make_report(drawn, result, unchecked, peak))

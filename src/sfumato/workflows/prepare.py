@@ -5,20 +5,22 @@ Start reading at `prepare`.
 
 from __future__ import annotations
 
-import json
+import functools
 import re
 import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sfumato.canvas.formats.save import PICTURE_SUFFIXES
+from sfumato.canvas.formats.images import read_request
+from sfumato.canvas.formats.save import PICTURE_SUFFIXES, PYRAMID_SUFFIXES
 from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, read_identity
 from sfumato.canvas.workspace.fingerprint import list_differences
-from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.errors import RequestError, SfumatoError, StorageError
 from sfumato.core.files import check_path
-from sfumato.core.request import RenderRequest
-from sfumato.models.describe import MINI, find_checkpoint, load_contract
+from sfumato.core.request import Arithmetic, RenderRequest
+from sfumato.core.serialize import from_json
+from sfumato.models.describe import MINI, load_contract
 from sfumato.models.files.bundle import check_bundle, describe_bundle
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.workflows.files.digests import digest_weights, list_adapters
@@ -33,6 +35,7 @@ from sfumato.workflows.personalize.resolve import resolve_concepts
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sfumato.models.hardware.policy import Policy
     from sfumato.models.latent_model import LatentModel
     from sfumato.workflows.personalize.resolve import ResolvedConcept
     from sfumato.workflows.run_options import RunOptions
@@ -45,8 +48,10 @@ MINI_EXAMPLES = (
 )
 _WORD = re.compile(r"[^\W\d_]+")
 _TAG = re.compile(r"<[^>]*>")
-# How the tokenizer marks a token that ends a word.
-_END_OF_WORD = "</w>"
+# The grammar's own words, not the picture's.
+_GRAMMAR = ("and", "break")
+# Every word of the captions; a test compares it with the world that writes them.
+WORDS = Path(__file__).parents[1] / "data" / "mini_words.txt"
 
 
 def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel | None = None) -> Job:
@@ -73,7 +78,12 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
     list_adapters(request)
     concepts = resolve_concepts(request)
     contract = model.contract if model else load_contract(request.model, vae=request.vae, prediction=request.prediction)
-    policy = model.policy if model else choose_policy(options.device, options.dtype)
+    said = request.arithmetic or (
+        _find_arithmetic(paths) if options.resume and options.dtype in (None, "auto") else None
+    )
+    policy = model.policy if model else choose_policy(options.device, options.dtype, said)
+    _check_arithmetic(said, policy)
+    request = replace(request, arithmetic=policy.arithmetic)
     plan = make_plan(request, contract, policy, options)
     digests = digest_weights(request)
     finished = tuple(
@@ -96,15 +106,15 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
 
 def list_warnings(request: RenderRequest, concepts: Sequence[ResolvedConcept] = ()) -> tuple[str, ...]:
     """Return sentences that a user should read before the picture is drawn."""
+    boxes = () if request.focus is None else request.focus.boxes
     said = [
         f"the prompt does not say {concept.trigger}, so the concept {concept.name} changes nothing"
         for concept in concepts
-        if not concept.is_named(request)
+        if not concept.is_named(request) and not any(concept.is_named_by(box.prompt, request) for box in boxes)
     ]
     if request.model == MINI and (words := describe_bundle(check_bundle())):
         said.append(words)
     known = {word for concept in concepts for word in concept.trigger.lower().split()}
-    boxes = () if request.focus is None else request.focus.boxes
     texts = ", ".join([request.prompt, *(box.prompt for box in boxes)])
     unknown = find_unknown_words(texts) if request.model == MINI else ()
     unknown = [word for word in unknown if word not in known]
@@ -114,28 +124,19 @@ def list_warnings(request: RenderRequest, concepts: Sequence[ResolvedConcept] = 
 
 
 def find_unknown_words(prompt: str) -> tuple[str, ...]:
-    """Return the words of a prompt that no caption of mini's training held, in their order, each once.
-
-    Every word of these captions is one token, so a word of several tokens is new to mini.
-    """
-    vocabulary = _load_vocabulary()
+    """Return the words of a prompt that no caption of mini's training held, in their order, each once."""
+    known = {*list_words(), *_GRAMMAR}
     words = _WORD.findall(_TAG.sub(" ", prompt).lower())
-    # The grammar's own words, not the picture's.
-    grammar = {"and", "break"}
-    return tuple(
-        dict.fromkeys(word for word in words if f"{word}{_END_OF_WORD}" not in vocabulary and word not in grammar)
-    )
+    return tuple(dict.fromkeys(word for word in words if word not in known))
 
 
+@functools.cache
 def list_words() -> tuple[str, ...]:
-    """Return every word that mini has learned, in alphabetical order."""
-    words = (token.removesuffix(_END_OF_WORD) for token in _load_vocabulary() if token.endswith(_END_OF_WORD))
-    # Single letters spell the words that mini does not know.
-    return tuple(sorted(word for word in words if len(word) > 1 and _WORD.fullmatch(word)))
+    """Return every word that the captions of mini's training held, in alphabetical order.
 
-
-def _load_vocabulary() -> dict[str, int]:
-    return json.loads((find_checkpoint(MINI) / "tokenizer" / "vocab.json").read_text(encoding="utf-8"))
+    Its tokens are no such list: "king" is one, a piece of "looking".
+    """
+    return tuple(WORDS.read_text(encoding="utf-8").split())
 
 
 def take_stopped_seed(request: RenderRequest, out: Path) -> RenderRequest:
@@ -179,11 +180,46 @@ def check_folder(folder: Path, *, setting: str = "out") -> None:
         raise StorageError("the folder cannot be written", got=str(error), do=f"Give another `{setting}`.") from error
 
 
+def _find_arithmetic(paths: Sequence[Path]) -> Arithmetic | None:
+    """Return how the first of some pictures was computed, finished or stopped; None where none says it."""
+    for path in paths:
+        folder = name_work(path)
+        try:
+            found = read_identity(folder) if find_resumable(folder) else read_request(path).to_json()
+        except SfumatoError:
+            continue
+        if isinstance(found.get("arithmetic"), dict):
+            return from_json(Arithmetic, found["arithmetic"], where="the arithmetic")
+    return None
+
+
+def _check_arithmetic(said: Arithmetic | None, policy: Policy) -> None:
+    """Check that a model computes as a stored request says.
+
+    Raises:
+        RequestError: it does not.
+    """
+    # A GPU has one attention and packs nothing.
+    same = said is None or (
+        said == policy.arithmetic if policy.device_kind == "cpu" else said.number_type == policy.unet
+    )
+    if not same:
+        do = "Load the model with `arithmetic` of the request, or take the request with `arithmetic` None."
+        raise RequestError(
+            "the request was drawn with other numbers than this model computes with",
+            got=f"{said}; the model has {policy.arithmetic}",
+            do=do,
+        )
+
+
 def _check_outputs(request: RenderRequest, options: RunOptions, paths: tuple[Path, ...]) -> None:
     assert options.out is not None, "there are output files"
     if options.out.suffix.lower() not in PICTURE_SUFFIXES:
         do = f"Use {', '.join(PICTURE_SUFFIXES)}."
         raise RequestError("`out` names no picture format", got=str(options.out), do=do)
+    if request.focus is not None and request.focus.detail > 1 and options.out.suffix.lower() not in PYRAMID_SUFFIXES:
+        do = f"Write it to {', '.join(PYRAMID_SUFFIXES)}, or leave `focus_detail` out."
+        raise RequestError("this format has no level for the detail of focus", got=options.out.name, do=do)
     check_folder(options.out.parent)
     if options.preview is not None:
         check_folder(options.preview.parent, setting="preview")

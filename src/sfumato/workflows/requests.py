@@ -91,7 +91,7 @@ class RequestValues:
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
     "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
     `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
-    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es.
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` belongs to focus.
     """
 
     prompt: str | None = None
@@ -127,6 +127,7 @@ class RequestValues:
     keep: float | None = None
     focus: str | None = None
     focus_boxes: tuple[str | FocusBox, ...] | None = None
+    focus_detail: int | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:
@@ -236,6 +237,8 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
     """
     before = stored.focus if stored else None
     if values.focus is None and not values.focus_boxes:
+        if values.focus_detail is not None:
+            raise RequestError("`focus_detail` has no effect without `focus`", do="Say `focus` auto, or leave it out.")
         return before
     words = read_words(values.focus) if values.focus is not None else (before.words if before else ())
     given = values.focus_boxes or (before.boxes if before and values.focus is None else ())
@@ -244,7 +247,8 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
         if values.focus_boxes:
             raise RequestError("`focus_box` has no effect with `focus` off", do="Leave one of them out.")
         return None
-    return replace(before or FocusSettings(), words=words, boxes=boxes)
+    detail = {} if values.focus_detail is None else {"detail": values.focus_detail}
+    return replace(before or FocusSettings(), words=words, boxes=boxes, **detail)
 
 
 def choose_upscale_size(picture: PixelSize, size: SizeLike | None, scale: float | None) -> PixelSize:

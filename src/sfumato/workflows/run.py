@@ -21,6 +21,7 @@ from sfumato.core.errors import InterruptedRender
 from sfumato.core.files import expand_path
 from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import RenderRequest
+from sfumato.models.describe import MINI
 from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
@@ -31,6 +32,7 @@ from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.focus.run import focus_result
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place, save_pace
+from sfumato.workflows.init_likeness import describe_unlike
 from sfumato.workflows.job import (
     Event,
     Job,
@@ -41,7 +43,7 @@ from sfumato.workflows.job import (
     ProgressEvent,
     WarningEvent,
 )
-from sfumato.workflows.personalize.resolve import list_active
+from sfumato.workflows.personalize.resolve import attach_concepts, list_active
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -80,12 +82,16 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
             vae=request.vae,
             prediction=request.prediction,
             device=options.device,
-            dtype=options.dtype,
+            arithmetic=request.arithmetic or job.policy.arithmetic,
         )
         opened_s = time.monotonic() - started
     with nullcontext() if model is None else take_turn(model), ExitStack() as attached:
         if model is not None:
             probe_loaded(model, job.plan)
+            if job.request.model == MINI and job.inputs.picture is not None:
+                unlike = describe_unlike(model, job.inputs.picture)
+                if unlike:
+                    yield WarningEvent(message=unlike)
             # A copy of the record, not of the networks: limits of one job are nothing to another.
             model = copy.copy(model)
             attached.enter_context(attach_adapters(model, job.request))
@@ -155,10 +161,7 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
-        for concept in list_active(request):
-            attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
-            for path in concept.loras:
-                attached.callback(model.attach_lora(path, concept.weight).detach)
+        attached.enter_context(attach_concepts(model, list_active(request)))
         yield
 
 

@@ -16,7 +16,8 @@ class RunOptions:
     """Say how to run a request.
 
     `out` is a picture file, or None: the picture stays in memory. `report` writes an HTML page beside `out`.
-    `budget_bytes` limits the memory; None takes what is free on the device. `preview` is a file that is rewritten every
+    `budget_bytes` limits the memory; None takes what is free on the device. `device` and `dtype` are as the settings
+    say where they are None; a request that says its `arithmetic` is drawn with that. `preview` is a file that is rewritten every
     `preview_every` steps. `resume` continues what a stopped render left beside `out`. `started_s` is the monotonic clock
     when the process began, where it was noted, so that the report counts imports.
     """
@@ -24,8 +25,8 @@ class RunOptions:
     out: Path | None = None
     report: bool = True
     budget_bytes: int | None = None
-    device: str = "auto"
-    dtype: str = "auto"
+    device: str | None = None
+    dtype: str | None = None
     preview: Path | None = None
     preview_every: int = DEFAULTS.preview_every
     resume: bool = False

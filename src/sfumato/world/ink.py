@@ -7,7 +7,7 @@ a fill looks (`photo`: shaded and soft, `cartoon`: flat and outlined). It knows 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -102,7 +102,7 @@ class Ink:
         return self.style == "cartoon"
 
     @contextmanager
-    def glowing(self) -> Iterator[None]:
+    def glowing(self) -> Generator[None, None, None]:
         """Draw what shines by itself, such as a lit window: the light of the scene does not colour it."""
         tint, self.tint = self.tint, WHITE
         try:

@@ -12,7 +12,7 @@ from sfumato.world.ink import Ink, box_path, oval_path, poly_path
 from sfumato.world.palette import Colour, darken, lighten, mix, vary
 from sfumato.world.scenery.landscapes import draw_flower_field, draw_mountains
 from sfumato.world.scenery.skies import SKY, draw_glitter, draw_lit_panes, draw_sky, light_scene
-from sfumato.world.scenery.stage import Place, Stage
+from sfumato.world.scenery.stage import Place, SceneryStage
 from sfumato.world.truth import PartTree
 
 PLACES = ("meadow", "beach", "street", "room")
@@ -32,11 +32,11 @@ def draw_place(ink: Ink, tree: PartTree, place: Place) -> None:
     before = ink.edge_scale
     ink.edge_scale = 0.6
     light_scene(ink, place.light, indoors=place.kind in INDOORS)
-    _DRAW[place.kind](Stage(ink, tree, place, random.Random(f"place {place.wobble}")))
+    _DRAW[place.kind](SceneryStage(ink, tree, place, random.Random(f"place {place.wobble}")))
     ink.edge_scale = before
 
 
-def _meadow(stage: Stage) -> None:
+def _meadow(stage: SceneryStage) -> None:
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     draw_sky(stage, horizon + 0.06, clouds=rng.choice((0, 1, 2)))
     hill = mix(vary(GRASS, rng), SKY, 0.30)
@@ -66,7 +66,7 @@ def _meadow(stage: Stage) -> None:
         )
 
 
-def _beach(stage: Stage) -> None:
+def _beach(stage: SceneryStage) -> None:
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     draw_sky(stage, horizon, clouds=rng.choice((0, 1, 2)))
     shore = horizon + (1 - horizon) * 0.28
@@ -80,7 +80,7 @@ def _beach(stage: Stage) -> None:
     ink.line(foam, (0.96, 0.98, 0.99), 0.016)
 
 
-def _street(stage: Stage) -> None:
+def _street(stage: SceneryStage) -> None:
     horizon, rng, ink = stage.place.horizon + 0.08, stage.rng, stage.ink
     draw_sky(stage, horizon, clouds=0)
     x = -rng.uniform(0.0, 0.15)
@@ -95,7 +95,7 @@ def _street(stage: Stage) -> None:
     ink.texture(road, 0.10, 0.7)
 
 
-def _draw_windows(stage: Stage, x: float, top: float, width: float, low: float) -> None:
+def _draw_windows(stage: SceneryStage, x: float, top: float, width: float, low: float) -> None:
     columns = 3 if width > 0.27 else 2
     panes: list[tuple[float, float, float, float]] = []
     for row in range(int((low - top - 0.06) / 0.115)):
@@ -107,7 +107,7 @@ def _draw_windows(stage: Stage, x: float, top: float, width: float, low: float) 
         draw_lit_panes(stage.ink, panes, None, random.Random(f"panes {stage.place.wobble} {x:.3f}"))
 
 
-def _room(stage: Stage) -> None:
+def _room(stage: SceneryStage) -> None:
     horizon, rng, ink = max(0.55, stage.place.horizon + 0.15), stage.rng, stage.ink
     wall = vary(rng.choice(((0.88, 0.83, 0.72), (0.72, 0.82, 0.84), (0.86, 0.76, 0.74))), rng)
     stage.band(-0.01, horizon, wall, "wall")
@@ -121,7 +121,7 @@ def _room(stage: Stage) -> None:
     stage.band(horizon - 0.012, horizon + 0.012, (0.93, 0.92, 0.90), "wall")
 
 
-def _draw_view(stage: Stage, pane: tuple[float, float, float, float]) -> None:
+def _draw_view(stage: SceneryStage, pane: tuple[float, float, float, float]) -> None:
     """Draw what shows through the window of a room."""
     ink, path = stage.ink, box_path(*pane)
     if stage.place.light == "day":
@@ -142,12 +142,12 @@ def _draw_view(stage: Stage, pane: tuple[float, float, float, float]) -> None:
             )
 
 
-def _plain(stage: Stage) -> None:
+def _plain(stage: SceneryStage) -> None:
     tone = stage.rng.choice(((0.62, 0.68, 0.74), (0.80, 0.78, 0.74), (0.55, 0.63, 0.57), (0.86, 0.82, 0.86)))
     stage.gradient(-0.01, 1.01, (lighten(vary(tone, stage.rng), 0.10), darken(tone, 0.12)), "wall")
 
 
-def _brick_wall(stage: Stage) -> None:
+def _brick_wall(stage: SceneryStage) -> None:
     stage.band(-0.01, 1.01, (0.80, 0.76, 0.70), "mortar", shade="flat")
     part, rows = stage.part("bricks"), 14
     height = 1.0 / rows
@@ -161,7 +161,7 @@ def _brick_wall(stage: Stage) -> None:
     stage.ink.texture(box_path(0, 0, stage.ink.aspect, 1), 0.14, 0.7)
 
 
-def _foliage(stage: Stage) -> None:
+def _foliage(stage: SceneryStage) -> None:
     rng = stage.rng
     stage.band(-0.01, 1.01, (0.12, 0.30, 0.12), "leaves", shade="flat")
     part = stage.part("leaves")
@@ -173,21 +173,21 @@ def _foliage(stage: Stage) -> None:
             stage.ink.fill(leaf, vary(tone, rng), part, shade="side", edge=False)
 
 
-def _whole_sky(stage: Stage) -> None:
+def _whole_sky(stage: SceneryStage) -> None:
     draw_sky(stage, 1.3, clouds=stage.rng.choice((3, 5, 7)))
 
 
-def _whole_sea(stage: Stage) -> None:
+def _whole_sea(stage: SceneryStage) -> None:
     _draw_sea(stage, -0.01)
 
 
-def _open_sea(stage: Stage) -> None:
+def _open_sea(stage: SceneryStage) -> None:
     """Draw the sea under a sky."""
     draw_sky(stage, stage.place.horizon + 0.01, clouds=stage.rng.choice((0, 1, 2)))
     _draw_sea(stage, stage.place.horizon)
 
 
-def _draw_sea(stage: Stage, top: float) -> None:
+def _draw_sea(stage: SceneryStage, top: float) -> None:
     rng = stage.rng
     sea = vary(SEA, rng)
     water = stage.gradient(top, 1.01, (lighten(sea, 0.20), darken(sea, 0.15)), "sea")
@@ -205,7 +205,7 @@ def _draw_sea(stage: Stage, top: float) -> None:
             stage.ink.line(crest, lighten(sea, 0.50), (0.007 + 0.004 * row / 12) * (0.5 + 0.5 * near))
 
 
-_DRAW: dict[str, Callable[[Stage], None]] = {
+_DRAW: dict[str, Callable[[SceneryStage], None]] = {
     "meadow": _meadow,
     "beach": _beach,
     "street": _street,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from sfumato.core.geometry import PixelBox
-from sfumato.lab.focus.looks import Look
+from sfumato.lab.focus.looks import FaceLook
 from sfumato.lab.focus.rows import BEFORE, CLOSE_UP, FOCUS, TRUTH, WAYS, FaceRecord, describe_records
 from sfumato.lab.focus.scenes import TrueFace
 from sfumato.render.passes.focus import FocusOutcome
@@ -17,7 +17,7 @@ ALL = {"eye_left": 0.9, "eye_right": 0.9, "mouth": 0.9}
 
 def look(*, margins=None, parts=None, is_own=True, beside=1.0):
     margins, parts = RIGHT | (margins or {}), ALL | (parts or {})
-    return Look(margins, parts, dict.fromkeys(parts, 1.0), is_own, beside)
+    return FaceLook(margins, parts, dict.fromkeys(parts, 1.0), is_own, beside)
 
 
 def record(*, before=None, after=None, close_up=None, verdict="kept"):

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from bundles import write_tiny_mini
@@ -129,7 +128,7 @@ def test_a_rerun_makes_nothing_again_and_a_changed_setting_only_itself(cards, wa
     assert other["same_base"] is first["same_base"] is True
 
 
-@pytest.mark.parametrize("other", [{"unet_dtype": torch.bfloat16}, {"device": torch.device("meta")}])
+@pytest.mark.parametrize("other", [{"unet": "bf16"}, {"device_name": "meta"}])
 def test_another_number_type_or_device_is_another_picture(tmp_path, other):
     model = GaussianModel()
     wanted, prompt, size = HiresEvaluation(out=tmp_path), list_prompts(1, seed=1)[0], PixelSize(64, 64)

@@ -8,6 +8,7 @@ import pytest
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import (
+    Arithmetic,
     CohesiveMethod,
     GobigMethod,
     ImageSource,
@@ -102,6 +103,8 @@ def test_last_seed_of_a_batch_has_to_exist():
         lambda: PictureSource(path="i.png", sha256="abc", size=PixelSize(8, 8)),
         lambda: dataclasses.replace(GROWN, method=GobigMethod()),
         lambda: LoraRef(path="a", weight=math.nan),
+        lambda: Arithmetic(number_type="int8"),
+        lambda: Arithmetic(number_type="fp32", attention="xformers"),
         lambda: GobigMethod(upscale=1.0),
         lambda: GobigMethod(steps=0),
         lambda: MultidiffusionMethod(overlap=1.0),
@@ -148,3 +151,10 @@ def test_what_a_checkpoint_predicts_is_part_of_a_request(said):
     assert "prediction" not in PLAIN.to_json()
     with pytest.raises(RequestError):
         dataclasses.replace(PLAIN, prediction=said.upper())
+
+
+def test_how_it_is_computed_is_part_of_a_request_once_it_is_known():
+    request_ = dataclasses.replace(PLAIN, arithmetic=Arithmetic(number_type="bf16", attention="blocked", packed=True))
+    assert RenderRequest.from_json(request_.to_json()) == request_
+    assert request_.request_hash() != PLAIN.request_hash()
+    assert "arithmetic" not in PLAIN.to_json()

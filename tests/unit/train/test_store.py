@@ -29,6 +29,18 @@ def test_a_torn_row_is_dropped(tmp_path: Path) -> None:
     assert store.read_notes() == ["whole", "next"]
 
 
+def test_overwritten_rows_show_in_what_was_mapped_before(tmp_path: Path) -> None:
+    store = ExampleStore(tmp_path, (2,), "uint8")
+    store.append(np.zeros((3, 2), np.uint8), ["a", "b", "c"])
+    mapped = store.open_rows()
+    store.overwrite(1, np.full((2, 2), 7, np.uint8))
+    assert mapped.tolist() == [[0, 0], [7, 7], [7, 7]]
+    assert len(store) == 3
+    for first in (-1, 2):
+        with pytest.raises(StorageError):
+            store.overwrite(first, np.ones((2, 2), np.uint8))
+
+
 def test_wrong_rows_are_refused(tmp_path: Path) -> None:
     store = ExampleStore(tmp_path, (2, 2), "uint8")
     with pytest.raises(StorageError):

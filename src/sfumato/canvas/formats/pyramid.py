@@ -64,7 +64,7 @@ class Pyramid:
     ) -> None:
         """Take the sizes of the levels, largest first, and who gets the strips."""
         assert tile_px % 2 == 0, "a level hands on whole pairs of rows"
-        self._levels = [_Level(level, size, tile_px, overlap_px) for level, size in enumerate(sizes)]
+        self._levels = [_PyramidLevel(level, size, tile_px, overlap_px) for level, size in enumerate(sizes)]
         self._emit = emit
 
     def write(self, rows: Rows) -> None:
@@ -80,7 +80,7 @@ class Pyramid:
                     self._push(level + 1, halve(own[top : top + _ROWS_AT_ONCE]))
 
 
-class _Level:
+class _PyramidLevel:
     """Collect rows of one level until a row of tiles is whole."""
 
     def __init__(self, level: int, size: PixelSize, tile_px: int, overlap_px: int) -> None:

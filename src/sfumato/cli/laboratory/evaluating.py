@@ -139,3 +139,25 @@ def evaluate_find(
     wanted = FindEvaluation(half=half, labels=labels, pictures=pictures)
     card = run_evaluate_find(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
+def evaluate_upscale(
+    upscaler: Annotated[
+        str | None,
+        typer.Option(
+            "--upscaler", help="A network; left out: the one that suits each.", metavar="NAME", show_default=False
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the sheets.", metavar="DIR")] = Path("out/upscale"),
+) -> None:
+    """Halve and double twelve real pictures beside Lanczos; prints a table, last line JSON.
+
+    Needs `sfumato parts get`, and `sfumato parts get hopper renders`. A sheet shows the truth, Lanczos, the result.
+    """
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.lab.upscale.run import run_evaluate_upscale, write_table
+
+    rows = run_evaluate_upscale(out, upscaler=upscaler, on_picture=lambda done, of: _count("pictures", done, of))
+    sys.stdout.write(f"{write_table(rows)}\n")
+    nearer = sum(row.is_nearer for row in rows)
+    print_json({"evaluate": "upscale", "n": len(rows), "nearer": nearer, "rows": [row.to_json() for row in rows]})

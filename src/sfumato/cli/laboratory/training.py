@@ -17,7 +17,7 @@ def train_mini(
         str,
         typer.Option(
             "--stage",
-            help="pictures, vocabulary, teacher, autoencoder, latents, unet, decoder, reader, detector, parser, pack, or all.",
+            help="pictures, vocabulary, teacher, autoencoder, latents, feed, unet, decoder, reader, detector, parser, pack, or all.",
             metavar="NAME",
         ),
     ] = "all",
@@ -53,6 +53,10 @@ def train_mini(
         ),
     ] = None,
     pictures: Annotated[int, typer.Option("--pictures", help="How many pictures to draw.", metavar="N")] = 60_000,
+    workers: Annotated[int, typer.Option("--workers", help="Processes that draw them.", metavar="N")] = 1,
+    pace: Annotated[
+        float, typer.Option("--pace", help="Pictures a second that a feed draws at most.", metavar="X")
+    ] = 10.0,
 ) -> None:
     """Train mini, the embedded model, from the drawn world; stop and resume at will."""
     from sfumato.cli.exit_codes import print_json
@@ -70,6 +74,8 @@ def train_mini(
         resume=resume,
         init=init,
         pictures=pictures,
+        workers=workers,
+        pace=pace,
         report=report,
     )
     print_json({name: str(value) for name, value in run_train_mini(wanted, stage=stage, out=out).items()})

@@ -48,7 +48,7 @@ class WeightedSpan:
 Segment = tuple[WeightedSpan, ...]
 
 
-class _Piece(NamedTuple):
+class _WeightedPiece(NamedTuple):
     text: str
     breaks: bool = False
 
@@ -64,17 +64,17 @@ def read_weights(text: str) -> tuple[Segment, ...]:
 
     Source: the conventions of the AUTOMATIC1111 web UI's prompt parser.
     """
-    reader = _Reader()
+    reader = _WeightReader()
     for match in _TOKEN.finditer(text):
         reader.take(match)
     return tuple(_join(segment) for segment in _split(*reader.finish()))
 
 
-class _Reader:
+class _WeightReader:
     """Collect pieces and their weights; brackets are remembered by the place where they opened."""
 
     def __init__(self) -> None:
-        self._pieces: list[_Piece] = []
+        self._pieces: list[_WeightedPiece] = []
         self._weights: list[float] = []
         # As in A1111 the two kinds do not see each other: "(a [b) c]" is two ranges that cross.
         self._round: list[int] = []
@@ -95,7 +95,7 @@ class _Reader:
         else:
             self._add_with_breaks(mark)
 
-    def finish(self) -> tuple[list[_Piece], list[float]]:
+    def finish(self) -> tuple[list[_WeightedPiece], list[float]]:
         """Close what is still open at the end of the text, and return pieces and weights."""
         for start in self._round:
             self._multiply(start, _STRONGER)
@@ -122,7 +122,7 @@ class _Reader:
                 self._add(part)
 
     def _add(self, text: str, *, breaks: bool = False) -> None:
-        self._pieces.append(_Piece(text, breaks))
+        self._pieces.append(_WeightedPiece(text, breaks))
         self._weights.append(1.0)
 
     def _multiply(self, start: int, factor: float) -> None:
@@ -138,7 +138,7 @@ def too_deep() -> RequestError:
     )
 
 
-def _split(pieces: list[_Piece], weights: list[float]) -> Iterator[list[WeightedSpan]]:
+def _split(pieces: list[_WeightedPiece], weights: list[float]) -> Iterator[list[WeightedSpan]]:
     segment: list[WeightedSpan] = []
     for piece, weight in zip(pieces, weights, strict=True):
         if piece.breaks:

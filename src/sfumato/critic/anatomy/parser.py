@@ -6,32 +6,23 @@ neither world nor training. Start reading at `Parser.read`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.files import open_regular, write_atomic
+from sfumato.core.errors import RequestError
 from sfumato.critic.anatomy.belief import Beliefs
 from sfumato.critic.anatomy.labels import CROP_PX
 from sfumato.critic.anatomy.network import Parsed, ParserNetwork, ParserShape
-from sfumato.models.files.gate import check_weights_file
-from sfumato.models.files.read_weights import read_tensors
-from sfumato.models.files.write_weights import write_weights
+from sfumato.critic.network_files import NetworkFiles
 
 SHIPPED = Path(__file__).parents[2] / "data" / "mini" / "parser"
-WEIGHTS_NAME, CONFIG_NAME = "parser.safetensors", "parser.json"
-FORMAT = 1
-# The configuration is a page of numbers; anything longer is no configuration.
-LONGEST_CONFIG_BYTES = 1 << 20
+FILES = NetworkFiles("parser")
 BATCH = 16
-_TRAIN = "Train it with sfumato train mini --stage parser"
 
 Maps = NDArray[np.float32]
 
@@ -122,7 +113,7 @@ def make_parser(shape: ParserShape | None = None, *, seed: int = 0) -> Parser:
 
 def has_parser(folder: Path | None = None) -> bool:
     """Tell whether there is a trained parser in a folder, or the one that ships with `mini`."""
-    return ((folder or SHIPPED) / CONFIG_NAME).is_file()
+    return ((folder or SHIPPED) / FILES.config).is_file()
 
 
 def save_parser(parser: Parser, folder: Path) -> None:
@@ -131,10 +122,8 @@ def save_parser(parser: Parser, folder: Path) -> None:
     Raises:
         StorageError: the folder cannot be written.
     """
-    config = {"format": FORMAT, "shape": asdict(parser.shape), "beliefs": parser.beliefs.to_json()}
-    write_weights(folder / WEIGHTS_NAME, parser.network.state_dict())
-    text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(folder / CONFIG_NAME, lambda stream: stream.write(text.encode()))
+    config = {"shape": asdict(parser.shape), "beliefs": parser.beliefs.to_json()}
+    FILES.write(folder, config, parser.network.state_dict())
 
 
 def load_parser(folder: Path | None = None) -> Parser:
@@ -145,23 +134,10 @@ def load_parser(folder: Path | None = None) -> Parser:
         UnsafeFileError: the weights file breaks the rules of the gate.
     """
     folder = folder or SHIPPED
-    config = _read_config(folder / CONFIG_NAME)
-    try:
+    config = FILES.read_config(folder)
+    with FILES.fitting():
         half, quarter, eighth, deep = (int(width) for width in config["shape"]["widths"])
         shape = ParserShape((half, quarter, eighth, deep), int(config["shape"]["answers"]))
         made = make_parser(shape)
-        made.network.load_state_dict(dict(read_tensors(check_weights_file(folder / WEIGHTS_NAME), torch.float32)))
+        made.network.load_state_dict(FILES.read_weights(folder))
         return Parser(made.network, shape, Beliefs.from_json(config["beliefs"]))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ModelError("the parser's files do not fit together", got=str(error), do=f"{_TRAIN} again.") from error
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        with open_regular(path, what="the parser's configuration") as stream:
-            config = json.loads(stream.read(LONGEST_CONFIG_BYTES))
-    except (RequestError, ValueError) as error:
-        raise ModelError("there is no parser of hands here", got=str(path), do=f"{_TRAIN}.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ModelError("the parser was written by another version", got=str(path), do=f"{_TRAIN} again.")
-    return config

@@ -6,11 +6,9 @@ world nor training. Start reading at `Detector.find`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -18,26 +16,19 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.files import open_regular, write_atomic
+from sfumato.core.errors import RequestError
 from sfumato.critic.detector.boxes import Boxes, keep_strongest, measure_sides
 from sfumato.critic.detector.calibration import ScoreCalibration
 from sfumato.critic.detector.network import CELL_PX, DEEPEST_CELL_PX, KINDS, DetectorNetwork, DetectorShape, Kind
 from sfumato.critic.detector.pyramid import TILE_PX, Picture, Tile, find_sizes, list_levels, list_tiles
-from sfumato.models.files.gate import check_weights_file
-from sfumato.models.files.read_weights import read_tensors
-from sfumato.models.files.write_weights import write_weights
+from sfumato.critic.network_files import NetworkFiles
 
 SHIPPED = Path(__file__).parents[2] / "data" / "mini" / "detector"
-WEIGHTS_NAME, CONFIG_NAME = "detector.safetensors", "detector.json"
-FORMAT = 1
-# The configuration is a page of numbers; anything longer is no configuration.
-LONGEST_CONFIG_BYTES = 1 << 20
+FILES = NetworkFiles("detector")
 # Two boxes of a kind that share more than this of their union are the same object.
 MOST_COVER = 0.5
 # Centres fainter than 5 % are noise whatever is believed of them, and there are thousands.
 LEAST_LOGIT = -3.0
-_TRAIN = "Train it with sfumato train mini --stage detector"
 
 Scored = tuple[Boxes, NDArray[np.float32]]
 """Boxes [n, 4] in px and their scores [n] (logits, not yet probabilities), the highest first."""
@@ -152,10 +143,8 @@ def save_detector(detector: Detector, folder: Path) -> None:
         kind: {name: round(value, 4) for name, value in asdict(one).items()}
         for kind, one in detector.calibration.items()
     }
-    config = {"format": FORMAT, "shape": asdict(detector.shape), "trust": calibration}
-    write_weights(folder / WEIGHTS_NAME, detector.network.state_dict())
-    text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(folder / CONFIG_NAME, lambda stream: stream.write(text.encode()))
+    config = {"shape": asdict(detector.shape), "trust": calibration}
+    FILES.write(folder, config, detector.network.state_dict())
 
 
 def load_detector(folder: Path | None = None, *, device: str = "cpu") -> Detector:
@@ -166,26 +155,13 @@ def load_detector(folder: Path | None = None, *, device: str = "cpu") -> Detecto
         UnsafeFileError: the weights file breaks the rules of the gate.
     """
     folder = folder or SHIPPED
-    config = _read_config(folder / CONFIG_NAME)
-    try:
+    config = FILES.read_config(folder)
+    with FILES.fitting():
         shape = DetectorShape(tuple(config["shape"]["widths"]), int(config["shape"]["head"]))
         calibration = {
             kind: ScoreCalibration(**{name: float(v) for name, v in config["trust"][kind].items()}) for kind in KINDS
         }
         detector = replace(make_detector(shape), calibration=calibration)
-        detector.network.load_state_dict(dict(read_tensors(check_weights_file(folder / WEIGHTS_NAME), torch.float32)))
-    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-        raise ModelError("the detector's files do not fit together", got=str(error), do=f"{_TRAIN} again.") from error
+        detector.network.load_state_dict(FILES.read_weights(folder))
     detector.network.to(device)
     return detector
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        with open_regular(path, what="the detector's configuration") as stream:
-            config = json.loads(stream.read(LONGEST_CONFIG_BYTES))
-    except (RequestError, ValueError) as error:
-        raise ModelError("there is no detector here", got=str(path), do=f"{_TRAIN}.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ModelError("the detector was written by another version", got=str(path), do=f"{_TRAIN} again.")
-    return config

@@ -2,7 +2,7 @@
 
 A detector proposes faces in windows of a pyramid. Each proposal is looked at again in a few squares round it, upright
 and mirrored: a face is seen in all of them, what only resembles one is not. The mesh then says where eyes and mouth
-are. Both networks are parts of others (see docs/parts.md). Start reading at `FaceReader.find`.
+are. Both networks are parts of others (see docs/parts.md). Start reading at `FaceSeeker.find`.
 
 Source: MediaPipe's cards of the models "Face Detection Full Range" and "Face Mesh" (input, anchors, outputs).
 """
@@ -81,7 +81,7 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class _Look:
+class _MeshLook:
     """Hold what one look saw at each candidate: boxes [n, 4], points [n, 6, 2], scores [n], meshes, presences [n]."""
 
     found: Candidates
@@ -89,7 +89,7 @@ class _Look:
     presences: Numbers
 
 
-class FaceReader:
+class FaceSeeker:
     """Find faces. A leaf."""
 
     @cached_property
@@ -112,7 +112,7 @@ class FaceReader:
         """
         first = self._look_closer(levels, self._propose_faces(levels, size))
         again = np.flatnonzero((first.found.scores >= AGAIN_SCORE) | (first.presences >= AGAIN_PRESENCE))
-        first = _Look(first.found.pick(again), first.meshes[again], first.presences[again])
+        first = _MeshLook(first.found.pick(again), first.meshes[again], first.presences[again])
         looks = [first, *self._look_again(levels, first.found)] if len(again) else [first]
         scores = np.mean([look.found.scores for look in looks], axis=0)
         sums = scores + MESH_SHARE * np.mean([look.presences for look in looks], axis=0)
@@ -152,7 +152,7 @@ class FaceReader:
             points = one.points[:, (1, 0, 2, 3, 5, 4)] * (-1.0, 1.0) + (INPUT_PX, 0.0)
             yield Candidates(boxes, points.astype(np.float32), one.scores)
 
-    def _look_again(self, levels: PictureLevels, faces: Candidates) -> Iterator[_Look]:
+    def _look_again(self, levels: PictureLevels, faces: Candidates) -> Iterator[_MeshLook]:
         """Yield what each of the further looks sees of the same candidates; score 0 where it sees no face there."""
         looks = [(view, self._propose) for view in VIEWS]
         looks.insert(1, (VIEWS[0], self._propose_mirrored))
@@ -165,7 +165,7 @@ class FaceReader:
                     _take_same(seen, number, candidates)
             yield self._look_closer(levels, seen)
 
-    def _look_closer(self, levels: PictureLevels, faces: Candidates) -> _Look:
+    def _look_closer(self, levels: PictureLevels, faces: Candidates) -> _MeshLook:
         """Return the mesh of each candidate, [n, 468, 2] in px of the picture, and how surely it is one, [n].
 
         A candidate with score 0 has presence 0.
@@ -180,15 +180,15 @@ class FaceReader:
             unit = points.reshape(len(few), 468, 3)[..., :2].numpy() / INPUT_PX
             meshes[few] = [squares[number].to_picture(one) for number, one in zip(few, unit, strict=True)]
             presences[few] = flags.reshape(-1).sigmoid().numpy()
-        return _Look(faces, meshes, presences)
+        return _MeshLook(faces, meshes, presences)
 
 
-def _pick_box(looks: Sequence[_Look], number: int) -> _Look:
+def _pick_box(looks: Sequence[_MeshLook], number: int) -> _MeshLook:
     """Return the look whose box of a candidate counts: the first further one that saw it, else the first of all."""
     return next((look for look in looks[1:] if look.found.scores[number] > 0), looks[0])
 
 
-def _make_face(looks: Sequence[_Look], best: _Look, number: int, value: float) -> Face:
+def _make_face(looks: Sequence[_MeshLook], best: _MeshLook, number: int, value: float) -> Face:
     surest = max(looks, key=lambda look: float(look.presences[number]))
     mesh = surest.meshes[number] if surest.presences[number] >= LEAST_PRESENCE else None
     confidence = 1.0 / (1.0 + math.exp(-STEEPNESS * (value - EVEN_SUM)))

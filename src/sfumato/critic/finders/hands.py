@@ -4,7 +4,7 @@ Palms are proposed in overlapping windows and in windows round the wrists of pos
 be. A second network lays 21 points on each proposal. It looks again at the square that its own points ask for, and at
 that square mirrored: a hand stays one. It finds and frames hands and does not judge them: a hand with a sixth finger is
 as sure as any. Both networks are parts of others (see docs/parts.md). The points are the wrist, then four for each
-finger from its root to its tip, thumb first. Start reading at `HandReader.find`.
+finger from its root to its tip, thumb first. Start reading at `HandSeeker.find`.
 
 Source: MediaPipe's cards of the models "Hand Tracking" and "Holistic" (inputs, anchors, outputs, how crops are turned
 and grown).
@@ -32,7 +32,7 @@ from sfumato.critic.finders.candidates import (
 )
 from sfumato.critic.finders.crops import Points, TurnedSquare, cut_squares
 from sfumato.critic.finders.levels import PictureLevels, list_levels
-from sfumato.critic.finders.poses import ARMS, HIPS, SHOULDERS, Pose
+from sfumato.critic.finders.poses import ARMS, HIPS, SHOULDERS, BodyPose
 from sfumato.critic.finders.windows import look_at_squares, look_at_windows
 from sfumato.models.parts.graph import PartGraph, load_graph
 
@@ -80,7 +80,7 @@ class Hand:
     presence: float
 
 
-class HandReader:
+class HandSeeker:
     """Find hands and their points. A leaf."""
 
     @cached_property
@@ -95,7 +95,7 @@ class HandReader:
     def _anchors(self) -> Numbers:
         return make_anchors(PALM_PX, (8, 16), (2, 6))
 
-    def find(self, levels: PictureLevels, size: PixelSize, poses: Sequence[Pose]) -> tuple[Hand, ...]:
+    def find(self, levels: PictureLevels, size: PixelSize, poses: Sequence[BodyPose]) -> tuple[Hand, ...]:
         """Return each hand once, the surest first; poses say where else to look.
 
         Raises:
@@ -115,7 +115,7 @@ class HandReader:
         wrists = [pose.points[wrist] for pose in poses for _, wrist, _, _ in ARMS]
         return tuple(_keep([hand for hand in hands if _is_sure(hand, wrists)], MOST_COVER, MOST_INSIDE))
 
-    def _list_squares(self, levels: PictureLevels, size: PixelSize, poses: Sequence[Pose]) -> list[TurnedSquare]:
+    def _list_squares(self, levels: PictureLevels, size: PixelSize, poses: Sequence[BodyPose]) -> list[TurnedSquare]:
         """Return where the landmarks look first: at palms, and where poses say that hands are."""
         seen = [
             candidates
@@ -190,7 +190,7 @@ def _frame_again(points: Points) -> TurnedSquare:
     return TurnedSquare(float(middle[0]), float(middle[1]), max(AGAIN_GROWTH * max(height, width), 1.0), angle)
 
 
-def _list_wrist_windows(pose: Pose) -> Iterator[TurnedSquare]:
+def _list_wrist_windows(pose: BodyPose) -> Iterator[TurnedSquare]:
     """Yield the windows round the wrists of a pose in which palms are searched."""
     for elbow, wrist, pinky, index in ARMS:
         if pose.seen[wrist] >= LEAST_WRIST:
@@ -199,7 +199,7 @@ def _list_wrist_windows(pose: Pose) -> Iterator[TurnedSquare]:
             yield from (TurnedSquare(x, y, share * length, 0.0) for share in WRIST_WINDOWS)
 
 
-def _list_pose_crops(pose: Pose) -> Iterator[TurnedSquare]:
+def _list_pose_crops(pose: BodyPose) -> Iterator[TurnedSquare]:
     """Yield the squares, wrist below and knuckles above, where a pose says that hands are."""
     for elbow, wrist, pinky, index in ARMS:
         if pose.seen[wrist] < LEAST_WRIST:
@@ -213,11 +213,11 @@ def _list_pose_crops(pose: Pose) -> Iterator[TurnedSquare]:
             yield TurnedSquare(x, y, max(side, 1.0), angle)
 
 
-def _find_knuckles(pose: Pose, pinky: int, index: int) -> Points:
+def _find_knuckles(pose: BodyPose, pinky: int, index: int) -> Points:
     return (2 * pose.points[index] + pose.points[pinky]) / 3
 
 
-def _measure_forearm(pose: Pose, elbow: int, wrist: int) -> float:
+def _measure_forearm(pose: BodyPose, elbow: int, wrist: int) -> float:
     shoulders, hips = pose.points[list(SHOULDERS)], pose.points[list(HIPS)]
     trunk = math.hypot(*(shoulders.mean(axis=0) - hips.mean(axis=0)))
     forearm = math.hypot(*(pose.points[wrist] - pose.points[elbow]))

@@ -18,11 +18,11 @@ from sfumato.core.geometry import PixelSize
 from sfumato.critic.finders.candidates import Numbers, bound_points, to_pixel_box
 from sfumato.critic.finders.crops import Points
 from sfumato.critic.finders.faces import PARTS as FACE_PARTS
-from sfumato.critic.finders.faces import Face, FaceReader
-from sfumato.critic.finders.hands import BOX_GROWTH, Hand, HandReader
+from sfumato.critic.finders.faces import Face, FaceSeeker
+from sfumato.critic.finders.hands import BOX_GROWTH, Hand, HandSeeker
 from sfumato.critic.finders.hands import PARTS as HAND_PARTS
 from sfumato.critic.finders.levels import PictureLevels
-from sfumato.critic.finders.poses import HEAD, Pose, PoseReader, owns
+from sfumato.critic.finders.poses import HEAD, BodyPose, PoseSeeker, owns
 from sfumato.critic.finders.poses import PART as POSE_PART
 
 FACES, PERSONS, HANDS = "faces", "persons", "hands"
@@ -62,16 +62,16 @@ class PeopleFinder:
         self.kinds: frozenset[str] = frozenset(kind for name in names for kind in KINDS[name])
 
     @cached_property
-    def _faces(self) -> FaceReader:
-        return FaceReader()
+    def _faces(self) -> FaceSeeker:
+        return FaceSeeker()
 
     @cached_property
-    def _poses(self) -> PoseReader:
-        return PoseReader()
+    def _poses(self) -> PoseSeeker:
+        return PoseSeeker()
 
     @cached_property
-    def _hands(self) -> HandReader:
-        return HandReader()
+    def _hands(self) -> HandSeeker:
+        return HandSeeker()
 
     def find(self, pixels: PixelStore) -> tuple[Found, ...]:
         """Find each thing once, the surest first.
@@ -107,7 +107,7 @@ def _name_face(face: Face, size: PixelSize) -> Iterator[Found]:
 _RIMS = (("eye", EYES[0], EYE_GROWTH), ("eye", EYES[1], EYE_GROWTH), ("mouth", MOUTH, MOUTH_GROWTH))
 
 
-def _name_persons(poses: Sequence[Pose], faces: Sequence[Face], size: PixelSize) -> Iterator[Found]:
+def _name_persons(poses: Sequence[BodyPose], faces: Sequence[Face], size: PixelSize) -> Iterator[Found]:
     """Yield the persons of poses, with a head where there is no face; then those guessed from faces without a pose."""
     for pose in poses:
         box = to_pixel_box(pose.box, size)

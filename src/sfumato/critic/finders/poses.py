@@ -2,7 +2,7 @@
 
 The network looks at a square round one person and says how surely there is one, where the points are, and where the
 person's square really lies; so a rough guess is looked at again until it sits. Guesses come from faces and from a few
-large windows. The network is a part of others (see docs/parts.md). Start reading at `PoseReader.find`.
+large windows. The network is a part of others (see docs/parts.md). Start reading at `PoseSeeker.find`.
 
 Source: MediaPipe's card of the model "BlazePose GHUM 3D" (input, outputs, the square from its points 33 and 34).
 """
@@ -53,7 +53,7 @@ MOST_COVER, MOST_INSIDE = 0.45, 0.8
 
 
 @dataclass(frozen=True, slots=True)
-class Pose:
+class BodyPose:
     """Hold one person: points [33, 2] in px of the picture, how surely each is seen [33], and the box [4].
 
     The box is left, top, right, bottom. `presence` is how surely a person is there.
@@ -65,14 +65,14 @@ class Pose:
     presence: float
 
 
-class PoseReader:
+class PoseSeeker:
     """Find poses. A leaf."""
 
     @cached_property
     def _network(self) -> PartGraph:
         return load_graph(PART)
 
-    def find(self, levels: PictureLevels, size: PixelSize, faces: Sequence[Face]) -> tuple[Pose, ...]:
+    def find(self, levels: PictureLevels, size: PixelSize, faces: Sequence[Face]) -> tuple[BodyPose, ...]:
         """Return each person once, the surest first."""
         guesses = [_guess_from_face(face) for face in faces]
         looked = self._look(levels, list_windows(size))
@@ -88,7 +88,7 @@ class PoseReader:
         kept = keep_surest(boxes, sure, most_cover=MOST_COVER, most_inside=MOST_INSIDE)
         return tuple(poses[number] for number in kept)
 
-    def _settle(self, levels: PictureLevels, squares: Sequence[TurnedSquare]) -> Iterator[Pose]:
+    def _settle(self, levels: PictureLevels, squares: Sequence[TurnedSquare]) -> Iterator[BodyPose]:
         """Yield the pose of every look at guesses; its presence is that of the square or of its mirror, the lesser."""
         for _ in range(LOOKS):
             looked = list(self._look(levels, squares))
@@ -101,7 +101,7 @@ class PoseReader:
 
     def _look(
         self, levels: PictureLevels, squares: Sequence[TurnedSquare], *, mirrored: bool = False
-    ) -> Iterator[tuple[TurnedSquare, Pose]]:
+    ) -> Iterator[tuple[TurnedSquare, BodyPose]]:
         """Yield for each square the better one that the network proposes, and the pose in it.
 
         Of `mirrored` squares only the presence means anything.
@@ -118,7 +118,7 @@ class PoseReader:
                 points = square.to_picture(value[:, :2] / INPUT_PX)
                 seen = 1.0 / (1.0 + np.exp(-np.clip(value[:BODY_COUNT, 3], -80.0, 80.0)))
                 box = _bound_body(value[:BODY_COUNT, :2], seen, mask, square)
-                yield _frame(points), Pose(points[:BODY_COUNT], seen, box, float(presence))
+                yield _frame(points), BodyPose(points[:BODY_COUNT], seen, box, float(presence))
 
 
 def _is_same(one: TurnedSquare, other: TurnedSquare) -> bool:
@@ -127,12 +127,12 @@ def _is_same(one: TurnedSquare, other: TurnedSquare) -> bool:
     return apart <= SAME_PLACE * one.side and 1 / SAME_SIZE <= one.side / other.side <= SAME_SIZE
 
 
-def owns(pose: Pose, face: Face) -> bool:
+def owns(pose: BodyPose, face: Face) -> bool:
     """Tell whether a face lies in the box of a person."""
     return float(measure_inside(pose.box, face.box[None])[0]) >= OWN_FACE
 
 
-def _choose_least(pose: Pose, faces: Sequence[Face]) -> float:
+def _choose_least(pose: BodyPose, faces: Sequence[Face]) -> float:
     return LEAST_WITH_FACE if any(owns(pose, face) for face in faces) else LEAST_ALONE
 
 

@@ -6,33 +6,24 @@ temperatures). Knows neither world nor training. Start reading at `Reader.read`.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sfumato.core.errors import ModelError, RequestError
-from sfumato.core.files import open_regular, write_atomic
+from sfumato.core.errors import RequestError
+from sfumato.critic.network_files import NetworkFiles
 from sfumato.critic.reader.calibration import fit_temperature
 from sfumato.critic.reader.network import ReaderNetwork, ReaderShape
 from sfumato.critic.reader.questions import Vocabulary, Word
-from sfumato.models.files.gate import check_weights_file
-from sfumato.models.files.read_weights import read_tensors
-from sfumato.models.files.write_weights import write_weights
 
-WEIGHTS_NAME, CONFIG_NAME = "reader.safetensors", "reader.json"
-FORMAT = 1
+FILES = NetworkFiles("reader")
 # Forward only: larger batches gain nothing on a CPU and cost memory.
 BATCH = 32
-# The configuration is a page of words; anything longer is no configuration.
-LONGEST_CONFIG_BYTES = 1 << 20
-_TRAIN = "Train it with sfumato train mini --stage reader"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,14 +109,11 @@ def save_reader(reader: Reader, folder: Path) -> None:
         StorageError: the folder cannot be written.
     """
     config = {
-        "format": FORMAT,
         "shape": asdict(reader.shape),
         "vocabulary": reader.vocabulary.to_json(),
         "temperatures": [round(t, 4) for t in reader.temperatures],
     }
-    write_weights(folder / WEIGHTS_NAME, reader.network.state_dict())
-    text = json.dumps(config, indent=1, ensure_ascii=False) + "\n"
-    write_atomic(folder / CONFIG_NAME, lambda stream: stream.write(text.encode()))
+    FILES.write(folder, config, reader.network.state_dict())
 
 
 def load_reader(folder: Path, *, device: str = "cpu") -> Reader:
@@ -135,27 +123,14 @@ def load_reader(folder: Path, *, device: str = "cpu") -> Reader:
         ModelError: a file is missing, or the parts do not fit together.
         UnsafeFileError: the weights file breaks the rules of the gate.
     """
-    config = _read_config(folder / CONFIG_NAME)
-    try:
+    config = FILES.read_config(folder)
+    with FILES.fitting():
         shape = ReaderShape(
             tuple(config["shape"]["widths"]), tuple(config["shape"]["blocks"]), config["shape"]["picture_px"]
         )
         vocabulary = Vocabulary.from_json(config["vocabulary"])
         temperatures = tuple(float(t) for t in config["temperatures"])
         reader = replace(make_reader(vocabulary, shape), temperatures=temperatures)
-        reader.network.load_state_dict(dict(read_tensors(check_weights_file(folder / WEIGHTS_NAME), torch.float32)))
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise ModelError("the reader's files do not fit together", got=str(error), do=f"{_TRAIN} again.") from error
+        reader.network.load_state_dict(FILES.read_weights(folder))
     reader.network.to(device)
     return reader
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        with open_regular(path, what="the reader's configuration") as stream:
-            config = json.loads(stream.read(LONGEST_CONFIG_BYTES))
-    except (RequestError, ValueError) as error:
-        raise ModelError("there is no reader here", got=str(path), do=f"{_TRAIN}.") from error
-    if not isinstance(config, dict) or config.get("format") != FORMAT:
-        raise ModelError("the reader was written by another version", got=str(path), do=f"{_TRAIN} again.")
-    return config

@@ -2,7 +2,7 @@
 
 Because the world is drawn, every question has two drawings: this person with glasses and without, with two eyes and with
 skin in their place. The one that a crop is nearer to is the answer. Nothing in `workflows.focus` decides like that, so
-the judge of the proof is not the judge of the product. Knows the world and crops; no pass. Start reading at `Looks`.
+the judge of the proof is not the judge of the product. Knows the world and crops; no pass. Start reading at `FaceDrawings`.
 
 Source: recognition by drawing what could be there and comparing, Yuille and Kersten 2006, analysis by synthesis.
 """
@@ -45,7 +45,7 @@ STEP_PX = 0.25
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class FaceLook:
     """Hold what was judged of one crop.
 
     `margins` says how clearly the true word of each question is the nearest: 1 is as near as the drawing itself, 0 is
@@ -67,7 +67,7 @@ class Look:
 
 
 @dataclass(frozen=True, eq=False)
-class Looks:
+class FaceDrawings:
     """Hold the drawings of one face in a frame: as it is, in other words, as other people, without eyes and mouth. A leaf.
 
     `whole` shows it with each mouth, with glasses and without, and `blank` the same without eyes and mouth: which eyes and
@@ -89,7 +89,7 @@ class Looks:
         """Return how many px a crop may be off."""
         return max(LEAST_REACH_PX, round(REACH_FRAC * self.side_px))
 
-    def judge(self, crop: Pixels) -> Look:
+    def judge(self, crop: Pixels) -> FaceLook:
         """Judge a crop of the frame, uint8 [h, w, 3]."""
         margins = {
             head: min(self._compare(crop, self.truth, other, head) for other in drawings)
@@ -104,7 +104,7 @@ class Looks:
         is_own = all(self._compare(crop, self.truth, other, "hair") >= 0.0 for other in self.people)
         rest = _flatten(crop, None) - self.truth
         beside = np.abs(ndimage.gaussian_filter(rest, (1.0, 1.0, 0.0), mode="nearest"))[~self.head]
-        return Look(margins, parts, moved, is_own, float(beside.mean()) if beside.size else 0.0)
+        return FaceLook(margins, parts, moved, is_own, float(beside.mean()) if beside.size else 0.0)
 
     def _compare(
         self, crop: Pixels, ours: Pixels, theirs: Pixels, head: str, mask: NDArray[np.bool_] | None = None
@@ -142,7 +142,7 @@ class Looks:
         return best
 
 
-def draw_looks(scene: FocusScene, face: TrueFace, frame: PixelBox) -> Looks:
+def draw_looks(scene: FocusScene, face: TrueFace, frame: PixelBox) -> FaceDrawings:
     """Draw a face of a scene in every way that it is compared with."""
     truth = scene.drawn[frame.slices_hw]
     words = list_words(face.person)
@@ -164,7 +164,7 @@ def draw_looks(scene: FocusScene, face: TrueFace, frame: PixelBox) -> Looks:
     head = ndimage.binary_dilation(scene.truth.mask(face.path)[frame.slices_hw], iterations=2)
     moods = [replace(face.person, glasses=glasses, smile=smile) for glasses in (False, True) for smile in (False, True)]
     whole = tuple(_draw_as(scene, face, person, frame) for person in moods)
-    return Looks(
+    return FaceDrawings(
         truth=truth,
         others=others,
         people=tuple(people),

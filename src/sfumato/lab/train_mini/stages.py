@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from diffusers import AutoencoderTiny
-    from torch import Tensor
+    from numpy.typing import NDArray
 
     from sfumato.train.loop import TrainingResult
     from sfumato.train.task import Task
@@ -103,7 +103,7 @@ class MiniTraining:
     """Say where the state lives, how much to do, and who hears of it.
 
     `open_ended`: train on the plateau until SIGTERM. `land_minutes`: let the rate fall from the newest
-    state of the plateau for so long.
+    state of the plateau for so long. `pace`: pictures a second that a feed draws at most.
     """
 
     state: Path
@@ -112,6 +112,8 @@ class MiniTraining:
     resume: bool = True
     init: Path | None = None
     pictures: int = 50_000
+    workers: int = 1
+    pace: float = 10.0
     open_ended: bool = False
     land_minutes: float | None = None
     report: Callable[[dict[str, float | str]], None] | None = field(default=None, compare=False)
@@ -209,7 +211,7 @@ def _open_teacher(state: Path) -> Teacher:
 
 
 def _draw_all(wanted: MiniTraining) -> None:
-    draw_tables(wanted.state, wanted.pictures)
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
     for table in (HELD_OUT, *TABLES):
         draw_parts(wanted.state, table)
 
@@ -228,7 +230,7 @@ def encode_pictures(wanted: MiniTraining) -> int:
     """Fill the tables of latents and token ids for all drawn pictures; return the number of rows."""
     vae = load_mini_autoencoder(wanted.state / "vae")
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
-    draw_tables(wanted.state, wanted.pictures)
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
     for table in (HELD_OUT, *list_filled(wanted.state)):
         pictures = open_pictures(wanted.state, table)
         latents, tokens = open_latents(wanted.state, table)
@@ -305,12 +307,18 @@ def _encode_rows(encoder: nn.Module, pictures: ExampleStore, latents: ExampleSto
     rows = pictures.open_rows()
     starts = range(len(latents), len(rows), ENCODE_BATCH)
 
-    def encode(start: int) -> Tensor:
+    def encode(start: int) -> NDArray[np.float16]:
         torch.set_num_threads(1)
-        with torch.no_grad():
-            pixels = load_pixels(rows, range(start, min(start + ENCODE_BATCH, len(rows))))
-            return encoder(pixels.to(device, torch.bfloat16)).float().cpu()
+        return encode_images(encoder, rows, range(start, min(start + ENCODE_BATCH, len(rows))))
 
     with ThreadPoolExecutor(count_lanes()) as pool:
         for code in pool.map(encode, starts):
-            latents.append(code.numpy().astype(np.float16), [None] * len(code))
+            latents.append(code, [None] * len(code))
+
+
+@torch.no_grad()
+def encode_images(encoder: nn.Module, rows: NDArray[np.uint8], picks: range) -> NDArray[np.float16]:
+    """Encode some of the pictures uint8 [N, H, W, 3] with an encoder in bfloat16; return latents [K, 4, H/8, W/8]."""
+    device = next(encoder.parameters()).device
+    pixels = load_pixels(rows, picks)
+    return encoder(pixels.to(device, torch.bfloat16)).float().cpu().numpy().astype(np.float16)

@@ -16,7 +16,7 @@ from sfumato.core.errors import ModelError
 
 
 @dataclass(frozen=True, slots=True)
-class _Settings:
+class _AlphaSettings:
     alpha: float | None = None
     patterns: Mapping[str, float] = field(default_factory=dict)
     by_root: bool = False
@@ -25,7 +25,7 @@ class _Settings:
 class LoraAlphas:
     """The alphas of one file, per component."""
 
-    def __init__(self, settings: Mapping[str, _Settings]) -> None:
+    def __init__(self, settings: Mapping[str, _AlphaSettings]) -> None:
         """Use `parse_alphas`."""
         self._settings = settings
 
@@ -35,7 +35,7 @@ class LoraAlphas:
         component, _, rest = path.partition(".")
         settings = self._settings.get(component)
         if settings is None:
-            settings, rest = self._settings.get("", _Settings()), path
+            settings, rest = self._settings.get("", _AlphaSettings()), path
         alpha = next((a for tail, a in settings.patterns.items() if _ends_with(rest, tail)), settings.alpha)
         if alpha is None:
             return 1.0
@@ -54,10 +54,10 @@ def parse_alphas(settings: Mapping[str, object]) -> LoraAlphas:
         raise ModelError("the adapter's settings cannot be read", got=error, do="Save the adapter again") from error
 
 
-def _parse(settings: Mapping[str, object], prefix: str) -> _Settings:
+def _parse(settings: Mapping[str, object], prefix: str) -> _AlphaSettings:
     alpha = settings.get(prefix + "lora_alpha")
     patterns = settings.get(prefix + "alpha_pattern") or {}
-    return _Settings(
+    return _AlphaSettings(
         None if alpha is None else float(alpha),  # pyright: ignore[reportArgumentType]
         {str(tail): float(value) for tail, value in patterns.items()},  # pyright: ignore[reportAttributeAccessIssue]
         bool(settings.get(prefix + "use_rslora", False)),

@@ -32,7 +32,7 @@ class WeightName:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _BackupEntry:
     original: Tensor
     changes: dict[int, tuple[float, LayerDelta]] = field(default_factory=dict)
 
@@ -43,7 +43,7 @@ class WeightBackup:
     def __init__(self, components: Mapping[str, nn.Module]) -> None:
         """Watch over these networks; nothing is copied before it is touched."""
         self.components = components
-        self._entries: dict[WeightName, _Entry] = {}
+        self._entries: dict[WeightName, _BackupEntry] = {}
 
     @property
     def touched(self) -> tuple[WeightName, ...]:
@@ -68,7 +68,7 @@ class WeightBackup:
             for target, change in changes.items():
                 entry = self._entries.get(target)
                 if entry is None:
-                    entry = _Entry(self._at(target).detach().to("cpu", copy=True))
+                    entry = _BackupEntry(self._at(target).detach().to("cpu", copy=True))
                     self._entries[target] = entry
                 entry.changes[owner] = change
                 self._write(target)

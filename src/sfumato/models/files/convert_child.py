@@ -332,7 +332,7 @@ X32_BIT = 0x40000000
 SET_FILTER, ALL_THREADS = 1, 1
 
 
-class _Program(ctypes.Structure):
+class _PickleProgram(ctypes.Structure):
     _fields_ = (("length", ctypes.c_ushort), ("filter", ctypes.c_char_p))
 
 
@@ -345,7 +345,7 @@ def forbid_calls() -> list[str]:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) != 0:
         return []
-    program = _Program(len(code) // 8, code)
+    program = _PickleProgram(len(code) // 8, code)
     held = libc.syscall(ALLOWED[machine][1], SET_FILTER, ALL_THREADS, ctypes.byref(program)) == 0
     return ["seccomp"] if held else []
 

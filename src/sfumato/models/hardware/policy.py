@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.memory import read_memory
+from sfumato.core.request import ATTENTIONS, NUMBER_TYPES, Arithmetic
 from sfumato.core.settings import load_settings
 from sfumato.models.hardware.detect import detect_hardware, may_have_gpu
 from sfumato.models.hardware.rates import Rates, read_rates, write_rates
@@ -39,7 +40,6 @@ PACKED_SHARE = 0.5
 
 # What torch calls a number type, and its bytes.
 _TORCH_NAMES: dict[str, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
-_NUMBER_TYPES: tuple[NumberType, ...] = ("fp32", "fp16", "bf16")
 _NUMBER_BYTES = {"fp32": 4, "fp16": 2, "bf16": 2}
 
 
@@ -78,6 +78,11 @@ class Policy:
         return _NUMBER_BYTES[self.vae]
 
     @property
+    def arithmetic(self) -> Arithmetic:
+        """Return what of it changes the last bits of a picture."""
+        return Arithmetic(number_type=self.unet, attention=self.attention, packed=self.packed)
+
+    @property
     def device(self) -> torch.device:
         """Return the device as torch knows it."""
         import torch
@@ -114,8 +119,8 @@ class Policy:
         return words | {"attention": self.attention, "packed": self.packed, "pair_batch": self.pair_batch}
 
 
-def choose_policy(device: str = "auto", dtype: str = "auto") -> Policy:
-    """Choose how to run on this machine.
+def choose_policy(device: str | None = None, dtype: str | None = None, arithmetic: Arithmetic | None = None) -> Policy:
+    """Choose how to run on this machine; None is what the settings say, the `arithmetic` of a stored request is obeyed.
 
     The CPU is measured once per machine, for less than a second; later processes read the answer.
 
@@ -123,8 +128,14 @@ def choose_policy(device: str = "auto", dtype: str = "auto") -> Policy:
         RequestError: an unknown device or dtype name.
         ModelError: the device is not there.
     """
-    place = _choose_device(device)
+    settings = load_settings()
+    place, dtype = _choose_device(device or settings.device), dtype or settings.dtype
     kind = place.partition(":")[0]
+    if arithmetic is not None:
+        policy = _plain_policy(place, _read_number_type(arithmetic.number_type))
+        if kind != "cpu":
+            return policy
+        return replace(policy, attention=_read_attention(arithmetic.attention), packed=arithmetic.packed)
     if kind == "cpu":
         return choose_cpu_policy(find_rates(), dtype)
     if dtype != "auto":
@@ -252,10 +263,14 @@ def _choose_device(name: str) -> str:
 
 
 def _read_number_type(name: str) -> NumberType:
-    for known in _NUMBER_TYPES:
-        if name == known:
-            return known
-    raise RequestError("unknown number type", got=name, do=f"Use auto, {', '.join(_NUMBER_TYPES)}.")
+    if name not in NUMBER_TYPES:
+        raise RequestError("unknown number type", got=name, do=f"Use auto, {', '.join(NUMBER_TYPES)}.")
+    return name
+
+
+def _read_attention(name: str) -> Attention:
+    assert name in ATTENTIONS, "a request checks its own"
+    return name
 
 
 def _best_cuda_type(place: str) -> NumberType:

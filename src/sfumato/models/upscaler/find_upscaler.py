@@ -72,16 +72,9 @@ def choose_upscaler(name: str | None, pixels: Pixels) -> ChosenUpscaler:
     return ChosenUpscaler(name=LANCZOS, words=words)
 
 
-def choose_network(pixels: Pixels) -> ChosenUpscaler:
-    """Return the fetched part that suits a picture.
-
-    Raises:
-        ModelError: none was fetched.
-    """
-    found = choose_upscaler(None, pixels)
-    if found.weights is None:
-        raise ModelError("no upscaling network was fetched yet", do=advise_fetch([PHOTOGRAPHS]))
-    return found
+def list_networks() -> tuple[str, ...]:
+    """Return the parts that are upscaling networks, fetched or not."""
+    return tuple(part.name for part in PARTS if part.converter == "ncnn")
 
 
 def find_named(name: str) -> ChosenUpscaler:
@@ -91,7 +84,7 @@ def find_named(name: str) -> ChosenUpscaler:
     """
     if name.casefold() == LANCZOS:
         return ChosenUpscaler(name=LANCZOS)
-    if not Path(name).exists() and any(part.name == name and part.converter == "ncnn" for part in PARTS):
+    if not Path(name).exists() and name in list_networks():
         return _hold_file(name, check_part(name))
     path = find_model_file("upscaler", name)
     if path.suffix.lower() not in PICKLES:

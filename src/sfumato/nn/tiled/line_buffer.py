@@ -2,7 +2,7 @@
 
 A strip is read some rows at a time. Each layer computes what its input allows by then and keeps the last rows
 that its next ones will read, so a strip of any height takes the memory of a few rows of its width. Only at the
-borders of strips is anything computed twice. Decides no size. Start reading at `run_rows`, then `_Strip.push`.
+borders of strips is anything computed twice. Decides no size. Start reading at `run_rows`, then `_BufferedStrip.push`.
 
 Source: layers fused over rows, Alwani et al. 2016, "Fused-Layer CNN Accelerators", section III.
 """
@@ -58,7 +58,7 @@ def run_rows(
         lane = _make_lane(stages, start, strip)
         extents = list_extents([stage.step for stage in stages], Extent(start.channels, start.height, lane.read.length))
         rows = Region(strip.rows, Span(0, extents[-1].width))
-        for region, values in _Strip(stages, extents, rows).run(lane.shift(source_sink), pace):
+        for region, values in _BufferedStrip(stages, extents, rows).run(lane.shift(source_sink), pace):
             source_sink.write(Region(region.rows, strip.columns), values[..., lane.kept].float())
         if notes is not None:
             notes.note(TileCheckpoint(tiles=count))
@@ -154,7 +154,7 @@ class _BufferedMap:
         self.top = max(self.top, top)
 
 
-class _Strip:
+class _BufferedStrip:
     """Walk one strip of the output: how far each map is, and the rows of it that are still needed."""
 
     def __init__(self, stages: Sequence[_StreamLayer], extents: Sequence[Extent], strip: Region) -> None:

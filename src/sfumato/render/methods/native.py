@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.workspace.workspace import Workspace
     from sfumato.nn.samplers import SamplerState
-    from sfumato.render.progress import Progress, Stopwatch
+    from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.base_journal import BaseNotes
     from sfumato.render.sampling.run_steps import StepDenoise, Work
     from sfumato.render.stages import Plan, Stage

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -21,6 +22,7 @@ from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageEr
 from sfumato.core.focus import MOST_BOXES, MOST_DEPTH, MOST_TRIES, FocusSettings
 from sfumato.core.geometry import PixelBox
 from sfumato.core.serialize import Json
+from sfumato.render.passes.deep_level import DeepPart
 from sfumato.render.passes.focus_box import DrawnPart, FocusTarget, draw_part, find_crop
 
 if TYPE_CHECKING:
@@ -39,6 +41,12 @@ FOCUS_STAGES = 3 << 14
 DEEPER_FRAC, WEAKER_FRAC = 0.75, 0.75
 # A crop drawn so many times larger takes the whole strength; one that gains nothing, so much of it.
 FULL_GAIN, LEAST_GAIN_FRAC = 2.0, 0.75
+# A part whose fine detail changed by less than this share of itself (amplitudes) would not gain by going deeper; fine is
+# what a Gaussian of so many px of the drawn crop takes away.
+SETTLED_FRAC, FINE_PX = 0.25, 2.0
+_SETTLED = "the detail of what it lies in no longer changes"
+# What shows nothing of what it should is drawn anew so many times more strongly.
+BLANK_TIMES = 1.5
 # How the reason of a part begins that could not be drawn.
 _FAILED = "could not be drawn: "
 Verdict = Literal["kept", "dropped", "left"]
@@ -55,6 +63,7 @@ class LeftPart:
 
 FindParts: TypeAlias = Callable[[PixelStore, int, Sequence[PixelBox]], Sequence[FocusTarget | LeftPart]]
 JudgePart: TypeAlias = Callable[[PixelStore, DrawnPart], str]
+AttachWords: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -63,20 +72,23 @@ class FocusPass:
 
     `find` gets the picture, the number of the level from 0, and the boxes that were put back so far; it names what to
     draw and what to leave. `judge` gets the picture before a part is put back, and the part; it returns why the part is
-    dropped, or an empty text to keep it. Both have to decide by pixels alone, so a resumed render decides alike.
+    dropped, or an empty text to keep it. Both have to decide by pixels alone, so a resumed render decides alike. `attach`
+    gets the words of a part and is open while that part is drawn.
     """
 
     settings: FocusSettings
     find: FindParts
     judge: JudgePart
     levels: int = MOST_DEPTH
+    attach: AttachWords = nullcontext
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class FocusOutcome:
     """Say what became of one part: its verdict, how often it was drawn, at what strength at last, and why it was dropped.
 
-    `before` and `after` show the crop `frame`, uint8 [h, w, 3]; None where nothing was put back.
+    `before` and `after` show the crop `frame`, uint8 [h, w, 3]; None where nothing was put back. `deep` holds what was put
+    back as it was drawn, where focus keeps that detail. `changed` is the share of its fine detail that is new.
     """
 
     kind: str
@@ -89,6 +101,8 @@ class FocusOutcome:
     frame: PixelBox | None = None
     before: NDArray[np.uint8] | None = None
     after: NDArray[np.uint8] | None = None
+    deep: DeepPart | None = None
+    changed: float = 0.0
 
     def to_json(self) -> dict[str, Json]:
         """Return the form of `--json`: kind, box as [x, y, width, height], verdict, tries, and more."""
@@ -100,7 +114,7 @@ class FocusOutcome:
             "strength": round(self.strength, 4),
             "reasons": list(self.reasons),
             "seconds": round(self.seconds, 3),
-        }
+        } | ({} if self.deep is None else {"finer": round(self.deep.measure_gain(), 2)})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,13 +125,16 @@ class FocusResult:
     outcomes: tuple[FocusOutcome, ...]
 
 
-def list_strengths(settings: FocusSettings, depth: int, gain: float) -> tuple[float, ...]:
+def list_strengths(settings: FocusSettings, depth: int, gain: float, *, is_blank: bool = False) -> tuple[float, ...]:
     """Return the strength of each try of a part at a depth, the strongest first.
 
-    `gain` is how many times larger a crop is drawn than it is: what is nearly large enough is drawn anew less.
+    `gain` is how many times larger a crop is drawn than it is: what is nearly large enough is drawn anew less, but for
+    what is blank: there is nothing to keep.
     """
     share = min(1.0, max(LEAST_GAIN_FRAC, gain / FULL_GAIN))
     first = settings.strength * share * DEEPER_FRAC**depth
+    if is_blank:
+        first = min(1.0, settings.strength * BLANK_TIMES)
     return tuple(first * WEAKER_FRAC**number for number in range(settings.tries))
 
 
@@ -135,9 +152,10 @@ def run_focus(
     A stopped pass goes on after the last part that was decided, with the same result. A part that the disk, the memory
     or the model has no room for is dropped and ends the pass: what was put back before stays.
     """
-    outcomes, kept = list[FocusOutcome](), list[PixelBox]()
+    outcomes, kept, settled = list[FocusOutcome](), list[PixelBox](), list[PixelBox]()
     for level in range(work.levels):
         parts = tuple(work.find(pixels, level, tuple(kept)))[:MOST_BOXES]
+        parts = tuple(_leave_settled(part, settled) for part in parts)
         targets = [part for part in parts if isinstance(part, FocusTarget)]
         outcomes += [
             FocusOutcome(kind=part.kind, box=part.box, verdict="left", reasons=(part.reason,))
@@ -151,14 +169,41 @@ def run_focus(
             one = _PartWork(
                 work=work, level=level, index=index, count=len(targets), target=target, window_batch=window_batch
             )
-            outcome = yield from _work_on(one, after, request, model, space)
+            with work.attach(target.prompt):
+                outcome = yield from _work_on(one, after, request, model, space)
             outcomes.append(outcome)
             if outcome.verdict == "kept":
                 kept.append(target.core)
+                if outcome.changed < SETTLED_FRAC:
+                    settled.append(target.core)
             if outcome.reasons[-1:] and outcome.reasons[-1].startswith(_FAILED):
                 return FocusResult(pixels=after, outcomes=tuple(outcomes))
         pixels = after
     return FocusResult(pixels=pixels, outcomes=tuple(outcomes))
+
+
+def _leave_settled(part: FocusTarget | LeftPart, settled: Sequence[PixelBox]) -> FocusTarget | LeftPart:
+    """Leave a part that lies in one whose detail stopped changing."""
+    x, y = (part.box.left + part.box.right) // 2, (part.box.top + part.box.bottom) // 2
+    if isinstance(part, FocusTarget) and any(
+        one.left <= x < one.right and one.top <= y < one.bottom for one in settled
+    ):
+        return LeftPart(kind=part.kind, box=part.box, reason=_SETTLED)
+    return part
+
+
+def measure_fine_change(parent: NDArray[np.uint8], drawn: NDArray[np.uint8]) -> float:
+    """Return how much of the fine detail of a drawn crop, uint8 [h, w, 3], is new: 0 as it was, 1 all of it."""
+    fine = [_take_fine(one) for one in (parent, drawn)]
+    return float(np.linalg.norm(fine[1] - fine[0]) / max(1e-6, float(np.linalg.norm(fine[1]))))
+
+
+def _take_fine(values: NDArray[np.uint8]) -> NDArray[np.float32]:
+    # Here: a plan comes this way and needs none of it.
+    from scipy import ndimage
+
+    grey = values.astype(np.float32).mean(axis=2)
+    return grey - ndimage.gaussian_filter(grey, FINE_PX, mode="nearest")
 
 
 def _open_level(
@@ -221,7 +266,7 @@ def _work_on(
     gain = canvas.width / frame.width
     settings, began, reasons = part.work.settings, time.monotonic(), list[str]()
     outcome = FocusOutcome(kind=part.target.kind, box=part.target.box, verdict="dropped", frame=frame)
-    for number, strength in enumerate(list_strengths(settings, part.target.depth, gain)):
+    for number, strength in enumerate(list_strengths(settings, part.target.depth, gain, is_blank=part.target.is_blank)):
         try:
             steps = draw_part(
                 part.target,
@@ -251,7 +296,10 @@ def _work_on(
         if not reason:
             after.write(frame, drawn.after)
             after.flush()
-            outcome = replace(outcome, verdict="kept", before=before, after=drawn.after)
+            changed = measure_fine_change(drawn.parent, drawn.drawn)
+            outcome = replace(outcome, verdict="kept", before=before, after=drawn.after, changed=changed)
+            if settings.detail > 1:
+                outcome = replace(outcome, deep=_make_deep(part.target, frame, drawn.drawn))
             break
         reasons.append(reason)
     outcome = replace(outcome, reasons=tuple(reasons), seconds=time.monotonic() - began)
@@ -263,11 +311,13 @@ def _note(part: _PartWork, outcome: FocusOutcome, space: Workspace) -> None:
     """Keep what was decided, so that a stopped pass does not draw it again."""
     arrays: dict[str, NDArray[np.generic]] = {
         "tries": np.array(outcome.tries),
-        "numbers": np.array([outcome.strength, outcome.seconds]),
+        "numbers": np.array([outcome.strength, outcome.seconds, outcome.changed]),
         "reasons": np.frombuffer("\n".join(outcome.reasons).encode(), np.uint8),
     }
     if outcome.after is not None:
         arrays["pixels"] = outcome.after
+    if outcome.deep is not None:
+        arrays["drawn"] = outcome.deep.drawn
     space.save_part(part.name, arrays)
 
 
@@ -284,8 +334,9 @@ def _repeat(
     if new is not None:
         after.write(frame, new)
         after.flush()
-    strength, seconds = (float(number) for number in np.asarray(known["numbers"], np.float64))
+    strength, seconds, changed = (float(number) for number in np.asarray(known["numbers"], np.float64))
     text = np.asarray(known["reasons"], np.uint8).tobytes().decode()
+    deep = np.asarray(known["drawn"], np.uint8) if "drawn" in known else None
     return FocusOutcome(
         kind=part.target.kind,
         box=part.target.box,
@@ -297,7 +348,13 @@ def _repeat(
         frame=frame,
         before=None if new is None else before,
         after=new,
+        deep=None if deep is None else _make_deep(part.target, frame, deep),
+        changed=changed,
     )
+
+
+def _make_deep(target: FocusTarget, frame: PixelBox, drawn: NDArray[np.uint8]) -> DeepPart:
+    return DeepPart(frame=frame, core=target.core, drawn=drawn, oval=target.oval)
 
 
 def _list_harmless() -> tuple[type[Exception], ...]:

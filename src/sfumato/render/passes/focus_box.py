@@ -48,7 +48,8 @@ class FocusTarget:
 
     `box` is what a finder or the user named, in px of the picture; `core` is what changes wholly: the box grown by what
     belongs to it, hair to a face. `context` is the side of the crop in sides of the box. `prompt` says what the crop
-    shows. `depth` counts the parts around it that were drawn anew. A core that is `oval` leaves out its corners.
+    shows. `depth` counts the parts around it that were drawn anew. A core that is `oval` leaves out its corners. A part
+    that `is_blank` shows nothing yet of what it should, so it is drawn anew more strongly.
     """
 
     kind: str
@@ -58,6 +59,7 @@ class FocusTarget:
     prompt: str
     depth: int = 0
     oval: bool = False
+    is_blank: bool = False
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

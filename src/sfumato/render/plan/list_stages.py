@@ -19,6 +19,9 @@ from sfumato.render.sampling.window_grid import count_windows, list_windows
 from sfumato.render.stages import Stage
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from sfumato.core.geometry import PixelSize
     from sfumato.models.contract import ModelContract
 

@@ -22,6 +22,8 @@ from sfumato.nn.schedules import make_sigmas
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from sfumato.core.geometry import LatentBox
@@ -98,7 +100,7 @@ def split_batches(boxes: tuple[LatentBox, ...], batch: int) -> list[tuple[Latent
     return [boxes[begin : begin + batch] for begin in range(0, len(boxes), batch)]
 
 
-def stage_sigmas(work: Work, stage: Stage) -> Float32[np.ndarray, " n"]:
+def stage_sigmas(work: Work, stage: Stage) -> NDArray[np.float32]:
     """Return the sigmas a stage walks along, float32, from its first step to 0."""
     sigmas = make_sigmas(work.request.schedule, work.model.contract.schedule, stage.steps)
     return sigmas[stage.first_step :]

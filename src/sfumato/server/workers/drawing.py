@@ -37,17 +37,18 @@ class EngineDraw:
         """Load nothing yet."""
         self._device, self._key, self._model = device, (), None
 
-    def open_model(self, ref: str, vae: str | None, prediction: str | None) -> api.Model:
-        """Return a loaded model; the one before is let go when it is another.
+    def open_model(
+        self, ref: str, vae: str | None = None, prediction: str | None = None, arithmetic: api.Arithmetic | None = None
+    ) -> api.Model:
+        """Return a loaded model; the one before is let go when it is another, or computes in another way.
 
         Raises:
             ModelError, UnsafeFileError: it cannot be opened.
         """
-        key = (ref, vae, prediction)
+        key = (ref, vae, prediction, arithmetic)
         if self._model is None or self._key != key:
             self._model = None
-            dtype = load_settings().dtype
-            self._model = api.load(ref, vae=vae, prediction=prediction, device=self._device, dtype=dtype)
+            self._model = api.load(ref, vae=vae, prediction=prediction, device=self._device, arithmetic=arithmetic)
             self._key = key
         return self._model
 
@@ -59,7 +60,7 @@ class EngineDraw:
             Others: as `api.run`.
         """
         request = api.RenderRequest.from_json(dict(attempt.job.request))
-        model = self.open_model(request.model, request.vae, request.prediction)
+        model = self.open_model(request.model, request.vae, request.prediction, request.arithmetic)
         budget_gb = load_settings().budget_gb
         options = api.RunOptions(
             out=attempt.folder / "picture.png",
@@ -152,7 +153,7 @@ def main() -> None:
     draw = EngineDraw(device)
     # Most first jobs want the default model; whatever is wrong with it is told by the job that asks for it.
     with suppress(api.SfumatoError):
-        draw.open_model(api.DEFAULTS.model, None, None)
+        draw.open_model(api.DEFAULTS.model)
     WorkerLoop(folder=Path(folder), name=name, draw=draw, device=device, output=lines).run()
 
 

@@ -26,18 +26,14 @@ from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.resampling import Resampling, fit_box
-from sfumato.models.upscaler.find_upscaler import (
-    ChosenUpscaler,
-    choose_network,
-    choose_upscaler,
-    find_again,
-    find_named,
-)
+from sfumato.models.measures.perceptual import find_distance
+from sfumato.models.upscaler.find_upscaler import find_again, find_named
 from sfumato.models.upscaler.number_type import choose_number_type
 from sfumato.models.upscaler.upscaler import load_network, load_state, load_upscaler
 from sfumato.render.sampling.pixels import flatten
+from sfumato.workflows.enlarge.back_projection import measure_back_projection
+from sfumato.workflows.enlarge.choose import SuitedUpscaler, choose_for, rehearse_named
 from sfumato.workflows.enlarge.judge import EnlargedCheck, judge_enlarged
-from sfumato.workflows.enlarge.low_band import measure_low_band
 from sfumato.workflows.enlarge.network_pixels import OnShare, grow_pixels
 from sfumato.workflows.enlarge.request import EnlargeRequest
 from sfumato.workflows.files.name_output import OUT_FOLDER, is_folder, make_stem
@@ -130,12 +126,11 @@ def enlarge(
         check_place(out, size)
     digest, source = file_sha256(picture, what="the picture"), _load_pixels(picture)
     _check_larger(source, size)
-    if method == "esrgan" and upscaler is None:
-        chosen = choose_network(source)
-    elif method == "lanczos":
-        chosen = find_named(DEFAULTS.upscaler)
+    if upscaler is None and method != "lanczos":
+        suited = choose_for(source, networks_only=method == "esrgan")
     else:
-        chosen = choose_upscaler(upscaler, source)
+        suited = SuitedUpscaler(chosen=find_named(upscaler or DEFAULTS.upscaler))
+    chosen = suited.chosen
     state = load_state(chosen.weights, chosen.sha256) if chosen.weights else None
     request = EnlargeRequest(
         path=str(picture.resolve()),
@@ -145,7 +140,7 @@ def enlarge(
         upscaler_sha256=chosen.sha256,
         number_type=choose_number_type(state, chosen.sha256) if state is not None else "fp32",
     )
-    return _draw(request, source, chosen, out=out, resume=resume, device=device, on_share=on_share)
+    return _draw(request, source, suited, out=out, resume=resume, device=device, on_share=on_share)
 
 
 def repeat(
@@ -169,9 +164,9 @@ def repeat(
     if file_sha256(picture, what="the picture that was enlarged") != request.sha256:
         do = "Put the old picture back, or enlarge this one anew."
         raise RequestError("the picture that was enlarged is another one now", got=str(picture), do=do)
-    chosen = find_again(request.upscaler, request.upscaler_sha256)
+    suited = SuitedUpscaler(chosen=find_again(request.upscaler, request.upscaler_sha256))
     source = _load_pixels(picture)
-    return _draw(request, source, chosen, out=out, resume=resume, device=device, on_share=on_share)
+    return _draw(request, source, suited, out=out, resume=resume, device=device, on_share=on_share)
 
 
 def check_method(method: str | None, upscaler: str | None) -> None:
@@ -238,14 +233,14 @@ def choose_output(out: Path | None, picture: Path, size: PixelSize, *, resume: b
 def _draw(
     request: EnlargeRequest,
     source: Pixels,
-    chosen: ChosenUpscaler,
+    suited: SuitedUpscaler,
     *,
     out: Path | None,
     resume: bool,
     device: str,
     on_share: OnShare,
 ) -> EnlargedPicture:
-    own, size = PixelSize(source.shape[1], source.shape[0]), request.size
+    own, size, chosen = PixelSize(source.shape[1], source.shape[0]), request.size, suited.chosen
     box = fit_box(own, size)
 
     def read(part: PixelBox) -> Pixels:
@@ -265,11 +260,15 @@ def _draw(
         factor = store.size.width // own.width
         left, top, right, bottom = (side * factor for side in box)
         resampling = Resampling(store.size, size, (left, top, right, bottom))
-        low_band = measure_low_band(source, store.read, factor)
-        check = judge_enlarged(source, store.read, factor, low_band)
+        projection = measure_back_projection(source, store.read, factor)
+        distance = find_distance()
+        rehearsal = suited.rehearsal
+        if distance is not None and rehearsal is None:
+            rehearsal = rehearse_named(chosen, source, distance)
+        check = judge_enlarged(source, store.read, factor, projection, rehearsal=rehearsal, distance=distance)
 
         def read_corrected(part: PixelBox) -> Pixels:
-            return low_band.correct(store.read, part)
+            return projection.correct(store.read, part)
 
         compute = partial(resampling.compute, read_corrected)
         done = _deliver(request, compute, out, check=check, words=chosen.words)

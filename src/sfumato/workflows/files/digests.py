@@ -16,7 +16,7 @@ from sfumato.core.settings import load_settings
 from sfumato.models.describe import find_checkpoint
 from sfumato.models.files.gate import check_checkpoint, check_weights_file
 from sfumato.models.files.library import find_model_file
-from sfumato.workflows.personalize.resolve import list_active
+from sfumato.workflows.personalize.resolve import list_used
 
 SUFFIX = ".safetensors"
 # Changes of full rank to every weight of SDXL in float32 take 10.3 GB.
@@ -26,7 +26,7 @@ LARGEST_ADAPTER_BYTES = 12 * 10**9
 def digest_weights(request: RenderRequest) -> WeightDigests:
     """Return the SHA-256 of every file of weights a request uses; of a folder, that of its denoiser."""
     loras, embeddings = list_adapters(request)
-    active = list_active(request)
+    active = list_used(request)
     # The gate reads headers; a digest reads all of a file, however large it claims to be.
     model = check_checkpoint(find_checkpoint(request.model)).path
     return WeightDigests(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -29,6 +30,7 @@ from sfumato.workflows.focus.kinds import KINDS, choose_kinds
 from sfumato.workflows.focus.read_face import FaceReader
 from sfumato.workflows.focus.targets import PartChooser
 from sfumato.workflows.focus.words import WordFinder, list_things
+from sfumato.workflows.personalize.resolve import attach_for_part
 
 if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
@@ -96,7 +98,9 @@ def focus_result(
     Depends on pixels and request alone, so a resumed render decides alike. Without parts the render is returned as it is.
     """
     assert request.focus is not None, "somebody asked for focus"
-    work = make_pass(request, request.focus, model.contract, model)
+    work = replace(
+        make_pass(request, request.focus, model.contract, model), attach=partial(attach_for_part, model, request)
+    )
     focused = yield from run_focus(
         work, result.pixels, request, model, space or MemoryWorkspace(), window_batch=window_batch
     )

@@ -35,7 +35,7 @@ FACE, HEAD = "face", "head"
 # The name of the finder of mini's world; importing it would import its network.
 DRAWN = "drawn"
 # Heads of mini's world in the box of a person who stands: share of its height, and width over height with hair.
-HEAD_FRAC, HEAD_ASPECT, LEAST_TALL = 0.17, 0.85, 1.8
+HEAD_FRAC, HEAD_ASPECT, LEAST_TALL = 0.17, 0.85, 2.6
 
 
 @dataclass(eq=False, kw_only=True)
@@ -115,6 +115,7 @@ class PartChooser:
             prompt=self._word(one, context, pixels),
             depth=_count_depth(one.box, kept),
             oval=find_row(one.kind).oval,
+            is_blank=one.kind == HEAD,
         )
 
     def _word(self, one: Found, context: float, pixels: PixelStore) -> str:

@@ -79,7 +79,12 @@ class Probe:
 
 
 def run_probe(
-    model: str = "mini", *, vae: str | None = None, device: str = "auto", dtype: str = "auto", command: str = ""
+    model: str = "mini",
+    *,
+    vae: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    command: str = "",
 ) -> Probe:
     """Calibrate a model on this machine and remember the result; what earlier renders taught is replaced.
 

@@ -80,7 +80,7 @@ def plan_request(request: RenderRequest, options: RunOptions) -> Plan:
 def _list_parts(plan: Plan, request: RenderRequest, options: RunOptions, pixels: PixelStore) -> Plan:
     """Return a plan that names every part of a picture that is there to be looked at."""
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
-    budget = make_budget(contract, choose_policy(options.device, options.dtype), options)
+    budget = make_budget(contract, choose_policy(options.device, options.dtype, request.arithmetic), options)
     return replace(plan, focus=plan_focus(request, contract, budget, pixels))
 
 
@@ -102,7 +102,7 @@ def plan_from_headers(request: RenderRequest, options: RunOptions) -> Plan:
     resolve_concepts(request)
     read_upscaler(request)
     contract = load_contract(request.model, vae=request.vae, prediction=request.prediction)
-    return make_plan(request, contract, choose_policy(options.device, options.dtype), options)
+    return make_plan(request, contract, choose_policy(options.device, options.dtype, request.arithmetic), options)
 
 
 def read_upscaler(request: RenderRequest) -> UpscalerShape | None:

@@ -6,14 +6,20 @@ Start reading at `list_active`.
 from __future__ import annotations
 
 import math
+from collections.abc import Generator, Iterable
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sfumato.core.errors import RequestError
 from sfumato.core.request import ConceptRef, RenderRequest
 from sfumato.customize.build import ConceptBuild, find_build
 from sfumato.customize.concept import CONFIG, ConceptFolder, find_concept
 from sfumato.customize.trigger import names_trigger
+
+if TYPE_CHECKING:
+    from sfumato.models.latent_model import LatentModel
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -47,6 +53,10 @@ class ResolvedConcept:
     def is_named(self, request: RenderRequest) -> bool:
         """Tell whether the prompt or the negative prompt says the trigger at any step."""
         return names_trigger(self.trigger, request.prompt, request.negative, steps=request.steps)
+
+    def is_named_by(self, prompt: str, request: RenderRequest) -> bool:
+        """Tell whether the words of a part of the picture say the trigger."""
+        return names_trigger(self.trigger, prompt, steps=request.steps)
 
 
 def find_concept_ref(text: str, base: str) -> ConceptRef:
@@ -90,29 +100,44 @@ def resolve_concepts(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
             do = "Leave one of them out."
             raise RequestError("two concepts have the same trigger", got=concept.trigger, do=do)
         found.append(ResolvedConcept(concept=concept, build=build, weight=ref.weight))
-        _check_boxes(found[-1], request)
     return tuple(found)
 
 
-def _check_boxes(resolved: ResolvedConcept, request: RenderRequest) -> None:
-    """Check that no box asks for a concept that the rest of the picture does not attach.
-
-    Raises:
-        RequestError: a focus box says the trigger, and the prompt does not.
-    """
-    boxes = () if request.focus is None else request.focus.boxes
-    if resolved.is_named(request) or not boxes:
-        return
-    said = [box.prompt for box in boxes if names_trigger(resolved.trigger, box.prompt, steps=request.steps)]
-    if said:
-        what = f"a `focus_box` says {resolved.trigger}, and the prompt does not: the concept would not be drawn"
-        do = f"Say {resolved.trigger} in the prompt too. Or render without the box, then focus on it with `prompt`."
-        raise RequestError(what, got=said[0], do=do)
-
-
 def list_active(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
-    """Return the concepts whose trigger a request says; the others change no bit of the picture.
+    """Return the concepts whose trigger the prompts of a request say; while it is drawn the others change no bit.
 
     Raises: as `resolve_concepts`.
     """
     return tuple(one for one in resolve_concepts(request) if one.is_named(request))
+
+
+def list_used(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
+    """Return the concepts whose trigger a request says anywhere, in the prompt of a focus box too.
+
+    Raises: as `resolve_concepts`.
+    """
+    boxes = () if request.focus is None else request.focus.boxes
+    return tuple(
+        one
+        for one in resolve_concepts(request)
+        if one.is_named(request) or any(one.is_named_by(box.prompt, request) for box in boxes)
+    )
+
+
+@contextmanager
+def attach_concepts(model: LatentModel, concepts: Iterable[ResolvedConcept]) -> Generator[None]:
+    """Attach concepts for a while; the weights are bit-identical afterwards."""
+    with ExitStack() as attached:
+        for concept in concepts:
+            attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
+            for path in concept.loras:
+                attached.callback(model.attach_lora(path, concept.weight).detach)
+        yield
+
+
+@contextmanager
+def attach_for_part(model: LatentModel, request: RenderRequest, prompt: str) -> Generator[None]:
+    """Attach for a while the concepts that the words of a part name and the prompt of the picture does not."""
+    wanted = [one for one in list_used(request) if one.is_named_by(prompt, request) and not one.is_named(request)]
+    with attach_concepts(model, wanted):
+        yield

@@ -65,7 +65,7 @@ _PLACES = {
 
 
 @dataclass(frozen=True)
-class _Part:
+class _ShownPart:
     """One nameable part that shows: its owner (person1, cat1, place), its own word, and its ids."""
 
     owner: str
@@ -110,7 +110,7 @@ def _corner(at: float, whole: int, size: int) -> int:
 
 
 def _choose_scale(
-    part: _Part, rows: NDArray[np.int64], columns: NDArray[np.int64], size: int, rng: random.Random
+    part: _ShownPart, rows: NDArray[np.int64], columns: NDArray[np.int64], size: int, rng: random.Random
 ) -> float:
     """Return a scale at which the part fills a sixth to the whole of the window, within what a large picture shows."""
     extent = max(int(np.ptp(rows)), int(np.ptp(columns)), 1) + 1
@@ -121,15 +121,15 @@ def _choose_scale(
     return min(max(wanted, SCALES[0]), most)
 
 
-def _list_parts(truth: Truth) -> list[_Part]:
+def _list_parts(truth: Truth) -> list[_ShownPart]:
     """List the parts that show at least a few pixels, grouped by their names."""
     areas = np.bincount(truth.ids.ravel(), minlength=len(truth.paths))
     groups: dict[tuple[str, str], list[int]] = {}
     for number, path in enumerate(truth.paths):
         if path and areas[number] > 0:
             groups.setdefault(_name_part(path), []).append(number)
-    found = [_Part(owner, word, tuple(ids)) for (owner, word), ids in groups.items() if areas[ids].min() >= 3]
-    return found or [_Part("place", "wall", (int(np.argmax(areas)),))]
+    found = [_ShownPart(owner, word, tuple(ids)) for (owner, word), ids in groups.items() if areas[ids].min() >= 3]
+    return found or [_ShownPart("place", "wall", (int(np.argmax(areas)),))]
 
 
 def _name_part(path: str) -> tuple[str, str]:
@@ -150,7 +150,7 @@ def _name_part(path: str) -> tuple[str, str]:
     return steps[0], {"hips": "leg", "neck": "head"}.get(bare[0], bare[0])
 
 
-def _describe(scene: Scene, truth: Truth, part: _Part, rng: random.Random) -> tuple[str, ...]:
+def _describe(scene: Scene, truth: Truth, part: _ShownPart, rng: random.Random) -> tuple[str, ...]:
     """Write four captions: the subject, with what covers most of the rest, then less."""
     areas = np.bincount(truth.ids.ravel(), minlength=len(truth.paths)) / truth.ids.size
     groups: dict[tuple[str, str], float] = {}

@@ -101,7 +101,7 @@ def _thumb_sign(spec: HandSpec) -> float:
 
 
 @dataclass(frozen=True)
-class _Plan:
+class _HandPlan:
     base: complex
     angle_deg: float
     length: float
@@ -109,18 +109,18 @@ class _Plan:
 
 
 # u + v*1j of the base, angle towards the thumb, length and base radius, all in hand lengths.
-_FIVE: dict[str, _Plan] = {
-    "thumb": _Plan(0.15 + 0.16j, 46.0, 0.40, 0.070),
-    "index": _Plan(0.150 + 0.47j, 9.0, 0.40, 0.056),
-    "middle": _Plan(0.050 + 0.49j, 1.0, 0.46, 0.057),
-    "ring": _Plan(-0.052 + 0.475j, -7.0, 0.42, 0.055),
-    "little": _Plan(-0.148 + 0.43j, -17.0, 0.33, 0.049),
+_FIVE: dict[str, _HandPlan] = {
+    "thumb": _HandPlan(0.15 + 0.16j, 46.0, 0.40, 0.070),
+    "index": _HandPlan(0.150 + 0.47j, 9.0, 0.40, 0.056),
+    "middle": _HandPlan(0.050 + 0.49j, 1.0, 0.46, 0.057),
+    "ring": _HandPlan(-0.052 + 0.475j, -7.0, 0.42, 0.055),
+    "little": _HandPlan(-0.148 + 0.43j, -17.0, 0.33, 0.049),
 }
-_FOUR: dict[str, _Plan] = {
-    "thumb": _Plan(0.15 + 0.16j, 50.0, 0.40, 0.088),
-    "index": _Plan(0.145 + 0.46j, 13.0, 0.40, 0.078),
-    "middle": _Plan(0.0 + 0.49j, 0.0, 0.45, 0.080),
-    "little": _Plan(-0.145 + 0.45j, -15.0, 0.38, 0.076),
+_FOUR: dict[str, _HandPlan] = {
+    "thumb": _HandPlan(0.15 + 0.16j, 50.0, 0.40, 0.088),
+    "index": _HandPlan(0.145 + 0.46j, 13.0, 0.40, 0.078),
+    "middle": _HandPlan(0.0 + 0.49j, 0.0, 0.45, 0.080),
+    "little": _HandPlan(-0.145 + 0.45j, -15.0, 0.38, 0.076),
 }
 _SHARES = (0.45, 0.30, 0.25)
 _THUMB_SHARES = (0.55, 0.45)
@@ -164,7 +164,7 @@ def make_hand(spec: HandSpec, wrist: complex, along: complex, size: float) -> Ha
     return HandShape(spec, wrist, along, size, tuple(place(p) for p in _PALM), tuple(digits), creases)
 
 
-def _make_local(name: str, plan: _Plan, spec: HandSpec, raised: tuple[str, ...], wobble: float) -> Digit:
+def _make_local(name: str, plan: _HandPlan, spec: HandSpec, raised: tuple[str, ...], wobble: float) -> Digit:
     nail = spec.view == "back"
     if name in raised:
         return _make_raised(name, plan, spec, wobble, nail)
@@ -178,7 +178,7 @@ def _make_local(name: str, plan: _Plan, spec: HandSpec, raised: tuple[str, ...],
     return Digit(name, (plan.base - 0.05j, plan.base + 0.05j), (r, r), folded=True)
 
 
-def _make_raised(name: str, plan: _Plan, spec: HandSpec, wobble: float, nail: bool) -> Digit:
+def _make_raised(name: str, plan: _HandPlan, spec: HandSpec, wobble: float, nail: bool) -> Digit:
     shares = _THUMB_SHARES if name == "thumb" else _SHARES
     angle = plan.angle_deg * (0.35 + 0.65 * spec.spread) + wobble * 0.6
     if spec.gesture == "pointing":
@@ -196,7 +196,7 @@ def _make_raised(name: str, plan: _Plan, spec: HandSpec, wobble: float, nail: bo
     return Digit(name, tuple(joints), tuple(plan.radius * t for t in taper), nail=nail)
 
 
-def _make_folded_thumb(plan: _Plan, spec: HandSpec) -> Digit:
+def _make_folded_thumb(plan: _HandPlan, spec: HandSpec) -> Digit:
     r = plan.radius
     if spec.view == "palm":
         knuckle, tip = 0.19 + 0.30j, -0.01 + (0.30j if spec.gesture in ("fist", "grip", "pointing", "one") else 0.27j)

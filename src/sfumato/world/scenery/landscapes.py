@@ -13,7 +13,7 @@ from sfumato.world.ink import oval_path, poly_path
 from sfumato.world.objects.furniture import FLOWER_COLOURS
 from sfumato.world.palette import Colour, darken, lighten, mix, vary
 from sfumato.world.scenery.skies import draw_sky
-from sfumato.world.scenery.stage import Stage
+from sfumato.world.scenery.stage import SceneryStage
 
 _ROCK: tuple[Colour, ...] = ((0.46, 0.48, 0.55), (0.52, 0.47, 0.44), (0.42, 0.47, 0.52))
 _SNOW: Colour = (0.95, 0.97, 1.0)
@@ -22,7 +22,7 @@ _GRASS: Colour = (0.36, 0.62, 0.25)
 _FOREST: Colour = (0.16, 0.36, 0.22)
 
 
-def draw_mountains(stage: Stage) -> None:
+def draw_mountains(stage: SceneryStage) -> None:
     """Draw two ranges of mountains, forest at their feet and a meadow before them."""
     horizon, rng, ink = stage.place.horizon + 0.06, stage.rng, stage.ink
     clouds = rng.choice((0, 1, 2))
@@ -41,7 +41,7 @@ def draw_mountains(stage: Stage) -> None:
     ink.texture(ground, 0.16, 0.80)
 
 
-def _draw_peak(stage: Stage, top: complex, rock: Colour, foot: float) -> None:
+def _draw_peak(stage: SceneryStage, top: complex, rock: Colour, foot: float) -> None:
     """Draw one mountain: a lit left side, a dark right one, snow above half its height."""
     rng, ink, part = stage.rng, stage.ink, stage.part("mountain")
     height = foot + 0.06 - top.imag
@@ -74,7 +74,7 @@ def _between(a: complex, b: complex, share: float) -> complex:
     return a + (b - a) * share
 
 
-def _draw_forest(stage: Stage, horizon: float, rng: random.Random) -> None:
+def _draw_forest(stage: SceneryStage, horizon: float, rng: random.Random) -> None:
     part, tone = stage.part("forest"), vary(_FOREST, rng)
     path, x = skia.Path(), -0.05
     while x < stage.ink.aspect + 0.05:
@@ -91,7 +91,7 @@ def _draw_forest(stage: Stage, horizon: float, rng: random.Random) -> None:
     stage.ink.fill(path, tone, part, edge=False)
 
 
-def draw_flower_field(stage: Stage) -> None:
+def draw_flower_field(stage: SceneryStage) -> None:
     """Draw a meadow full of flowers of one colour, small in the distance, large in front."""
     horizon, rng, ink = stage.place.horizon, stage.rng, stage.ink
     draw_sky(stage, horizon + 0.05, clouds=rng.choice((0, 1, 2)))
@@ -121,7 +121,7 @@ def draw_flower_field(stage: Stage) -> None:
         rows += 1
 
 
-def _draw_row(stage: Stage, y: float, size: float, colours: tuple[Colour, Colour, Colour], part: int) -> None:
+def _draw_row(stage: SceneryStage, y: float, size: float, colours: tuple[Colour, Colour, Colour], part: int) -> None:
     """Draw one row of flowers; all petals of a row are one path, which costs the least."""
     rng, ink = stage.rng, stage.ink
     light, shadow, hearts, stems = skia.Path(), skia.Path(), skia.Path(), skia.Path()

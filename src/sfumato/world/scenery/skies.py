@@ -9,7 +9,7 @@ import random
 
 from sfumato.world.ink import WHITE, Ink, box_path, oval_path
 from sfumato.world.palette import Colour, darken, lighten, mix, vary
-from sfumato.world.scenery.stage import Stage
+from sfumato.world.scenery.stage import SceneryStage
 
 SKY: Colour = (0.50, 0.72, 0.94)
 TINTS: dict[str, Colour] = {"day": WHITE, "sunset": (1.0, 0.80, 0.66), "night": (0.44, 0.50, 0.72)}
@@ -27,7 +27,7 @@ _NIGHTS: tuple[tuple[Colour, ...], ...] = (
 )
 
 
-def draw_sky(stage: Stage, bottom: float, *, clouds: int) -> None:
+def draw_sky(stage: SceneryStage, bottom: float, *, clouds: int) -> None:
     """Fill the picture down to `bottom` with the sky of the place's light."""
     if stage.place.light == "day":
         _draw_day(stage, bottom, clouds)
@@ -49,7 +49,7 @@ def light_subjects(ink: Ink) -> None:
         ink.tint = mix(ink.tint, WHITE, 0.38)
 
 
-def find_light_source(stage: Stage) -> complex:
+def find_light_source(stage: SceneryStage) -> complex:
     """Return the middle of the sun's or moon's disc."""
     rng = random.Random(f"light {stage.place.wobble}")
     x = stage.ink.aspect * rng.choice((rng.uniform(0.12, 0.36), rng.uniform(0.64, 0.88)))
@@ -58,7 +58,7 @@ def find_light_source(stage: Stage) -> complex:
     return complex(x, stage.place.horizon - rng.uniform(0.03, 0.11))
 
 
-def draw_glitter(stage: Stage, top: float, bottom: float) -> None:
+def draw_glitter(stage: SceneryStage, top: float, bottom: float) -> None:
     """Draw the road of light that a low sun or the moon lays on water."""
     if stage.place.light == "day":
         return
@@ -76,7 +76,7 @@ def draw_glitter(stage: Stage, top: float, bottom: float) -> None:
                 stage.ink.line((complex(at - w, y), complex(at + w, y)), colour, 0.006 + 0.006 * share)
 
 
-def _draw_day(stage: Stage, bottom: float, clouds: int) -> None:
+def _draw_day(stage: SceneryStage, bottom: float, clouds: int) -> None:
     tone = vary(SKY, stage.rng, 0.03)
     stage.gradient(-0.01, bottom, (darken(tone, 0.10), lighten(tone, 0.55)), "sky")
     for _ in range(clouds):
@@ -84,14 +84,14 @@ def _draw_day(stage: Stage, bottom: float, clouds: int) -> None:
         _draw_cloud(stage, stage.rng, complex(x, y), (0.97, 0.98, 1.0))
 
 
-def _draw_cloud(stage: Stage, rng: random.Random, at: complex, colour: Colour) -> None:
+def _draw_cloud(stage: SceneryStage, rng: random.Random, at: complex, colour: Colour) -> None:
     r = rng.uniform(0.03, 0.06)
     for dx, dy, k in ((-1.5, 0.2, 0.7), (0.0, -0.2, 1.0), (1.4, 0.1, 0.8), (2.5, 0.35, 0.5), (-2.4, 0.4, 0.45)):
         blob = oval_path(complex(at.real + dx * r, at.imag + dy * r), 1.2 * k * r, 0.75 * k * r)
         stage.ink.fill(blob, colour, None, edge=False)
 
 
-def _draw_dusk(stage: Stage, bottom: float, clouds: int, rng: random.Random) -> None:
+def _draw_dusk(stage: SceneryStage, bottom: float, clouds: int, rng: random.Random) -> None:
     colours = rng.choice(_DUSKS)
     stage.gradient(-0.01, bottom, colours, "sky")
     sun = find_light_source(stage)
@@ -107,7 +107,7 @@ def _draw_dusk(stage: Stage, bottom: float, clouds: int, rng: random.Random) -> 
     stage.ink.shine(sun, 0.14, (1.0, 0.90, 0.60), 0.6)
 
 
-def _draw_night(stage: Stage, bottom: float, clouds: int, rng: random.Random) -> None:
+def _draw_night(stage: SceneryStage, bottom: float, clouds: int, rng: random.Random) -> None:
     stage.gradient(-0.01, bottom, rng.choice(_NIGHTS), "sky")
     part = stage.part("stars")
     for _ in range(round(70 * stage.ink.aspect)):

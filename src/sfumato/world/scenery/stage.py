@@ -1,4 +1,4 @@
-"""A place as values, and the stage on which it is drawn. Start reading at `Stage`.
+"""A place as values, and the stage on which it is drawn. Start reading at `SceneryStage`.
 
 It knows ink and the tree of parts; no particular place.
 """
@@ -32,7 +32,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Stage:
+class SceneryStage:
     """A place being drawn: its regions get ids under place/."""
 
     ink: Ink

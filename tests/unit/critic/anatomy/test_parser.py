@@ -13,7 +13,7 @@ from sfumato.critic.anatomy.evidence import gather_evidence
 from sfumato.critic.anatomy.judge import CROP_GROWTH, frame_hand, judge_hands
 from sfumato.critic.anatomy.labels import CELL_PX, CROP_PX
 from sfumato.critic.anatomy.network import ParserShape
-from sfumato.critic.anatomy.parser import CONFIG_NAME, has_parser, load_parser, make_parser, save_parser
+from sfumato.critic.anatomy.parser import FILES, has_parser, load_parser, make_parser, save_parser
 from sfumato.critic.anatomy.verdict import judge_evidence
 from sfumato.lab.critic.drawn_hands import draw_hand_example
 
@@ -65,8 +65,8 @@ def test_a_saved_parser_reads_the_same(tiny, tmp_path):
 )
 def test_damaged_configurations_are_told(tiny, tmp_path, change):
     save_parser(tiny, tmp_path)
-    config = json.loads((tmp_path / CONFIG_NAME).read_text())
-    (tmp_path / CONFIG_NAME).write_text(json.dumps({**config, **change}))
+    config = json.loads((tmp_path / FILES.config).read_text())
+    (tmp_path / FILES.config).write_text(json.dumps({**config, **change}))
     with pytest.raises(ModelError, match="parser"):
         load_parser(tmp_path)
 

@@ -10,8 +10,7 @@ from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.critic.detector.boxes import keep_strongest, match_boxes, measure_cover
 from sfumato.critic.detector.calibration import ScoreCalibration, choose_least, fit_calibration
 from sfumato.critic.detector.detector import (
-    CONFIG_NAME,
-    WEIGHTS_NAME,
+    FILES,
     Detector,
     load_detector,
     make_detector,
@@ -187,14 +186,14 @@ def test_what_does_not_fit_is_named(tmp_path):
     with pytest.raises(ModelError, match="no detector"):
         load_detector(tmp_path)
     save_detector(make_detector(TINY), tmp_path)
-    config = json.loads((tmp_path / CONFIG_NAME).read_text())
-    (tmp_path / CONFIG_NAME).write_text(json.dumps(config | {"format": 99}))
+    config = json.loads((tmp_path / FILES.config).read_text())
+    (tmp_path / FILES.config).write_text(json.dumps(config | {"format": 99}))
     with pytest.raises(ModelError, match="another version"):
         load_detector(tmp_path)
-    (tmp_path / CONFIG_NAME).write_text(json.dumps(config | {"trust": {}}))
+    (tmp_path / FILES.config).write_text(json.dumps(config | {"trust": {}}))
     with pytest.raises(ModelError, match="fit together"):
         load_detector(tmp_path)
-    (tmp_path / CONFIG_NAME).write_text(json.dumps(config))
-    (tmp_path / WEIGHTS_NAME).write_bytes(b"no weights")
+    (tmp_path / FILES.config).write_text(json.dumps(config))
+    (tmp_path / FILES.weights).write_bytes(b"no weights")
     with pytest.raises(UnsafeFileError):
         load_detector(tmp_path)

@@ -48,8 +48,9 @@ def test_the_astronaut_has_one_face_two_eyes_and_a_mouth(astronaut):
 def test_the_box_of_the_astronaut_holds_all_of_her(astronaut):
     (person,) = PeopleFinder((PERSONS,)).find(make_store(astronaut))
     assert (person.kind, person.by, len(person.points)) == ("person", "persons", 33)
-    # By eye: helmet and suit reach from 20 to 480, and are cut below.
-    assert (person.box.left, person.box.right, person.box.bottom) == pytest.approx((20, 480, 512), abs=60)
+    # By eye, without the helmet; cut below. Hair above the points is not all in the box.
+    assert (person.box.left, person.box.right, person.box.bottom) == pytest.approx((20, 360, 512), abs=30)
+    assert person.box.top < 120
     # Nose and shoulders.
     assert person.points[0] == pytest.approx((222, 125), abs=15)
     assert person.points[12][0] < person.points[0][0] < person.points[11][0]

@@ -9,7 +9,7 @@ import torch
 from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.critic.reader.network import ReaderShape
 from sfumato.critic.reader.questions import Vocabulary
-from sfumato.critic.reader.reader import CONFIG_NAME, WEIGHTS_NAME, load_reader, make_reader, save_reader
+from sfumato.critic.reader.reader import FILES, load_reader, make_reader, save_reader
 
 WORDS = Vocabulary((("place", ("beach", "room")), ("people", (0, 1, 2))))
 TINY = ReaderShape(widths=(8, 16), blocks=(0, 1), picture_px=32)
@@ -63,7 +63,7 @@ def test_it_comes_back_from_its_folder(reader, pictures, tmp_path):
     assert np.allclose(again.temperatures, calibrated.temperatures, atol=1e-4)
     # fp16 weights: three digits.
     assert np.allclose(again.read(pictures).confidence, calibrated.read(pictures).confidence, atol=5e-3)
-    assert (tmp_path / WEIGHTS_NAME).stat().st_size < 40_000
+    assert (tmp_path / FILES.weights).stat().st_size < 40_000
 
 
 def test_making_a_reader_leaves_the_global_numbers_alone():
@@ -84,7 +84,7 @@ def test_a_missing_reader_says_how_to_train_one(tmp_path):
 )
 def test_parts_that_do_not_fit_are_refused(reader, tmp_path, change):
     save_reader(reader, tmp_path)
-    path = tmp_path / CONFIG_NAME
+    path = tmp_path / FILES.config
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ModelError):
         load_reader(tmp_path)
@@ -92,6 +92,6 @@ def test_parts_that_do_not_fit_are_refused(reader, tmp_path, change):
 
 def test_the_gate_looks_at_the_weights(reader, tmp_path):
     save_reader(reader, tmp_path)
-    (tmp_path / WEIGHTS_NAME).write_bytes(b"\x80\x04.")
+    (tmp_path / FILES.weights).write_bytes(b"\x80\x04.")
     with pytest.raises(UnsafeFileError):
         load_reader(tmp_path)

@@ -14,7 +14,14 @@ from sfumato.canvas.workspace.workspace import Entry, MemoryWorkspace
 from sfumato.core.focus import FocusSettings
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
-from sfumato.render.passes.focus import FocusPass, LeftPart, list_strengths, run_focus
+from sfumato.render.passes.focus import (
+    SETTLED_FRAC,
+    FocusPass,
+    LeftPart,
+    list_strengths,
+    measure_fine_change,
+    run_focus,
+)
 from sfumato.render.passes.focus_box import MOST_NATIVE_AREAS, FocusTarget, find_crop, lay_back, make_mask
 
 SIZE = PixelSize(320, 256)
@@ -94,6 +101,7 @@ def test_each_try_is_weaker_and_has_noise_of_its_own():
 def test_deeper_parts_and_larger_ones_are_drawn_more_weakly():
     chosen = FocusSettings()
     assert list_strengths(chosen, 1, 4.0)[0] < list_strengths(chosen, 0, 4.0)[0]
+    assert list_strengths(chosen, 1, 1.5, is_blank=True)[0] > chosen.strength
     assert list_strengths(chosen, 0, 1.5)[0] < list_strengths(chosen, 0, 2.5)[0] == chosen.strength
 
 
@@ -110,14 +118,31 @@ def test_a_level_sees_what_the_level_above_put_back():
     assert not np.array_equal(seen[0][2], seen[1][2])
 
 
+def test_what_lies_in_a_part_whose_detail_stopped_changing_is_left():
+    flat = MemoryPixels(SIZE, np.full((*SIZE.shape_hw, 3), 90, np.uint8))
+    assert measure_fine_change(read(flat), read(flat)) == 0.0
+    noise = read(make_pixels())
+    assert measure_fine_change(read(flat), noise) > 1 - 1e-3
+    eye = PixelBox(64, 64, 70, 70)
+    inner, outer = aim(eye), aim(FIRST)
+    result = run([[outer], [inner]])
+    assert result.outcomes[0].changed > SETTLED_FRAC
+    assert [one.verdict for one in result.outcomes] == ["kept", "kept"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sfumato.render.passes.focus.SETTLED_FRAC", 1e9)
+        settled = run([[outer], [inner, aim(SECOND)]])
+    assert [one.verdict for one in settled.outcomes] == ["kept", "left", "kept"]
+    assert "no longer changes" in settled.outcomes[1].reasons[0]
+
+
 def test_it_repeats_to_the_byte_and_a_stopped_pass_draws_decided_parts_no_second_time(tmp_path):
     parts = [[aim(FIRST), aim(SECOND)]]
     whole, judge = GaussianModel(), Judge(drops=1)
-    once = run(parts, judge, model=whole)
+    once = run(parts, judge, model=whole, detail=4)
     space = DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=False)
     space.note(Entry({"picture": "there"}))
     work = FocusPass(
-        settings=FocusSettings(), find=lambda _, level, kept: parts[0] if level == 0 else (), judge=Judge(1)
+        settings=FocusSettings(detail=4), find=lambda _, level, kept: parts[0] if level == 0 else (), judge=Judge(1)
     )
     stopped = run_focus(work, make_pixels(), REQUEST, GaussianModel(), space)
     while "2 of 2" not in next(stopped).stage:
@@ -125,13 +150,16 @@ def test_it_repeats_to_the_byte_and_a_stopped_pass_draws_decided_parts_no_second
     stopped.close()
     space.close()
     again, space = GaussianModel(), DiskWorkspace(tmp_path / "work", {"request": "one"}, resume=True)
-    result = run(parts, model=again, space=space)
+    result = run(parts, model=again, space=space, detail=4)
     assert np.array_equal(read(result.pixels), read(once.pixels))
     space.close()
     assert [(one.verdict, one.tries, one.reasons) for one in result.outcomes] == [
         (one.verdict, one.tries, one.reasons) for one in once.outcomes
     ]
     assert len(again.calls) < len(whole.calls)
+    for one, other in zip(result.outcomes, once.outcomes, strict=True):
+        assert (one.changed, one.deep.core, one.deep.frame) == (other.changed, other.deep.core, other.deep.frame)
+        assert np.array_equal(one.deep.drawn, other.deep.drawn)
 
 
 def test_a_model_that_fails_ends_the_pass_and_keeps_what_was_put_back():

@@ -12,11 +12,14 @@ from spandrel.architectures.ESRGAN import ESRGAN
 
 from sfumato.core.errors import ModelError, RequestError, StorageError
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.models.upscaler.find_upscaler import find_named
-from sfumato.workflows.enlarge import network_pixels
+from sfumato.models.upscaler.compact import CompactShape
+from sfumato.models.upscaler.find_upscaler import ChosenUpscaler, find_named
+from sfumato.workflows.enlarge import choose, network_pixels
+from sfumato.workflows.enlarge.back_projection import measure_back_projection
+from sfumato.workflows.enlarge.choose import choose_for
 from sfumato.workflows.enlarge.enlarge import choose_output, enlarge, list_pictures, repeat
 from sfumato.workflows.enlarge.judge import judge_enlarged
-from sfumato.workflows.enlarge.low_band import measure_low_band
+from sfumato.workflows.enlarge.rehearse import Rehearsal, pick_patches, rehearse
 from sfumato.workflows.enlarge.request import read_enlarge_request
 
 
@@ -155,27 +158,146 @@ def test_wide_colours_are_put_back_and_detail_stays():
     def read(box):
         return moved[box.slices_hw]
 
-    low_band = measure_low_band(source, read, 2)
+    projection = measure_back_projection(source, read, 2)
     whole = PixelSize(38, 42).box
-    result = low_band.correct(read, whole)
-    check = judge_enlarged(source, read, 2, low_band)
+    result = projection.correct(read, whole)
+    check = judge_enlarged(source, read, 2, projection)
     assert check.passed
     assert check.moved_steps > 3 * check.low_band_steps
     # Neighbours still differ by the board, but for the smooth field.
     assert np.abs(np.diff(result[20:], axis=1)[:, ::2].astype(int)).mean() > 30
     cut = PixelBox(5, 9, 30, 40)
-    assert np.array_equal(low_band.correct(read, cut), result[cut.slices_hw])
+    assert np.array_equal(projection.correct(read, cut), result[cut.slices_hw])
 
 
 def test_a_network_that_draws_something_else_fails():
     source = np.full((16, 16, 3), 40, np.uint8)
     other = np.full((32, 32, 3), 200, np.uint8)
     check = judge_enlarged(
-        source, lambda box: other[box.slices_hw], 2, measure_low_band(source, lambda box: other[box.slices_hw], 2)
+        source,
+        lambda box: other[box.slices_hw],
+        2,
+        measure_back_projection(source, lambda box: other[box.slices_hw], 2),
     )
     assert (check.passed, check.moved_steps) == (False, 160.0)
     assert json.dumps(check.to_json())
     assert "lanczos" in str(check)
+
+
+def test_the_enlargement_reduced_again_is_the_picture():
+    rng = np.random.default_rng(1)
+    source = rng.integers(60, 190, (150, 12, 3), dtype=np.uint8)
+    large = rng.integers(90, 160, (600, 48, 3), dtype=np.uint8)
+    projection = measure_back_projection(source, lambda box: large[box.slices_hw], 4)
+    result = projection.correct(lambda box: large[box.slices_hw], PixelSize(48, 600).box)
+    reduced = result.reshape(150, 4, 12, 4, 3).mean(axis=(1, 3))
+    # Noise is the worst case: three passes leave a little, and a strip of rows ends at no seam.
+    assert np.abs(reduced - source).mean() < 4
+    assert np.abs(reduced - source)[60:70].mean() < 4
+    # What lies between the pixels stays: the enlargement keeps its own noise.
+    assert np.corrcoef(np.diff(result, axis=1)[:, ::4].ravel(), np.diff(large, axis=1)[:, ::4].ravel())[0, 1] > 0.4
+
+
+class Board:
+    """A network that repeats pixels, and draws a checkerboard over a corner."""
+
+    def __init__(self, corner=0):
+        self.shape, self.corner = CompactShape(convolutions=1, scale=2, channels=3), corner
+
+    def run(self, rows):
+        for part in rows:
+            large = part.repeat_interleave(2, 2).repeat_interleave(2, 3)
+            board = torch.arange(large.shape[3]) + torch.arange(large.shape[2])[:, None]
+            large[:, :, : self.corner, : self.corner] += (board % 2 - 0.5)[: self.corner, : self.corner]
+            yield large
+
+    def count_bytes(self, width, rows):
+        return width * rows
+
+
+class SquaredDistance:
+    """A perceptual distance that is none: the mean of squares, and their map by squares of 8 px."""
+
+    def measure(self, one, other):
+        return [float(value) for value in (one - other).square().mean((1, 2, 3))]
+
+    def map_deep(self, one, other):
+        return torch.nn.functional.avg_pool2d((one - other).square().mean(1, keepdim=True), 8, ceil_mode=True)[:, 0]
+
+
+def test_parts_of_a_picture_are_tried_where_the_truth_is_known():
+    noise = np.random.default_rng(5).integers(0, 256, (260, 301, 3), dtype=np.uint8)
+    boxes = pick_patches(noise)
+    assert len({(box.left, box.top) for box in boxes}) == 3
+    assert all(box.size == PixelSize(96, 96) for box in boxes)
+    assert [box.size for box in pick_patches(noise[:41, :77])] == [PixelSize(76, 40)]
+    assert pick_patches(noise[:31]) == []
+    assert rehearse(Board(), noise[:31], SquaredDistance()) is None
+    squares = np.kron(noise[:60, :60], np.ones((4, 4, 1), np.uint8))
+    good, bad = (rehearse(Board(corner), squares, SquaredDistance()) for corner in (0, 60))
+    assert (good.patches, good.passed, bad.passed) == (3, True, False)
+    assert good.lanczos == bad.lanczos > good.network
+
+
+def test_a_network_that_draws_something_new_fails_and_says_where():
+    source = np.full((420, 230, 3), 90, np.uint8)
+    large = source.repeat(2, axis=0).repeat(2, axis=1)
+    large[604:620, 404:420] = 240
+
+    def read(box):
+        return large[box.slices_hw]
+
+    projection = measure_back_projection(source, read, 2)
+    check = judge_enlarged(source, read, 2, projection, distance=SquaredDistance())
+    # A place of 8 px that holds most of it.
+    assert PixelBox(200, 300, 212, 312).contains(check.largest.box)
+    assert any("new or lost" in fault for fault in check.faults)
+    assert check.to_json()["verdict"] == "failed"
+    large[604:620, 404:420] = 90
+    calm = judge_enlarged(source, read, 2, measure_back_projection(source, read, 2), distance=SquaredDistance())
+    assert (calm.passed, calm.largest.change) == (True, 0.0)
+    worse = replace(calm, rehearsal=Rehearsal(network=0.2, lanczos=0.1, patches=3))
+    assert "Lanczos" in worse.faults[0]
+
+
+@pytest.fixture
+def networks(tmp_path, monkeypatch):
+    """Stand in for the fetched networks: how near each comes, and how near Lanczos does."""
+    near = {}
+
+    def install(lanczos, **found):
+        near.clear()
+        near.update(
+            {name.replace("_", "-"): Rehearsal(network=one, lanczos=lanczos, patches=3) for name, one in found.items()}
+        )
+        for name in near:
+            (tmp_path / name).write_bytes(b"")
+
+    monkeypatch.setattr(choose, "find_part", lambda name: tmp_path / name if name in near else None)
+    monkeypatch.setattr(choose, "find_distance", SquaredDistance)
+    monkeypatch.setattr(choose, "find_named", lambda name: ChosenUpscaler(name=name, weights=tmp_path / name))
+    monkeypatch.setattr(choose, "rehearse_named", lambda chosen, *_: near[chosen.name])
+    return install
+
+
+@pytest.mark.parametrize(
+    ("lanczos", "found", "wanted"),
+    [
+        (0.05, {"x4plus": 0.04, "x4compact": 0.036}, "x4plus"),
+        (0.05, {"x4plus": 0.04, "x4compact": 0.03}, "x4compact"),
+        (0.05, {"x4plus": 0.06, "x4plus_anime": 0.049}, "x4plus-anime"),
+        (0.05, {"x4plus": 0.06, "x4compact": 0.055}, "lanczos"),
+        (0.05, {"x4compact": 0.04}, "x4compact"),
+    ],
+)
+def test_the_network_that_comes_nearest_is_chosen(networks, lanczos, found, wanted):
+    networks(lanczos, **found)
+    source = np.zeros((200, 200, 3), np.uint8)
+    suited = choose_for(source)
+    assert suited.chosen.name == wanted
+    assert wanted in suited.chosen.words
+    assert (suited.rehearsal is None) == (wanted == "lanczos")
+    assert choose_for(source, networks_only=True).chosen.weights is not None
 
 
 @pytest.mark.part("x4plus")

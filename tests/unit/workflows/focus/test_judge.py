@@ -9,7 +9,7 @@ from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.render.passes.focus_box import DrawnPart, FocusTarget, make_mask
-from sfumato.workflows.focus.judge import PartJudge, compare_person
+from sfumato.workflows.focus.judge import LEAST_MIRROR, PartJudge, compare_person, measure_mirror
 from sfumato.workflows.focus.read_face import Reading
 
 SIZE, FRAME, BOX = PixelSize(200, 200), PixelBox(70, 70, 130, 130), PixelBox(80, 80, 120, 120)
@@ -121,3 +121,18 @@ def test_a_head_is_put_back_if_one_face_came_out_in_it():
     assert judge._check_things(pixels, part) == ""
     blank = replace(part, after=part.before)
     assert "no face came out" in judge._check_things(pixels, blank)
+
+
+def test_halves_that_do_not_match_are_no_face():
+    crop, box = np.full((60, 60, 3), 180, np.uint8), PixelBox(18, 18, 42, 42)
+    crop[26:29, 22:26] = crop[26:29, 34:38] = 40
+    crop[36:38, 26:34] = 90
+    assert measure_mirror(crop, box) > 0.95
+    # The axis of a face may lie beside the middle of its box.
+    assert measure_mirror(np.roll(crop, 1, axis=1), box) > 0.9
+    melted = crop.copy()
+    melted[26:29, 34:38] = 180
+    melted[31:34, 36:40] = 40
+    assert measure_mirror(melted, box) < LEAST_MIRROR
+    # At the edge of a picture one half is narrower.
+    assert 0.0 <= measure_mirror(crop[:, 30:], box.shift(-30, 0).clip(PixelSize(30, 60))) <= 1.0

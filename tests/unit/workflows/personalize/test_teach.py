@@ -16,7 +16,7 @@ from sfumato.customize.build import find_build, hash_base
 from sfumato.customize.concept import find_concept
 from sfumato.customize.learn import ConceptSettings
 from sfumato.workflows.personalize import teach
-from sfumato.workflows.personalize.resolve import find_concept_ref, list_active
+from sfumato.workflows.personalize.resolve import attach_for_part, find_concept_ref, list_active, list_used
 from sfumato.workflows.personalize.teach import TeachOptions, teach_concept
 
 BASE = str(tiny_mini())
@@ -138,10 +138,19 @@ def test_a_base_that_was_not_taught_is_refused(taught):
         find_concept_ref(str(taught[1].path), "mini")
 
 
-def test_a_box_that_alone_says_the_trigger_is_refused(taught):
+def test_a_box_that_alone_says_the_trigger_gets_the_concept_and_the_rest_of_the_picture_does_not(taught):
     ref = find_concept_ref(str(taught[1].path), BASE)
-    focus = FocusSettings(words=(), boxes=(FocusBox(left=0, top=0, width=9, height=9, prompt="a bo"),))
-    request = RenderRequest(prompt="a cat", size=sfumato.PixelSize(64, 64), model=BASE, concepts=(ref,), focus=focus)
-    with pytest.raises(RequestError, match="would not be drawn"):
-        list_active(request)
+    focus = FocusSettings(words=(), boxes=(FocusBox(left=0, top=0, width=40, height=40, prompt="a bo"),))
+    request = RenderRequest(
+        prompt="a cat", size=sfumato.PixelSize(64, 64), steps=2, model=BASE, concepts=(ref,), focus=focus
+    )
+    assert not list_active(request)
+    assert len(list_used(request)) == 1
     assert len(list_active(replace(request, prompt="a bo and a cat"))) == 1
+    model, weights = taught[0]._latent_model, taught[0]._latent_model.unet.state_dict()
+    before = {name: value.clone() for name, value in weights.items()}
+    with attach_for_part(model, request, "a cat"):
+        assert all(torch.equal(before[name], value) for name, value in model.unet.state_dict().items())
+    with attach_for_part(model, request, "a bo"):
+        assert any(not torch.equal(before[name], value) for name, value in model.unet.state_dict().items())
+    assert all(torch.equal(before[name], value) for name, value in model.unet.state_dict().items())

@@ -1,0 +1,95 @@
+"""The two files of a network that was trained here: weights as fp16, and a JSON configuration beside them.
+
+Knows no network: detector, reader and parser read and write their folders through it. Start reading at `NetworkFiles`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.files import open_regular, write_atomic
+from sfumato.models.files.gate import check_weights_file
+from sfumato.models.files.read_weights import read_tensors
+from sfumato.models.files.write_weights import write_weights
+
+# The configuration is a page of numbers and words; anything longer is no configuration.
+LONGEST_CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFiles:
+    """Name the files of a kind of network; `name` is that of the stage that trains it. `format` counts its versions."""
+
+    name: str
+    format: int = 1
+
+    @property
+    def weights(self) -> str:
+        """Return the name of the file of weights."""
+        return f"{self.name}.safetensors"
+
+    @property
+    def config(self) -> str:
+        """Return the name of the configuration."""
+        return f"{self.name}.json"
+
+    def read_config(self, folder: Path) -> dict[str, Any]:
+        """Read the configuration of a folder.
+
+        Raises:
+            ModelError: there is none, or another version wrote it.
+        """
+        path = folder / self.config
+        try:
+            with open_regular(path, what=f"the configuration of the {self.name}") as stream:
+                config = json.loads(stream.read(LONGEST_CONFIG_BYTES))
+        except (RequestError, ValueError) as error:
+            raise ModelError(f"there is no {self.name} here", got=str(path), do=f"{self._train}.") from error
+        if not isinstance(config, dict) or config.get("format") != self.format:
+            what = f"the {self.name} was written by another version"
+            raise ModelError(what, got=str(path), do=f"{self._train} again.")
+        return config
+
+    def read_weights(self, folder: Path) -> dict[str, Tensor]:
+        """Read the weights of a folder in float32.
+
+        Raises:
+            UnsafeFileError: the file breaks the rules of the gate.
+        """
+        return dict(read_tensors(check_weights_file(folder / self.weights), torch.float32))
+
+    def write(self, folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+        """Write both files.
+
+        Raises:
+            StorageError: the folder cannot be written.
+        """
+        write_weights(folder / self.weights, dict(state))
+        text = json.dumps({"format": self.format, **config}, indent=1, ensure_ascii=False) + "\n"
+        write_atomic(folder / self.config, lambda stream: stream.write(text.encode()))
+
+    @contextmanager
+    def fitting(self) -> Generator[None]:
+        """Turn what goes wrong while a network is put together from its files into one error.
+
+        Raises:
+            ModelError: the files do not fit together.
+        """
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            what = f"the files of the {self.name} do not fit together"
+            raise ModelError(what, got=str(error), do=f"{self._train} again.") from error
+
+    @property
+    def _train(self) -> str:
+        return f"Train it with sfumato train mini --stage {self.name}"
