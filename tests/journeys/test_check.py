@@ -15,7 +15,8 @@ def hand(room):
 def test_without_parts_check_says_the_one_command(sfumato, hand):
     done = sfumato("check", hand, "--json")
     assert done.code == 5
-    assert done.json["do"].startswith("Fetch it once: sfumato parts get palm")
+    assert done.json["do"].startswith("Fetch it once: sfumato parts get ")
+    assert {"palm", "hand-landmarks"} <= set(done.json["do"].split())
 
 
 def test_a_hand_in_a_box_gets_a_verdict_and_a_marked_copy(sfumato, hand):

@@ -46,7 +46,8 @@ def test_a_deep_level_is_larger_and_holds_the_picture(sfumato, picture):
     done = focus(sfumato, "--focus-box", "40,30,24,24:a face", "--focus-detail", "4", "--out", "deep.tif", "--json")
     assert done.code == 0
     assert done.json["request"]["focus"]["detail"] == 4
-    deep, flat = Image.open("deep.tif").convert("RGB"), Image.open(picture).convert("RGB")
+    with Image.open("deep.tif") as file, Image.open(picture) as before:
+        deep, flat = file.convert("RGB"), before.convert("RGB")
     assert deep.size == (flat.width * 4, flat.height * 4)
     outside = (0, 0, 30 * 4, 20 * 4)
     large = flat.resize(deep.size, Image.Resampling.LANCZOS)

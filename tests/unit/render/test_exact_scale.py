@@ -13,7 +13,7 @@ from sfumato.core.request import CohesiveMethod, ImageSource, PictureSource, Ren
 from sfumato.core.resampling import Resampling, fit_box
 from sfumato.render.cohesive.input_picture import SourcePicture
 from sfumato.render.exact_scale import scale_size, widen_inputs, widen_request
-from sfumato.render.methods.native import Inputs
+from sfumato.render.progress import Inputs
 
 PHOTO = PictureSource(path="photo.jpg", sha256="0" * 64, size=PixelSize(333, 500))
 TWICE = RenderRequest(prompt="", size=PixelSize(666, 1000), source=PHOTO, method=CohesiveMethod())

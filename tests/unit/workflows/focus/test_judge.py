@@ -118,9 +118,9 @@ def test_a_head_is_put_back_if_one_face_came_out_in_it():
     pixels.write(BOX, np.full((40, 40, 3), 190, np.uint8))
     part = replace(part, target=replace(part.target, kind="head"), before=pixels.read(FRAME))
     judge = PartJudge(finders=(BrightFinder(),))
-    assert judge._check_things(pixels, part) == ""
+    assert judge.check_things(pixels, part) == ""
     blank = replace(part, after=part.before)
-    assert "no face came out" in judge._check_things(pixels, blank)
+    assert "no face came out" in judge.check_things(pixels, blank)
 
 
 def test_halves_that_do_not_match_are_no_face():
