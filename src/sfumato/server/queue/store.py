@@ -14,12 +14,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, func, select, update
+from sqlalchemy import Connection, Engine, RowMapping, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sfumato.core.errors import RequestError, StorageError
 from sfumato.server.queue.records import JobRecord, JobState, NotFoundError, QueueFullError, StoredFile
-from sfumato.server.queue.tables import files, jobs, open_database, options
+from sfumato.server.queue.tables import files, jobs, marks, open_database, options
 
 # A worker renews its lease three times in this span; what is older belongs to nobody.
 LEASE_S = 30.0
@@ -46,6 +46,11 @@ class JobStore:
         """Open the queue in a folder; make it where it is missing."""
         self.folder, self._clock, self._most_kills = folder, clock, most_kills
         self._engine = open_database(folder / "queue.sqlite")
+
+    @property
+    def engine(self) -> Engine:
+        """Return the database, for tables beside the queue."""
+        return self._engine
 
     def close(self) -> None:
         """Let go of the database."""
@@ -297,7 +302,9 @@ def _count(connection: Connection, state: str) -> int:
 
 
 def _load_files(connection: Connection, job_id: str) -> tuple[StoredFile, ...]:
-    wanted = select(files).where(files.c.job_id == job_id).order_by(files.c.number)
+    # What a person deleted is out of sight at once, and out of the world when it can no longer be undone.
+    deleted = select(marks.c.file_id).where(marks.c.deleted_s.is_not(None))
+    wanted = select(files).where(files.c.job_id == job_id, files.c.id.not_in(deleted)).order_by(files.c.number)
     return tuple(_make_file(row) for row in connection.execute(wanted).mappings().all())
 
 

@@ -20,6 +20,7 @@ from typing import Any
 from sfumato import api
 from sfumato.core.files import write_atomic
 from sfumato.core.settings import load_settings
+from sfumato.server.before import keep_base
 from sfumato.server.views import name_facts
 from sfumato.server.workers.loop import Attempt, DrawnFile, WorkerLoop
 from sfumato.workflows.report.check_table import say_checks
@@ -114,6 +115,8 @@ def _describe(picture: api.Picture) -> DrawnFile:
     assert picture.sha256 is not None, "the engine hashes what it saves"
     size = picture.plan.size
     _keep_facts(picture, picture.path)
+    if picture.base is not None:
+        keep_base(picture.path, picture.base)
     return DrawnFile(
         path=picture.path,
         media_type="image/png",
