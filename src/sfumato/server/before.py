@@ -14,11 +14,14 @@ from PIL import Image
 from sfumato.canvas.formats.read import read_reduced
 from sfumato.core.errors import RequestError
 from sfumato.core.files import write_atomic
+from sfumato.core.geometry import PixelSize
 from sfumato.server.queue.records import JobRecord, NotFoundError
 
 Before: TypeAlias = Literal["base", "lanczos", "source"]
 # A base holds no more than this shows; a screen enlarges the rest.
 LONGEST_PX = 2048
+# Smaller pictures are enlarged to this at least, so that the pixels of a base have edges.
+_SCREEN_PX = 1024
 _QUALITY = 92
 
 
@@ -42,11 +45,11 @@ def list_before(picture: Path, job: JobRecord, folder: Path) -> list[Before]:
     return [*found, "source"] if _find_source(job, folder) else found
 
 
-def make_before(kind: Before, picture: Path, job: JobRecord, folder: Path) -> bytes:
+def make_before(kind: Before, picture: Path, job: JobRecord, folder: Path, *, size: PixelSize) -> bytes:
     """Return a picture to compare with, as JPEG, at most `LONGEST_PX` on its longer side.
 
     `base` shows the pixels of the native picture as squares, `lanczos` enlarges it without a model, `source` is the
-    picture that was changed or enlarged. `folder` is the state folder.
+    picture that was changed or enlarged. `folder` is the state folder, `size` that of the picture: both get its shape.
 
     Raises:
         NotFoundError: the picture has no such picture before it.
@@ -59,7 +62,7 @@ def make_before(kind: Before, picture: Path, job: JobRecord, folder: Path) -> by
     else:
         with Image.open(path) as opened:
             base = opened.convert("RGB")
-        shown = _enlarge(base, Image.Resampling.NEAREST if kind == "base" else Image.Resampling.LANCZOS)
+        shown = base.resize(_fit(size), Image.Resampling.NEAREST if kind == "base" else Image.Resampling.LANCZOS)
     stream = io.BytesIO()
     shown.save(stream, "JPEG", quality=_QUALITY, subsampling=0)
     return stream.getvalue()
@@ -84,7 +87,8 @@ def _read_source(path: Path) -> Image.Image:
         return shown
 
 
-def _enlarge(base: Image.Image, filter_kind: Image.Resampling) -> Image.Image:
-    # A whole number: every pixel becomes a square of the same size.
-    scale = max(1, LONGEST_PX // (2 * max(base.size)))
-    return base.resize((base.width * scale, base.height * scale), filter_kind)
+def _fit(size: PixelSize) -> tuple[int, int]:
+    """Return a size of the same shape, `_SCREEN_PX` to `LONGEST_PX` on the longer side; whole pixels of the base stay near squares."""
+    longest = max(size.width, size.height)
+    scale = min(1.0, LONGEST_PX / longest) if longest > _SCREEN_PX else -(-_SCREEN_PX // longest)
+    return max(1, round(size.width * scale)), max(1, round(size.height * scale))

@@ -113,12 +113,12 @@ def test_a_picture_is_compared_with_what_was_before_it(client, context, drawn):
     place = f"/api/v1/files/{drawn[0]}/before"
     assert client.get(place).json() == {"before": []}
     assert client.get(f"{place}/base").status_code == 404
-    base = Image.new("RGB", (8, 4), (200, 10, 10))
+    base = Image.new("RGB", (8, 8), (200, 10, 10))
     base.putpixel((0, 0), (10, 10, 200))
     keep_base(context.intake.find_path(drawn[0]), base)
     assert client.get(place).json() == {"before": ["base", "lanczos"]}
     squares, smooth = (Image.open(io.BytesIO(client.get(f"{place}/{kind}").content)) for kind in ("base", "lanczos"))
-    assert squares.size == smooth.size == (1024, 512)
+    assert squares.size == smooth.size == (1024, 1024)
     assert squares.getpixel((60, 60))[2] > 180 > 60 > squares.getpixel((200, 60))[2]
     assert client.get(f"{place}/other").status_code == 422
 

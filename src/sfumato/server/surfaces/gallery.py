@@ -14,11 +14,12 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
 
 from sfumato.core.errors import RequestError
+from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.server.before import Before, list_before, make_before
 from sfumato.server.context import ServerContext
 from sfumato.server.queue.gallery import Gallery, GallerySearch
-from sfumato.server.queue.records import JobRecord, NotFoundError
+from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
 from sfumato.workflows.files.describe_picture import describe_picture
 from sfumato.workflows.stored import carry_over
 
@@ -89,23 +90,25 @@ def _add_gallery_routes(router: APIRouter, gallery: Gallery) -> None:
 
 
 def _add_before_routes(router: APIRouter, context: ServerContext) -> None:
-    async def find(file_id: str) -> tuple[Path, JobRecord]:
-        file = await asyncio.to_thread(context.store.find_file, file_id)
+    async def find_job(file: StoredFile) -> JobRecord:
         if file.job_id is None:
-            raise NotFoundError("this picture was sent, not drawn", got=file_id)
-        return await asyncio.to_thread(context.intake.find_path, file_id), await context.find(file.job_id)
+            raise NotFoundError("this picture was sent, not drawn", got=file.id)
+        return await context.find(file.job_id)
 
     @router.get("/files/{file_id}/before")
     async def befores(file_id: str) -> dict[str, list[Before]]:
         """List what a picture can be compared with: `base`, `lanczos`, `source`."""
-        path, job = await find(file_id)
+        file = await asyncio.to_thread(context.store.find_file, file_id)
+        job, path = await find_job(file), await asyncio.to_thread(context.intake.find_path, file_id)
         return {"before": await asyncio.to_thread(list_before, path, job, context.store.folder)}
 
     @router.get("/files/{file_id}/before/{kind}")
     async def before(file_id: str, kind: Before) -> Response:
         """Return the base of a picture, that base enlarged by Lanczos, or the picture it was made of, as JPEG."""
-        path, job = await find(file_id)
-        packed = await asyncio.to_thread(make_before, kind, path, job, context.store.folder)
+        file = await asyncio.to_thread(context.store.find_file, file_id)
+        job, path = await find_job(file), await asyncio.to_thread(context.intake.find_path, file_id)
+        size = PixelSize(file.width, file.height)
+        packed = await asyncio.to_thread(make_before, kind, path, job, context.store.folder, size=size)
         return Response(packed, media_type="image/jpeg", headers=_FILE_HEADERS)
 
 
