@@ -70,7 +70,7 @@ def make_before(kind: Before, picture: Path, job: JobRecord, folder: Path, *, si
 
 def _find_source(job: JobRecord, folder: Path) -> Path | None:
     """Return the picture that a job changed; None where it drew from words, or the file is gone."""
-    path = dict(job.request.get("source") or {}).get("path")
+    path = dict(job.request.get("source") or {}).get("path") or job.request.get("path")
     found = folder / path if isinstance(path, str) and path else None
     return found if found is not None and found.is_file() else None
 

@@ -19,6 +19,31 @@ export function isPicture(job: Job): boolean {
   return DRAWN.has(job.kind ?? "render") && (job.state !== "done" || job.files.length > 0);
 }
 
+const PLAIN: Job["request"] = {
+  prompt: "",
+  negative: "",
+  size: "",
+  seed: "",
+  steps: 0,
+  sampler: "",
+  guidance: 0,
+  model: "",
+  batch: 1,
+  method: { kind: "" },
+};
+
+/** Fill what jobs of other kinds do not say, so that every one can be shown. */
+function tidy(job: Job): Job {
+  const request = { ...PLAIN, ...Object.fromEntries(Object.entries(job.request).filter(([, value]) => value !== null)) };
+  const method = request.method as Job["request"]["method"] | string;
+  const isDrawn = (job.kind ?? "render") === "render";
+  return {
+    ...job,
+    source: isDrawn ? job.source : "picture",
+    request: { ...request, method: typeof method === "string" ? { kind: method } : method },
+  };
+}
+
 export class Queue {
   /** The newest first. */
   jobs: Job[] = $state.raw([]);
@@ -43,8 +68,10 @@ export class Queue {
   shown: Job | null = $derived(this.pictures.find((job) => job.id === this.shownId) ?? this.pictures[0] ?? null);
   /** Jobs that wait or run, in the order in which they are drawn. */
   active: Job[] = $derived(
-    this.jobs.filter(isActive).sort((a, b) => Number(b.state === "running") - Number(a.state === "running") || a.created_s - b.created_s),
+    this.jobs.filter(isActive).sort((a, b) => Number(b.state === "running") - Number(a.state === "running") || this.#turn(a) - this.#turn(b) || a.created_s - b.created_s),
   );
+  /** The ids of those that wait, as the server will take them. */
+  #waiting: string[] = $state.raw([]);
   running: Job | null = $derived(this.jobs.find((job) => job.state === "running") ?? null);
 
   readonly #asked = new Set<string>();
@@ -74,9 +101,12 @@ export class Queue {
       if (this.isLost || !this.health?.worker.ready) this.health = await ask<Health>("GET", "/healthz");
       // What was looked up beyond the list stays.
       const listed = new Set(told.jobs.map((job) => job.id));
-      this.jobs = [...told.jobs, ...this.jobs.filter((job) => this.#far.has(job.id) && !listed.has(job.id))];
+      this.jobs = [...told.jobs.map(tidy), ...this.jobs.filter((job) => this.#far.has(job.id) && !listed.has(job.id))];
       // Who comes back sees the picture that is being drawn, and goes on seeing it when it is done.
       this.shownId ??= (this.active.find(isPicture) ?? this.pictures[0])?.id ?? null;
+      if (told.jobs.filter((job) => job.state === "queued").length > 1) {
+        this.#waiting = (await ask<{ waiting: string[] }>("GET", "/api/v1/queue")).waiting;
+      }
       this.isLoaded = true;
       this.isLost = false;
     } catch (error) {
@@ -117,7 +147,8 @@ export class Queue {
     });
   }
 
-  put(job: Job): void {
+  put(untidy: Job): void {
+    const job = tidy(untidy);
     const known = this.jobs.some((other) => other.id === job.id);
     this.jobs = known ? this.jobs.map((other) => (other.id === job.id ? job : other)) : [job, ...this.jobs];
   }
@@ -144,7 +175,7 @@ export class Queue {
     this.#asked.add(id);
     try {
       this.#far.add(id);
-      this.jobs = [...this.jobs, await ask<Job>("GET", `/api/v1/jobs/${id}`)];
+      this.jobs = [...this.jobs, tidy(await ask<Job>("GET", `/api/v1/jobs/${id}`))];
     } finally {
       this.#asked.delete(id);
     }
@@ -167,7 +198,7 @@ export class Queue {
 
   /** Queue a job and leave the wall as it is. */
   async order(wish: Wish): Promise<Job> {
-    const job = await ask<Job>("POST", "/api/v1/jobs", wish);
+    const job = tidy(await ask<Job>("POST", "/api/v1/jobs", wish));
     this.put(job);
     void this.look();
     return job;
@@ -175,6 +206,11 @@ export class Queue {
 
   async cancel(job: Job): Promise<Fault | null> {
     return this.#change("DELETE", `/api/v1/jobs/${job.id}`);
+  }
+
+  #turn(job: Job): number {
+    const at = this.#waiting.indexOf(job.id);
+    return at < 0 ? this.#waiting.length : at;
   }
 
   /** Let a job that waits be drawn before the one before it. */

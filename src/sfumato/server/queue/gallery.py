@@ -83,6 +83,7 @@ class Gallery:
         """Return the newest pictures that fit, at most `most` after the first `skip`, and how many fit in all."""
         prompt, model = jobs.c.request["prompt"].as_string(), jobs.c.request["model"].as_string()
         rules = [marks.c.deleted_s.is_not(None) if wanted.deleted else marks.c.deleted_s.is_(None)]
+        rules.append(files.c.role == "picture")
         rules += [prompt.ilike(f"%{_escape(word)}%", escape=_ESCAPE) for word in wanted.words.split()]
         if wanted.model is not None:
             rules.append(model == wanted.model)
