@@ -138,7 +138,7 @@ def test_a_dropped_photograph_is_enlarged(visit):
     visit.check("dropped")
     page.locator("#panel").get_by_role("button", name="Enlarge").click()
     page.get_by_role("button", name="Enlarge to 192 × 128").click()
-    page.locator(".label").wait_for()
     done = visit.wait_for(newest(visit)["id"])
+    page.locator(".label").wait_for()
     assert (done["kind"], done["files"][0]["width"], done["files"][0]["height"]) == ("upscale", 192, 128)
     visit.check("enlarged")

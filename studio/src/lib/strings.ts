@@ -68,6 +68,7 @@ export const S = {
   drawing: "Drawing",
   waiting: (place: number) => (place <= 1 ? "Next in the queue" : `Number ${place} in the queue`),
   stageOf: (stage: number, stages: number) => `part ${stage} of ${stages}`,
+  enlarging: "Enlarging",
   base: "The whole picture, small",
   level: (level: string, of: string) => `Enlarging, round ${level} of ${of}`,
   stepOf: (step: number, steps: number, unit: string) => `${unit} ${step} of ${steps}`,
