@@ -129,3 +129,25 @@ def test_a_lost_server_is_told_and_found_again(visit, server, tmp_path_factory):
     page.context.set_offline(False)
     page.get_by_text("The server does not answer.").wait_for(state="detached")
     visit.complaints[:] = [text for text in visit.complaints if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+def test_a_killed_server_comes_back_and_the_picture_goes_on(visit, server):
+    page = visit.page
+    visit.write("a red house in a meadow")
+    visit.set_size(192, 128)
+    visit.set_steps(40)
+    page.locator(".forecast .time").wait_for()
+    visit.go.click()
+    page.get_by_text(re.compile("(step|row of windows) \\d+ of \\d+")).wait_for()
+    port = server.address.rsplit(":", 1)[1]
+    server.process.kill()
+    server.process.stderr.close()
+    server.process.wait(30)
+    page.get_by_text("The server does not answer.").wait_for()
+    visit.shoot("killed")
+    server.start(port)
+    page.get_by_text("The server does not answer.").wait_for(state="detached")
+    page.locator(".label").get_by_label("keep this seed").wait_for()
+    visit.shoot("recovered")
+    told = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+    visit.complaints[:] = [text for text in visit.complaints if not any(one in text for one in told)]

@@ -142,3 +142,43 @@ def test_a_dropped_photograph_is_enlarged(visit):
     page.locator(".label").wait_for()
     assert (done["kind"], done["files"][0]["width"], done["files"][0]["height"]) == ("upscale", 192, 128)
     visit.check("enlarged")
+
+
+def test_a_finding_is_read_and_the_hand_repaired(visit):
+    page, job = visit.page, visit.draw(prompt="an open hand, photograph", steps=8, seed=2)
+    visit.show(job)
+    visit.choose("Parts")
+    page.get_by_role("button", name="Check hands").click()
+    page.get_by_text("One part.").wait_for()
+    page.locator(".head", has_text="hand:").click()
+    page.get_by_text("what the critic saw").wait_for()
+    # Whatever the critic says of this hand, it says why.
+    assert len(page.locator("li.on p").inner_text()) > 10
+    visit.check("finding")
+    page.get_by_role("button", name="Draw this part again").click()
+    done = visit.wait_for(newest(visit)["id"])
+    assert done["kind"] == "repair"
+    page.locator(".frame.ready").wait_for()
+    visit.choose("Parts")
+    page.locator(".head", has_text="hand:").first.click()
+    visit.check("repaired")
+    page.get_by_role("button", name="Leave it").click()
+    page.locator(".layer .box").wait_for(state="detached")
+
+
+def test_a_region_gets_a_prompt_of_its_own(visit):
+    page, job = visit.page, visit.draw()
+    visit.show(job)
+    visit.choose("Parts")
+    page.get_by_role("button", name="Mark a region").click()
+    left, top, width, height = find_place(page)
+    side = min(width, height)
+    middle = (left + width / 2, top + height / 2)
+    visit.drag([(middle[0] - side / 4, middle[1] - side / 4), (middle[0] + side / 4, middle[1] + side / 4)])
+    page.get_by_label("What should be there?").fill("a window")
+    visit.check("region")
+    page.get_by_role("button", name="Draw this part again").click()
+    done = visit.wait_for(newest(visit)["id"])
+    boxes = done["request"]["focus"]["boxes"]
+    assert [(done["kind"], box["prompt"]) for box in boxes] == [("focus", "a window")]
+    assert len(done["result"]["pictures"][0]["focus"]) == 1

@@ -1,5 +1,17 @@
 /** Every sentence that the page shows. A translation is another file like this one. */
 
+const VERDICTS: Record<string, string> = {
+  ok: "looks right",
+  goof: "wrong",
+  abstain: "not sure",
+  "not-countable": "cannot be counted",
+  repaired: "repaired",
+  "rolled-back": "not better, so left as it was",
+  left: "left as it is",
+  kept: "drawn again",
+  dropped: "not better, so left as it was",
+};
+
 export const S = {
   name: "Sfumato",
   skip: "Skip to the picture",
@@ -224,9 +236,8 @@ export const S = {
   foundNone: "Nothing was found.",
   missingParts: (names: string) => `Not looked for, because their networks were not fetched: ${names}.`,
   partsHint: "Find faces, hands and people, check hands, or mark a region and say what it should show.",
-  partName: (kind: string, verdict: string) => `${kind === "own" ? "your region" : kind}${verdict ? `: ${verdict}` : ""}`,
-  isWrong: (verdict: string) => ["goof", "wrong", "given-up", "failed", "rejected"].includes(verdict),
-  isFine: (verdict: string) => ["right", "fine", "kept", "repaired", "accepted", "mended"].includes(verdict),
+  partName: (kind: string, verdict: string) => `${kind === "own" || kind === "box" ? "your region" : kind}${verdict ? `: ${VERDICTS[verdict] ?? verdict}` : ""}`,
+  isWrong: (verdict: string) => ["goof", "rolled-back"].includes(verdict),
   sure: (percent: number) => `${percent} % sure`,
   before: "before",
   after: "after",
