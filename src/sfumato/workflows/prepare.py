@@ -50,8 +50,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _TAG = re.compile(r"<[^>]*>")
 # The grammar's own words, not the picture's.
 _GRAMMAR = ("and", "break")
-# Every word of the captions; a test compares it with the world that writes them.
-WORDS = Path(__file__).parents[1] / "data" / "mini_words.txt"
+# Every word of the captions; packing writes it, and a test compares it with the world that writes them.
+WORDS = Path(__file__).parents[1] / "data" / "mini" / "words.txt"
 
 
 def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel | None = None) -> Job:
