@@ -84,7 +84,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
     policy = model.policy if model else choose_policy(options.device, options.dtype, said)
     _check_arithmetic(said, policy)
     request = replace(request, arithmetic=policy.arithmetic)
-    plan = make_plan(request, contract, policy, options)
+    plan = make_plan(request, contract, policy, options, loaded=model is not None)
     digests = digest_weights(request)
     finished = tuple(
         options.resume and is_finished(path, replace(request, seed=request.seed + index, batch=1), digests)
