@@ -198,7 +198,11 @@ class Intake:
         # Pillow would carry on texts and profiles of the sender.
         picture.info.clear()
         picture.save(stream, "PNG", compress_level=1)
-        packed = stream.getvalue()
+        return self._keep_packed(stream.getvalue())
+
+    def _keep_packed(self, packed: bytes) -> StoredFile:
+        with Image.open(io.BytesIO(packed), formats=["PNG"]) as opened:
+            picture_size = opened.size
         digest = hashlib.sha256(packed).hexdigest()
         path = self.store.folder / "uploads" / f"{digest}.png"
         if not path.exists():
@@ -209,8 +213,8 @@ class Intake:
                 id=digest,
                 path=path.relative_to(self.store.folder).as_posix(),
                 media_type="image/png",
-                width=picture.width,
-                height=picture.height,
+                width=picture_size[0],
+                height=picture_size[1],
                 bytes=len(packed),
                 sha256=digest,
             )
@@ -241,7 +245,11 @@ class Intake:
         return value | {"path": self._cut_folder(value["path"])} if "path" in value else value
 
     def _cut_folder(self, place: str) -> str:
-        return Path(place).resolve().relative_to(self.store.folder.resolve()).as_posix()
+        """Return a path relative to the state folder; a picture that was made of sent ones is kept there first."""
+        path, folder = Path(place).resolve(), self.store.folder.resolve()
+        if not path.is_relative_to(folder):
+            path = folder / self._keep_packed(path.read_bytes()).path
+        return path.relative_to(folder).as_posix()
 
     def _check_pixels(self, size: api.PixelSize) -> None:
         most = self.most_pixels

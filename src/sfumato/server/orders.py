@@ -29,16 +29,19 @@ from sfumato.workflows.stored import read_stored
 
 FindPath: TypeAlias = Callable[[str], Path]
 _PICTURES = ("init", "mask")
-_LISTS = ("loras", "embeddings", "concepts", "focus_boxes", "hand_boxes")
+_LISTS = ("loras", "embeddings", "concepts", "focus_boxes", "hand_boxes", "styles")
 # A job writes PNG, which has no levels for the detail of focus.
 _VALUES = frozenset(field.name for field in fields(api.RequestValues)) - {"focus_detail"}
-_SHAPE = frozenset({"size", "batch", "init", "strength", "mask", "method", *METHOD_SETTINGS})
+_EDITS = frozenset({"mask_blur", "mask_fill", "only_masked", "mask_padding", "outpaint"})
+_VARIATION = frozenset({"variation_seed", "variation_strength"})
+_INPUTS = frozenset({"init", "strength", "mask", "batch"}) | _EDITS | _VARIATION
+_SHAPE = frozenset({"size", "method", *METHOD_SETTINGS}) | _INPUTS
 _FOCUS = frozenset({"focus", "focus_boxes"})
 _ANATOMY = frozenset({"anatomy", "hand_boxes", "unrepaired"})
 _LEARNING = frozenset({"rung", "vectors", "rank", "keep", "seed"})
 TAKES: Mapping[JobKind, frozenset[str]] = {
     "render": _VALUES,
-    "upscale": (_VALUES - {"init", "mask", "strength", "batch"}) | {"picture", "scale"},
+    "upscale": (_VALUES - _INPUTS) | {"picture", "scale"},
     "focus": (_VALUES - _SHAPE - _ANATOMY) | {"picture"},
     "repair": (_VALUES - _SHAPE - _FOCUS - {"anatomy"}) | {"picture"},
     "check": frozenset({"picture", "prompt", "hand_boxes", "by"}),

@@ -90,7 +90,7 @@ def test_the_same_order_is_one_job(client):
         ({"prompt": "x", "brightness": 3}, 422, "brightness"),
         ({"prompt": "x", "picture": "y"}, 422, "picture"),
         ({"prompt": "x", "focus": "sorcery"}, 422, "sorcery"),
-        ({"prompt": "x", "concepts": ["/home/x/bo.concept"]}, 404, "concept"),
+        ({"prompt": "x", "concepts": ["/etc/bo.concept"]}, 404, "concept"),
         ({"kind": "focus"}, 422, "picture"),
         ({"kind": "check", "picture": "../queue.sqlite"}, 404, "file"),
         ({"kind": "teach", "concept": "../x"}, 404, "concept"),

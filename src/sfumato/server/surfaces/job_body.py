@@ -86,6 +86,14 @@ class JobBody(BaseModel):
     anatomy: Literal["off", "check", "repair"] | None = None
     hand_boxes: Annotated[list[str | HandBoxBody], Field(max_length=_MOST_BOXES)] | None = None
     unrepaired: Literal["flag", "withhold"] | None = None
+    mask_blur: int | None = None
+    mask_fill: Name | None = None
+    only_masked: bool | None = None
+    mask_padding: int | None = None
+    outpaint: Name | None = None
+    variation_seed: int | None = None
+    variation_strength: float | None = None
+    styles: Annotated[list[Name], Field(max_length=32)] | None = None
     picture: Name | None = None
     scale: float | None = None
     kinds: Annotated[list[Name], Field(max_length=32)] | None = None

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato import api
-from sfumato.canvas.formats.images import file_sha256
+from sfumato.canvas.formats.images import file_sha256, read_size
 from sfumato.canvas.formats.save import save_canvas
 from sfumato.core.files import write_atomic
 from sfumato.critic.anatomy.judge import JudgedHand
@@ -65,7 +65,8 @@ def describe_pictures(pictures: Sequence[api.Picture], attempt: Attempt) -> Draw
     files, told = list[DrawnFile](), list[dict[str, Any]]()
     for number, picture in enumerate(pictures):
         assert picture.path is not None, "every picture of a job has a file"
-        size = picture.plan.size
+        # Where only a part was drawn, the file is larger than the plan.
+        size = read_size(picture.path)
         if picture.base is not None:
             keep_base(picture.path, picture.base)
         files.append(describe_file(picture.path, size.width, size.height, seed=picture.request.seed))
