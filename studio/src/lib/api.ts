@@ -49,6 +49,9 @@ export interface Job {
     guidance: number;
     model: string;
     batch: number;
+    variation_seed?: number | null;
+    variation_strength?: number;
+    concepts?: { path: string }[];
     method: { kind: string };
     /** Of a lesson. */
     concept?: string;

@@ -160,6 +160,9 @@ export function toWish(job: Job, seed: string): Wish {
   if (schedule) wish.schedule = schedule;
   if (negative) wish.negative = negative;
   if (seed) wish.seed = seed;
+  const { variation_seed: variation, variation_strength: strength } = job.request;
+  if (variation !== undefined && variation !== null && strength) Object.assign(wish, { variation_seed: variation, variation_strength: strength });
+  if (job.request.concepts?.length) wish.concepts = job.request.concepts.map((one) => one.path.replace(/\.concept$/, ""));
   return wish;
 }
 
