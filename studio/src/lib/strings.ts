@@ -246,6 +246,7 @@ export const S = {
   before: "before",
   after: "after",
   evidence: "what the critic saw",
+  openLarge: (name: string) => `Open in full size: ${name}`,
   doAgain: "Do it again",
   drawPart: "Draw this part again",
   leaveIt: "Leave it",
