@@ -119,7 +119,8 @@ def test_an_edge_is_dragged_outwards(visit):
     done = visit.wait_for(newest(visit)["id"])
     assert done["files"][0]["width"] == width
     before, after = open_pixels(visit, job["files"][0]), open_pixels(visit, done["files"][0])
-    assert np.array_equal(before[:, :120], after[:, :120])
+    # Beyond the seam nothing changes.
+    assert np.array_equal(before[:, :96], after[:, :96])
     visit.check("extended")
 
 
