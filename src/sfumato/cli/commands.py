@@ -23,6 +23,7 @@ from sfumato.cli.laboratory.benching import (
 )
 from sfumato.cli.laboratory.evaluating import (
     evaluate_critic,
+    evaluate_customize,
     evaluate_find,
     evaluate_focus,
     evaluate_hires,
@@ -373,6 +374,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "focus": evaluate_focus,
             "find": evaluate_find,
             "upscale": evaluate_upscale,
+            "customize": evaluate_customize,
         },
     ),
     (

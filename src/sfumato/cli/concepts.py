@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,13 +41,28 @@ def concept_new(
         str,
         typer.Option("--description", help="What a stranger would see.", metavar="TEXT", show_default=False),
     ] = "",
+    masks: Annotated[
+        str,
+        typer.Option(
+            "--masks",
+            help="Mask photos that have none: found, or the name of a finder.",
+            metavar="HOW",
+            show_default=False,
+        ),
+    ] = "",
     json: _Json = False,
 ) -> None:
     """Make a concept from photos: IMG.png, its mask IMG_mask.png and its caption IMG.txt, both left out at will."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.customize.create import NewConcept, create_concept
 
-    made = create_concept(NewConcept(name=name, photos=photos, noun=noun, trigger=trigger, description=description))
+    wanted = NewConcept(name=name, photos=photos, noun=noun, trigger=trigger, description=description)
+    find_mask = None
+    if masks:
+        from sfumato.workflows.personalize.masks import find_person_mask
+
+        find_mask = partial(find_person_mask, by="" if masks == "found" else masks)
+    made = create_concept(wanted, find_mask)
     found = made.to_json()
     if json:
         print_json(found)
@@ -69,7 +85,7 @@ def concept_train(
         str,
         typer.Option(
             "--rung",
-            help="words: the description, no training. inversion: vectors. lora: vectors and a LoRA.",
+            help="words: no training. inversion: vectors. lora: vectors and a LoRA. auto: the first that is enough.",
             metavar="NAME",
         ),
     ] = "lora",
@@ -86,9 +102,11 @@ def concept_train(
     """Teach a base a concept; the base's files are only read. Ctrl-C keeps everything: the same command goes on."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.customize.learn import ConceptSettings
+    from sfumato.workflows.personalize.ladder import climb
     from sfumato.workflows.personalize.teach import TeachOptions, teach_concept
 
-    settings = ConceptSettings(rung=rung, rank=rank, vectors=vectors, seed=seed)  # pyright: ignore[reportArgumentType]
+    way = "lora" if rung == "auto" else rung
+    settings = ConceptSettings(rung=way, rank=rank, vectors=vectors, seed=seed)  # pyright: ignore[reportArgumentType]
     options = TeachOptions(
         concept=name,
         model=model,
@@ -100,7 +118,10 @@ def concept_train(
         score=not no_card,
     )
     with _stop_softly() as should_stop:
-        taught = teach_concept(options, on_event=_tell, should_stop=should_stop)
+        if rung == "auto":
+            taught = climb(options, on_event=_tell, should_stop=should_stop).taught
+        else:
+            taught = teach_concept(options, on_event=_tell, should_stop=should_stop)
     if json:
         print_json(taught.to_json())
     else:

@@ -220,7 +220,7 @@ class Learner:
 
     def _prepare(self) -> None:
         examples = load_examples(self.concept, self.model, seed=self.settings.seed)
-        self.examples, held_out = examples.split()
+        self.examples, self.held_out = examples.split()
         recipes = {"vectors": ["vectors"], "lora": [name for name in self.parameters if name != "vectors"]}
         self._optimisers = {
             group: Optimiser([(name, self.parameters[name]) for name in names], _NO_DECAY)
@@ -231,10 +231,10 @@ class Learner:
             self._retention = encode_captions(self.tower, [text.replace("{}", self.concept.noun) for text in RETENTION])
             self._plain = {
                 caption: encode_captions(self.tower, [self._without_trigger(caption)])
-                for each in (*self.examples.captions, *held_out.captions)
+                for each in (*self.examples.captions, *self.held_out.captions)
                 for caption in each
             }
-        self._fixed = tuple(self._fix(each, seed) for seed, each in ((1, self.examples), (2, held_out)))
+        self._fixed = tuple(self._fix(each, seed) for seed, each in ((1, self.examples), (2, self.held_out)))
         latents = self.examples.latents[:, 0].repeat(CHECK_ROWS, 1, 1, 1)[:CHECK_ROWS]
         contexts = self._retention.repeat(CHECK_ROWS, 1, 1)[:CHECK_ROWS]
         self._fixed_retention = (self._noise(latents, torch.Generator().manual_seed(3)), contexts)

@@ -225,7 +225,7 @@ class _TrainingWork:
         checks = [replace(LossCheck(**row), rows=tuple(row["rows"])) for row in history["checks"]]
         best = next((check for check in checks if check.step == history["best"]), None)
         self.rule = StopRule(checks=checks, best=best, rises=history["rises"])
-        self.candidates = CandidateRule(**history["candidates"])
+        self.candidates = CandidateRule(**history.get("candidates", {}))
         self.best = {n.removeprefix(_BEST): t for n, t in saved.tensors.items() if n.startswith(_BEST)}
 
     def save(self, learner: Learner) -> None:
