@@ -165,7 +165,7 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
-        attached.enter_context(attach_concepts(model, list_active(request)))
+        attached.enter_context(attach_concepts(model, list_active(request), request))
         yield
 
 
