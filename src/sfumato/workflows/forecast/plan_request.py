@@ -17,7 +17,7 @@ from pathlib import Path
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.canvas.pixels import PixelStore
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
-from sfumato.core.memory import read_memory
+from sfumato.core.memory import give_back_memory, read_memory
 from sfumato.core.request import GobigMethod, PictureMethod, RenderRequest
 from sfumato.models.autoencoder.estimate import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
@@ -137,13 +137,19 @@ def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
     return None if name == RESAMPLING else describe_upscaler(check_weights_file(find_model_file("upscaler", name)))
 
 
-def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, options: RunOptions) -> Plan:
+def make_plan(
+    request: RenderRequest, contract: ModelContract, policy: Policy, options: RunOptions, *, loaded: bool = False
+) -> Plan:
     """Plan a request on a model and device that are known, with the memory and disk that are free.
+
+    `loaded`: this process holds the model already, and perhaps more, so what it holds now counts.
 
     Raises: as `plan_request`.
     """
     check_focus(request, contract)
     budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
+    if loaded:
+        budget = count_held(budget)
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     focus = None if request.focus is None else plan_focus(request, contract, budget)
     anatomy = _plan_hands(request, contract, budget)
@@ -173,6 +179,24 @@ def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) ->
         pyramid=options.out is not None and options.out.suffix.lower() in PYRAMID_SUFFIXES,
         whole_bytes=0 if options.out is None else count_whole_bytes(options.out),
     )
+
+
+def count_held(budget: RenderBudget) -> RenderBudget:
+    """Return a budget with what this process holds now, where that is more than the calibration knows.
+
+    A process that drew before holds more than after its first picture: other models, pictures, pages of the heap in use.
+    """
+    if not Path("/proc/self/status").is_file():
+        return budget
+    give_back_memory()
+    held = read_memory("VmRSS")
+    if budget.separate:
+        return replace(budget, host_base_bytes=max(held, budget.host_base_bytes))
+    # What is held is no longer free, and the plan counts it as used.
+    unlimited = budget.memory_bytes == budget.free_bytes
+    free = None if budget.free_bytes is None else budget.free_bytes + held
+    limit = free if unlimited and free is not None else budget.memory_bytes
+    return replace(budget, base_bytes=max(held, budget.base_bytes), free_bytes=free, memory_bytes=limit)
 
 
 @functools.cache
