@@ -76,6 +76,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.models.hardware.policy": "a plan reads the rates that an earlier process measured with torch",
     "sfumato.models.files.vae_file": "a plan describes an autoencoder and reads no weights",
     "sfumato.customize.build": "a plan finds what was learned and writes no weights",
+    "sfumato.customize.export": "a refusal of an export must not wait for torch",
     "sfumato.render.cohesive.input_picture": "a plan lays a picture out and looks at it with no network",
     "sfumato.render.cohesive.journal": "a plan asks for the version of the journal",
     "sfumato.render.passes.focus_box": "a plan frames crops and draws none",

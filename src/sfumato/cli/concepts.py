@@ -1,4 +1,4 @@
-"""`sfumato concept`: make a concept from photos, teach it to a base, show its card, list what is there.
+"""`sfumato concept`: make a concept from photos, teach it to a base, show its card, list what is there, export it.
 
 Nothing is imported before a command runs. Start reading at `CONCEPT`.
 """
@@ -147,6 +147,47 @@ def concept_list(json: _Json = False) -> None:
         _say(f"none in {concepts_folder()}")
 
 
+def concept_export(
+    name: _Name,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.", metavar="DIR", show_default=False)],
+    form: Annotated[
+        str, typer.Option("--form", help="a1111 (kohya too), comfyui or diffusers.", metavar="NAME")
+    ] = "a1111",
+    model: _Model = "mini",
+    dtype: Annotated[str, typer.Option("--dtype", help="Numbers in the files: fp16 or fp32.", metavar="TYPE")] = "fp16",
+    strength: Annotated[
+        float | None,
+        typer.Option("--strength", help="Multiply the LoRA's alpha by this.", metavar="X", show_default=False),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.", show_default=False)
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Write what a base learned as an embedding and a LoRA that other programs read."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.customize.export import ExportOptions, export_build
+
+    exported = export_build(
+        ExportOptions(
+            concept=name,
+            out=out,
+            form=form,  # pyright: ignore[reportArgumentType]
+            model=model,
+            dtype=dtype,
+            strength=strength,
+            overwrite=overwrite,
+        )
+    )
+    if json:
+        print_json(exported.to_json())
+        return
+    for path in (exported.embedding, exported.lora):
+        if path is not None:
+            _say(f"file     {path}")
+    _say(f"use      {exported.use}")
+
+
 def _describe(taught: TaughtConcept) -> None:
     build = taught.build
     sys.stderr.writelines(escape_controls(f"warning: {said}") + "\n" for said in taught.warnings)
@@ -192,4 +233,5 @@ CONCEPT: dict[str, Callable[..., None]] = {
     "train": concept_train,
     "card": concept_card,
     "list": concept_list,
+    "export": concept_export,
 }

@@ -85,6 +85,7 @@ def deliver(drawn: DrawnPicture) -> Picture:
         anatomy=drawn.anatomy,
         safety=drawn.safety,
         warnings=(*(said for said in map(say_left_out, drawn.reruns) if said), *_say_safety(drawn.safety)),
+        base=result.base,
     )
     if drawn.path is None:
         return replace(picture, shown=result.picture, seconds=time.monotonic() - drawn.began_s)

@@ -61,6 +61,7 @@ class Picture:
     where there is no smaller base to compare with; `unchecked` says why. `focus` says what became of each part that was
     found, `anatomy` what was seen and done of hands, where the request asks for it. `safety` is the
     verdict of the safety filter, None where it is off. `warnings` name what was left out.
+    `base` is the native picture that a larger one grew from, None where there is none.
     """
 
     request: RenderRequest
@@ -82,6 +83,7 @@ class Picture:
     safety: SafetyVerdict | None = None
     warnings: tuple[str, ...] = ()
     shown: Image.Image | PixelStore | None = None
+    base: Image.Image | None = None
 
     @property
     def seed(self) -> int:

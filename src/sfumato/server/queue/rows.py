@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, func, select
 
 from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
-from sfumato.server.queue.tables import files, jobs
+from sfumato.server.queue.tables import files, jobs, marks
 
 # Those that wait, the next one first: as they came, unless somebody moved them.
 TURN = func.coalesce(jobs.c.turn, jobs.c.number)
@@ -32,7 +32,9 @@ def load_record(connection: Connection, job_id: str) -> JobRecord:
 def make_record(connection: Connection, row: RowMapping) -> JobRecord:
     """Return the job of a row, with its files."""
     known = {field.name for field in fields(JobRecord)}
-    wanted = select(files).where(files.c.job_id == row["id"]).order_by(files.c.number)
+    # What a person deleted is out of sight at once, and out of the world when it can no longer be undone.
+    deleted = select(marks.c.file_id).where(marks.c.deleted_s.is_not(None))
+    wanted = select(files).where(files.c.job_id == row["id"], files.c.id.not_in(deleted)).order_by(files.c.number)
     found = [make_file(one) for one in connection.execute(wanted).mappings().all()]
     return JobRecord(
         **{name: value for name, value in row.items() if name in known},

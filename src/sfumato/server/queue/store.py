@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, select, update
+from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sfumato.core.errors import RequestError, StorageError
@@ -50,6 +50,11 @@ class JobStore:
         """Open the queue in a folder, or in the database of the setting `database`; make it where it is missing."""
         self.folder, self._clock, self._most_kills = folder, clock, most_kills
         self._engine = open_database(folder / "queue.sqlite", address=load_settings().database)
+
+    @property
+    def engine(self) -> Engine:
+        """Return the database, for tables beside the queue."""
+        return self._engine
 
     def close(self) -> None:
         """Let go of the database."""

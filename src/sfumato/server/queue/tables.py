@@ -85,6 +85,14 @@ files = Table(
     Column("created_s", Float, nullable=False),
 )
 _SCHEMA_NAME = "queue:schema"
+# What a person says of a picture: a favourite, or deleted until that is undone or the time for it is over.
+marks = Table(
+    "marks",
+    metadata,
+    Column("file_id", String(64), ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("favourite", Boolean, nullable=False, default=False),
+    Column("deleted_s", Float),
+)
 # What each version before added, as (table, column, type and default).
 _ADDED = {
     2: (

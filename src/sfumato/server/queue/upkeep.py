@@ -19,7 +19,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.validate import check_float, check_int
 from sfumato.server.queue.records import ENDED, NotFoundError
 from sfumato.server.queue.rows import TURN
-from sfumato.server.queue.tables import files, jobs
+from sfumato.server.queue.tables import files, jobs, marks
 
 _UPLOAD = re.compile(r"uploads/([0-9a-f]{64})\.png")
 _JOB = re.compile(r"jobs/([0-9a-f]{24})/")
@@ -109,7 +109,7 @@ def remove_jobs(connection: Connection, folder: Path, ids: Collection[str]) -> i
 def remove_old(
     connection: Connection, folder: Path, limits: PruneLimits, *, now_s: float, spared: Collection[str] = ()
 ) -> dict[str, Any]:
-    """Remove what is beyond the limits, the oldest first; `spared` are ids of jobs that stay."""
+    """Remove what is beyond the limits, the oldest first; `spared` are ids of jobs that stay, as those of favourites do."""
     rows = connection.execute(
         select(jobs.c.id, jobs.c.ended_s, func.coalesce(func.sum(files.c.bytes), 0))
         .join(files, files.c.job_id == jobs.c.id, isouter=True)
@@ -117,7 +117,8 @@ def remove_old(
         .group_by(jobs.c.id, jobs.c.ended_s, jobs.c.number)
         .order_by(jobs.c.number.desc())
     ).all()
-    spared = {*spared, *_list_needed(connection)}
+    liked = select(files.c.job_id).join(marks, marks.c.file_id == files.c.id).where(marks.c.favourite.is_(True))
+    spared = {*spared, *_list_needed(connection), *map(str, connection.execute(liked).scalars())}
     old, kept_jobs, kept_bytes = list[str](), 0, 0
     for job_id, ended_s, size in rows:
         if str(job_id) in spared:

@@ -20,6 +20,7 @@ from sfumato.canvas.formats.images import file_sha256, read_size
 from sfumato.canvas.formats.save import save_canvas
 from sfumato.core.files import write_atomic
 from sfumato.critic.anatomy.judge import JudgedHand
+from sfumato.server.before import keep_base
 from sfumato.server.views import name_facts
 from sfumato.server.workers.loop import Attempt, Drawing, DrawnFile
 from sfumato.workflows.check.evidence_picture import draw_evidence
@@ -66,6 +67,8 @@ def describe_pictures(pictures: Sequence[api.Picture], attempt: Attempt) -> Draw
         assert picture.path is not None, "every picture of a job has a file"
         # Where only a part was drawn, the file is larger than the plan.
         size = read_size(picture.path)
+        if picture.base is not None:
+            keep_base(picture.path, picture.base)
         files.append(describe_file(picture.path, size.width, size.height, seed=picture.request.seed))
         facts = _list_facts(picture)
         if picture.focus:

@@ -147,22 +147,30 @@ def make_plan(
     Raises: as `plan_request`.
     """
     check_focus(request, contract)
-    budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
-    if loaded:
-        budget = count_held(budget)
+    budget = replace(make_budget(contract, policy, options, loaded=loaded), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     focus = None if request.focus is None else plan_focus(request, contract, budget)
     anatomy = _plan_hands(request, contract, budget)
     return replace(plan, size=request.size, focus=focus, anatomy=anatomy)
 
 
-def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:
-    """Look at what is free here, and at the calibration of the model."""
+def make_budget(contract: ModelContract, policy: Policy, options: RunOptions, *, loaded: bool = False) -> RenderBudget:
+    """Look at what is free here, at the calibration of the model, and at what a process with a `loaded` model holds.
+
+    A process that drew before holds more than after its first picture: other models, pictures, pages of the heap in use.
+    """
     free, known = measure_free_bytes(policy.device_name), load_calibration(contract, name_place(policy))
+    held = _measure_held_bytes() if loaded else 0
     apart = policy.device_kind == "cuda"
     load = contract.denoiser_parameters * policy.unet_bytes if apart else 0
     model = count_loaded_bytes(contract, policy) + count_packed_bytes(policy, contract.denoiser_parameters)
     program = measure_program_bytes()
+    if held and not apart:
+        # What is held is no longer free, and the plan counts it as used.
+        free += held
+        known = replace(known, device_bytes=held)
+    elif held:
+        known = replace(known, host_bytes=held)
     return RenderBudget(
         memory_bytes=free if options.budget_bytes is None else options.budget_bytes,
         cost=known.cost,
@@ -181,22 +189,15 @@ def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) ->
     )
 
 
-def count_held(budget: RenderBudget) -> RenderBudget:
-    """Return a budget with what this process holds now, where that is more than the calibration knows.
+def _measure_held_bytes() -> int:
+    """Return what this process holds once its heap has given back what is free; 0 where the system does not tell.
 
-    A process that drew before holds more than after its first picture: other models, pictures, pages of the heap in use.
+    The code and the working room that a first picture or another size will add are counted.
     """
     if not Path("/proc/self/status").is_file():
-        return budget
+        return 0
     give_back_memory()
-    held = read_memory("VmRSS")
-    if budget.separate:
-        return replace(budget, host_base_bytes=max(held, budget.host_base_bytes))
-    # What is held is no longer free, and the plan counts it as used.
-    unlimited = budget.memory_bytes == budget.free_bytes
-    free = None if budget.free_bytes is None else budget.free_bytes + held
-    limit = free if unlimited and free is not None else budget.memory_bytes
-    return replace(budget, base_bytes=max(held, budget.base_bytes), free_bytes=free, memory_bytes=limit)
+    return read_memory("VmRSS") + _KERNEL_BYTES + _THREAD_BYTES * count_threads()
 
 
 @functools.cache

@@ -14,7 +14,7 @@ from sfumato.models.hardware.policy import choose_policy
 from sfumato.render.plan.budget import GIB
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.workflows.forecast import plan_request
-from sfumato.workflows.forecast.plan_request import count_held, make_budget
+from sfumato.workflows.forecast.plan_request import make_budget
 from sfumato.workflows.run_options import RunOptions
 
 
@@ -52,11 +52,10 @@ def test_a_format_that_is_saved_whole_takes_the_memory_of_the_host(tmp_path, sep
 
 
 def test_a_process_that_holds_more_plans_more():
-    contract = load_contract(tiny_mini())
-    budget = make_budget(contract, choose_policy("cpu", "fp32"), RunOptions(budget_bytes=GIB))
-    before = count_held(budget)
+    contract, policy, options = load_contract(tiny_mini()), choose_policy("cpu", "fp32"), RunOptions(budget_bytes=GIB)
+    before = make_budget(contract, policy, options, loaded=True)
     kept = b"x" * (64 * 2**20)
-    after = count_held(replace(budget, base_bytes=before.base_bytes))
+    after = make_budget(contract, policy, options, loaded=True)
     assert after.base_bytes - before.base_bytes >= 0.9 * len(kept)
     assert after.memory_bytes == GIB
-    assert after.free_bytes > budget.free_bytes
+    assert after.free_bytes > make_budget(contract, policy, options).free_bytes
