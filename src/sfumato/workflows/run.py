@@ -48,6 +48,7 @@ from sfumato.workflows.job import (
 from sfumato.workflows.personalize.resolve import attach_concepts, list_active
 from sfumato.workflows.record import is_withheld, record_picture, withhold
 from sfumato.workflows.repair.run import mend_result
+from sfumato.workflows.safety.check import draw_placeholder, judge_picture
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -295,6 +296,12 @@ def _draw(
     if request.anatomy is not None:
         steps = mend_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
         result, anatomy = yield from teller.follow_pass(steps)
+    safety = judge_picture(request, result.pixels)
+    if safety is not None and safety.state == "withheld":
+        size = result.pixels.size
+        # Evidence would show what is withheld.
+        result = replace(result, shown=draw_placeholder(size.width, size.height, safety), base=None)
+        focus, anatomy = (), None
     return DrawnPicture(
         request=request,
         plan=plan,
@@ -304,6 +311,7 @@ def _draw(
         focus_s=focus_s,
         anatomy=anatomy,
         anatomy_s=time.monotonic() - anatomy_s,
+        safety=safety,
         checks=looked.judged,
         reruns=looked.reruns,
         model=model,
