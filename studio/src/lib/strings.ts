@@ -194,12 +194,14 @@ export const S = {
 
   scale: "Scale",
   how: "How",
-  faithful: "True to the picture",
-  redrawn: "With new detail",
+  ways: { faithful: "True to the picture", plain: "Plainly", redrawn: "With new detail" },
   whatShows: "What does it show?",
   enlargeTo: (width: number, height: number) => `Enlarge to ${width} × ${height}`,
-  faithfulHint: "Only enlarged and sharpened: nothing is invented.",
-  redrawnHint: "The model draws detail that the small picture does not have.",
+  wayHints: {
+    faithful: "A network sharpens what is there. Which one, a test on a part of the picture decides.",
+    plain: "Lanczos alone: no network, nothing sharpened.",
+    redrawn: "The model draws detail that the small picture does not have.",
+  },
 
   howFar: "How far from it",
   fourNear: "Four near it",
@@ -244,6 +246,7 @@ export const S = {
   before: "before",
   after: "after",
   evidence: "what the critic saw",
+  openLarge: (name: string) => `Open in full size: ${name}`,
   doAgain: "Do it again",
   drawPart: "Draw this part again",
   leaveIt: "Leave it",
