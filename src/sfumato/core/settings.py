@@ -61,6 +61,8 @@ class Settings:
         "upscalers in it are found by short name.",
     )
     lora_folder: str = _row("", "Another folder in which LoRAs are found by name, as `<lora:name:weight>` in a prompt.")
+    wildcards: str = _row("", "Folder of `.txt` files with a choice a line, for `__name__` in a prompt.")
+    styles: str = _row("", "File of named styles, `styles.csv` of A1111; empty looks for it in the folder of models.")
     concepts: str = _row(
         "",
         "Folder of concepts, found by name; left out: `concepts` beside the folder of models, else "

@@ -21,6 +21,7 @@ from sfumato.server.gate import Application, Gate
 from sfumato.server.pages import add_pages
 from sfumato.server.surfaces.a1111.drawing import add_drawing_routes
 from sfumato.server.surfaces.a1111.listing import add_listing_routes
+from sfumato.server.surfaces.gallery import make_gallery_routes
 from sfumato.server.surfaces.openai import make_openai_routes
 from sfumato.server.surfaces.own import make_own_routes
 
@@ -64,6 +65,7 @@ def make_app(
     add_error_answers(app)
     app.include_router(_make_health(context))
     app.include_router(make_own_routes(context))
+    app.include_router(make_gallery_routes(context))
     app.include_router(make_openai_routes(context))
     router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
     add_drawing_routes(router, context)

@@ -82,6 +82,7 @@ def deliver(drawn: DrawnPicture) -> Picture:
         focus=drawn.focus,
         anatomy=drawn.anatomy,
         warnings=tuple(said for said in map(say_left_out, drawn.reruns) if said),
+        base=result.base,
     )
     if drawn.path is None:
         return replace(picture, shown=result.picture, seconds=time.monotonic() - drawn.began_s)

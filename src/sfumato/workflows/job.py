@@ -59,6 +59,7 @@ class Picture:
     `request` repeats exactly this picture. `path` and `report_path` are files where they were written. `checks` is None
     where there is no smaller base to compare with; `unchecked` says why. `focus` says what became of each part that was
     found, `anatomy` what was seen and done of hands, where the request asks for it. `warnings` name what was left out.
+    `base` is the native picture that a larger one grew from, None where there is none.
     """
 
     request: RenderRequest
@@ -79,6 +80,7 @@ class Picture:
     anatomy: AnatomyResult | None = None
     warnings: tuple[str, ...] = ()
     shown: Image.Image | PixelStore | None = None
+    base: Image.Image | None = None
 
     @property
     def seed(self) -> int:

@@ -18,7 +18,8 @@ from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, r
 from sfumato.canvas.workspace.fingerprint import list_differences
 from sfumato.core.errors import RequestError, SfumatoError, StorageError
 from sfumato.core.files import check_path
-from sfumato.core.request import Arithmetic, RenderRequest
+from sfumato.core.request import RenderRequest
+from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.core.serialize import from_json
 from sfumato.models.describe import MINI, load_contract
 from sfumato.models.files.bundle import check_bundle, describe_bundle
@@ -50,8 +51,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _TAG = re.compile(r"<[^>]*>")
 # The grammar's own words, not the picture's.
 _GRAMMAR = ("and", "break")
-# Every word of the captions; a test compares it with the world that writes them.
-WORDS = Path(__file__).parents[1] / "data" / "mini_words.txt"
+# Every word of the captions; packing writes it, and a test compares it with the world that writes them.
+WORDS = Path(__file__).parents[1] / "data" / "mini" / "words.txt"
 
 
 def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel | None = None) -> Job:
@@ -84,11 +85,10 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
     policy = model.policy if model else choose_policy(options.device, options.dtype, said)
     _check_arithmetic(said, policy)
     request = replace(request, arithmetic=policy.arithmetic)
-    plan = make_plan(request, contract, policy, options)
+    plan = make_plan(request, contract, policy, options, loaded=model is not None)
     digests = digest_weights(request)
     finished = tuple(
-        options.resume and is_finished(path, replace(request, seed=request.seed + index, batch=1), digests)
-        for index, path in enumerate(paths)
+        options.resume and is_finished(path, request.choose_picture(index), digests) for index, path in enumerate(paths)
     )
     return Job(
         request=request,

@@ -28,6 +28,7 @@ from sfumato.render.exact_scale import widen_inputs, widen_request
 from sfumato.render.methods.registry import find_method
 from sfumato.workflows.deliver import DrawnPicture, deliver
 from sfumato.workflows.files.digests import find_lora
+from sfumato.workflows.files.inputs import put_back
 from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.focus.run import focus_result
 from sfumato.workflows.forecast.calibrate import probe_loaded
@@ -178,7 +179,7 @@ class _PictureWork:
     @property
     def request(self) -> RenderRequest:
         """Return the request of this picture alone."""
-        return replace(self.job.request, seed=self.job.request.seed + self.index, batch=1)
+        return self.job.request.choose_picture(self.index)
 
     @property
     def path(self) -> Path | None:
@@ -286,6 +287,8 @@ def _draw(
         steps = focus_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
         result, focus = yield from teller.follow_pass(steps)
     focus_s = time.monotonic() - focus_s
+    if request.crop is not None:
+        result = replace(result, shown=put_back(result.picture, request))
     anatomy, anatomy_s = None, time.monotonic()
     if request.anatomy is not None:
         steps = mend_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)

@@ -1,6 +1,6 @@
 /** The picture that a person has in mind: the form, kept in this browser until it is changed. */
 
-import type { Job, Wish } from "./api";
+import type { Job, Settings, Wish } from "./api";
 import { findSize, type Size } from "./format";
 
 const KEY = "sfumato-draft";
@@ -114,15 +114,47 @@ export class Draft {
     };
   }
 
+  /** Take over the settings that lay inside a picture file; what it does not say stays the server's to choose. */
+  takeSettings(told: Partial<Settings>): void {
+    const size = told.size ? findSize(told.size) : null;
+    const text = (value: string | number | undefined) => (value === undefined ? "" : String(value));
+    this.values = {
+      ...EMPTY,
+      prompt: text(told.prompt),
+      width: size ? round(size.width) : this.values.width,
+      height: size ? round(size.height) : this.values.height,
+      seed: text(told.seed),
+      negative: text(told.negative),
+      steps: text(told.steps),
+      guidance: text(told.guidance),
+      sampler: text(told.sampler),
+      method: text(told.method),
+      model: this.values.model,
+    };
+  }
+
   reset(): void {
     this.values = { ...EMPTY, prompt: this.values.prompt, model: this.values.model };
   }
 }
 
+/** Return what the server is asked for to draw the picture of a job again; another seed where it is empty. */
+export function toWish(job: Job, seed: string): Wish {
+  const { prompt, negative, size, steps, guidance, sampler, schedule, model, method } = job.request;
+  const wish: Wish = { prompt, size, steps, guidance, sampler, model, method: method.kind };
+  if (schedule) wish.schedule = schedule;
+  if (negative) wish.negative = negative;
+  if (seed) wish.seed = seed;
+  return wish;
+}
+
+function round(side: number): number {
+  return Math.max(FACTOR, Math.round(side / FACTOR) * FACTOR);
+}
+
 /** Return the size of a shape whose longer side has so many px. */
 export function fit(shape: Shape, longest: number): Size {
   const most = Math.max(shape.across, shape.down);
-  const round = (side: number) => Math.max(FACTOR, Math.round(side / FACTOR) * FACTOR);
   return { width: round((longest * shape.across) / most), height: round((longest * shape.down) / most) };
 }
 

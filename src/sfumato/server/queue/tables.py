@@ -28,8 +28,8 @@ from sqlalchemy.exc import DatabaseError, OperationalError
 
 from sfumato.core.errors import StorageError
 
-# Counted up when a table changes; another number is refused, not guessed at.
-SCHEMA = 1
+# Counted up when a table changes; a number that is not known is refused, not guessed at.
+SCHEMA = 2
 # Two processes write: the server and its worker. Each transaction takes milliseconds.
 _WAIT_FOR_LOCK_S = 30.0
 
@@ -41,6 +41,8 @@ jobs = Table(
     Column("id", String(32), nullable=False, unique=True),
     Column("state", String(16), nullable=False),
     Column("surface", String(16), nullable=False),
+    # What is done: render, upscale, check ... see `records.JobKind`.
+    Column("kind", String(16), nullable=False, server_default="render"),
     Column("request", JSON, nullable=False),
     Column("created_s", Float, nullable=False),
     Column("started_s", Float),
@@ -54,6 +56,10 @@ jobs = Table(
     Column("planned_s", Float),
     Column("error", JSON(none_as_null=True)),
     Column("log", Text, nullable=False, default=""),
+    # What the job found or did, beside its pictures.
+    Column("result", JSON(none_as_null=True)),
+    # Its place among those that wait, where somebody moved it; else its number.
+    Column("turn", Integer),
     # What a client sends with each try of one order, so that a repeated order is one job.
     Column("order_key", String(128), unique=True),
     Index("jobs_by_state", "state", "number"),
@@ -65,6 +71,8 @@ files = Table(
     Column("id", String(64), primary_key=True),
     Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), index=True),
     Column("number", Integer, nullable=False, default=0),
+    # A picture that was drawn or sent, or one that shows what was found.
+    Column("role", String(16), nullable=False, server_default="picture"),
     Column("path", Text, nullable=False),
     Column("media_type", String(32), nullable=False),
     Column("width", Integer, nullable=False),
@@ -75,6 +83,23 @@ files = Table(
     Column("seed", String(24)),
     Column("created_s", Float, nullable=False),
 )
+# What a person says of a picture: a favourite, or deleted until that is undone or the time for it is over.
+marks = Table(
+    "marks",
+    metadata,
+    Column("file_id", String(64), ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("favourite", Boolean, nullable=False, default=False),
+    Column("deleted_s", Float),
+)
+# What each version before added, as (table, column, type and default).
+_ADDED = {
+    2: (
+        ("jobs", "kind", "VARCHAR(16) NOT NULL DEFAULT 'render'"),
+        ("jobs", "result", "JSON"),
+        ("jobs", "turn", "INTEGER"),
+        ("files", "role", "VARCHAR(16) NOT NULL DEFAULT 'picture'"),
+    )
+}
 options = Table("options", metadata, Column("name", String(64), primary_key=True), Column("value", JSON))
 
 
@@ -92,10 +117,13 @@ def open_database(path: Path) -> Engine:
     try:
         with engine.begin() as connection:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if found not in (0, SCHEMA):
+            if found > SCHEMA:
                 do = "Use the version that wrote it, or another state folder."
                 raise StorageError("another version of Sfumato wrote the queue", got=f"{path}: schema {found}", do=do)
             metadata.create_all(connection)
+            for version in range(found + 1 if found else SCHEMA + 1, SCHEMA + 1):
+                for table, column, kind in _ADDED[version]:
+                    connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
     except (DatabaseError, OperationalError) as error:
         engine.dispose()

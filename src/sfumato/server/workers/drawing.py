@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import shutil
 import signal
@@ -18,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from sfumato import api
-from sfumato.core.files import write_atomic
 from sfumato.core.settings import load_settings
-from sfumato.server.views import name_facts
-from sfumato.server.workers.loop import Attempt, DrawnFile, WorkerLoop
-from sfumato.workflows.report.check_table import say_checks
+from sfumato.server.orders import EnlargeOrder, LookOrder, TeachOrder, read_order
+from sfumato.server.workers.loop import Attempt, Drawing, WorkerLoop
+from sfumato.server.workers.other_kinds import enlarge_picture, look, teach
+from sfumato.server.workers.results import describe_pictures
 
 _GB = 1024**3
 # What the interface of a server shows; the work itself is as large as it is.
@@ -52,14 +51,25 @@ class EngineDraw:
             self._key = key
         return self._model
 
-    def __call__(self, attempt: Attempt) -> list[DrawnFile]:
-        """Draw every picture of a job into its folder.
+    def __call__(self, attempt: Attempt) -> Drawing:
+        """Do a job of any kind, with all its files in its folder.
 
         Raises:
             InterruptedRender: somebody wants it to stop.
-            Others: as `api.run`.
+            Others: as `api.run`, `api.find`, `api.check` and `api.upscale`.
         """
-        request = api.RenderRequest.from_json(dict(attempt.job.request))
+        order = read_order(attempt.job.request)
+        if isinstance(order, LookOrder):
+            return look(order, attempt)
+        if isinstance(order, EnlargeOrder):
+            return enlarge_picture(order, attempt, self._device)
+        if isinstance(order, TeachOrder):
+            # Training wants the memory of the model that drew.
+            self._key, self._model = (), None
+            return teach(order, attempt, self._device)
+        return self._render(order, attempt)
+
+    def _render(self, request: api.RenderRequest, attempt: Attempt) -> Drawing:
         model = self.open_model(request.model, request.vae, request.prediction, request.arithmetic)
         budget_gb = load_settings().budget_gb
         options = api.RunOptions(
@@ -78,7 +88,7 @@ class EngineDraw:
             shutil.rmtree(attempt.folder)
             attempt.folder.mkdir()
             pictures = self._run(model, request, replace(options, resume=False), attempt)
-        return [_describe(picture) for picture in pictures]
+        return describe_pictures(pictures, attempt)
 
     @staticmethod
     def _run(
@@ -109,34 +119,6 @@ def _pack(picture: Any) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def _describe(picture: api.Picture) -> DrawnFile:
-    assert picture.path is not None, "every picture of a job has a file"
-    assert picture.sha256 is not None, "the engine hashes what it saves"
-    size = picture.plan.size
-    _keep_facts(picture, picture.path)
-    return DrawnFile(
-        path=picture.path,
-        media_type="image/png",
-        width=size.width,
-        height=size.height,
-        sha256=picture.sha256,
-        seed=picture.request.seed,
-    )
-
-
-def _keep_facts(picture: api.Picture, path: Path) -> None:
-    """Write what the engine told of a picture beside it, for pages; where it lies is none of their business."""
-    facts = {name: value for name, value in picture.to_json().items() if name not in ("path", "report")}
-    if picture.checks is not None:
-        facts["self_check"] = say_checks(picture.checks)
-        facts["needs_look"] = any(verdict.fine is False for verdict in picture.checks.verdicts)
-    else:
-        facts["self_check"] = f"The self-check did not run: {picture.unchecked}." if picture.unchecked else ""
-        facts["needs_look"] = False
-    packed = json.dumps(facts, allow_nan=True).encode()
-    write_atomic(name_facts(path), lambda file: file.write(packed))
-
-
 def main() -> None:
     """Work for the server that started this process, until it closes stdin."""
     folder, name, device = sys.argv[1:4]
@@ -146,7 +128,7 @@ def main() -> None:
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Requests name pictures relative to the state folder; what the settings name is relative to where the server began.
-    for variable in ("SFUMATO_MODELS", "SFUMATO_LORA_FOLDER"):
+    for variable in ("SFUMATO_MODELS", "SFUMATO_LORA_FOLDER", "SFUMATO_CONCEPTS", "SFUMATO_PARTS"):
         if os.environ.get(variable):
             os.environ[variable] = str(Path(os.environ[variable]).expanduser().absolute())
     os.chdir(folder)

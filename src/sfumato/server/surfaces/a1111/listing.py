@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from sfumato import api
 from sfumato.core.validate import check_int
 from sfumato.server.context import ServerContext
+from sfumato.server.names import check_name
 from sfumato.server.surfaces.a1111.bodies import AUTOMATIC, read_base64, read_title
 
 _LATENT_MODES = ("", " (antialiased)", " (bicubic)", " (bicubic antialiased)", " (nearest)", " (nearest-exact)")
@@ -100,20 +101,20 @@ def _add_options(router: APIRouter, context: ServerContext) -> None:
 
     @router.post("/options")
     async def save_options(body: dict[str, Any]) -> None:
-        checked = await asyncio.to_thread(_check_options, context, body)
+        checked = await asyncio.to_thread(_check_options, body)
         for name, value in checked.items():
             await asyncio.to_thread(context.store.save_option, name, value)
 
 
-def _check_options(context: ServerContext, body: dict[str, Any]) -> dict[str, Any]:
+def _check_options(body: dict[str, Any]) -> dict[str, Any]:
     """Return the options that have an effect; a wrong one would spoil every later call, so it is refused now."""
     kept = {name: body[name] for name in _KEPT if name in body}
     if "sd_model_checkpoint" in kept:
         kept["sd_model_checkpoint"] = read_title(str(kept["sd_model_checkpoint"]))
         if kept["sd_model_checkpoint"] != api.DEFAULTS.model:
-            context.intake.check_name("checkpoint", kept["sd_model_checkpoint"])
+            check_name("checkpoint", kept["sd_model_checkpoint"])
     if "sd_vae" in kept and str(kept["sd_vae"]).casefold() not in AUTOMATIC:
-        context.intake.check_name("vae", kept["sd_vae"])
+        check_name("vae", kept["sd_vae"])
     if "CLIP_stop_at_last_layers" in kept:
         check_int("CLIP_stop_at_last_layers", kept["CLIP_stop_at_last_layers"], low=1, high=_MOST_CLIP_SKIP)
     return kept
