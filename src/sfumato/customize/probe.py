@@ -2,8 +2,8 @@
 
 Knows one loaded model; draws no picture. Start reading at `probe_names`.
 
-A name that the base knows pulls every seed in one direction, away from what made-up names do; one made-up name differs
-little from the others. All are measured on the class's own way from noise to picture, so that they differ by the words
+A name that the base knows moves predictions far from what made-up names do; one made-up name differs little from the
+others. All are measured on the class's own way from noise to picture, so that they differ by the words
 alone. 24 made-up names with as many tokens are the control. With pictures there is a second answer: whether the name
 denoises them better than the class does.
 
@@ -48,9 +48,10 @@ GRID = 4
 TEMPLATES = ("a photo of {}", "a portrait of {}")
 MOST_NAMES = 200
 LONGEST_NAME = 60
-# Logistic weights of the two z-scores, and the bounds of the verdict; see docs/log and `evaluate probe`.
-INTERCEPT, STRENGTH_WEIGHT, CONSISTENCY_WEIGHT = -3.0, 1.0, 1.0
-KNOWN_FROM, PARTLY_FROM = 0.9, 0.4
+# Logistic weights, fitted on 17 phrases of mini's captions and 15 other words; and the bounds of the verdict. Consistency
+# does not tell them apart better and is left out; see docs/log and `evaluate customize --probe`.
+INTERCEPT, STRENGTH_WEIGHT = -2.2, 1.45
+KNOWN_FROM, PARTLY_FROM = 0.75, 0.35
 # A z-score is not trusted beyond this: the controls' spread comes from two dozen names.
 MOST_Z = 6.0
 # What words change is rarely so far above what other words change, unless they call one training picture.
@@ -196,7 +197,7 @@ class Prober:
         strengths = [math.log(max(one.strength, 1e-9)) for one in controls.signals]
         strength = _score(strengths, math.log(max(found.strength, 1e-9)))
         consistency = _score([one.consistency for one in controls.signals], found.consistency)
-        probability = calibrate(strength, consistency)
+        probability = calibrate(strength)
         gain = (None, None, None) if latents is None else self.measure_gain(name, latents, noun)
         return ProbedName(
             name=name,
@@ -313,9 +314,9 @@ def make_up_names(prober: Prober, tokens: int, count: int, *, seed: int) -> list
     return sorted(pool, key=lambda name: abs(prober.count_tokens(name) - tokens))[:count]
 
 
-def calibrate(strength_z: float, consistency_z: float) -> float:
-    """Return the probability that a name with these z-scores is known."""
-    logit = INTERCEPT + STRENGTH_WEIGHT * strength_z + CONSISTENCY_WEIGHT * consistency_z
+def calibrate(strength_z: float) -> float:
+    """Return the probability that a name with this z-score is known."""
+    logit = INTERCEPT + STRENGTH_WEIGHT * strength_z
     return 1 / (1 + math.exp(-logit))
 
 

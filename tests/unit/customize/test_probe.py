@@ -62,7 +62,7 @@ def test_a_ranking_and_ages_and_pictures(model, monkeypatch):
 
 
 def test_probabilities_rise_with_the_evidence():
-    assert calibrate(-1, 0) < calibrate(1, 0) < calibrate(4, 0)
+    assert calibrate(-1) < calibrate(1) < calibrate(4)
     assert [judge(share) for share in (0.95, 0.5, 0.1)] == ["known", "partly", "unknown"]
 
 

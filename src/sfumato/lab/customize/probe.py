@@ -33,12 +33,12 @@ OTHER = (
     "Krudel", "Nabbit", "Ostrov", "Tirmen", "Ulvak", "Wompel", "Yassic",
 )  # fmt: skip
 FIT_STEPS, FIT_RATE, FIT_DECAY = 4000, 0.05, 0.01
-_SIGNALS = ("strength_z", "consistency_z")
+_SIGNALS = ("strength_z",)
 
 
 @dataclass(frozen=True, eq=False)
 class ProbeFit:
-    """Hold logistic weights: of nothing, of strength and of consistency."""
+    """Hold logistic weights: of nothing, and of each signal."""
 
     weights: NDArray[np.float64]
 

@@ -112,8 +112,8 @@ def read_region(text: str) -> str:
     if Path(text).suffix.lower() not in MASK_SUFFIXES:
         check_region(text)
         return text
-    mask = np.asarray(load_picture(expand_path(text, what="the mask of a region")).convert("L"), np.float32) / 255
-    return pack_region(mask)
+    picture = load_picture(expand_path(text, what="the mask of a region")).convert("L")
+    return pack_region(np.asarray(picture, np.float32) / np.float32(255))
 
 
 def resolve_concepts(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
