@@ -175,12 +175,14 @@ def _escape(word: str) -> str:
 
 def _make_picture(row: Any) -> GalleryPicture:
     request = dict(row["request"])
+    # A picture that was only enlarged names its method in a word, or not at all.
+    method = request.get("method")
     return GalleryPicture(
         file_id=row["id"],
         job_id=row["job_id"],
         prompt=str(request.get("prompt", "")),
         model=str(request.get("model", "")),
-        method=str(dict(request.get("method") or {}).get("kind", "")),
+        method=str(method.get("kind", "")) if isinstance(method, dict) else str(method or ""),
         seed=None if row["seed"] is None else int(row["seed"]),
         width=row["width"],
         height=row["height"],
