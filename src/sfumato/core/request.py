@@ -18,6 +18,7 @@ from sfumato.core import serialize
 from sfumato.core.errors import RequestError
 from sfumato.core.focus import LARGEST_COORDINATE_PX, MOST_BOXES, FocusSettings
 from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.prompt.region import AUTO, check_region
 from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.core.request_parts.edit import CropBox
 from sfumato.core.validate import check_float, check_int, check_text
@@ -60,13 +61,23 @@ class LoraRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConceptRef:
-    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA."""
+    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA.
+
+    `region` is the part of the picture where it acts (see `core.prompt.region`), "" the whole of it; `words` are the
+    prompt of that part, "" the picture's own.
+    """
 
     path: str
     sha256: str
     weight: float = 1.0
+    region: str = ""
+    words: str = ""
 
     def __post_init__(self) -> None:
+        check_region(self.region)
+        check_text("the words of a region", self.words, most=LONGEST_PROMPT_CHARACTERS)
+        if self.words and self.region in ("", AUTO):
+            raise RequestError("words for a region need a region", got=self.region, do="Name a side or a box.")
         _check_file("the concept", self.path, self.sha256)
         check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
 
@@ -451,6 +462,10 @@ class RenderRequest:
             "variation_strength": 0.0,
             "crop": None,
         }
+        for concept in cast("list[dict[str, serialize.Json]]", value.get("concepts", [])):
+            for key in ("region", "words"):
+                if not concept[key]:
+                    del concept[key]
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

@@ -26,6 +26,7 @@ from sfumato.server.surfaces.a1111.extras import add_extras_routes
 from sfumato.server.surfaces.a1111.listing import add_listing_routes
 from sfumato.server.surfaces.a1111.plugins import make_plugin_routes
 from sfumato.server.surfaces.comfy import ComfyNames, make_comfy_routes
+from sfumato.server.surfaces.concepts import make_concept_routes
 from sfumato.server.surfaces.gallery import make_gallery_routes
 from sfumato.server.surfaces.krita import make_krita_routes
 from sfumato.server.surfaces.openai import make_openai_routes
@@ -73,6 +74,7 @@ def make_app(
     app.include_router(_make_health(context))
     app.include_router(make_own_routes(context))
     app.include_router(make_gallery_routes(context))
+    app.include_router(make_concept_routes(context))
     app.include_router(make_openai_routes(context))
     router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
     add_drawing_routes(router, context)

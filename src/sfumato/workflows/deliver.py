@@ -28,7 +28,7 @@ from sfumato.workflows.self_check.judge import say_unjudged
 if TYPE_CHECKING:
     from sfumato.critic.picture.checks import Judged
     from sfumato.models.latent_model import LatentModel
-    from sfumato.render.passes.focus import FocusOutcome
+    from sfumato.render.passes.focus_outcome import FocusOutcome
     from sfumato.render.progress import RenderResult
     from sfumato.render.stages import Plan
     from sfumato.workflows.repair.run import AnatomyResult

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sfumato.critic.picture.checks import Judged
     from sfumato.models.contract import ModelContract
     from sfumato.models.hardware.policy import Policy
-    from sfumato.render.passes.focus import FocusOutcome
+    from sfumato.render.passes.focus_outcome import FocusOutcome
     from sfumato.render.progress import Inputs, StageTrace
     from sfumato.render.stages import Plan
     from sfumato.workflows.repair.run import AnatomyResult

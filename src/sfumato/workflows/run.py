@@ -31,6 +31,7 @@ from sfumato.workflows.files.digests import find_lora
 from sfumato.workflows.files.inputs import put_back
 from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.focus.run import focus_result
+from sfumato.workflows.focus.while_sampling import make_while_sampling
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place, save_pace
 from sfumato.workflows.init_likeness import describe_unlike
@@ -165,7 +166,7 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
-        attached.enter_context(attach_concepts(model, list_active(request)))
+        attached.enter_context(attach_concepts(model, list_active(request), request))
         yield
 
 
@@ -265,7 +266,7 @@ def _draw(
 ) -> Generator[Event, None, DrawnPicture]:
     request, options = work.request, work.job.options
     grown = widen_request(request, model.contract.factor)
-    inputs = widen_inputs(work.job.inputs, grown)
+    inputs = replace(widen_inputs(work.job.inputs, grown), focus=make_while_sampling(grown, model))
     teller = _Teller(work=work, plan=plan)
     result: RenderResult = yield from teller.follow(run_plan(plan, grown, model, inputs, space))
     if not options.resume:
@@ -282,11 +283,12 @@ def _draw(
         on_progress=lambda progress: events.append(teller.make(progress)),
     )
     yield from events
-    result, focus, focus_s = looked.result, (), time.monotonic()
+    result, focus, focus_s = looked.result, result.focus, time.monotonic()
     checked_s = focus_s
-    if request.focus is not None:
+    if request.focus is not None and request.focus.is_after:
         steps = focus_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
-        result, focus = yield from teller.follow_pass(steps)
+        result, redrawn = yield from teller.follow_pass(steps)
+        focus = (*focus, *redrawn)
     focus_s = time.monotonic() - focus_s
     if request.crop is not None:
         result = replace(result, shown=put_back(result.picture, request))

@@ -121,11 +121,14 @@ def evaluate_focus(
         Path | None,
         typer.Option("--sheets", help="Folder for sheets and records of faces.", metavar="DIR", show_default=False),
     ] = None,
+    levels: Annotated[
+        int, typer.Option("--levels", help="How many scenes to compare focus while sampling on.", metavar="N")
+    ] = 0,
 ) -> None:
     """Measure focus on small faces of drawn scenes against their truth; prints a card, last line JSON."""
     from sfumato.lab.focus.run import FocusEvaluation, run_evaluate_focus
 
-    wanted = FocusEvaluation(scenes=n, tiles=tiles, seed=seed, model=model, sheets=sheets)
+    wanted = FocusEvaluation(scenes=n, tiles=tiles, seed=seed, model=model, sheets=sheets, levels=levels)
     card = run_evaluate_focus(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
@@ -179,3 +182,23 @@ def evaluate_upscale(
     sys.stdout.write(f"{write_table(rows)}\n")
     nearer = sum(row.is_nearer for row in rows)
     print_json({"evaluate": "upscale", "n": len(rows), "nearer": nearer, "rows": [row.to_json() for row in rows]})
+
+
+def evaluate_customize(
+    subjects: Annotated[int, typer.Option("--subjects", help="New people to teach.", metavar="N")] = 12,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of each training.", metavar="N")] = 250,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Fit and judge the probe of names instead.", show_default=False)
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the sheets.", metavar="DIR")] = Path("out/customize"),
+) -> None:
+    """Teach new people by ours and by the usual recipes in one run; prints a card, last line JSON."""
+    from sfumato.lab.customize.probe import evaluate_probe
+    from sfumato.lab.customize.proof import ProofOptions, evaluate_customize
+
+    if probe:
+        card, _ = evaluate_probe()
+    else:
+        options = ProofOptions(subjects=subjects, steps=steps, out=out)
+        card = evaluate_customize(options, on_event=lambda said: sys.stderr.write(f"{said}\n"))
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
