@@ -1,6 +1,7 @@
 """Teaching: stops and goes on to the byte, keeps the base, refuses other settings; and the gate of a render."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -168,6 +169,12 @@ def test_a_concept_in_a_region_is_kept_by_the_stored_request_and_leaves_no_trace
     auto = draw(taught, "a bo", concept=f"{path}@auto")
     assert auto.image.tobytes() != draw(taught, "a bo", concept=path).image.tobytes()
     assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
+
+
+def test_a_folder_with_an_at_sign_is_no_region(taught, tmp_path):
+    shutil.copytree(taught[1].path, folder := tmp_path / "me@work" / "bo.concept")
+    assert find_concept_ref(str(folder), BASE).region == ""
+    assert find_concept_ref(f"{folder}@left", BASE).region == "left"
 
 
 @pytest.mark.parametrize(
