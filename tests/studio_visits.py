@@ -44,6 +44,7 @@ class Serving:
         browser.write_text(f'#!/bin/sh\nprintf %s "$1" > "{self.shown}"\n')
         browser.chmod(0o755)
         settings = environment(self.room) | {"SFUMATO_STATE": str(self.room / "state"), "BROWSER": str(browser)}
+        settings["SFUMATO_CONCEPTS"] = str(self.room / "concepts")
         self.process = subprocess.Popen(words, env=settings, stderr=subprocess.PIPE, text=True)
         self.address = next(line for line in self.process.stderr if "serves" in line).split()[2]
 
@@ -143,6 +144,14 @@ class Visit:
 
     def choose(self, tool):
         self.page.get_by_role("tab", name=tool).click()
+
+    def order(self, button):
+        """Press a button that queues a job, and return the job when it is done."""
+        with self.page.expect_response(
+            lambda answer: answer.url.endswith("/api/v1/jobs") and answer.request.method == "POST"
+        ) as told:
+            self.page.get_by_role("button", name=button, exact=True).click()
+        return self.wait_for(told.value.json()["id"])
 
     def drag(self, points, *, steps=6):
         """Drag over points of the screen, by mouse or by finger."""

@@ -57,6 +57,7 @@ OUTSIDE = {
     "uvicorn": {"server"},
     "pydantic": {"server"},
     "sqlalchemy": {"server"},
+    "prometheus_client": {"server"},
 }
 CLOSED = {
     "core": {"numpy", "PIL"},

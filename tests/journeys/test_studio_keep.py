@@ -68,3 +68,38 @@ def test_a_file_of_another_tool_gives_its_settings_and_a_grid_is_drawn(visit):
     page.reload()
     page.get_by_role("button", name="Grid").click()
     page.get_by_text("4 of 4 drawn").wait_for()
+
+
+def test_a_concept_is_taught_from_five_pictures_and_used(visit):
+    page, job = visit.page, visit.draw(prompt="a photo of a dog", batch=5)
+    page.get_by_role("button", name="Concepts").click()
+    page.get_by_text("Nothing was taught yet.").wait_for()
+    page.get_by_role("button", name="New concept").click()
+    pictures = [
+        {"name": f"{number}.png", "mimeType": "image/png", "buffer": visit.load(file["url"])}
+        for number, file in enumerate(job["files"])
+    ]
+    page.locator(".drop input").set_input_files(pictures)
+    page.get_by_text("5 pictures. Drop more").wait_for()
+    page.get_by_label("Its word in prompts").fill("zork")
+    page.get_by_label("What is it?").fill("dog")
+    visit.check("concept_form")
+    page.get_by_role("button", name="Make the concept").click()
+    page.get_by_text("Not taught yet.").wait_for()
+    page.get_by_label("Minutes").fill("0.2")
+    page.get_by_label("with a report card").uncheck()
+    page.get_by_role("button", name="Teach it").click()
+    page.get_by_role("button", name="Stop here").wait_for()
+    visit.check("concept_learning")
+    page.get_by_role("button", name="Write “zork” in a prompt").click()
+    assert page.locator("#prompt").input_value() == "zork"
+    page.get_by_label("Take out zork").wait_for()
+    visit.write("zork in a meadow")
+    visit.set_size(128, 128)
+    visit.set_steps(4)
+    page.locator(".forecast .time").wait_for()
+    visit.go.click()
+    page.locator(".label h2", has_text="zork in a meadow").wait_for()
+    visit.check("concept_used")
+    drawn = visit.ask("GET", "/api/v1/jobs?most=1")["jobs"][0]
+    assert [one["path"] for one in drawn["request"]["concepts"]] == ["zork.concept"]

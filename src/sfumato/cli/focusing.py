@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class FocusOptions(RenderOptions):
-    """Hold what was typed after `focus`; what makes or sizes a picture stays None."""
+class PictureOptions(RenderOptions):
+    """Hold what was typed after a command that works on a picture; what makes or sizes a picture stays None."""
 
     picture: Annotated[Path, typer.Argument(help="The picture.", metavar="PICTURE", show_default=False)]
     prompt: Annotated[
@@ -35,16 +35,6 @@ class FocusOptions(RenderOptions):
             "--prompt",
             help="What the picture shows; left out: as stored in the picture.",
             metavar="TEXT",
-            show_default=False,
-            rich_help_panel="The picture",
-        ),
-    ] = None
-    focus_detail: Annotated[
-        int | None,
-        typer.Option(
-            "--focus-detail",
-            help="2, 4 or 8: write a .dzi or .tif so many times as large, in which parts keep all detail.",
-            metavar="N",
             show_default=False,
             rich_help_panel="The picture",
         ),
@@ -60,8 +50,24 @@ class FocusOptions(RenderOptions):
     ] = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class FocusOptions(PictureOptions):
+    """Hold what was typed after `focus`."""
+
+    focus_detail: Annotated[
+        int | None,
+        typer.Option(
+            "--focus-detail",
+            help="2, 4 or 8: write a .dzi or .tif so many times as large, in which parts keep all detail.",
+            metavar="N",
+            show_default=False,
+            rich_help_panel="The picture",
+        ),
+    ] = None
+
+
 FOCUS_LACKS = UPSCALE_LACKS.union(
-    ("size", "batch", "method", "upscaler", "overlap", "level_strength", "lock", "detail")
+    ("size", "batch", "method", "upscaler", "overlap", "level_strength", "lock", "detail", "focus_when")
 )
 
 
@@ -72,23 +78,20 @@ def focus(options: FocusOptions) -> None:
     Prompt, model and steps come from the picture where it carries them; options change them. --focus names kinds
     (default auto), --focus-box boxes. Outside the parts no pixel changes.
     """
-    from sfumato.cli.read_options import check_options, place_output
-
-    check_options(options)
-    request = _make_request(options)
-    request, run_options = place_output(options, request, f"{options.picture.stem} focus")
-    if options.dry_run:
-        show_plan(request, run_options, as_json=options.json)
-    else:
-        run_request(request, run_options, as_json=options.json)
-
-
-def _make_request(options: FocusOptions) -> RenderRequest:
-    from sfumato.cli.read_options import read_values
+    from sfumato.cli.read_options import check_options, read_values
     from sfumato.workflows.requests import make_focus_request
 
+    check_options(options)
     values, stored, contract = read_picture_words(options.picture, read_values(options), what="focus")
-    return make_focus_request(values, options.picture, contract, stored=stored)
+    _work_on(options, make_focus_request(values, options.picture, contract, stored=stored), "focus")
+
+
+def _work_on(options: PictureOptions, request: RenderRequest, name: str) -> None:
+    """Run the request of a picture, or show its plan; `name` ends the file that nobody named."""
+    from sfumato.cli.read_options import place_output
+
+    request, run_options = place_output(options, request, f"{options.picture.stem} {name}")
+    (show_plan if options.dry_run else run_request)(request, run_options, as_json=options.json)
 
 
 def read_picture_words(
@@ -125,20 +128,9 @@ def read_picture_words(
 
 
 @dataclass(frozen=True, kw_only=True)
-class RepairOptions(RenderOptions):
-    """Hold what was typed after `repair`; what makes or sizes a picture stays None."""
+class RepairOptions(PictureOptions):
+    """Hold what was typed after `repair`."""
 
-    picture: Annotated[Path, typer.Argument(help="The picture.", metavar="PICTURE", show_default=False)]
-    prompt: Annotated[
-        str | None,
-        typer.Option(
-            "--prompt",
-            help="What the picture shows; left out: as stored in the picture.",
-            metavar="TEXT",
-            show_default=False,
-            rich_help_panel="The picture",
-        ),
-    ] = None
     box: Annotated[
         list[str] | None,
         typer.Option(
@@ -150,15 +142,6 @@ class RepairOptions(RenderOptions):
             rich_help_panel="The picture",
         ),
     ] = None
-    dry_run: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="List every hand, why it is worked on or left, and what it costs.",
-            rich_help_panel="Running",
-            show_default=False,
-        ),
-    ] = False
 
 
 REPAIR_LACKS = FOCUS_LACKS.union(("focus", "focus_box", "anatomy")) - {"unrepaired"}
@@ -172,23 +155,13 @@ def repair(options: RepairOptions) -> None:
     licensed by the prompt, or not countable are left, and where nothing is put back no pixel changes. Every decision
     goes into the ledger.
     """
-    from sfumato.cli.read_options import check_options, place_output
-
-    check_options(options)
-    request = _make_repair(options)
-    request, run_options = place_output(options, request, f"{options.picture.stem} repair")
-    if options.dry_run:
-        show_plan(request, run_options, as_json=options.json)
-    else:
-        run_request(request, run_options, as_json=options.json)
-
-
-def _make_repair(options: RepairOptions) -> RenderRequest:
-    from sfumato.cli.read_options import read_values
+    from sfumato.cli.read_options import check_options, read_values
     from sfumato.workflows.requests import make_repair_request
 
+    check_options(options)
     values, stored, contract = read_picture_words(options.picture, read_values(options), what="repair")
-    return make_repair_request(replace(values, anatomy=None), options.picture, contract, stored=stored)
+    request = make_repair_request(replace(values, anatomy=None), options.picture, contract, stored=stored)
+    _work_on(options, request, "repair")
 
 
 def ledger_show(

@@ -260,6 +260,16 @@ class RenderOptions(EditOptions):
             meta="X,Y,W,H[:PROMPT]",
         ),
     ] = None
+    focus_when: Annotated[
+        str | None,
+        _option(
+            "--focus-when",
+            words="Draw the parts of --focus after the render, while its levels are sampled, or both: after, while, both "
+            "(default after).",
+            panel=_LARGE,
+            meta="WORD",
+        ),
+    ] = None
     anatomy: Annotated[
         str | None,
         _option(
@@ -457,22 +467,8 @@ class CompareOptions(RenderOptions):
 
 # What starts from a picture, belongs to one method, or makes more than one picture of each.
 COMPARE_LACKS = UPSCALE_LACKS.union(
-    (
-        "focus",
-        "focus_box",
-        "source",
-        "method",
-        "batch",
-        "upscaler",
-        "overlap",
-        "level_strength",
-        "lock",
-        "detail",
-        "preview",
-        "preview_every",
-        "no_report",
-    )
-)
+    ("focus", "focus_box", "focus_when", "source", "method", "batch", "upscaler", "overlap", "level_strength", "lock")
+).union(("detail", "preview", "preview_every", "no_report"))
 
 
 def takes_options(

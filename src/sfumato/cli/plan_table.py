@@ -55,6 +55,7 @@ def _totals(plan: Plan) -> list[str]:
         _disk(plan),
         f"time         {write_seconds(each_s)}{times}{opening} ({_BASES[plan.basis]})",
         *_spill(plan),
+        *_list_pass("windows", plan.windows),
         *_list_pass("focus", plan.focus),
         *_list_pass("hands", plan.anatomy),
     ]
@@ -74,7 +75,8 @@ def _list_pass(name: str, forecast: FocusForecast | None) -> list[str]:
     label = f"{name:<13}"
     if not forecast.tries:
         return [f"{label}only checked, seconds for each that is found"]
-    part = f"up to {forecast.tries} tries, {write_seconds(forecast.part_seconds)} at most"
+    tries = f"up to {forecast.tries} tries" if forecast.tries > 1 else "in all levels together"
+    part = f"{tries}, {write_seconds(forecast.part_seconds)} at most"
     lines = [] if forecast.is_complete else [f"{label}each part that is found then: {part}"]
     lines += [f"{label}{write_part(part)}" for part in forecast.parts]
     if forecast.is_complete:

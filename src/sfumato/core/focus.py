@@ -21,6 +21,9 @@ LONGEST_BOX_PROMPT = 2000
 # PNG allows larger sides; nothing here addresses them (see `core.request`).
 LARGEST_COORDINATE_PX = 1_000_000
 MOST_TRIES, MOST_DEPTH = 4, 3
+# When parts are drawn: after the render, while its levels are sampled, or both.
+AFTER, WHILE, BOTH = "after", "while", "both"
+TIMES = (AFTER, WHILE, BOTH)
 # A deeper level has so many px for one of the picture, along each side.
 DETAILS = (1, 2, 4, 8)
 _BOX = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*(?::(.*))?", re.DOTALL)
@@ -72,7 +75,8 @@ class FocusSettings:
     `context` the side of the part that is drawn, in sides of the box. `lock` (0 to 1) holds the low band to the
     picture. A box that fails is tried `tries` times, each weaker. `depth` counts how deep a part may lie in parts that
     were drawn anew: 1 leaves the face in a person alone. `detail` 4 writes the picture four times as large, so that parts
-    keep what was drawn of them; only pictures with levels (.dzi, .tif) hold that.
+    keep what was drawn of them; only pictures with levels (.dzi, .tif) hold that. `when` says whether parts are drawn after
+    the render, while its levels are sampled, or both.
     """
 
     words: tuple[str, ...] = (AUTO,)
@@ -83,6 +87,7 @@ class FocusSettings:
     tries: int = 3
     depth: int = MOST_DEPTH
     detail: int = 1
+    when: str = AFTER
 
     def __post_init__(self) -> None:
         check_int("the number of focus words", len(self.words), low=0, high=MOST_WORDS)
@@ -98,10 +103,25 @@ class FocusSettings:
         check_float("the lock of focus", self.lock, low=0.0, high=1.0)
         check_int("the tries of focus", self.tries, low=1, high=MOST_TRIES)
         check_int("the depth of focus", self.depth, low=1, high=MOST_DEPTH)
+        if self.when not in TIMES:
+            raise RequestError("focus works at another time", got=self.when, do=f"Say {', '.join(TIMES)}.")
+        if self.detail > 1 and self.when == WHILE:
+            do = "Say `focus_when` after or both, or leave `focus_detail` out."
+            raise RequestError("parts that are drawn while sampling have no deeper level", do=do)
         if self.detail not in DETAILS:
             raise RequestError(
                 "the detail of focus is a whole factor", got=self.detail, do="Say `focus_detail` 2, 4 or 8."
             )
+
+    @property
+    def is_after(self) -> bool:
+        """Tell whether parts of the finished picture are drawn anew."""
+        return self.when in (AFTER, BOTH)
+
+    @property
+    def is_while(self) -> bool:
+        """Tell whether parts are drawn while the levels of a render are sampled."""
+        return self.when in (WHILE, BOTH)
 
     def __str__(self) -> str:
         """Say what is worked on: its words, and how many boxes the user named."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sfumato.canvas.pixels import PixelStore
     from sfumato.render.cohesive.input_picture import SourcePicture
+    from sfumato.render.passes.focus_outcome import FocusOutcome, FocusWhileSampling
     from sfumato.render.stages import Plan, Stage
 
 
@@ -31,11 +32,15 @@ STAGE_PRIOR_FRAC = {"probe": 0.25, "measured": 0.25, "guess": 0.05}
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Inputs:
-    """Hold the pictures a request names: the starting picture and the mask already read, one to grow opened."""
+    """Hold the pictures a request names: the starting picture and the mask already read, one to grow opened.
+
+    `focus` finds and judges parts that are drawn while the picture is sampled; None where there are none.
+    """
 
     picture: Image.Image | None = None
     mask: Image.Image | None = None
     source: SourcePicture | None = None
+    focus: FocusWhileSampling | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -77,12 +82,14 @@ class StageTrace:
 class RenderResult:
     """Hold a finished picture, the base it grew from (None when it is the same), and the trace.
 
+    `focus` says what became of the parts that were drawn while it was sampled, boxes in px of the picture.
     What was `shown` is a picture, or the pixels of a canvas that may be larger than memory.
     """
 
     shown: Image.Image | PixelStore
     base: Image.Image | None
     trace: tuple[StageTrace, ...]
+    focus: tuple[FocusOutcome, ...] = ()
 
     @property
     def pixels(self) -> PixelStore:

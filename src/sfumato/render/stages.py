@@ -121,7 +121,7 @@ class Plan:
     of the host where that is another memory, else 0. `work_bytes` is the most disk that the work takes beside the
     picture, `peak_disk_bytes` the most that lies there at once, finished pictures included. `autoencoder_bytes` bounds
     the memory of the autoencoder; `spill_bytes` is disk it needs elsewhere (TMPDIR). `basis` says where the seconds
-    are from. What `focus` and `anatomy` take comes on top: their parts are found in the finished picture.
+    are from. What `focus`, `windows` and `anatomy` take comes on top: their parts are found while it is drawn, or after.
     """
 
     method: str
@@ -140,6 +140,7 @@ class Plan:
     open_s: float = 0.0
     save_s: float = 0.0
     focus: FocusForecast | None = None
+    windows: FocusForecast | None = None
     anatomy: FocusForecast | None = None
 
     @property
@@ -181,5 +182,6 @@ class Plan:
             "peak_disk_bytes": self.peak_disk_bytes,
             "seconds_basis": self.basis,
             **({} if self.focus is None else {"focus": self.focus.to_json()}),
+            **({} if self.windows is None else {"focus_windows": self.windows.to_json()}),
             **({} if self.anatomy is None else {"anatomy": self.anatomy.to_json()}),
         }

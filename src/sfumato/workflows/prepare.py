@@ -32,6 +32,7 @@ from sfumato.workflows.files.resume import check_work
 from sfumato.workflows.forecast.plan_request import check_pictures_fit, make_plan
 from sfumato.workflows.job import Job
 from sfumato.workflows.personalize.resolve import resolve_concepts
+from sfumato.workflows.safety.words import check_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -74,6 +75,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         _check_outputs(request, options, paths)
     elif options.resume:
         raise RequestError("`resume` has no effect without `out`", do="Give `out`, the file of the stopped render.")
+    check_prompt(request)
     check_pictures_fit(request, options)
     inputs = read_inputs(request)
     list_adapters(request)

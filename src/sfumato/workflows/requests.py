@@ -67,18 +67,8 @@ METHOD_SETTINGS = {
     "keep": ("keep", ("cohesive",)),
 }
 # Settings that go into the request as they are.
-_PLAIN = (
-    "prompt",
-    "negative",
-    "steps",
-    "guidance",
-    "guidance_rescale",
-    "clip_skip",
-    "batch",
-    "model",
-    "vae",
-    "prediction",
-)
+_PLAIN = ("prompt", "negative", "steps", "guidance", "guidance_rescale", "clip_skip", "batch")
+_PLAIN += ("model", "vae", "prediction")
 
 
 def make_request(
@@ -207,8 +197,9 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
     """
     before = stored.focus if stored else None
     if values.focus is None and not values.focus_boxes:
-        if values.focus_detail is not None:
-            raise RequestError("`focus_detail` has no effect without `focus`", do="Say `focus` auto, or leave it out.")
+        for name in ("focus_detail", "focus_when"):
+            if getattr(values, name) is not None:
+                raise RequestError(f"`{name}` has no effect without `focus`", do="Say `focus` auto, or leave it out.")
         return before
     words = read_words(values.focus) if values.focus is not None else (before.words if before else ())
     given = values.focus_boxes or (before.boxes if before and values.focus is None else ())
@@ -217,8 +208,9 @@ def choose_focus(values: RequestValues, stored: RenderRequest | None) -> FocusSe
         if values.focus_boxes:
             raise RequestError("`focus_box` has no effect with `focus` off", do="Leave one of them out.")
         return None
-    detail = {} if values.focus_detail is None else {"detail": values.focus_detail}
-    return replace(before or FocusSettings(), words=words, boxes=boxes, **detail)
+    said = {"detail": values.focus_detail, "when": values.focus_when}
+    changes: dict[str, Any] = {name: value for name, value in said.items() if value is not None}
+    return replace(before or FocusSettings(), words=words, boxes=boxes, **changes)
 
 
 def choose_anatomy(values: RequestValues, stored: RenderRequest | None) -> AnatomySettings | None:

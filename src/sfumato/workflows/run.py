@@ -31,6 +31,7 @@ from sfumato.workflows.files.digests import find_lora
 from sfumato.workflows.files.inputs import put_back
 from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.focus.run import focus_result
+from sfumato.workflows.focus.while_sampling import make_while_sampling
 from sfumato.workflows.forecast.calibrate import probe_loaded
 from sfumato.workflows.forecast.calibration_store import name_place, save_pace
 from sfumato.workflows.init_likeness import describe_unlike
@@ -47,6 +48,7 @@ from sfumato.workflows.job import (
 from sfumato.workflows.personalize.resolve import attach_concepts, list_active
 from sfumato.workflows.record import is_withheld, record_picture, withhold
 from sfumato.workflows.repair.run import mend_result
+from sfumato.workflows.safety.check import draw_placeholder, judge_picture
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -264,7 +266,7 @@ def _draw(
 ) -> Generator[Event, None, DrawnPicture]:
     request, options = work.request, work.job.options
     grown = widen_request(request, model.contract.factor)
-    inputs = widen_inputs(work.job.inputs, grown)
+    inputs = replace(widen_inputs(work.job.inputs, grown), focus=make_while_sampling(grown, model))
     teller = _Teller(work=work, plan=plan)
     result: RenderResult = yield from teller.follow(run_plan(plan, grown, model, inputs, space))
     if not options.resume:
@@ -281,11 +283,12 @@ def _draw(
         on_progress=lambda progress: events.append(teller.make(progress)),
     )
     yield from events
-    result, focus, focus_s = looked.result, (), time.monotonic()
+    result, focus, focus_s = looked.result, result.focus, time.monotonic()
     checked_s = focus_s
-    if request.focus is not None:
+    if request.focus is not None and request.focus.is_after:
         steps = focus_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
-        result, focus = yield from teller.follow_pass(steps)
+        result, redrawn = yield from teller.follow_pass(steps)
+        focus = (*focus, *redrawn)
     focus_s = time.monotonic() - focus_s
     if request.crop is not None:
         result = replace(result, shown=put_back(result.picture, request))
@@ -293,6 +296,12 @@ def _draw(
     if request.anatomy is not None:
         steps = mend_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
         result, anatomy = yield from teller.follow_pass(steps)
+    safety = judge_picture(request, result.pixels)
+    if safety is not None and safety.state == "withheld":
+        size = result.pixels.size
+        # Evidence would show what is withheld.
+        result = replace(result, shown=draw_placeholder(size.width, size.height, safety), base=None)
+        focus, anatomy = (), None
     return DrawnPicture(
         request=request,
         plan=plan,
@@ -302,6 +311,7 @@ def _draw(
         focus_s=focus_s,
         anatomy=anatomy,
         anatomy_s=time.monotonic() - anatomy_s,
+        safety=safety,
         checks=looked.judged,
         reruns=looked.reruns,
         model=model,

@@ -28,7 +28,7 @@ class RequestValues:
     `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
     "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
     `keep` are settings of single methods, see `requests.METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
-    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` belongs to focus. `anatomy` is off, check or repair,
+    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` and `focus_when` belong to it. `anatomy` is off, check or repair,
     `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold. `mask_blur` to `outpaint` change
     what `init` and `mask` say, see `workflows.edit`. `variation_seed` is another seed, and `variation_strength` how far the
     noise goes that way. `styles` are named styles. A prompt may hold choices, see `series.expand`.
@@ -71,6 +71,7 @@ class RequestValues:
     hand_boxes: tuple[str | HandBox, ...] | None = None
     unrepaired: str | None = None
     focus_detail: int | None = None
+    focus_when: str | None = None
     mask_blur: int | None = None
     mask_fill: str | None = None
     only_masked: bool | None = None

@@ -20,6 +20,9 @@ export interface Progress {
   left_s: number | null;
   index: number;
   pictures: number;
+  /** Of a lesson. */
+  loss?: number | null;
+  check?: LossCheck | null;
 }
 
 export interface StoredFile {
@@ -46,7 +49,12 @@ export interface Job {
     guidance: number;
     model: string;
     batch: number;
+    variation_seed?: number | null;
+    variation_strength?: number;
+    concepts?: { path: string }[];
     method: { kind: string };
+    /** Of a lesson. */
+    concept?: string;
   };
   source: string;
   created_s: number;
@@ -88,6 +96,24 @@ export interface FocusRow {
   reasons?: string[];
   before?: string | null;
   after?: string | null;
+}
+
+export interface LossCheck {
+  step: number;
+  train: number;
+  held_out: number;
+}
+
+export interface Concept {
+  name: string;
+  trigger: string;
+  class: string;
+  description: string;
+  pictures: number;
+  bases: { base: string; rung: string; steps: number; best_step: number; seconds: number; stopped: string; checks: LossCheck[] }[];
+  card: {
+    rows: { name: string; value: number | null; unit: string; aim: number | null; aim_is: string | null; met: boolean | null; note: string }[];
+  } | null;
 }
 
 /** A picture of the gallery. */
@@ -172,7 +198,7 @@ export interface Recipe {
 }
 
 /** What a person says of a picture, in the names of the library. A seed is a text of digits: it may have 64 bits. */
-export type Wish = Record<string, string | number | string[] | Record<string, string | number>[]>;
+export type Wish = Record<string, string | number | boolean | string[] | Record<string, string | number>[]>;
 
 /** The server refused, or did not answer (`status` 0). */
 export class ApiError extends Error {

@@ -1,6 +1,6 @@
 /** The picture that a person has in mind: the form, kept in this browser until it is changed. */
 
-import type { Job, Settings, Wish } from "./api";
+import type { Concept, Job, Settings, Wish } from "./api";
 import { findSize, type Size } from "./format";
 
 const KEY = "sfumato-draft";
@@ -33,6 +33,8 @@ interface Values {
   method: string;
   batch: number;
   model: string;
+  /** Names with commas between. */
+  concepts: string;
 }
 
 const EMPTY: Values = {
@@ -47,6 +49,7 @@ const EMPTY: Values = {
   method: "",
   batch: 1,
   model: "",
+  concepts: "",
 };
 
 export class Draft {
@@ -81,7 +84,7 @@ export class Draft {
 
   /** Return what the server is asked for; what is left empty stays the server's to choose. */
   toWish(): Wish {
-    const { prompt, width, height, seed, negative, steps, guidance, sampler, method, batch, model } = this.values;
+    const { prompt, width, height, seed, negative, steps, guidance, sampler, method, batch, model, concepts } = this.values;
     const wish: Wish = { size: `${width}x${height}` };
     if (prompt.trim()) wish.prompt = prompt.trim();
     if (seed.trim()) wish.seed = seed.trim();
@@ -92,7 +95,19 @@ export class Draft {
     if (method) wish.method = method;
     if (batch > 1) wish.batch = batch;
     if (model) wish.model = model;
+    if (concepts) wish.concepts = concepts.split(",");
     return wish;
+  }
+
+  /** Use a concept: the model is given it, and its word stands in the prompt. */
+  addConcept(concept: Concept): void {
+    const names = new Set(this.values.concepts.split(",").filter(Boolean)).add(concept.name);
+    this.values.concepts = [...names].join(",");
+    if (!this.values.prompt.includes(concept.trigger)) this.values.prompt = `${this.values.prompt.trim()} ${concept.trigger}`.trim();
+  }
+
+  dropConcept(name: string): void {
+    this.values.concepts = this.values.concepts.split(",").filter((one) => one && one !== name).join(",");
   }
 
   /** Take over the settings of a picture; with a seed it would be drawn again. */
@@ -145,6 +160,9 @@ export function toWish(job: Job, seed: string): Wish {
   if (schedule) wish.schedule = schedule;
   if (negative) wish.negative = negative;
   if (seed) wish.seed = seed;
+  const { variation_seed: variation, variation_strength: strength } = job.request;
+  if (variation !== undefined && variation !== null && strength) Object.assign(wish, { variation_seed: variation, variation_strength: strength });
+  if (job.request.concepts?.length) wish.concepts = job.request.concepts.map((one) => one.path.replace(/\.concept$/, ""));
   return wish;
 }
 

@@ -1,10 +1,11 @@
 /** The jobs as the server has them: the page keeps none of its own, so it can be closed and come back. */
 
 import { ask, ApiError, quoteSeeds, send, toFault } from "./api";
-import type { Choices, Fault, Health, Inside, Job, Opened, Progress, StoredFile, Wish } from "./api";
+import type { Choices, Concept, Fault, LossCheck, Health, Inside, Job, Opened, Progress, StoredFile, Wish } from "./api";
 import { Grids } from "./grid.svelte";
 
 const LISTED = 60;
+const MOST_POINTS = 2000;
 const BUSY_MS = 1500;
 const IDLE_MS = 8000;
 
@@ -61,6 +62,10 @@ export class Queue {
   /** The picture of a job of several that is looked at, by its id. */
   fileId = $state("");
   grids = new Grids();
+  /** What the server has been taught; null until it was asked. */
+  concepts: Concept[] | null = $state.raw(null);
+  /** What was heard of lessons while they went on, by the ids of their jobs. */
+  curves: Record<string, { checks: LossCheck[]; losses: { step: number; loss: number }[] }> = $state.raw({});
   /** A picture that was dropped, in place of a job on the wall. */
   opened: Opened | null = $state.raw(null);
 
@@ -140,11 +145,31 @@ export class Queue {
     stream.addEventListener("progress", (event) => {
       const progress = JSON.parse((event as MessageEvent<string>).data) as Progress;
       this.jobs = this.jobs.map((job) => (job.id === id ? { ...job, progress } : job));
+      this.#trace(id, progress);
     });
     stream.addEventListener("preview", (event) => {
       const { jpeg_base64 } = JSON.parse((event as MessageEvent<string>).data) as { jpeg_base64: string };
       this.preview = { id, address: `data:image/jpeg;base64,${jpeg_base64}` };
     });
+  }
+
+  #trace(id: string, { step, loss, check }: Progress): void {
+    if (typeof loss !== "number" && !check) return;
+    const { checks, losses } = this.curves[id] ?? { checks: [], losses: [] };
+    const isNew = check && checks.at(-1)?.step !== check.step;
+    const curve = {
+      checks: isNew ? [...checks, check] : checks,
+      losses: typeof loss === "number" && losses.at(-1)?.step !== step ? [...losses, { step, loss }].slice(-MOST_POINTS) : losses,
+    };
+    this.curves = { ...this.curves, [id]: curve };
+  }
+
+  async lookForConcepts(): Promise<void> {
+    try {
+      this.concepts = (await ask<{ concepts: Concept[] }>("GET", "/api/v1/concepts")).concepts;
+    } catch {
+      // They are asked for again when a lesson ends, or their page is opened.
+    }
   }
 
   put(untidy: Job): void {

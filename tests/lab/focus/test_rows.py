@@ -6,7 +6,7 @@ from sfumato.core.geometry import PixelBox
 from sfumato.lab.focus.looks import FaceLook
 from sfumato.lab.focus.rows import BEFORE, CLOSE_UP, FOCUS, TRUTH, WAYS, FaceRecord, describe_records
 from sfumato.lab.focus.scenes import TrueFace
-from sfumato.render.passes.focus import FocusOutcome
+from sfumato.render.passes.focus_outcome import FocusOutcome
 from sfumato.world.people.person import Person
 
 FACE = TrueFace(PixelBox(0, 0, 20, 20), Person(), head_px=30)

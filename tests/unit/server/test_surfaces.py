@@ -286,7 +286,7 @@ def test_a1111_errors_are_the_words_that_clients_compare(client):
     assert (
         client.post("/sdapi/v1/txt2img", json=post | {"sampler_name": "Nobody"}).json()["detail"] == "Sampler not found"
     )
-    assert client.post("/sdapi/v1/txt2img", json=post | {"script_name": "X/Y/Z plot"}).status_code == 422
+    assert client.post("/sdapi/v1/txt2img", json=post | {"script_name": "Loopback"}).status_code == 422
     units = {"ControlNet": {"args": [{"enabled": True, "model": "canny"}]}}
     assert client.post("/sdapi/v1/txt2img", json=post | {"alwayson_scripts": units}).status_code == 422
     units = {"ControlNet": {"args": [False, {"enabled": False}]}, "ADetailer": {"args": []}}

@@ -121,11 +121,14 @@ def evaluate_focus(
         Path | None,
         typer.Option("--sheets", help="Folder for sheets and records of faces.", metavar="DIR", show_default=False),
     ] = None,
+    levels: Annotated[
+        int, typer.Option("--levels", help="How many scenes to compare focus while sampling on.", metavar="N")
+    ] = 0,
 ) -> None:
     """Measure focus on small faces of drawn scenes against their truth; prints a card, last line JSON."""
     from sfumato.lab.focus.run import FocusEvaluation, run_evaluate_focus
 
-    wanted = FocusEvaluation(scenes=n, tiles=tiles, seed=seed, model=model, sheets=sheets)
+    wanted = FocusEvaluation(scenes=n, tiles=tiles, seed=seed, model=model, sheets=sheets, levels=levels)
     card = run_evaluate_focus(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sfumato.core.cards import Measurement, bootstrap_interval, measure_share
 from sfumato.lab.focus.looks import FaceLook
 from sfumato.lab.focus.scenes import TrueFace
-from sfumato.render.passes.focus import FocusOutcome
+from sfumato.render.passes.focus_outcome import FocusOutcome
 
 # The ways that are compared, in the order of the sheet.
 BEFORE, PLAIN, UNTESTED, FOCUS = "before", "plain 2x", "without a test", "focus"

@@ -29,11 +29,20 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.lab.focus.looks import draw_looks
 from sfumato.lab.focus.rows import BEFORE, CLOSE_UP, FOCUS, PLAIN, TRUTH, UNTESTED, WAYS, FaceRecord, describe_records
+from sfumato.lab.focus.sampling import (
+    FIRST_NUMBER,
+    TimedFace,
+    compare_times,
+    describe_times,
+    save_time_sheets,
+)
 from sfumato.lab.focus.scenes import FocusScene, TrueFace, draw_close_up, draw_scene_of, draw_texture
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
-from sfumato.render.passes.focus import FocusOutcome, run_focus
-from sfumato.render.passes.focus_box import FocusTarget, draw_part, find_crop
+from sfumato.render.passes.focus import run_focus
+from sfumato.render.passes.focus_box import draw_part
+from sfumato.render.passes.focus_outcome import FocusOutcome
+from sfumato.render.passes.focus_part import FocusTarget, find_crop
 from sfumato.workflows.focus.run import make_pass
 
 OnProgress = Callable[[str, int, int], None]
@@ -53,25 +62,35 @@ SHEET_PX, SHEET_ROWS = 112, 10
 
 @dataclass(frozen=True, kw_only=True)
 class FocusEvaluation:
-    """Say how many scenes and texture tiles, which, with what model, and where sheets and records go."""
+    """Say how many scenes and texture tiles, which, with what model, and where sheets and records go.
+
+    `levels` counts scenes on which focus while sampling is compared with focus afterwards.
+    """
 
     scenes: int = 40
     tiles: int = 100
     seed: int = 1
     model: str = "mini"
     sheets: Path | None = None
+    levels: int = 0
 
     def __post_init__(self) -> None:
-        if not (1 <= self.scenes <= MOST_SCENES and 0 <= self.tiles <= MOST_SCENES and 0 <= self.seed < MOST_SEED):
-            do = f"Use 1 to {MOST_SCENES} scenes, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
-            got = (self.scenes, self.tiles, self.seed)
+        if not (
+            0 <= self.levels <= MOST_SCENES
+            and 0 <= self.scenes <= MOST_SCENES
+            and 0 <= self.tiles <= MOST_SCENES
+            and 0 <= self.seed < MOST_SEED
+        ):
+            do = f"Use at most {MOST_SCENES} scenes, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
+            got = (self.scenes, self.tiles, self.levels, self.seed)
             raise RequestError("an evaluation of this size or seed is not possible", got=got, do=do)
 
     @property
     def command(self) -> str:
         """Write the command line that repeats this evaluation."""
         model = "" if self.model == "mini" else f" --model {self.model}"
-        return f"sfumato evaluate focus --n {self.scenes} --tiles {self.tiles} --seed {self.seed}{model}"
+        levels = f" --levels {self.levels}" if self.levels else ""
+        return f"sfumato evaluate focus --n {self.scenes} --tiles {self.tiles} --seed {self.seed}{levels}{model}"
 
 
 def run_evaluate_focus(wanted: FocusEvaluation, *, on_progress: OnProgress | None = None) -> Card:
@@ -98,15 +117,26 @@ def run_evaluate_focus(wanted: FocusEvaluation, *, on_progress: OnProgress | Non
         outcomes, is_changed = focus_texture(*draw_texture(wanted.seed * SEED_STEP + number, model), model)
         tried, changed = tried + any(one.verdict != "left" for one in outcomes), changed + is_changed
         report("textures", number + 1, wanted.tiles)
+    times = list[TimedFace]()
+    if wanted.levels:
+        first = wanted.seed * SEED_STEP + FIRST_NUMBER
+
+        def tell(done: int, faces: Sequence[TimedFace]) -> None:
+            if wanted.sheets is not None:
+                save_time_sheets(faces, wanted.sheets)
+            report("levels", done, wanted.levels)
+
+        times = compare_times(model, first, wanted.levels, on_progress=tell)
     invented = measure_share(
         "texture tiles that changed: at most so many faces invented", changed, wanted.tiles, aim=0.0
     )
     rows = [
-        *describe_records(records),
+        *(describe_records(records) if wanted.scenes else []),
+        *(describe_times(times) if times else []),
         Measurement(name="pixels changed outside the masks", value=moved, unit="px", n=wanted.scenes),
         measure_share("texture tiles where a part was tried", tried, wanted.tiles),
         replace(invented, aim_is="most"),
-        Measurement(name="time of a scene, all ways", value=took / wanted.scenes, unit="s", n=wanted.scenes),
+        Measurement(name="time of a scene, all ways", value=took / max(1, wanted.scenes), unit="s", n=wanted.scenes),
     ]
     notes = (
         "scenes are drawn at 192 to 640 px and decoded by the model's autoencoder: what a render of them looks like",

@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from sfumato.nn.tiled import TileCheckpoint
     from sfumato.render.cohesive.change_map import ChangeMap
     from sfumato.render.cohesive.kept_detail import KnownDetail
+    from sfumato.render.focus_windows.windows import FocusWindows, Fused
     from sfumato.render.progress import Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Stage
@@ -82,6 +83,7 @@ class Level:
     base: Image.Image
     change_map: ChangeMap | None = None
     known: KnownDetail | None = None
+    focus: FocusWindows | None = None
 
     def run(self, open_below: Callable[[], Below], watch: Stopwatch, entry: Entry | None) -> Generator[Progress]:
         """Take every step that is left and decode; yield after every row of windows.
@@ -162,7 +164,11 @@ class Level:
     @property
     def finishes(self) -> bool:
         """Tell whether something is done to the decoded pixels."""
-        return self.method.hold or self.method.guard or self.known is not None
+        return self.method.hold or self.method.guard or self.known is not None or self._has_windows
+
+    @property
+    def _has_windows(self) -> bool:
+        return self.focus is not None and bool(self.focus.windows)
 
     def _finish(self) -> None:
         """Write the decoded pixels with known detail, colours and lost parts; from the start after a stop."""
@@ -174,6 +180,8 @@ class Level:
         if self.method.hold or self.method.guard:
             how = {"colours": self.method.hold, "parts": self.method.guard}
             hold_base(self._pixels, self.base, self.stage.shown, **how)
+        if self.focus is not None:
+            self.focus.lay(self._pixels, len(self.course.asked))
         self._pixels.flush()
 
     def _keep(self, position: LevelPosition, entry: Entry | None, flush: Callable[[], None]) -> CoderCheckpoint | None:
@@ -219,6 +227,8 @@ class Level:
             self._state(0).write(rows, self._anchor.read(rows) + first * noise)
         self._anchor.store.flush()
         self._state(0).store.flush()
+        if self.focus is not None:
+            self.focus.open(below.pixels, self.stage.taken or show_whole(below.pixels.size).shown)
 
     def _predict(
         self, position: LevelPosition, rolling: Rolling | None, watch: Stopwatch
@@ -240,12 +250,25 @@ class Level:
             self._predictions.store.flush(durable=False)
             self._note(replace(position, band=band + 1), rolling)
             yield watch.tick(self.stage, self._count(position, band + 1), partial(self._draw, position))
+        if self.focus is not None and self._has_windows:
+            sigma = self.course.asked[position.step][position.sweep]
+            self.focus.ask(position.step, position.sweep, sigma, is_last=self._is_last(position))
         return self._note(replace(position, phase="update", band=0))
+
+    def _is_last(self, position: LevelPosition) -> bool:
+        """Tell whether the step ends with this sweep."""
+        return position.sweep + 1 == len(self.course.asked[position.step])
+
+    def _fuse(self, position: LevelPosition) -> Planes | Fused:
+        """Return the predictions with those of the focus windows in them."""
+        if self.focus is None or not self._has_windows:
+            return self._predictions
+        return self.focus.fuse(self._predictions, position.step, position.sweep, is_last=self._is_last(position))
 
     def _update(self, position: LevelPosition) -> LevelPosition:
         """Turn predictions into the next state, or into what the sampler wants denoised next."""
-        update, bands = self._make_update(position), cut_bands(self._cells)
-        last = position.sweep + 1 == len(self.course.asked[position.step])
+        update, bands = self._make_update(position, self._fuse(position)), cut_bands(self._cells)
+        last = self._is_last(position)
         target = self._state(position.step + 1) if last else self._trial
         for band in range(position.band, len(bands)):
             target.write(bands[band], self._advance(position, bands[band], update.clean_rows(bands[band])))
@@ -283,10 +306,10 @@ class Level:
             raise ModelError("the sampler gave numbers that are no picture", got=where, do=do)
         return packed
 
-    def _make_update(self, position: LevelPosition) -> Update:
+    def _make_update(self, position: LevelPosition, predictions: Planes | Fused) -> Update:
         return Update(
             canvas=self._cells,
-            predictions=self._predictions,
+            predictions=predictions,
             anchor=self._anchor,
             method=self._locked,
             step=self.stage.first_step + position.step,
@@ -299,7 +322,7 @@ class Level:
             return self.base
         times = max(1.0, max(self.stage.canvas.width, self.stage.canvas.height) / max(self.base.size))
         height, width = (max(1, round(side / times)) for side in self._cells.shape_hw)
-        return self.work.preview.draw(self._make_update(position).shrink((height, width))[None])
+        return self.work.preview.draw(self._make_update(position, self._predictions).shrink((height, width))[None])
 
     def _note(
         self,

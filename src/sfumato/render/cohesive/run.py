@@ -39,8 +39,11 @@ from sfumato.render.cohesive.level import Level, name_pixels
 from sfumato.render.cohesive.reference import Below
 from sfumato.render.cohesive.stages import find_phrased, settings_of
 from sfumato.render.cohesive.update import find_margin
+from sfumato.render.focus_windows.records import show_at
+from sfumato.render.focus_windows.windows import FocusWindows
 from sfumato.render.layout import show_whole
 from sfumato.render.methods.native import run_latents
+from sfumato.render.passes.focus_outcome import FocusOutcome
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.base_journal import BaseNotes
 from sfumato.render.sampling.phrase_maps import PhraseMaps, make_phrase_maps
@@ -106,13 +109,24 @@ def run_cohesive(
         watch.go_on(plan.stages[0], plan.stages[0].ticks)
     watch.close(plan.stages[0])
     open_below = partial(_open_base, work, base, space)
+    drawn = list[FocusOutcome]()
     for index, stage in enumerate(plan.stages[1:], start=1):
         part = find_part(plan.stages[0].canvas, stage)
         phrased = replace(work, phrases=replace(base.phrases, part=part) if base.phrases else None)
         change_map = _make_change_map(work, stage, part, base.change_map)
         known = find_known(work, base, plan.stages, index, space)
+        windows = None
+        if inputs.focus is not None:
+            windows = FocusWindows(work=work, stage=stage, level=index, space=space, focus=inputs.focus)
         level = Level(
-            work=phrased, stage=stage, index=index, space=space, base=base.picture, change_map=change_map, known=known
+            work=phrased,
+            stage=stage,
+            index=index,
+            space=space,
+            base=base.picture,
+            change_map=change_map,
+            known=known,
+            focus=windows,
         )
         if entry is None or not level.is_done(entry):
             yield from level.run(open_below, watch, entry)
@@ -121,8 +135,10 @@ def run_cohesive(
         else:
             watch.go_on(stage, stage.ticks)
         open_below = level.open_result
+        if windows is not None:
+            drawn += [show_at(one, stage.canvas, plan.stages[-1].canvas) for one in windows.find_outcomes()]
         watch.close(stage)
-    return RenderResult(shown=open_below().pixels, base=base.picture, trace=watch.trace)
+    return RenderResult(shown=open_below().pixels, base=base.picture, trace=watch.trace, focus=tuple(drawn))
 
 
 def _find_level_entry(space: Workspace) -> Entry | None:

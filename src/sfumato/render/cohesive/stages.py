@@ -18,6 +18,7 @@ from sfumato.nn.bands import REACH_CELLS
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.samplers.replay import plot_course
 from sfumato.nn.schedules import first_step
+from sfumato.render.focus_windows.place import MOST_WINDOWS
 from sfumato.render.layout import Round, choose_base_size, cut_down, list_rounds, show_whole
 from sfumato.render.plan.sizes import check_enlarging
 
@@ -50,6 +51,8 @@ MARGIN_CELLS = REACH_CELLS
 _FLOAT_BYTES, _PIXEL_BYTES = 4, 3
 # Latents of a base alive at once in a note: state, prediction, two of history, noise, fused sum, and room.
 _BASE_COPIES = 8
+# Latents of a focus window on disk: what it begins from, and in four parts state, prediction, history, answers and patch.
+_WINDOW_COPIES = 32
 # Maps of the size of the base in cells that are kept of it: where each phrase is (prompts have fewer), and what may change.
 _BASE_MAPS = 16
 # Entries of the journal at once: of a level the old one and the new one, of a base also the last durable one.
@@ -112,6 +115,8 @@ def list_cohesive_stages(stages: StageList) -> tuple[StageUse, ...]:
         # Where the detail of a given picture is kept, every level needs the pixels that it grew from to the end.
         stays = below.size.area * _PIXEL_BYTES if is_given and method.keep > 0.0 else 0
         notes = _count_level_notes(contract, base, level.size, window)
+        if request.focus is not None and request.focus.is_while:
+            notes += _count_window_notes(contract)
         sigmas = stages.make_sigmas(request.steps)[begin:]
         sampler = make_sampler(request.sampler)
         course = plot_course(sampler, sigmas)
@@ -208,6 +213,12 @@ def _count_base_notes(contract: ModelContract, base: PixelSize) -> int:
     cells = base.to_latent(contract.factor).area
     entry = cells * _FLOAT_BYTES * (contract.tokens + contract.latent_channels * _BASE_COPIES)
     return _BASE_ENTRIES * entry + _SMALL_BYTES
+
+
+def _count_window_notes(contract: ModelContract) -> int:
+    """Bound the notes of all focus windows of a level: what they begin from, and the parts of two steps."""
+    cells = contract.native.to_latent(contract.factor).area
+    return MOST_WINDOWS * _WINDOW_COPIES * cells * contract.latent_channels * _FLOAT_BYTES
 
 
 def _count_level_notes(contract: ModelContract, base: PixelSize, canvas: PixelSize, window: LatentSize) -> int:

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sfumato.core.geometry import LatentSize
     from sfumato.core.request import CohesiveMethod
     from sfumato.render.cohesive.change_map import ChangeMap
+    from sfumato.render.focus_windows.windows import Fused
     from sfumato.render.sampling.latent_rows import Planes
 
 
@@ -38,7 +39,7 @@ class Update:
     """
 
     canvas: LatentSize
-    predictions: Planes
+    predictions: Planes | Fused
     anchor: Planes
     method: CohesiveMethod
     step: int

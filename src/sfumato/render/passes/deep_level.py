@@ -16,7 +16,7 @@ from PIL import Image
 
 from sfumato.canvas.pixels import PixelStore
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.render.passes.focus_box import lay_back, make_mask
+from sfumato.render.passes.focus_part import lay_back, make_mask
 
 # So many px of the picture around what is enlarged: the filter reaches no farther.
 _MARGIN_PX = 4

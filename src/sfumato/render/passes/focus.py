@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
@@ -21,9 +21,10 @@ from sfumato.canvas.pixels import PixelStore
 from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageError
 from sfumato.core.focus import MOST_BOXES, MOST_DEPTH, MOST_TRIES, FocusSettings
 from sfumato.core.geometry import PixelBox
-from sfumato.core.serialize import Json
 from sfumato.render.passes.deep_level import DeepPart
-from sfumato.render.passes.focus_box import DrawnPart, FocusTarget, draw_part, find_crop
+from sfumato.render.passes.focus_box import draw_part
+from sfumato.render.passes.focus_outcome import AttachWords, FocusOutcome, JudgePart
+from sfumato.render.passes.focus_part import FocusTarget, find_crop
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,7 +50,6 @@ _SETTLED = "the detail of what it lies in no longer changes"
 BLANK_TIMES = 1.5
 # How the reason of a part begins that could not be drawn.
 _FAILED = "could not be drawn: "
-Verdict = Literal["kept", "dropped", "left"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +62,6 @@ class LeftPart:
 
 
 FindParts: TypeAlias = Callable[[PixelStore, int, Sequence[PixelBox]], Sequence[FocusTarget | LeftPart]]
-JudgePart: TypeAlias = Callable[[PixelStore, DrawnPart], str]
-AttachWords: TypeAlias = Callable[[str], AbstractContextManager[object]]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -81,43 +79,6 @@ class FocusPass:
     judge: JudgePart
     levels: int = MOST_DEPTH
     attach: AttachWords = nullcontext
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class FocusOutcome:
-    """Say what became of one part: its verdict, how often it was drawn, at what strength at last, and why it was dropped.
-
-    `before` and `after` show the crop `frame`, uint8 [h, w, 3]; None where nothing was put back. `deep` holds what was put
-    back as it was drawn, where focus keeps that detail. `changed` is the share of its fine detail that is new.
-    """
-
-    kind: str
-    box: PixelBox
-    verdict: Verdict
-    tries: int = 0
-    strength: float = 0.0
-    reasons: tuple[str, ...] = ()
-    seconds: float = 0.0
-    frame: PixelBox | None = None
-    before: NDArray[np.uint8] | None = None
-    after: NDArray[np.uint8] | None = None
-    deep: DeepPart | None = None
-    changed: float = 0.0
-
-    def to_json(self) -> dict[str, Json]:
-        """Return the form of `--json`: kind, box as [x, y, width, height], verdict, tries, and more."""
-        told: dict[str, Json] = {
-            "kind": self.kind,
-            "box": [self.box.left, self.box.top, self.box.width, self.box.height],
-            "verdict": self.verdict,
-            "tries": self.tries,
-            "strength": round(self.strength, 4),
-            "reasons": list(self.reasons),
-            "seconds": round(self.seconds, 3),
-        }
-        if self.deep is not None:
-            told["finer"] = round(self.deep.measure_gain(), 2)
-        return told
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

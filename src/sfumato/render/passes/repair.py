@@ -21,7 +21,7 @@ from sfumato.canvas.pixels import PixelStore
 from sfumato.core.errors import BudgetError, ModelError, SfumatoError, StorageError
 from sfumato.core.seeds import sub_seed
 from sfumato.core.serialize import Json, canonical_text, parse_json
-from sfumato.render.passes.focus_box import find_crop
+from sfumato.render.passes.focus_part import find_crop
 from sfumato.render.passes.repair_box import RepairStep, choose_context, draw_candidate
 
 if TYPE_CHECKING:

@@ -119,3 +119,9 @@ class JobRecord:
             "evidence": [file.to_json() for file in self.evidence],
             "result": None if self.result is None else dict(self.result),
         }
+
+
+def list_safety(job: JobRecord) -> list[Any]:
+    """Return the verdict of the safety filter on each picture of a job, None where it is off."""
+    pictures: list[dict[str, Any]] = (job.result or {}).get("pictures", [])
+    return [picture.get("safety") for picture in pictures]

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, func, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.settings import load_settings
 from sfumato.server.queue.records import JobKind, JobRecord, JobState, NotFoundError, QueueFullError, StoredFile
 from sfumato.server.queue.rows import TURN, count_state, load_record, make_file, make_record, make_row
 from sfumato.server.queue.tables import files, jobs, open_database, options
@@ -46,9 +47,9 @@ class JobStore:
     """The jobs and files of one state folder. Threads may share a store; processes open their own."""
 
     def __init__(self, folder: Path, *, clock: Callable[[], float] = time.time, most_kills: int = MOST_KILLS) -> None:
-        """Open the queue in a folder; make it where it is missing."""
+        """Open the queue in a folder, or in the database of the setting `database`; make it where it is missing."""
         self.folder, self._clock, self._most_kills = folder, clock, most_kills
-        self._engine = open_database(folder / "queue.sqlite")
+        self._engine = open_database(folder / "queue.sqlite", address=load_settings().database)
 
     @property
     def engine(self) -> Engine:
@@ -236,6 +237,13 @@ class JobStore:
         with self._read() as connection:
             return {str(state): int(count) for state, count in connection.execute(counted).all()}
 
+    def sum_seconds(self) -> dict[str, float]:
+        """Return the seconds that the jobs of each kind took which are still known."""
+        spent = func.coalesce(func.sum(jobs.c.ended_s - jobs.c.started_s), 0.0)
+        summed = select(jobs.c.kind, spent).where(jobs.c.ended_s.is_not(None)).group_by(jobs.c.kind)
+        with self._read() as connection:
+            return {str(kind): float(total) for kind, total in connection.execute(summed).all()}
+
     def add_file(self, file: StoredFile) -> StoredFile:
         """Note a file that a client has sent; the same id again is the same file, as young as if it were new."""
         with self._write() as connection:
@@ -260,7 +268,7 @@ class JobStore:
         """Return the options that clients have set."""
         with self._read() as connection:
             rows = connection.execute(select(options)).all()
-        return {row.name: row.value for row in rows if row.name != _PAUSED}
+        return {row.name: row.value for row in rows if not row.name.startswith("queue:")}
 
     def save_option(self, name: str, value: Any) -> None:
         """Set an option."""

@@ -22,7 +22,7 @@ from sfumato.server.context import ServerContext, wait_for_bell
 from sfumato.server.queue.records import JobRecord, NotFoundError
 from sfumato.server.surfaces.job_body import JobBody
 from sfumato.server.surfaces.queue_routes import add_queue_routes
-from sfumato.server.views import ViewMaker, find_tile, load_facts, write_recipe
+from sfumato.server.views import ViewMaker, load_facts, write_recipe
 
 # A proxy closes a connection on which nothing is said for a minute.
 _KEEP_ALIVE_S = 15.0
@@ -147,11 +147,10 @@ def _add_view_routes(router: APIRouter, context: ServerContext) -> None:
         level: Annotated[int, Path(ge=0)],
         column: Annotated[int, Path(ge=0)],
         row: Annotated[int, Path(ge=0)],
-    ) -> FileResponse:
+    ) -> Response:
         """Return one tile of a picture whose description was asked for before."""
-        path = await asyncio.to_thread(context.intake.find_path, file_id)
-        found = await asyncio.to_thread(find_tile, path, level, column, row)
-        return FileResponse(found, media_type="image/jpeg", headers=_FILE_HEADERS)
+        packed = await asyncio.to_thread(maker.read_tile, file_id, context.intake.find_path, level, column, row)
+        return Response(packed, media_type="image/jpeg", headers=_FILE_HEADERS)
 
     @router.get("/files/{file_id}/facts")
     async def facts(file_id: str) -> dict[str, Any]:

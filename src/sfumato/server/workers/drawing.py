@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from sfumato import api
+from sfumato.core.memory import give_back_memory
 from sfumato.core.settings import load_settings
 from sfumato.server.orders import EnlargeOrder, LookOrder, TeachOrder, read_order
 from sfumato.server.workers.loop import Attempt, Drawing, WorkerLoop
+from sfumato.server.workers.models import ModelCache, ModelKey
 from sfumato.server.workers.other_kinds import enlarge_picture, look, teach
 from sfumato.server.workers.results import describe_pictures
 
@@ -30,26 +32,16 @@ _PREVIEW_QUALITY = 80
 
 
 class EngineDraw:
-    """Draw jobs with the engine. Keeps the model of the last job, which is the next job's in most queues."""
+    """Draw jobs with the engine. Keeps models loaded as far as memory goes, see `ModelCache`."""
 
     def __init__(self, device: str) -> None:
         """Load nothing yet."""
-        self._device, self._key, self._model = device, (), None
+        self._device = device
+        self.models = ModelCache(load=self._load)
 
-    def open_model(
-        self, ref: str, vae: str | None = None, prediction: str | None = None, arithmetic: api.Arithmetic | None = None
-    ) -> api.Model:
-        """Return a loaded model; the one before is let go when it is another, or computes in another way.
-
-        Raises:
-            ModelError, UnsafeFileError: it cannot be opened.
-        """
-        key = (ref, vae, prediction, arithmetic)
-        if self._model is None or self._key != key:
-            self._model = None
-            self._model = api.load(ref, vae=vae, prediction=prediction, device=self._device, arithmetic=arithmetic)
-            self._key = key
-        return self._model
+    def _load(self, key: ModelKey) -> api.Model:
+        ref, vae, prediction, arithmetic = key
+        return api.load(ref, vae=vae, prediction=prediction, device=self._device, arithmetic=arithmetic)
 
     def __call__(self, attempt: Attempt) -> Drawing:
         """Do a job of any kind, with all its files in its folder.
@@ -65,12 +57,13 @@ class EngineDraw:
             return enlarge_picture(order, attempt, self._device)
         if isinstance(order, TeachOrder):
             # Training wants the memory of the model that drew.
-            self._key, self._model = (), None
+            self.models.clear()
             return teach(order, attempt, self._device)
         return self._render(order, attempt)
 
     def _render(self, request: api.RenderRequest, attempt: Attempt) -> Drawing:
-        model = self.open_model(request.model, request.vae, request.prediction, request.arithmetic)
+        key = (request.model, request.vae, request.prediction, request.arithmetic)
+        model = self.models.open(key)
         budget_gb = load_settings().budget_gb
         options = api.RunOptions(
             out=attempt.folder / "picture.png",
@@ -80,6 +73,12 @@ class EngineDraw:
             budget_bytes=round(budget_gb * _GB) if budget_gb else None,
         )
         try:
+            pictures = self._run(model, request, options, attempt)
+        except api.BudgetError:
+            # It would fit if no other model were kept.
+            if not self.models.drop_others(key):
+                raise
+            give_back_memory()
             pictures = self._run(model, request, options, attempt)
         except api.RequestError:
             if not options.resume:
@@ -102,7 +101,8 @@ class EngineDraw:
 def _tell(attempt: Attempt, event: api.Event) -> None:
     if isinstance(event, api.ProgressEvent):
         told = event.to_json()
-        if event.preview is not None and attempt.wants_preview():
+        # What may be withheld in the end is not shown on the way.
+        if event.preview is not None and load_settings().safety != "withhold" and attempt.wants_preview():
             # A picture that cannot be shown yet must not stop the one that is drawn.
             with suppress(ValueError, RuntimeError):
                 told["preview"] = _pack(event.preview())
@@ -135,7 +135,7 @@ def main() -> None:
     draw = EngineDraw(device)
     # Most first jobs want the default model; whatever is wrong with it is told by the job that asks for it.
     with suppress(api.SfumatoError):
-        draw.open_model(api.DEFAULTS.model)
+        draw.models.open((api.DEFAULTS.model, None, None, None))
     WorkerLoop(folder=Path(folder), name=name, draw=draw, device=device, output=lines).run()
 
 

@@ -76,7 +76,7 @@ def describe_pictures(pictures: Sequence[api.Picture], attempt: Attempt) -> Draw
         if picture.anatomy is not None:
             facts["anatomy"] = _tell_anatomy(picture, evidence)
         _keep_facts(facts, picture.path)
-        shown = ("seed", "focus", "anatomy", "self_check", "needs_look")
+        shown = ("seed", "focus", "anatomy", "safety", "self_check", "needs_look")
         told.append({"file": attempt.name_file(number)} | {name: facts[name] for name in shown})
     return Drawing(files=[*files, *evidence.files], result={"pictures": told})
 

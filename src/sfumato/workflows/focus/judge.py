@@ -17,7 +17,7 @@ from sfumato.canvas.pixels import MemoryPixels, PixelStore
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox
 from sfumato.critic.finders.finder import Finder
-from sfumato.render.passes.focus_box import DrawnPart
+from sfumato.render.passes.focus_part import DrawnPart
 from sfumato.workflows.focus.kinds import USER_BOX
 from sfumato.workflows.focus.read_face import FaceReader, Reading
 

@@ -19,8 +19,10 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.critic.finders.finder import Finder
 from sfumato.models.contract import ModelContract
-from sfumato.render.passes.focus import FocusOutcome, FocusPass, list_strengths, run_focus
-from sfumato.render.passes.focus_box import FocusTarget, find_crop, make_part_request
+from sfumato.render.passes.focus import FocusPass, list_strengths, run_focus
+from sfumato.render.passes.focus_box import make_part_request
+from sfumato.render.passes.focus_outcome import FocusOutcome
+from sfumato.render.passes.focus_part import FocusTarget, find_crop
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.progress import RenderResult
 from sfumato.render.stages import FocusForecast, ForecastPart

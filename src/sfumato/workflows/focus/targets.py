@@ -17,7 +17,7 @@ from sfumato.core.request import RenderRequest
 from sfumato.critic.finders.finder import Finder
 from sfumato.models.contract import ModelContract
 from sfumato.render.passes.focus import LeftPart
-from sfumato.render.passes.focus_box import FocusTarget, find_crop
+from sfumato.render.passes.focus_part import FocusTarget, find_crop
 from sfumato.workflows.focus.kinds import USER_BOX, choose_kinds, find_row, grow_core
 from sfumato.workflows.focus.owner import ANYBODY, choose_owner, describe_person, list_owners, word_crop
 from sfumato.workflows.focus.read_face import FaceReader

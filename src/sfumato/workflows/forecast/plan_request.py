@@ -45,6 +45,7 @@ from sfumato.workflows.files.digests import list_adapters
 from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
 from sfumato.workflows.focus.run import check_focus, plan_focus
+from sfumato.workflows.focus.while_sampling import check_while_sampling, plan_windows
 from sfumato.workflows.forecast.calibration_store import load_calibration, name_place
 from sfumato.workflows.personalize.resolve import resolve_concepts
 from sfumato.workflows.run_options import RunOptions
@@ -147,11 +148,14 @@ def make_plan(
     Raises: as `plan_request`.
     """
     check_focus(request, contract)
+    check_while_sampling(request)
     budget = replace(make_budget(contract, policy, options, loaded=loaded), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
-    focus = None if request.focus is None else plan_focus(request, contract, budget)
+    is_after = request.focus is not None and request.focus.is_after
+    focus = plan_focus(request, contract, budget) if is_after else None
+    windows = plan_windows(request, contract, budget, plan.stages)
     anatomy = _plan_hands(request, contract, budget)
-    return replace(plan, size=request.size, focus=focus, anatomy=anatomy)
+    return replace(plan, size=request.size, focus=focus, windows=windows, anatomy=anatomy)
 
 
 def make_budget(contract: ModelContract, policy: Policy, options: RunOptions, *, loaded: bool = False) -> RenderBudget:

@@ -24,7 +24,7 @@ from sfumato.critic.anatomy.parser import Parser, has_parser, load_parser
 from sfumato.critic.anatomy.skin_counter import SkinCounter
 from sfumato.critic.anatomy.verdict import find_licences
 from sfumato.models.contract import ModelContract
-from sfumato.render.passes.focus_box import find_crop
+from sfumato.render.passes.focus_part import find_crop
 from sfumato.render.passes.repair import HandCrop, HandWork, RepairOutcome, RepairPass, run_repair
 from sfumato.render.passes.repair_box import RepairStep, choose_context, make_candidate_request
 from sfumato.render.plan.make_plan import plan_render

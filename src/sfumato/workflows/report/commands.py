@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sfumato.core.defaults import DEFAULTS
-from sfumato.core.focus import FocusSettings
+from sfumato.core.focus import AFTER, BOTH, WHILE, FocusSettings
 from sfumato.core.request import (
     FLAG,
     AnatomySettings,
@@ -145,13 +145,13 @@ def _list_options(request: RenderRequest) -> list[str]:
 
 def _list_focus(focus: FocusSettings) -> list[str] | None:
     """Return the options of focus, None where options cannot say it."""
-    if focus != FocusSettings(words=focus.words, boxes=focus.boxes):
+    if focus != FocusSettings(words=focus.words, boxes=focus.boxes, when=focus.when):
         return None
     options = ["--focus", ",".join(focus.words)] if focus.words else []
     for one in focus.boxes:
         words = f":{one.prompt}" if one.prompt else ""
         options += ["--focus-box", f"{one.left},{one.top},{one.width},{one.height}{words}"]
-    return options
+    return options if focus.when == AFTER else [*options, "--focus-when", focus.when]
 
 
 def _list_anatomy(anatomy: AnatomySettings) -> list[str] | None:
@@ -269,7 +269,10 @@ def _focus(request: RenderRequest) -> str:
     focus = request.focus
     if focus is None:
         return ""
-    return f"{focus}; up to {focus.tries} tries from strength {focus.strength:g}, lock {focus.lock:g}"
+    times = {AFTER: "after the render", WHILE: "while it is sampled", BOTH: "while it is sampled and after it"}
+    return (
+        f"{focus}, {times[focus.when]}; up to {focus.tries} tries from strength {focus.strength:g}, lock {focus.lock:g}"
+    )
 
 
 def _method(request: RenderRequest) -> str:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from sfumato.critic.anatomy.judge import JudgedHand
-from sfumato.render.passes.focus import FocusOutcome
+from sfumato.render.passes.focus_outcome import FocusOutcome
 from sfumato.render.passes.repair import RepairOutcome
 from sfumato.workflows.check.check import UnreadHand
 from sfumato.workflows.repair.run import AnatomyResult

@@ -18,7 +18,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import PictureMethod, PictureSource, RenderRequest
 from sfumato.core.resampling import fit_box
 from sfumato.critic.picture.checks import Judged
-from sfumato.render.passes.focus import FocusOutcome
+from sfumato.render.passes.focus_outcome import FocusOutcome
 from sfumato.render.progress import StageTrace
 from sfumato.render.stages import Plan
 from sfumato.workflows.repair.run import AnatomyResult

@@ -22,7 +22,7 @@ from sfumato.render.passes.focus import (
     measure_fine_change,
     run_focus,
 )
-from sfumato.render.passes.focus_box import MOST_NATIVE_AREAS, FocusTarget, find_crop, lay_back, make_mask
+from sfumato.render.passes.focus_part import MOST_NATIVE_AREAS, FocusTarget, find_crop, lay_back, make_mask
 
 SIZE = PixelSize(320, 256)
 REQUEST = RenderRequest(prompt="a cat", size=SIZE, steps=6, seed=5)

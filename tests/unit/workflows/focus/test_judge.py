@@ -8,7 +8,7 @@ import pytest
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.render.passes.focus_box import DrawnPart, FocusTarget, make_mask
+from sfumato.render.passes.focus_part import DrawnPart, FocusTarget, make_mask
 from sfumato.workflows.focus.judge import LEAST_MIRROR, PartJudge, compare_person, measure_mirror
 from sfumato.workflows.focus.read_face import Reading
 

@@ -7,7 +7,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request import RenderRequest
 from sfumato.models.describe import load_contract
 from sfumato.render.passes.focus import LeftPart
-from sfumato.render.passes.focus_box import FocusTarget
+from sfumato.render.passes.focus_part import FocusTarget
 from sfumato.workflows.focus.targets import PartChooser
 
 SIZE = PixelSize(400, 400)
