@@ -37,7 +37,7 @@ test-slow: $(STAMP) ## Run the full-size tests
 	@$(BIN)/python -m pytest -m slow
 
 test-browser: $(STAMP) ## Use the studio in Chromium as a person does; skipped where there is none
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/journeys/test_studio.py
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m browser -rs tests/journeys
 
 check: $(STAMP) ## Lint, format and types
 	@$(BIN)/ruff check

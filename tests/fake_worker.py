@@ -13,13 +13,14 @@ import os
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from PIL import Image, PngImagePlugin
 
 from sfumato.core.errors import InterruptedRender, ModelError
 from sfumato.core.files import write_atomic
-from sfumato.server.workers.loop import Attempt, DrawnFile, WorkerLoop
+from sfumato.server.workers.loop import Attempt, Drawing, DrawnFile, WorkerLoop
 
 SIDE_PX = 16
 
@@ -29,9 +30,12 @@ def make_command(folder: Path, *, most_kills: int = 2):
     return lambda name: [sys.executable, __file__, str(folder), name, str(most_kills)]
 
 
-def draw(attempt: Attempt) -> list[DrawnFile]:
-    """Draw a batch, step by step."""
+def draw(attempt: Attempt) -> Drawing:
+    """Draw a batch, step by step; of other kinds of jobs only an answer."""
     request = attempt.job.request
+    if "prompt" not in request or "steps" not in request:
+        shown = _save(attempt.folder / "evidence-0.png", 1)
+        return Drawing(files=[replace(shown, role="evidence")], result={"marked": attempt.name_file(0)})
     prompt, steps, batch = str(request["prompt"]), int(request["steps"]), int(request["batch"])
     if prompt == "die":
         print("about to die", file=sys.stderr, flush=True)
@@ -58,7 +62,7 @@ def draw(attempt: Attempt) -> list[DrawnFile]:
             if attempt.should_stop():
                 raise InterruptedRender("stopped")
         done.append(_save(attempt.folder / f"picture-{index}.png", int(request["seed"]) + index))
-    return done
+    return Drawing(files=done)
 
 
 def _save(path: Path, seed: int) -> DrawnFile:

@@ -26,7 +26,8 @@ from sfumato.core.errors import (
 from sfumato.core.focus import FocusBox
 from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import Arithmetic, ConceptRef, HandBox, LoraRef, RenderRequest
+from sfumato.core.request import ConceptRef, HandBox, LoraRef, RenderRequest
+from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.models.contract import ModelContract
 from sfumato.models.describe import load_contract
 from sfumato.models.files.library import Kind as WeightsKind
@@ -38,6 +39,7 @@ from sfumato.workflows.check.check import CheckedPicture, check_picture
 from sfumato.workflows.checkpoints import list_models
 from sfumato.workflows.compare.compare import Comparison, run_comparison
 from sfumato.workflows.deliver import deliver
+from sfumato.workflows.edit.sources import store_picture
 from sfumato.workflows.enlarge.enlarge import EnlargedPicture, check_method, enlarge, read_size_of
 from sfumato.workflows.find.find import find_things
 from sfumato.workflows.job import (
@@ -52,19 +54,15 @@ from sfumato.workflows.job import (
 )
 from sfumato.workflows.prepare import find_unknown_words, list_words, prepare
 from sfumato.workflows.requests import (
-    PictureLike,
-    RequestValues,
-    SizeLike,
     choose_upscale_size,
     make_focus_request,
     make_repair_request,
     make_request,
     make_upscale_request,
-    make_values,
-    store_picture,
 )
 from sfumato.workflows.run import run, run_all
 from sfumato.workflows.run_options import RunOptions
+from sfumato.workflows.values import PictureLike, RequestValues, SizeLike, make_values
 
 if TYPE_CHECKING:
     from sfumato.models.latent_model import LatentModel

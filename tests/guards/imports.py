@@ -57,6 +57,7 @@ OUTSIDE = {
     "uvicorn": {"server"},
     "pydantic": {"server"},
     "sqlalchemy": {"server"},
+    "prometheus_client": {"server"},
 }
 CLOSED = {
     "core": {"numpy", "PIL"},
@@ -75,12 +76,14 @@ INSIDE_FUNCTIONS = {
     "sfumato.models.hardware.policy": "a plan reads the rates that an earlier process measured with torch",
     "sfumato.models.files.vae_file": "a plan describes an autoencoder and reads no weights",
     "sfumato.customize.build": "a plan finds what was learned and writes no weights",
+    "sfumato.customize.export": "a refusal of an export must not wait for torch",
     "sfumato.render.cohesive.input_picture": "a plan lays a picture out and looks at it with no network",
     "sfumato.render.cohesive.journal": "a plan asks for the version of the journal",
     "sfumato.render.passes.focus_box": "a plan frames crops and draws none",
     "sfumato.workflows.find.finders": "a plan asks which kinds a finder knows",
     "sfumato.workflows.focus.words": "a plan looks for no thing",
     "sfumato.workflows.focus.read_face": "a plan asks nobody to read a face",
+    "sfumato.workflows.personalize.resolve": "a plan resolves concepts and attaches none",
     "sfumato.workflows.forecast.plan_request": "only a plan with anatomy needs the critic of hands",
     "sfumato.server.serve": "a refusal must not wait for the server",
 }

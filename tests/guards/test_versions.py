@@ -25,6 +25,7 @@ IMPORT_NAMES = {
     "scikit-image": "skimage",
     "skia-python": "skia",
     "k-diffusion": "k_diffusion",
+    "prometheus-client": "prometheus_client",
 }
 # Declared, but never imported by name: used through another package.
 SILENT: dict[str, str] = {}

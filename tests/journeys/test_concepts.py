@@ -59,3 +59,23 @@ def test_a_broken_concept_is_told_and_not_hidden(sfumato, room, monkeypatch):
     assert (listed.code, listed.json["concepts"]) == (0, [])
     assert "concept.toml" in listed.json["unreadable"][0]
     assert "warning" in listed.err
+
+
+def test_a_taught_concept_is_composed_and_exported_and_a_name_is_probed(sfumato, photos, room, monkeypatch):
+    assert sfumato("concept", "new", "bo", photos, "--class", "cat").code == 0
+    assert sfumato("concept", "train", "bo", "--steps", 1, "--rank", 2, "--model", tiny_mini(), "--no-card").code == 0
+    base = ("--model", tiny_mini())
+    drawn = sfumato(
+        "concept", "compose", "a dog and a cat", "--place", "bo@left:a bo", "--seed", 3, "--steps", 1, *base, "--json"
+    )
+    assert drawn.json["request"]["concepts"][0]["region"] == "left"
+    assert sfumato("concept", "compose", "a cat", "--place", "bo@nowhere", *base).code == 2
+    exported = sfumato("concept", "export", "bo", "--out", "files", "--form", "comfyui", *base, "--json")
+    assert exported.json["lora"].endswith("models/loras/bo_lora.safetensors")
+    wrong = sfumato("concept", "export", "bo", "--out", "files", "--form", "pt", *base)
+    assert (wrong.code, "--form" in wrong.err) == (2, True)
+    (room / "names.txt").write_text("zorb\nbabu\n")
+    monkeypatch.setattr("sfumato.customize.probe.CONTROLS", 3)
+    asked = sfumato("concept", "probe", "--names", "names.txt", "--class", "cat", *base, "--json")
+    assert {one["name"] for one in asked.json["names"]} == {"zorb", "babu"}
+    assert sfumato("concept", "probe", *base).code == 2

@@ -4,151 +4,13 @@ Needs Chromium: `make test-browser`. Start reading at `test_the_first_picture`.
 """
 
 import hashlib
-import os
 import re
-import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
-from guards.source import ROOT
-from processes import command, environment
-
 pytestmark = pytest.mark.browser
-
-DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
-AXE = ROOT / "studio" / "node_modules" / "axe-core" / "axe.min.js"
-LONGEST_MS = 60_000
-# For people who look: a folder that gets a picture of every stop of a journey.
-SHOTS = os.environ.get("STUDIO_SHOTS")
-
-
-def find_browser():
-    return next(
-        (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
-    )
-
-
-class Serving:
-    """A server process on a port that it finds, and its address."""
-
-    def __init__(self, room):
-        words = command("serve", "--port", 0, "--open")
-        self.shown = room / "shown"
-        browser = room / "browser"
-        browser.write_text(f'#!/bin/sh\nprintf %s "$1" > "{self.shown}"\n')
-        browser.chmod(0o755)
-        settings = environment(room) | {"SFUMATO_STATE": str(room / "state"), "BROWSER": str(browser)}
-        self.process = subprocess.Popen(words, env=settings, stderr=subprocess.PIPE, text=True)
-        self.address = next(line for line in self.process.stderr if "serves" in line).split()[2]
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.stderr.close()
-        self.process.wait(60)
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    path = find_browser()
-    if path is None:
-        pytest.skip("NO BROWSER: the studio was not tested. Install Chromium, for instance `apt-get install chromium`.")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture(scope="module", params=["desktop", "phone"])
-def device(request):
-    return request.param
-
-
-@pytest.fixture(scope="module")
-def server(device, tmp_path_factory):
-    # Each device has a server of its own, so each sees the page as it is before the first picture.
-    serving = Serving(tmp_path_factory.mktemp(device))
-    yield serving
-    if serving.process.poll() is None:
-        serving.stop()
-
-
-class Visit:
-    """A person at a device. Everything that the page asks for, and every complaint of the browser, is written down."""
-
-    def __init__(self, browser, address, device):
-        size = DESKTOP if device == "desktop" else PHONE
-        self.address, self.device = address, device
-        self.context = browser.new_context(viewport=size, has_touch=device == "phone", accept_downloads=True)
-        self.context.grant_permissions(["clipboard-read", "clipboard-write"])
-        self.context.set_default_timeout(LONGEST_MS)
-        self.asked, self.complaints = [], []
-        self.page = self.open()
-
-    def open(self):
-        page = self.context.new_page()
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("console", self._hear)
-        page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.goto(self.address)
-        return page
-
-    def _hear(self, message):
-        if message.type in ("error", "warning"):
-            self.complaints.append(message.text)
-
-    def shoot(self, name):
-        if SHOTS:
-            self.page.screenshot(path=Path(SHOTS) / f"{name}_{self.device}.png")
-
-    def check(self, name):
-        """Look for what axe finds wrong, and for a page that is wider than its screen."""
-        self.shoot(name)
-        assert self.page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page scrolls sideways"
-        if not AXE.exists():
-            return
-        # Through the debugger, so the rules of the page stay as they are.
-        self.page.evaluate(AXE.read_text())
-        found = self.page.evaluate("axe.run(document)")["violations"]
-        self.page.emulate_media(color_scheme="dark")
-        self.shoot(f"{name}_dark")
-        found += self.page.evaluate("axe.run(document, {runOnly: ['color-contrast']})")["violations"]
-        self.page.emulate_media(color_scheme="light")
-        assert not found, [(one["id"], one["help"], [node["html"][:160] for node in one["nodes"]]) for one in found]
-
-    def write(self, prompt):
-        self.page.get_by_label("What should it show?").fill(prompt)
-
-    def set_size(self, width, height):
-        for name, side in (("Width", width), ("Height", height)):
-            field = self.page.get_by_label(name, exact=True)
-            field.fill(str(side))
-            field.press("Tab")
-
-    def set_steps(self, steps):
-        self.page.get_by_text("More settings").click()
-        self.page.get_by_label("Steps").fill(str(steps))
-
-    @property
-    def go(self):
-        return self.page.locator("button.generate")
-
-    def close(self):
-        self.context.close()
-
-
-@pytest.fixture
-def visit(chromium, server, device):
-    visiting = Visit(chromium, server.address, device)
-    yield visiting
-    visiting.close()
-    outside = [url for url in visiting.asked if not url.startswith((server.address, "data:"))]
-    assert outside == []
-    assert visiting.complaints == []
 
 
 def read_percent(page):
@@ -267,3 +129,25 @@ def test_a_lost_server_is_told_and_found_again(visit, server, tmp_path_factory):
     page.context.set_offline(False)
     page.get_by_text("The server does not answer.").wait_for(state="detached")
     visit.complaints[:] = [text for text in visit.complaints if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+def test_a_killed_server_comes_back_and_the_picture_goes_on(visit, server):
+    page = visit.page
+    visit.write("a red house in a meadow")
+    visit.set_size(192, 128)
+    visit.set_steps(40)
+    page.locator(".forecast .time").wait_for()
+    visit.go.click()
+    page.get_by_text(re.compile("(step|row of windows) \\d+ of \\d+")).wait_for()
+    port = server.address.rsplit(":", 1)[1]
+    server.process.kill()
+    server.process.stderr.close()
+    server.process.wait(30)
+    page.get_by_text("The server does not answer.").wait_for()
+    visit.shoot("killed")
+    server.start(port)
+    page.get_by_text("The server does not answer.").wait_for(state="detached")
+    page.locator(".label").get_by_label("keep this seed").wait_for()
+    visit.shoot("recovered")
+    told = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+    visit.complaints[:] = [text for text in visit.complaints if not any(one in text for one in told)]

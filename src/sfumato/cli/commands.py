@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sfumato.cli.concepts import CONCEPT
+from sfumato.cli.concepts import CONCEPT, PROMPTSET
 from sfumato.cli.laboratory.benching import (
     bench_coding,
     bench_forecast,
@@ -23,6 +23,7 @@ from sfumato.cli.laboratory.benching import (
 )
 from sfumato.cli.laboratory.evaluating import (
     evaluate_critic,
+    evaluate_customize,
     evaluate_filters,
     evaluate_find,
     evaluate_focus,
@@ -354,6 +355,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
         {"list": models_list, "get": models_get, "inspect": models_inspect, "convert": models_convert},
     ),
     ("concept", "Teach a model a subject from a few pictures.", CONCEPT),
+    ("promptset", "Find the prompts that draw something else on a new base.", PROMPTSET),
     (
         "world",
         "The procedural world that mini is trained on.",
@@ -374,6 +376,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "focus": evaluate_focus,
             "find": evaluate_find,
             "upscale": evaluate_upscale,
+            "customize": evaluate_customize,
         },
     ),
     (

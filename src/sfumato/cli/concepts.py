@@ -1,4 +1,4 @@
-"""`sfumato concept`: make a concept from photos, teach it to a base, show its card, list what is there.
+"""`sfumato concept`: make a concept from photos, teach it, show its card; probe, compose, rebase, export. And `promptset`.
 
 Nothing is imported before a command runs. Start reading at `CONCEPT`.
 """
@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -40,13 +41,28 @@ def concept_new(
         str,
         typer.Option("--description", help="What a stranger would see.", metavar="TEXT", show_default=False),
     ] = "",
+    masks: Annotated[
+        str,
+        typer.Option(
+            "--masks",
+            help="Mask photos that have none: found, or the name of a finder.",
+            metavar="HOW",
+            show_default=False,
+        ),
+    ] = "",
     json: _Json = False,
 ) -> None:
     """Make a concept from photos: IMG.png, its mask IMG_mask.png and its caption IMG.txt, both left out at will."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.customize.create import NewConcept, create_concept
 
-    made = create_concept(NewConcept(name=name, photos=photos, noun=noun, trigger=trigger, description=description))
+    wanted = NewConcept(name=name, photos=photos, noun=noun, trigger=trigger, description=description)
+    find_mask = None
+    if masks:
+        from sfumato.workflows.personalize.masks import find_person_mask
+
+        find_mask = partial(find_person_mask, by="" if masks == "found" else masks)
+    made = create_concept(wanted, find_mask)
     found = made.to_json()
     if json:
         print_json(found)
@@ -69,7 +85,7 @@ def concept_train(
         str,
         typer.Option(
             "--rung",
-            help="words: the description, no training. inversion: vectors. lora: vectors and a LoRA.",
+            help="words: no training. inversion: vectors. lora: vectors and a LoRA. auto: the first that is enough.",
             metavar="NAME",
         ),
     ] = "lora",
@@ -86,9 +102,11 @@ def concept_train(
     """Teach a base a concept; the base's files are only read. Ctrl-C keeps everything: the same command goes on."""
     from sfumato.cli.exit_codes import print_json
     from sfumato.customize.learn import ConceptSettings
+    from sfumato.workflows.personalize.ladder import climb
     from sfumato.workflows.personalize.teach import TeachOptions, teach_concept
 
-    settings = ConceptSettings(rung=rung, rank=rank, vectors=vectors, seed=seed)  # pyright: ignore[reportArgumentType]
+    way = "lora" if rung == "auto" else rung
+    settings = ConceptSettings(rung=way, rank=rank, vectors=vectors, seed=seed)  # pyright: ignore[reportArgumentType]
     options = TeachOptions(
         concept=name,
         model=model,
@@ -100,7 +118,10 @@ def concept_train(
         score=not no_card,
     )
     with _stop_softly() as should_stop:
-        taught = teach_concept(options, on_event=_tell, should_stop=should_stop)
+        if rung == "auto":
+            taught = climb(options, on_event=_tell, should_stop=should_stop).taught
+        else:
+            taught = teach_concept(options, on_event=_tell, should_stop=should_stop)
     if json:
         print_json(taught.to_json())
     else:
@@ -145,6 +166,199 @@ def concept_list(json: _Json = False) -> None:
         _say(f"{row['name']}  {row['class']}, trigger {row['trigger']}, {row['pictures']} pictures; {taught}")
     if not rows and not broken:
         _say(f"none in {concepts_folder()}")
+
+
+def concept_export(
+    name: _Name,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the files.", metavar="DIR", show_default=False)],
+    form: Annotated[
+        str, typer.Option("--form", help="a1111 (kohya too), comfyui or diffusers.", metavar="NAME")
+    ] = "a1111",
+    model: _Model = "mini",
+    dtype: Annotated[str, typer.Option("--dtype", help="Numbers in the files: fp16 or fp32.", metavar="TYPE")] = "fp16",
+    strength: Annotated[
+        float | None,
+        typer.Option("--strength", help="Multiply the LoRA's alpha by this.", metavar="X", show_default=False),
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that are there.", show_default=False)
+    ] = False,
+    json: _Json = False,
+) -> None:
+    """Write what a base learned as an embedding and a LoRA that other programs read."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.customize.export import ExportOptions, export_build
+
+    exported = export_build(
+        ExportOptions(
+            concept=name,
+            out=out,
+            form=form,  # pyright: ignore[reportArgumentType]
+            model=model,
+            dtype=dtype,
+            strength=strength,
+            overwrite=overwrite,
+        )
+    )
+    if json:
+        print_json(exported.to_json())
+        return
+    for path in (exported.embedding, exported.lora):
+        if path is not None:
+            _say(f"file     {path}")
+    _say(f"use      {exported.use}")
+
+
+def concept_probe(
+    name: Annotated[str, typer.Argument(help="The name to ask about.", metavar="NAME", show_default=False)] = "",
+    names: Annotated[
+        Path | None,
+        typer.Option("--names", help="File with one name a line: a ranking.", metavar="FILE", show_default=False),
+    ] = None,
+    noun: Annotated[str, typer.Option("--class", help="What a bearer of the name is.", metavar="WORDS")] = "person",
+    photos: Annotated[
+        Path | None,
+        typer.Option("--photos", help="Folder with pictures of the bearer.", metavar="FOLDER", show_default=False),
+    ] = None,
+    ages: Annotated[bool, typer.Option("--ages", help="Ask too: as a child, young, old.", show_default=False)] = False,
+    model: _Model = "mini",
+    seed: Annotated[int, typer.Option("--seed", help="Seed of the noise.", metavar="N")] = 1,
+    json: _Json = False,
+) -> None:
+    """Ask a base whether it knows a name, before anything is taught."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.personalize.probing import ADVICE, ProbeOptions, probe
+
+    options = ProbeOptions(name=name, names=names, noun=noun, photos=photos, ages=ages, model=model, seed=seed)
+    found = probe(options)
+    if json:
+        print_json(found.to_json())
+        return
+    for one in found.answers:
+        gain = (
+            ""
+            if one.gain is None
+            else f", gain {100 * one.gain:.1f} % ({100 * (one.gain_low or 0):.1f} to {100 * (one.gain_high or 0):.1f})"
+        )
+        copied = ", perhaps a training picture by heart" if one.memorised else ""
+        _say(f"{one.verdict:<8} {one.probability:.2f}  {one.name}{gain}{copied}")
+    if len(found.answers) == 1 or ages:
+        _say(f"next     {ADVICE[found.answers[0].verdict]}")
+    _say(f"asked {model} in {found.seconds:.0f} s")
+
+
+def concept_compose(
+    prompt: Annotated[str, typer.Argument(help="The whole picture in words.", metavar="PROMPT", show_default=False)],
+    place: Annotated[
+        list[str],
+        typer.Option(
+            "--place",
+            help="NAME@REGION or NAME@REGION:WORDS; left, right, a box in shares, a mask file; may be repeated.",
+            metavar="PLACE",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="The picture.", metavar="FILE")] = Path("composed.png"),
+    model: _Model = "mini",
+    size: Annotated[
+        str | None,
+        typer.Option("--size", help="WIDTHxHEIGHT in px; left out: native.", metavar="WxH", show_default=False),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option("--seed", help="Seed; left out: random, and told.", metavar="N", show_default=False)
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option("--steps", help="Denoising steps.", metavar="N", show_default=False)
+    ] = None,
+    json: _Json = False,
+) -> None:
+    """Draw several concepts in one picture, each in its own region with words of its own."""
+    from sfumato import api
+    from sfumato.cli.exit_codes import print_json
+
+    drawn = api.render(prompt, model=model, concept=place, size=size, seed=seed, steps=steps, method="native", out=out)
+    if json:
+        print_json({"path": str(out), "sha256": drawn.sha256, "request": drawn.request.to_json()})
+        return
+    _say(f"picture  {out}  (seed {drawn.seed})")
+
+
+def concept_rebase(
+    name: _Name,
+    new: Annotated[str, typer.Option("--to", help="The base to carry it to.", metavar="REF", show_default=False)],
+    old: Annotated[
+        str,
+        typer.Option(
+            "--old", help="The base that was taught it; left out: the only one.", metavar="REF", show_default=False
+        ),
+    ] = "",
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            "--steps", help="Steps of polish (default: a tenth of the first).", metavar="N", show_default=False
+        ),
+    ] = None,
+    withhold: Annotated[
+        bool,
+        typer.Option("--withhold", help="Learn from pictures that the old base draws.", show_default=False),
+    ] = False,
+    no_card: Annotated[bool, typer.Option("--no-card", help="Draw and score nothing.", show_default=False)] = False,
+    json: _Json = False,
+) -> None:
+    """Carry a concept to another base, and say how much of it was kept; the old build stays."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.personalize.rebase import RebaseOptions, rebase
+
+    options = RebaseOptions(concept=name, new=new, old=old, steps=steps, withhold=withhold, score=not no_card)
+    found = rebase(options, on_event=lambda said: sys.stderr.write(escape_controls(said) + "\n"))
+    if json:
+        print_json(found.to_json())
+        return
+    for said in found.said:
+        _say(f"how      {said}")
+    if found.kept is not None:
+        _say(f"kept     {100 * found.kept:.0f} % of the identity: {found.before:.2f} before, {found.after:.2f} after")
+    for file in found.build.files:
+        _say(f"file     {found.build.folder / file}")
+
+
+def promptset_lock(
+    out: Annotated[Path, typer.Argument(help="The file to write.", metavar="FILE", show_default=False)],
+    prompts: Annotated[
+        Path, typer.Option("--prompts", help="File with one prompt a line.", metavar="FILE", show_default=False)
+    ],
+    model: _Model = "mini",
+    seeds: Annotated[int, typer.Option("--seeds", help="Pictures of each prompt, 4 to 8.", metavar="N")] = 5,
+    json: _Json = False,
+) -> None:
+    """Note what a base draws for prompts, to compare another base with later."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.personalize.promptset import lock_prompts, read_prompts
+
+    lock = lock_prompts(out, read_prompts(prompts), model, seeds=seeds)
+    if json:
+        print_json({"file": str(out), "base_sha256": lock["base_sha256"], "prompts": len(lock["prompts"])})
+        return
+    _say(f"locked   {out}  ({len(lock['prompts'])} prompts, {seeds} seeds, {model})")
+
+
+def promptset_check(
+    lock: Annotated[Path, typer.Argument(help="A file of promptset lock.", metavar="FILE", show_default=False)],
+    model: _Model = "mini",
+    json: _Json = False,
+) -> None:
+    """List the prompts of a lock that draw something else on a base, beyond what seeds differ by."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.personalize.promptset import check_prompts
+
+    found = check_prompts(lock, model)
+    if json:
+        print_json(found.to_json())
+        return
+    for row in found.rows:
+        _say(f"{'changed' if row.changed else 'kept':<8} {row.shift:.2f}  {row.prompt}")
+    if found.same_base:
+        _say("note     the base has the same weights as the locked one")
 
 
 def _describe(taught: TaughtConcept) -> None:
@@ -192,4 +406,9 @@ CONCEPT: dict[str, Callable[..., None]] = {
     "train": concept_train,
     "card": concept_card,
     "list": concept_list,
+    "probe": concept_probe,
+    "compose": concept_compose,
+    "rebase": concept_rebase,
+    "export": concept_export,
 }
+PROMPTSET: dict[str, Callable[..., None]] = {"lock": promptset_lock, "check": promptset_check}

@@ -21,7 +21,7 @@ from sfumato.core.escape import escape_controls
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
     from sfumato.models.contract import ModelContract
-    from sfumato.workflows.requests import RequestValues
+    from sfumato.workflows.values import RequestValues
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sfumato.cli.editing.options import EDITS, EditOptions
 from sfumato.core.defaults import DEFAULTS
 
 _PICTURE, _MODEL, _LARGE, _RUN = "The picture", "The model", "Beyond native size", "Running"
@@ -27,7 +28,7 @@ def _option(*names: str, words: str, panel: str, meta: str | None = None) -> Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class RenderOptions:
+class RenderOptions(EditOptions):
     """Hold what was typed; None (or an empty list) where nothing was."""
 
     prompt: Annotated[str | None, typer.Argument(help="What to draw.", metavar="PROMPT", show_default=False)] = None
@@ -433,7 +434,7 @@ class UpscaleOptions(RenderOptions):
 
 # What draws or holds a base, or belongs to other methods and commands.
 UPSCALE_LACKS = frozenset(
-    {"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "anatomy", "unrepaired"}
+    {"init", "strength", "mask", "upscale", "slice_strength", "slice_steps", "window", "anatomy", "unrepaired", *EDITS}
 )
 
 

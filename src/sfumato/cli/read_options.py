@@ -20,8 +20,8 @@ from sfumato.core.settings import LARGEST_BUDGET_GB
 
 if TYPE_CHECKING:
     from sfumato.core.request import RenderRequest
-    from sfumato.workflows.requests import RequestValues
     from sfumato.workflows.run_options import RunOptions
+    from sfumato.workflows.values import RequestValues
 
 _GB = 1024**3
 # About when the process started: libraries that take seconds to import are imported later.
@@ -33,6 +33,7 @@ _RENAMED = {
     "concept": "concepts",
     "focus_box": "focus_boxes",
     "box": "hand_boxes",
+    "style": "styles",
 }
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 OUT_SUFFIXES = (*PREVIEW_SUFFIXES, ".tif", ".tiff", ".dzi")
@@ -62,7 +63,7 @@ def check_options(options: RenderOptions) -> None:
 
 def read_values(options: RenderOptions) -> RequestValues:
     """Return the values of the options that say something of the picture."""
-    from sfumato.workflows.requests import RequestValues
+    from sfumato.workflows.values import RequestValues
 
     known = {field.name for field in dataclasses.fields(RequestValues)}
     values: dict[str, Any] = {}

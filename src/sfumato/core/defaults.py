@@ -34,6 +34,11 @@ class Defaults:
     upscaler: str = "lanczos"
     scale: float = 2.0
     preview_every: int = 5
+    mask_fill: str = "original"
+    # Room around a masked part that alone is drawn, and the soft seam of a picture that grows, in px.
+    mask_padding: int = 32
+    outpaint_overlap: int = 16
+    outpaint_strength: float = 1.0
     anatomy: str = "off"
     unrepaired: str = "flag"
     # Where clients of A1111 look for a server unless told otherwise.

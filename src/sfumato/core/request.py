@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import ClassVar, TypeAlias, cast
 
@@ -18,6 +18,9 @@ from sfumato.core import serialize
 from sfumato.core.errors import RequestError
 from sfumato.core.focus import LARGEST_COORDINATE_PX, MOST_BOXES, FocusSettings
 from sfumato.core.geometry import PixelBox, PixelSize
+from sfumato.core.prompt.region import AUTO, check_region
+from sfumato.core.request_parts.arithmetic import Arithmetic
+from sfumato.core.request_parts.edit import CropBox
 from sfumato.core.validate import check_float, check_int, check_text
 
 # 32 bits is what most tools roll, 64 what some do; a request imported from them has to fit.
@@ -40,8 +43,6 @@ CAUSES_TOLD = ("extra", "missing", "fused", "split", "third-limb", "wrong-side")
 """What a user may say is wrong with a hand: the critic looks for the first four itself."""
 MOST_ROUNDS, MOST_CANDIDATES = 3, 8
 _HAND_BOX = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*(?::\s*([a-z-]+)\s*)?")
-NUMBER_TYPES = ("fp32", "fp16", "bf16")
-ATTENTIONS = ("sdpa", "plain", "blocked")
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -60,38 +61,25 @@ class LoraRef:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConceptRef:
-    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA."""
+    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA.
+
+    `region` is the part of the picture where it acts (see `core.prompt.region`), "" the whole of it; `words` are the
+    prompt of that part, "" the picture's own.
+    """
 
     path: str
     sha256: str
     weight: float = 1.0
+    region: str = ""
+    words: str = ""
 
     def __post_init__(self) -> None:
+        check_region(self.region)
+        check_text("the words of a region", self.words, most=LONGEST_PROMPT_CHARACTERS)
+        if self.words and self.region in ("", AUTO):
+            raise RequestError("words for a region need a region", got=self.region, do="Name a side or a box.")
         _check_file("the concept", self.path, self.sha256)
         check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Arithmetic:
-    """How a denoiser computes: its number type, its attention, and whether its weights are packed.
-
-    A machine chooses these by its measured speed, and each changes the last bits. `attention` is sdpa (torch's own),
-    plain or blocked.
-    """
-
-    number_type: str
-    attention: str = "sdpa"
-    packed: bool = False
-
-    def __post_init__(self) -> None:
-        if self.number_type not in NUMBER_TYPES:
-            raise RequestError("unknown number type", got=self.number_type, do=f"Use {', '.join(NUMBER_TYPES)}.")
-        if self.attention not in ATTENTIONS:
-            raise RequestError("unknown attention", got=self.attention, do=f"Use {', '.join(ATTENTIONS)}.")
-
-    def __str__(self) -> str:
-        """Name it: "bf16, blocked attention, packed"."""
-        return f"{self.number_type}, {self.attention} attention{', packed' if self.packed else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -391,9 +379,15 @@ class RenderRequest:
     anatomy: AnatomySettings | None = None
     # None until `prepare` asks the machine; a stored request says it.
     arithmetic: Arithmetic | None = None
+    # Another seed, whose noise takes this share of the way: 0 is the picture of `seed`, 1 that of the other.
+    variation_seed: int | None = None
+    variation_strength: float = 0.0
+    # The box of a masked picture that alone is drawn, at `size`.
+    crop: CropBox | None = None
 
     def __post_init__(self) -> None:
         self._check_words()
+        self._check_variation()
         if self.prediction not in (None, "epsilon", "v"):
             raise RequestError("a checkpoint predicts epsilon or v", got=self.prediction)
         check_int("a side of the picture", max(self.size.width, self.size.height), low=1, high=LONGEST_SIDE_PX)
@@ -411,6 +405,21 @@ class RenderRequest:
             self._check_focus(self.focus)
         if self.anatomy is not None:
             self._check_anatomy(self.anatomy)
+
+    def _check_variation(self) -> None:
+        check_float("variation_strength", self.variation_strength, low=0.0, high=1.0)
+        if (self.variation_seed is None) != (self.variation_strength == 0.0):
+            raise RequestError("`variation_seed` and `variation_strength` need each other", do="Say both, or neither.")
+        if self.variation_seed is not None:
+            check_int("variation_seed", self.variation_seed, low=0, high=LARGEST_SEED - self.batch)
+        if self.crop is not None and not isinstance(self.source, InpaintSource):
+            raise RequestError("only a masked picture has a box that is drawn", do="Give `init` and `mask`.")
+
+    def choose_picture(self, index: int) -> RenderRequest:
+        """Return the request of picture `index` of the batch alone: the next seed, or the next variation of one seed."""
+        if self.variation_seed is not None:
+            return replace(self, variation_seed=self.variation_seed + index, batch=1)
+        return replace(self, seed=self.seed + index, batch=1)
 
     def _check_focus(self, focus: FocusSettings) -> None:
         if isinstance(self.source, InpaintSource):
@@ -449,7 +458,14 @@ class RenderRequest:
             "concepts": [],
             "anatomy": None,
             "arithmetic": None,
+            "variation_seed": None,
+            "variation_strength": 0.0,
+            "crop": None,
         }
+        for concept in cast("list[dict[str, serialize.Json]]", value.get("concepts", [])):
+            for key in ("region", "words"):
+                if not concept[key]:
+                    del concept[key]
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

@@ -61,6 +61,8 @@ class Settings:
         "upscalers in it are found by short name.",
     )
     lora_folder: str = _row("", "Another folder in which LoRAs are found by name, as `<lora:name:weight>` in a prompt.")
+    wildcards: str = _row("", "Folder of `.txt` files with a choice a line, for `__name__` in a prompt.")
+    styles: str = _row("", "File of named styles, `styles.csv` of A1111; empty looks for it in the folder of models.")
     concepts: str = _row(
         "",
         "Folder of concepts, found by name; left out: `concepts` beside the folder of models, else "
@@ -71,6 +73,12 @@ class Settings:
     )
     max_picture_pixels: int = _row(
         _LARGEST_PICTURE_PIXELS, "Pixels that a picture from outside may have.", low=1, high=2**40
+    )
+    safety: str = _row(
+        "off",
+        "What becomes of pictures that the safety filter finds sexual: off looks at none, flag says so, withhold delivers a "
+        "labelled placeholder.",
+        choices=("off", "flag", "withhold"),
     )
     state: str = _row(
         "", "Folder in which the server keeps its queue and pictures; empty takes ~/.local/state/sfumato."
@@ -83,6 +91,12 @@ class Settings:
         high=2**40,
     )
     max_body_mb: int = _row(64, "Size (MB) that one message to the server may have.", low=1, high=4096)
+    max_models: int = _row(2, "Models that the server's worker keeps loaded where memory allows.", low=1, high=64)
+    job_log: bool = _row(False, "Write a line of JSON for every event of a job to stderr, without prompts.")
+    database: str = _row(
+        "",
+        "Address of a PostgreSQL database for the queue, postgresql+psycopg://…; empty takes SQLite in the state folder.",
+    )
     max_queued: int = _row(1000, "Jobs that may wait in the server's queue.", low=1, high=1_000_000)
 
     def __post_init__(self) -> None:

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 from sfumato.core.errors import ModelError, RequestError, SfumatoError, StorageError
 from sfumato.core.escape import write_command
 from sfumato.core.files import file_sha256
-from sfumato.core.version import __version__
 from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
+from sfumato.customize.file_forms import NotedBuild, name_kohya, write_embedding_notes, write_lora_notes
 from sfumato.models.describe import MINI, find_checkpoint
 from sfumato.models.files.gate import check_checkpoint
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 BUILD = "build.json"
 # Enough of a digest to tell bases apart in a folder's name.
 BASE_DIGITS = 16
-# What A1111 and kohya call the families, so that a LoRA is filed under the right one.
-_KOHYA_FAMILIES = {"sd1": "sd_v1", "sd2": "sd_v2", "mini": "sd_v1"}
-_SPEC_FAMILIES = {"sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2-512", "mini": "sfumato-mini"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConceptBuild:
-    """What a base learned: its files by name with their digests, the settings, and the checks on the way."""
+    """What a base learned: its files by name with their digests, the settings, and the checks on the way.
+
+    `strength` is the one that a sweep found best; the LoRA's alpha holds it, so readers apply it by themselves.
+    """
 
     folder: Path
     base: str
@@ -50,6 +50,7 @@ class ConceptBuild:
     settings: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 0
     best_step: int = 0
+    strength: float = 1.0
     seconds: float = 0.0
     stopped: str = ""
     checks: tuple[Mapping[str, float], ...] = ()
@@ -72,7 +73,7 @@ class ConceptBuild:
     def to_json(self) -> dict[str, Any]:
         """Return the build as JSON values."""
         names = (
-            "base", "base_sha256", "embedding", "lora", "steps", "best_step", "seconds", "stopped",
+            "base", "base_sha256", "embedding", "lora", "steps", "best_step", "strength", "seconds", "stopped",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names}
         return values | {"files": dict(self.files), "settings": dict(self.settings), "checks": list(self.checks)}
@@ -184,59 +185,46 @@ def write_build(
     """
     import torch
 
-    from sfumato.customize.lora import name_kohya
     from sfumato.models.files.write_weights import write_weights
 
     name = concept.trigger
-    files = {f"{name}.safetensors": {name: tensors["vectors"]}}
+    embedding, lora = f"{name}.safetensors", ""
+    alpha = build.strength * int(build.settings["rank"])
+    noted = note_build(concept, build, alpha=alpha)
+    notes = write_embedding_notes(noted, contract)
+    write_weights(build.folder / embedding, {name: tensors["vectors"]}, torch.float32, notes)
     factors = {key.removeprefix("unet."): value for key, value in tensors.items() if key.startswith("unet.")}
-    lora = f"{name}_lora.safetensors" if factors else ""
     if factors:
-        files[lora] = name_kohya(factors, int(build.settings["rank"]))
-    for file, named in files.items():
-        notes = _write_notes(concept, build, contract, is_lora=file == lora)
-        write_weights(build.folder / file, named, torch.float32, notes)
+        lora = f"{name}_lora.safetensors"
+        notes = write_lora_notes(noted, contract)
+        write_weights(build.folder / lora, name_kohya(factors, alpha), torch.float32, notes)
     written = ConceptBuild(
         **{key: getattr(build, key) for key in build.__dataclass_fields__ if key not in ("embedding", "lora", "files")},
-        embedding=f"{name}.safetensors",
+        embedding=embedding,
         lora=lora,
-        files={file: file_sha256(build.folder / file) for file in files},
+        files={file: file_sha256(build.folder / file) for file in (embedding, lora) if file},
     )
     write_json(build.folder / BUILD, written.to_json())
     return written
 
 
-def _write_notes(
-    concept: ConceptFolder, build: ConceptBuild, contract: ModelContract, *, is_lora: bool
-) -> dict[str, str]:
-    """Return the header texts that A1111, kohya and ModelSpec readers look for; nothing in them depends on the clock."""
-    family = contract.family
-    kind = "lora" if is_lora else "textual-inversion"
-    notes = {
-        "modelspec.sai_model_spec": "1.0.1",
-        "modelspec.architecture": f"{_SPEC_FAMILIES.get(family, family)}/{kind}",
-        "modelspec.implementation": f"sfumato {__version__}",
-        "modelspec.title": concept.name,
-        "modelspec.trigger_phrase": concept.trigger,
-        "modelspec.description": concept.description or f"{concept.trigger}, a {concept.noun}",
-        "concept.base_sha256": build.base_sha256,
-        "concept.rung": str(build.settings.get("rung", "")),
-    }
-    if is_lora:
-        rank = str(build.settings["rank"])
-        notes |= {
-            "ss_base_model_version": _KOHYA_FAMILIES.get(family, family),
-            "ss_v2": str(family == "sd2"),
-            "ss_network_module": "networks.lora",
-            "ss_network_dim": rank,
-            "ss_network_alpha": rank,
-            "ss_output_name": f"{concept.trigger}_lora",
-            "ss_sd_model_name": Path(build.base).name,
-            "ss_new_sd_model_hash": build.base_sha256,
-            "ss_steps": str(build.best_step),
-            "ss_seed": str(build.settings["seed"]),
-        }
-    return notes
+def note_build(concept: ConceptFolder, build: ConceptBuild, *, alpha: float = 0.0) -> NotedBuild:
+    """Return what headers of files tell of a build; `alpha` is the LoRA's."""
+    settings = build.settings
+    return NotedBuild(
+        name=concept.name,
+        trigger=concept.trigger,
+        noun=concept.noun,
+        description=concept.description,
+        pictures=len(concept.pictures),
+        base=build.base,
+        base_sha256=build.base_sha256,
+        rung=str(settings.get("rung", "")),
+        rank=int(settings.get("rank", 0)),
+        alpha=alpha,
+        steps=build.best_step,
+        seed=int(settings.get("seed", 0)),
+    )
 
 
 def _untaught(concept: ConceptFolder, base: str | Path) -> RequestError:

@@ -6,10 +6,12 @@ Knows picture files; no model. Start reading at `create_concept`.
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from sfumato.canvas.formats.images import load_picture
+from sfumato.canvas.formats.images import load_picture, save_picture
 from sfumato.canvas.mask import read_mask
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.files import file_sha256, make_storage_error, name_unfinished, open_regular
@@ -25,6 +27,9 @@ from sfumato.customize.concept import (
     write_json,
 )
 from sfumato.customize.trigger import check_trigger, names_trigger
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 PICTURE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 # Two pictures say what they have in common with each other only by chance, and one of three is held out.
@@ -54,10 +59,11 @@ class NewConcept:
     description: str = ""
 
 
-def create_concept(wanted: NewConcept) -> ConceptFolder:
+def create_concept(wanted: NewConcept, find_mask: Callable[[Path], Image.Image | None] | None = None) -> ConceptFolder:
     """Make NAME.concept in the folder of concepts; it is there whole, or not at all.
 
     Beside IMG.png lie its mask IMG_mask.png and its caption IMG.txt, both left out at will. A caption says the trigger.
+    `find_mask` makes the mask of a photo that has none.
 
     Raises:
         RequestError: a name or word that will not do, too few pictures, the same one twice, or a concept of this name.
@@ -80,7 +86,7 @@ def create_concept(wanted: NewConcept) -> ConceptFolder:
     try:
         for name in ("pictures", "masks"):
             (beside / name).mkdir(parents=True)
-        pictures = tuple(_copy(photo, beside, trigger) for photo in photos)
+        pictures = tuple(_copy(photo, beside, trigger, find_mask) for photo in photos)
         _check_distinct(pictures)
         write_concept(replace(concept, path=beside, pictures=pictures))
         write_json(beside / EVALUATION, {"prompts": list(PROMPTS), "seeds": list(SEEDS)})
@@ -125,7 +131,9 @@ def _check_noun(noun: str, trigger: str) -> None:
         raise RequestError("the class holds the trigger", got=noun, do="Say what it is in other words: man, dog.")
 
 
-def _copy(photo: Path, folder: Path, trigger: str) -> ConceptPicture:
+def _copy(
+    photo: Path, folder: Path, trigger: str, find_mask: Callable[[Path], Image.Image | None] | None
+) -> ConceptPicture:
     picture = load_picture(photo)
     if min(picture.size) < SHORTEST_SIDE_PX:
         got = f"{photo}: {picture.width}x{picture.height}"
@@ -134,7 +142,12 @@ def _copy(photo: Path, folder: Path, trigger: str) -> ConceptPicture:
     found = ConceptPicture(file=photo.name, sha256=file_sha256(photo), caption=_read_caption(photo, trigger))
     mask = photo.with_name(f"{photo.stem}_mask.png")
     if not mask.exists():
-        return found
+        drawn = None if find_mask is None else find_mask(photo)
+        if drawn is None:
+            return found
+        path = folder / "masks" / mask.name
+        save_picture(path, drawn, {})
+        return replace(found, mask=mask.name, mask_sha256=file_sha256(path))
     try:
         read_mask(load_picture(mask), PixelSize(*picture.size))
     except SfumatoError as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -87,6 +88,18 @@ def load_examples(concept: ConceptFolder, model: LatentModel, *, seed: int) -> C
         tuple(_list_captions(picture, concept.trigger) for picture in concept.pictures),
         tuple(bool(picture.mask) for picture in concept.pictures),
     )
+
+
+def load_native(path: Path, native: PixelSize) -> Image.Image:
+    """Return the middle of a picture in the aspect and size of a model.
+
+    Raises:
+        RequestError: it is no picture.
+    """
+    image = load_picture(path).convert("RGB")
+    size = PixelSize(*image.size)
+    box = _choose_box(size, native, random.Random(0), whole=True)
+    return image.resize((native.width, native.height), Image.Resampling.LANCZOS, box=box)
 
 
 def _list_captions(picture: ConceptPicture, trigger: str) -> tuple[str, ...]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sfumato.models.text.clip import TextTower
 
 MOST_VECTORS = 8
+# Of the median word's norm. Without a bound 100 steps took vectors of mini to three times that.
+LONGEST_NORM = 1.25
 
 
 class TriggerVectors:
@@ -40,6 +42,8 @@ class TriggerVectors:
         self.tower = tower
         self.vectors = vectors.detach().clone().requires_grad_()
         self._own_rows = tower.embedding.weight.shape[0]
+        table = tower.embedding.weight.detach().float()
+        self._longest = float(LONGEST_NORM * table.norm(dim=1).median())
         self._concept = Concept((trigger,), self.vectors.detach())
         tower.replace_concepts([*tower.concepts, self._concept])
         self._hook = tower.embedding.register_forward_hook(self._replace_rows)
@@ -48,6 +52,17 @@ class TriggerVectors:
         """Take them off the tower again."""
         self._hook.remove()
         self.tower.replace_concepts([each for each in self.tower.concepts if each is not self._concept])
+
+    @torch.no_grad()
+    def limit_norms(self) -> None:
+        """Shorten vectors that are longer than words are: the encoder never met such ones, and faces melt."""
+        norms = self.vectors.norm(dim=1, keepdim=True)
+        self.vectors.mul_((self._longest / norms.clamp(min=1e-12)).clamp(max=1.0))
+
+    @property
+    def spread(self) -> float:
+        """Return the standard deviation of the numbers in the encoder's own table: the unit of a learning rate."""
+        return float(self.tower.embedding.weight.detach().float().std())
 
     def encode(self, captions: Sequence[str]) -> Tensor:
         """Encode captions as the UNet reads them: float32 [captions, length + 2, width].

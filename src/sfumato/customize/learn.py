@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -58,15 +58,16 @@ class ConceptSettings:
     """Say how a concept is trained: everything that changes the weights.
 
     `rung` is words (no training: the description), inversion (vectors), or lora (vectors and a LoRA). `keep` weighs the
-    distance from the frozen base, outside masks and on prompts without the trigger.
+    distance from the frozen base, outside masks and on prompts without the trigger. `vector_rate` counts in the spread
+    of the encoder's table.
     """
 
     rung: Rung = "lora"
     vectors: int = 4
     rank: int = 8
     batch: int = 6
-    vector_rate: float = 5e-3
-    lora_rate: float = 1e-3
+    vector_rate: float = 0.06
+    lora_rate: float = 5e-4
     keep: float = 1.0
     seed: int = 1
 
@@ -124,6 +125,21 @@ class Learner:
         if self.layers is not None:
             self.layers.detach()
 
+    def begin_from(self, values: Mapping[str, Tensor]) -> None:
+        """Start from weights that another base or run learned; names that are missing keep their start.
+
+        Raises:
+            ModelError: a weight has another shape.
+        """
+        for name, value in values.items():
+            if self.parameters[name].shape != value.shape:
+                got = f"{name}: {list(value.shape)}, here {list(self.parameters[name].shape)}"
+                raise ModelError("weights to begin from have another shape", got=got, do="Use the settings of before.")
+        whole = {name: value.detach().clone() for name, value in self.parameters.items()} | dict(values)
+        self._load(whole)
+        self.vectors.limit_norms()
+        self.averages = {name: value.detach().clone() for name, value in self.parameters.items()}
+
     def step(self) -> float:
         """Train one step; return its loss.
 
@@ -162,11 +178,15 @@ class Learner:
             step=self.steps, train=float(train.mean()), held_out=float(held_out.mean()), drift=drift, rows=rows
         )
 
-    @contextmanager
-    def averaged(self) -> Generator[None]:
+    def averaged(self) -> AbstractContextManager[None]:
         """Put the averaged weights in force for a while."""
+        return self.holding(self.averages)
+
+    @contextmanager
+    def holding(self, values: Mapping[str, Tensor]) -> Generator[None]:
+        """Put weights in force for a while."""
         kept = {name: value.detach().clone() for name, value in self.parameters.items()}
-        self._load(self.averages)
+        self._load(values)
         try:
             yield
         finally:
@@ -200,7 +220,7 @@ class Learner:
 
     def _prepare(self) -> None:
         examples = load_examples(self.concept, self.model, seed=self.settings.seed)
-        self.examples, held_out = examples.split()
+        self.examples, self.held_out = examples.split()
         recipes = {"vectors": ["vectors"], "lora": [name for name in self.parameters if name != "vectors"]}
         self._optimisers = {
             group: Optimiser([(name, self.parameters[name]) for name in names], _NO_DECAY)
@@ -211,10 +231,10 @@ class Learner:
             self._retention = encode_captions(self.tower, [text.replace("{}", self.concept.noun) for text in RETENTION])
             self._plain = {
                 caption: encode_captions(self.tower, [self._without_trigger(caption)])
-                for each in (*self.examples.captions, *held_out.captions)
+                for each in (*self.examples.captions, *self.held_out.captions)
                 for caption in each
             }
-        self._fixed = tuple(self._fix(each, seed) for seed, each in ((1, self.examples), (2, held_out)))
+        self._fixed = tuple(self._fix(each, seed) for seed, each in ((1, self.examples), (2, self.held_out)))
         latents = self.examples.latents[:, 0].repeat(CHECK_ROWS, 1, 1, 1)[:CHECK_ROWS]
         contexts = self._retention.repeat(CHECK_ROWS, 1, 1)[:CHECK_ROWS]
         self._fixed_retention = (self._noise(latents, torch.Generator().manual_seed(3)), contexts)
@@ -268,8 +288,11 @@ class Learner:
         warm = min(1.0, (self.steps + 1) / WARMUP_STEPS)
         clip_gradients(gradients, CLIP_NORM)
         for group, optimiser in self._optimisers.items():
-            rate = self.settings.vector_rate if group == "vectors" else self.settings.lora_rate
+            of_vectors = group == "vectors"
+            rate = self.settings.vector_rate * self.vectors.spread if of_vectors else self.settings.lora_rate
             optimiser.step({name: gradients[name] for name in optimiser.parameters}, warm * rate)
+        if self.settings.rung != "words":
+            self.vectors.limit_norms()
         self.steps += 1
         # Early averages forget the start sooner.
         keep = min(AVERAGE, self.steps / (self.steps + 9))

@@ -3,12 +3,12 @@
 Knows one UNet by the names of its layers, diffusers' and ours alike; no file. Start reading at `LoraLayers`; for
 pictures the file is merged by `models.adapters`.
 
-Source: Hu et al. 2021, LoRA, section 4.1; names of keys as kohya's sd-scripts writes them.
+Source: Hu et al. 2021, LoRA, section 4.1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -78,17 +78,6 @@ class LoraLayers:
             return out + F.linear(F.linear(inputs[0], down.to(out.dtype)), up.to(out.dtype))
 
         return add
-
-
-def name_kohya(factors: Mapping[str, Tensor], rank: int) -> dict[str, Tensor]:
-    """Return factors under the keys of kohya's files, with alpha = rank: scale 1."""
-    named: dict[str, Tensor] = {}
-    for name, factor in factors.items():
-        layer, _, role = name.rpartition(".")
-        key = "lora_unet_" + layer.replace(".", "_")
-        named[f"{key}.lora_{role}.weight"] = factor
-        named[f"{key}.alpha"] = torch.tensor(float(rank))
-    return named
 
 
 def _is_projection(name: str, module: nn.Module) -> bool:

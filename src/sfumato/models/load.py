@@ -24,7 +24,7 @@ from sfumato.models.text.encoder import DEPTHS, PromptEncoder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sfumato.core.request import Arithmetic
+    from sfumato.core.request_parts.arithmetic import Arithmetic
     from sfumato.models.contract import Prediction
     from sfumato.models.describe import CheckpointDescription
     from sfumato.models.hardware.policy import Policy

@@ -12,17 +12,26 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI
+from fastapi.responses import Response
 from starlette.middleware.cors import CORSMiddleware
 
 from sfumato.core.version import __version__
 from sfumato.server.answers import add_error_answers
 from sfumato.server.context import ServerContext
 from sfumato.server.gate import Application, Gate
+from sfumato.server.metrics import CONTENT_TYPE, CountingApplication, Metrics
 from sfumato.server.pages import add_pages
 from sfumato.server.surfaces.a1111.drawing import add_drawing_routes
+from sfumato.server.surfaces.a1111.extras import add_extras_routes
 from sfumato.server.surfaces.a1111.listing import add_listing_routes
+from sfumato.server.surfaces.a1111.plugins import make_plugin_routes
+from sfumato.server.surfaces.comfy import ComfyNames, make_comfy_routes
+from sfumato.server.surfaces.concepts import make_concept_routes
+from sfumato.server.surfaces.gallery import make_gallery_routes
+from sfumato.server.surfaces.krita import make_krita_routes
 from sfumato.server.surfaces.openai import make_openai_routes
 from sfumato.server.surfaces.own import make_own_routes
+from sfumato.server.surfaces.paint import make_paint_routes
 
 
 def make_app(
@@ -64,17 +73,32 @@ def make_app(
     add_error_answers(app)
     app.include_router(_make_health(context))
     app.include_router(make_own_routes(context))
+    app.include_router(make_gallery_routes(context))
+    app.include_router(make_concept_routes(context))
     app.include_router(make_openai_routes(context))
     router = APIRouter(prefix="/sdapi/v1", tags=["a1111"])
     add_drawing_routes(router, context)
     add_listing_routes(router, context)
+    add_extras_routes(router, context)
     app.include_router(router)
+    app.include_router(make_plugin_routes(context))
+    app.include_router(make_paint_routes(context))
+    app.include_router(make_krita_routes(context))
+    names = ComfyNames()
+    for prefix in ("", "/api"):
+        app.include_router(make_comfy_routes(context, prefix=prefix, names=names))
     if pages is not None:
         add_pages(app, pages)
     origins = tuple(origins)
     if origins:
         app.add_middleware(CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"])
-    return Gate(app, token=token, hosts=hosts, origins=origins, most_bytes=most_bytes)
+    metrics = Metrics(context)
+
+    @app.get("/metrics", include_in_schema=False)
+    async def tell_metrics() -> Response:
+        return Response(await asyncio.to_thread(metrics.write), media_type=CONTENT_TYPE)
+
+    return Gate(CountingApplication(app, metrics), token=token, hosts=hosts, origins=origins, most_bytes=most_bytes)
 
 
 def _make_health(context: ServerContext) -> APIRouter:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sfumato.server.answers import StoppingError
 from sfumato.server.hub import Hub
 from sfumato.server.intake import Intake
+from sfumato.server.job_log import JobLog
 from sfumato.server.queue.records import JobRecord
 from sfumato.server.queue.store import JobStore
 from sfumato.server.workers.supervisor import Supervisor
@@ -29,6 +30,7 @@ class ServerContext:
     hub: Hub
     supervisor: Supervisor
     intake: Intake
+    log: JobLog = field(default_factory=JobLog)
 
     async def find(self, job_id: str) -> JobRecord:
         """Return a job; as `JobStore.find`."""
@@ -38,6 +40,7 @@ class ServerContext:
         """Wake the worker for a new job."""
         self.supervisor.wake()
         self.hub.ring(job.id)
+        self.log.write_job("queued", job)
         return job
 
     async def cancel(self, job_id: str) -> JobRecord:

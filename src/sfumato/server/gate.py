@@ -24,6 +24,8 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _OPEN_PATHS = frozenset({"/healthz"})
+# Where krita-ai-diffusion puts pictures, without saying of what kind.
+_BLOBS = "/upload/blob/"
 _LOCAL = frozenset({"localhost", "localhost.localdomain"})
 _BODY_KINDS = ("application/json", "multipart/form-data", "image/png", "image/jpeg", "image/webp")
 # Nothing that is served runs as a page of this server, whatever a file says it is.
@@ -89,7 +91,9 @@ class Gate:
             return 413, f"a message has at most {self._most_bytes} bytes"
         has_body = length != "0" or "transfer-encoding" in headers
         kind = headers.get("content-type", "").partition(";")[0].strip().lower()
-        if has_body and kind not in _BODY_KINDS:
+        # No page of another site can send PUT without being asked first, see CORS.
+        is_blob = scope["method"] == "PUT" and scope["path"].startswith(_BLOBS)
+        if has_body and kind not in _BODY_KINDS and not is_blob:
             return 415, "a message is application/json, multipart/form-data or a picture"
         return None
 

@@ -10,7 +10,6 @@ import hashlib
 import io
 import warnings
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,19 +17,18 @@ from typing import Any
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from sfumato import api
+from sfumato.core import serialize
 from sfumato.core.errors import BudgetError, RequestError, UnsafeFileError
 from sfumato.core.files import write_atomic
-from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
+from sfumato.server.names import check_names, hide_concepts
+from sfumato.server.orders import EnlargeOrder, Order, make_order
+from sfumato.server.queue.records import JobKind, JobRecord, NotFoundError, StoredFile
 from sfumato.server.queue.store import JobStore
 
 # What a browser, an editor and a camera send; other formats have had more holes than uses.
 _FORMATS = ("PNG", "JPEG", "WEBP")
-# setting -> kind of the file of weights that it names
-_WEIGHTS: Mapping[str, api.WeightsKind] = {"model": "checkpoint", "vae": "vae", "upscaler": "upscaler"}
-_LISTS: Mapping[str, api.WeightsKind] = {"loras": "lora", "embeddings": "embedding"}
-_PICTURES = ("init", "mask")
-# A file name says no more; what is longer is no name.
-_LONGEST_NAME = 255
+# Sides of every model are whole numbers of cells.
+_CELL_PX = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,19 +56,19 @@ class Intake:
             RequestError: a setting is wrong, has no effect, or names a file that is not there.
             BudgetError: more pixels than this server draws for a client.
         """
-        settings = {name: value for name, value in said.items() if value is not None}
-        for name in _PICTURES:
-            if name in settings:
-                settings[name] = self.find_path(str(settings[name]))
-        for name in _LISTS:
-            if name in settings:
-                settings[name] = tuple(settings[name])
-        values = api.make_values(settings)
-        self._check_names(values)
-        contract = api.load_contract(values.model or api.DEFAULTS.model, vae=values.vae, prediction=values.prediction)
-        request = api.make_request(values, contract, needs_prompt=needs_prompt)
-        self._check_pixels(request, contract.factor)
+        request = self.make_order("render", said, needs_prompt=needs_prompt)
+        assert isinstance(request, api.RenderRequest), "of this kind"
         return request
+
+    def make_order(self, kind: str, said: Mapping[str, Any], *, needs_prompt: bool = True) -> Order:
+        """Return what a job of a kind does with the settings that a client says, see `orders.make_order`.
+
+        Raises: as `make_request`.
+        """
+        order = make_order(kind, said, self.find_path, needs_prompt=needs_prompt)
+        if isinstance(order, api.RenderRequest | EnlargeOrder):
+            self._check_pixels(order.size)
+        return order
 
     def find_native(self, model: str | None) -> api.PixelSize:
         """Return the size that a model draws at once.
@@ -78,7 +76,7 @@ class Intake:
         Raises:
             NotFoundError: there is no such model.
         """
-        self._check_names(api.RequestValues(model=model))
+        check_names(api.RequestValues(model=model))
         return api.load_contract(model or api.DEFAULTS.model).native
 
     def prepare(self, request: api.RenderRequest) -> api.Job:
@@ -95,26 +93,28 @@ class Intake:
         )
         return api.prepare(request, options)
 
-    def forecast(self, said: Mapping[str, Any]) -> dict[str, Any]:
+    def forecast(self, said: Mapping[str, Any], *, kind: str = "render") -> dict[str, Any]:
         """Say what a job would cost and draw, without queueing it, as JSON values.
 
-        A job that costs too much is an answer: `accepted` is false and `refusal` names the largest that fits.
+        A job that costs too much is an answer: `accepted` is false and `refusal` names the largest that fits. Jobs that
+        use no diffusion model have no plan.
 
         Raises:
             RequestError: a setting is wrong.
         """
         unknown = api.find_unknown_words(str(said.get("prompt") or ""))
         is_mini = (said.get("model") or api.DEFAULTS.model) == api.DEFAULTS.model
-        told: dict[str, Any] = {"unknown_words": list(unknown) if is_mini else []}
+        told: dict[str, Any] = {"unknown_words": list(unknown) if is_mini else [], "plan": None, "refusal": None}
         try:
-            request = self.make_request(said, needs_prompt=False)
-            job = self.prepare(request)
+            order = self.make_order(kind, said, needs_prompt=False)
+            job = self.prepare(order) if isinstance(order, api.RenderRequest) else None
         except BudgetError as error:
-            return told | {"accepted": False, "refusal": error.to_json(), "plan": None}
+            return told | {"accepted": False, "refusal": error.to_json()}
+        if job is None:
+            return told | {"accepted": True, "warnings": []}
         plan = job.plan.to_json()
         return told | {
             "accepted": True,
-            "refusal": None,
             "size": plan["size"],
             "method": plan["method"],
             "memory_bytes": plan["memory_bytes"],
@@ -124,7 +124,13 @@ class Intake:
         }
 
     def submit(
-        self, said: Mapping[str, Any], *, surface: str, order_key: str | None = None, needs_prompt: bool = True
+        self,
+        said: Mapping[str, Any],
+        *,
+        surface: str,
+        kind: JobKind = "render",
+        order_key: str | None = None,
+        needs_prompt: bool = True,
     ) -> JobRecord:
         """Check what a client says, and queue it.
 
@@ -133,14 +139,19 @@ class Intake:
             QueueFullError: too many jobs wait.
             StorageError: the disk refuses.
         """
-        request = self.make_request(said, needs_prompt=needs_prompt)
-        job = self.prepare(request)
-        plan = job.plan
+        order, planned_s = self.make_order(kind, said, needs_prompt=needs_prompt), None
+        if isinstance(order, api.RenderRequest):
+            plan = self.prepare(order).plan
+            planned_s = round((plan.seconds + plan.save_s) * plan.batch, 2)
+            request = hide_concepts(self._hide_folder(order)).to_json()
+        else:
+            request = self._hide_path(serialize.to_json(order))
         return self.store.submit(
-            self._hide_folder(request).to_json(),
+            request,
             surface=surface,
+            kind=kind,
             order_key=order_key,
-            planned_s=round((plan.seconds + plan.save_s) * plan.batch, 2),
+            planned_s=planned_s,
             most_queued=self.most_queued,
         )
 
@@ -187,23 +198,31 @@ class Intake:
         # Pillow would carry on texts and profiles of the sender.
         picture.info.clear()
         picture.save(stream, "PNG", compress_level=1)
-        packed = stream.getvalue()
+        return self._keep_packed(stream.getvalue())
+
+    def _keep_packed(self, packed: bytes) -> StoredFile:
+        with Image.open(io.BytesIO(packed), formats=["PNG"]) as opened:
+            picture_size = opened.size
         digest = hashlib.sha256(packed).hexdigest()
         path = self.store.folder / "uploads" / f"{digest}.png"
         if not path.exists():
             path.parent.mkdir(exist_ok=True)
             write_atomic(path, lambda file: file.write(packed))
-        return self.store.add_file(
+        kept = self.store.add_file(
             StoredFile(
                 id=digest,
                 path=path.relative_to(self.store.folder).as_posix(),
                 media_type="image/png",
-                width=picture.width,
-                height=picture.height,
+                width=picture_size[0],
+                height=picture_size[1],
                 bytes=len(packed),
                 sha256=digest,
             )
         )
+        if not path.exists():
+            # An old copy was pruned between the two; from now on it is young.
+            write_atomic(path, lambda file: file.write(packed))
+        return kept
 
     def find_path(self, file_id: str) -> Path:
         """Return where a file lies that a client names by id.
@@ -216,52 +235,27 @@ class Intake:
             raise NotFoundError("the file is gone", got=file_id, do="Send it again.")
         return path
 
-    def _check_names(self, values: api.RequestValues) -> None:
-        named = list[tuple[api.WeightsKind, object]]()
-        for setting, kind in _WEIGHTS.items():
-            named.append((kind, getattr(values, setting)))
-        for setting, kind in _LISTS.items():
-            for one in getattr(values, setting) or ():
-                named.append((kind, _cut_weight(str(one)) if kind == "lora" else one))
-        for kind, name in named:
-            if name not in (None, api.DEFAULTS.model, api.DEFAULTS.upscaler):
-                self.check_name(kind, name)
-
-    @staticmethod
-    def check_name(kind: api.WeightsKind, name: object) -> None:
-        """Check that the folder of models has a file of weights of this name; a path of this machine is no name.
-
-        Raises:
-            NotFoundError: it has none.
-        """
-        if not isinstance(name, str) or len(name) > _LONGEST_NAME or "\0" in name:
-            raise NotFoundError(f"there is no such {kind}", got=name)
-        try:
-            api.find_model_file(kind, name, paths=False)
-        except (api.ModelError, RequestError) as error:
-            raise NotFoundError(f"there is no such {kind}", got=name, do="Ask for the list of models.") from error
-
     def _hide_folder(self, request: api.RenderRequest) -> api.RenderRequest:
         """Name files relative to the state folder, where the worker works: the request is stored in every picture."""
         places = {name: getattr(request.source, name, None) for name in ("path", "mask")}
-        folder = self.store.folder
-        changes = {name: Path(place).relative_to(folder).as_posix() for name, place in places.items() if place}
+        changes = {name: self._cut_folder(place) for name, place in places.items() if place}
         return replace(request, source=replace(request.source, **changes)) if changes else request
 
-    def _check_pixels(self, request: api.RenderRequest, factor: int) -> None:
-        most, size = self.most_pixels, request.size
+    def _hide_path(self, value: Any) -> dict[str, Any]:
+        return value | {"path": self._cut_folder(value["path"])} if "path" in value else value
+
+    def _cut_folder(self, place: str) -> str:
+        """Return a path relative to the state folder; a picture that was made of sent ones is kept there first."""
+        path, folder = Path(place).resolve(), self.store.folder.resolve()
+        if not path.is_relative_to(folder):
+            path = folder / self._keep_packed(path.read_bytes()).path
+        return path.relative_to(folder).as_posix()
+
+    def _check_pixels(self, size: api.PixelSize) -> None:
+        most = self.most_pixels
         if size.area <= most:
             return
         scale = (most / size.area) ** 0.5
-        sides = [max(factor, int(side * scale) // factor * factor) for side in (size.width, size.height)]
+        sides = [max(_CELL_PX, int(side * scale) // _CELL_PX * _CELL_PX) for side in (size.width, size.height)]
         do = f"Ask for {sides[0]}x{sides[1]}, the largest of this shape."
         raise BudgetError("this server draws no picture of so many pixels", got=str(size), do=do)
-
-
-def _cut_weight(text: str) -> str:
-    name, colon, weight = text.rpartition(":")
-    if colon:
-        with suppress(ValueError):
-            float(weight)
-            return name
-    return text

@@ -17,6 +17,7 @@ from sfumato.server.app import make_app
 from sfumato.server.context import ServerContext
 from sfumato.server.hub import Hub
 from sfumato.server.intake import Intake
+from sfumato.server.job_log import JobLog
 from sfumato.server.queue.store import JobStore
 from sfumato.server.workers.supervisor import Supervisor, make_command
 
@@ -46,7 +47,8 @@ def listen(
     """Serve the queue of a state folder on a socket that is bound, until a signal says stop."""
     store = JobStore(folder)
     hub = Hub()
-    supervisor = Supervisor(store=store, hub=hub, command=make_command(folder, settings.device))
+    log = JobLog(is_on=settings.job_log)
+    supervisor = Supervisor(store=store, hub=hub, command=make_command(folder, settings.device), log=log)
     intake = Intake(
         store=store,
         most_pixels=settings.max_render_pixels,
@@ -56,7 +58,7 @@ def listen(
         device=settings.device,
         dtype=settings.dtype,
     )
-    context = ServerContext(store=store, hub=hub, supervisor=supervisor, intake=intake)
+    context = ServerContext(store=store, hub=hub, supervisor=supervisor, intake=intake, log=log)
     app = make_app(
         context,
         token=token,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import RLock
@@ -31,6 +32,8 @@ _THUMBNAIL_QUALITY = 82
 _MOST_KEPT = 500
 # The eye sees no difference from the file, and a tile is a fifth as large.
 _TILE_QUALITY = 90
+# A screen shows a dozen of these at once; smaller ones cost more in questions than they save in bytes.
+_TILE_PX = 512
 # As in the viewer of the page: what is larger is shown in tiles.
 _MOST_WHOLE_PIXELS = 2**22
 
@@ -71,6 +74,7 @@ class ViewMaker:
     """
 
     _kept: OrderedDict[str, bytes] = field(default_factory=OrderedDict[str, bytes])
+    _folders: dict[str, Path] = field(default_factory=dict[str, Path])
     _lock: RLock = field(default_factory=RLock)
 
     def make_thumbnail(self, file_id: str, picture: Path) -> bytes:
@@ -109,6 +113,22 @@ class ViewMaker:
                 _cut(picture, described)
         return described
 
+    def read_tile(self, file_id: str, find_path: Callable[[str], Path], level: int, column: int, row: int) -> bytes:
+        """Return one tile of a picture as JPEG; `find_path` says once where the picture of an id lies.
+
+        Raises:
+            NotFoundError: there is none at that place, or the picture was not cut.
+        """
+        folder = self._folders.get(file_id)
+        if folder is None:
+            folder = find_path(file_id).with_suffix(".tiles") / "picture_files"
+            self._folders[file_id] = folder
+        try:
+            return (folder / str(level) / f"{column}_{row}.jpg").read_bytes()
+        except OSError as error:
+            self._folders.pop(file_id, None)
+            raise NotFoundError("there is no such tile", got=f"{level}/{column}_{row}") from error
+
 
 def _cut(picture: Path, described: Path) -> None:
     try:
@@ -116,21 +136,11 @@ def _cut(picture: Path, described: Path) -> None:
     except RequestError as error:
         raise NotFoundError("this picture has no tiles", got=picture.stem) from error
     described.parent.mkdir(exist_ok=True)
-    with open_writer(described, regions.sizes[0], {}, TileEncoding(jpeg_quality=_TILE_QUALITY)) as writer:
+    with open_writer(
+        described, regions.sizes[0], {}, TileEncoding(tile_px=_TILE_PX, jpeg_quality=_TILE_QUALITY)
+    ) as writer:
         for rows in regions.walk():
             writer.write_band(rows)
-
-
-def find_tile(picture: Path, level: int, column: int, row: int) -> Path:
-    """Return one tile of a picture.
-
-    Raises:
-        NotFoundError: there is none at that place, or the picture was not cut.
-    """
-    tile = picture.with_suffix(".tiles") / "picture_files" / str(level) / f"{column}_{row}.jpg"
-    if not tile.is_file():
-        raise NotFoundError("there is no such tile", got=f"{level}/{column}_{row}")
-    return tile
 
 
 def _make_thumbnail(picture: Path) -> bytes:

@@ -38,14 +38,15 @@ class DenoiserLoss:
 
     `ratio_cap`: v's error counts as x0's times (ratio + 1); at little noise that is thousands for
     errors nobody sees, so the weight stops growing there. `tokens`: most steps cut captions to so
-    many tokens, which saves a tenth of their time; every `full_every`-th sees all 77, as a render
-    does. `limit`: latents are cut there; the decoder's own tanh flattens what is beyond, so the rare
-    peaks of an encoder (one cell in 500, up to 11) cost accuracy and show nothing.
+    many tokens, which saves a tenth of their time (one caption in 25 of the broad mix is longer); every
+    `full_every`-th sees all 77, as a render does. `limit`: latents are cut there; the decoder's own tanh
+    flattens what is beyond, so the rare peaks of an encoder (one cell in 500, up to 11) cost accuracy and
+    show nothing.
     """
 
     dropout: float = 0.1
     ratio_cap: float = 20.0
-    tokens: int = 40
+    tokens: int = 48
     full_every: int = 4
     limit: float = 4.0
 

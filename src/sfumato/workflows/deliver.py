@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sfumato.render.progress import RenderResult
     from sfumato.render.stages import Plan
     from sfumato.workflows.repair.run import AnatomyResult
+    from sfumato.workflows.safety.check import SafetyVerdict
     from sfumato.workflows.self_check.redraw_faults import Rerun
 
 
@@ -49,6 +50,7 @@ class DrawnPicture:
     focus_s: float = 0.0
     anatomy: AnatomyResult | None = None
     anatomy_s: float = 0.0
+    safety: SafetyVerdict | None = None
     model: LatentModel
     path: Path | None
     report: bool
@@ -81,7 +83,9 @@ def deliver(drawn: DrawnPicture) -> Picture:
         reruns=drawn.reruns,
         focus=drawn.focus,
         anatomy=drawn.anatomy,
-        warnings=tuple(said for said in map(say_left_out, drawn.reruns) if said),
+        safety=drawn.safety,
+        warnings=(*(said for said in map(say_left_out, drawn.reruns) if said), *_say_safety(drawn.safety)),
+        base=result.base,
     )
     if drawn.path is None:
         return replace(picture, shown=result.picture, seconds=time.monotonic() - drawn.began_s)
@@ -89,7 +93,10 @@ def deliver(drawn: DrawnPicture) -> Picture:
     if focus is not None and focus.detail > 1:
         deep = [one.deep for one in drawn.focus if one.deep is not None]
         shown = open_deep_level(result.pixels, deep, focus.detail)
-    save_shown(drawn.path, shown, write_metadata(drawn.request, drawn.digests))
+    texts = write_metadata(drawn.request, drawn.digests)
+    if drawn.safety is not None:
+        texts["parameters"] += f", Safety: {drawn.safety}"
+    save_shown(drawn.path, shown, texts)
     page = drawn.path.with_suffix(".html") if drawn.report else None
     if page:
         write_report(page, _make_report(drawn, result, unchecked, peak))
@@ -100,6 +107,10 @@ def deliver(drawn: DrawnPicture) -> Picture:
         sha256=file_sha256(drawn.path),
         seconds=time.monotonic() - drawn.began_s,
     )
+
+
+def _say_safety(verdict: SafetyVerdict | None) -> tuple[str, ...]:
+    return () if verdict is None or verdict.state == "passed" else (f"safety: {verdict.state}. {verdict.reason}",)
 
 
 def _make_report(drawn: DrawnPicture, result: RenderResult, unchecked: str, peak: int | None) -> Report:

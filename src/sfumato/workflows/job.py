@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sfumato.render.progress import Inputs, StageTrace
     from sfumato.render.stages import Plan
     from sfumato.workflows.repair.run import AnatomyResult
+    from sfumato.workflows.safety.check import SafetyVerdict
     from sfumato.workflows.self_check.redraw_faults import Rerun
 
 
@@ -58,7 +59,9 @@ class Picture:
 
     `request` repeats exactly this picture. `path` and `report_path` are files where they were written. `checks` is None
     where there is no smaller base to compare with; `unchecked` says why. `focus` says what became of each part that was
-    found, `anatomy` what was seen and done of hands, where the request asks for it. `warnings` name what was left out.
+    found, `anatomy` what was seen and done of hands, where the request asks for it. `safety` is the
+    verdict of the safety filter, None where it is off. `warnings` name what was left out.
+    `base` is the native picture that a larger one grew from, None where there is none.
     """
 
     request: RenderRequest
@@ -77,8 +80,10 @@ class Picture:
     reruns: tuple[Rerun, ...] = ()
     focus: tuple[FocusOutcome, ...] = ()
     anatomy: AnatomyResult | None = None
+    safety: SafetyVerdict | None = None
     warnings: tuple[str, ...] = ()
     shown: Image.Image | PixelStore | None = None
+    base: Image.Image | None = None
 
     @property
     def seed(self) -> int:
@@ -140,6 +145,7 @@ class Picture:
             "reruns": [rerun.to_json() for rerun in self.reruns],
             "focus": [one.to_json() for one in self.focus],
             "anatomy": None if self.anatomy is None else self.anatomy.to_json(),
+            "safety": None if self.safety is None else self.safety.to_json(),
             "stages": [
                 {
                     "name": stage.name,

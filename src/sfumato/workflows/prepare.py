@@ -18,7 +18,8 @@ from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, r
 from sfumato.canvas.workspace.fingerprint import list_differences
 from sfumato.core.errors import RequestError, SfumatoError, StorageError
 from sfumato.core.files import check_path
-from sfumato.core.request import Arithmetic, RenderRequest
+from sfumato.core.request import RenderRequest
+from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.core.serialize import from_json
 from sfumato.models.describe import MINI, load_contract
 from sfumato.models.files.bundle import check_bundle, describe_bundle
@@ -31,6 +32,7 @@ from sfumato.workflows.files.resume import check_work
 from sfumato.workflows.forecast.plan_request import check_pictures_fit, make_plan
 from sfumato.workflows.job import Job
 from sfumato.workflows.personalize.resolve import resolve_concepts
+from sfumato.workflows.safety.words import check_prompt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,8 +52,8 @@ _WORD = re.compile(r"[^\W\d_]+")
 _TAG = re.compile(r"<[^>]*>")
 # The grammar's own words, not the picture's.
 _GRAMMAR = ("and", "break")
-# Every word of the captions; a test compares it with the world that writes them.
-WORDS = Path(__file__).parents[1] / "data" / "mini_words.txt"
+# Every word of the captions; packing writes it, and a test compares it with the world that writes them.
+WORDS = Path(__file__).parents[1] / "data" / "mini" / "words.txt"
 
 
 def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel | None = None) -> Job:
@@ -73,6 +75,7 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
         _check_outputs(request, options, paths)
     elif options.resume:
         raise RequestError("`resume` has no effect without `out`", do="Give `out`, the file of the stopped render.")
+    check_prompt(request)
     check_pictures_fit(request, options)
     inputs = read_inputs(request)
     list_adapters(request)
@@ -84,11 +87,10 @@ def prepare(request: RenderRequest, options: RunOptions, *, model: LatentModel |
     policy = model.policy if model else choose_policy(options.device, options.dtype, said)
     _check_arithmetic(said, policy)
     request = replace(request, arithmetic=policy.arithmetic)
-    plan = make_plan(request, contract, policy, options)
+    plan = make_plan(request, contract, policy, options, loaded=model is not None)
     digests = digest_weights(request)
     finished = tuple(
-        options.resume and is_finished(path, replace(request, seed=request.seed + index, batch=1), digests)
-        for index, path in enumerate(paths)
+        options.resume and is_finished(path, request.choose_picture(index), digests) for index, path in enumerate(paths)
     )
     return Job(
         request=request,

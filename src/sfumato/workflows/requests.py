@@ -1,28 +1,21 @@
 """Plain values become a `RenderRequest`: the only place where defaults are applied.
 
 The command line, the library and servers all come through here, so the same words give the same picture everywhere.
-Reads the sizes and digests of pictures; runs nothing. Start reading at `RequestValues`, then `make_request`; the
+Reads the sizes and digests of pictures; runs nothing. Start reading at `make_request`; what may be said is in `values`; the
 request of `upscale` with a model is made by `make_upscale_request`.
 """
 
 from __future__ import annotations
 
-import hashlib
-import io
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from PIL import Image
-
-from sfumato.canvas.formats.images import file_sha256
 from sfumato.canvas.formats.images import read_size as read_picture_size
 from sfumato.core.defaults import DEFAULTS
 from sfumato.core.errors import RequestError
-from sfumato.core.files import find_cache_folder, write_atomic
 from sfumato.core.focus import AUTO, FocusBox, FocusSettings
 from sfumato.core.geometry import PixelSize
 from sfumato.core.prompt.grammar import parse_prompt
@@ -31,9 +24,7 @@ from sfumato.core.request import (
     REPAIR,
     AnatomySettings,
     CohesiveMethod,
-    ConceptRef,
     HandBox,
-    ImageSource,
     InpaintSource,
     LoraRef,
     Method,
@@ -44,18 +35,20 @@ from sfumato.core.request import (
     Source,
     TextSource,
 )
+from sfumato.core.request_parts.edit import CropBox
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method
+from sfumato.workflows.edit.sources import choose_drawn_size, find_file, make_source, read_crop
 from sfumato.workflows.files.source_picture import make_picture_source
 from sfumato.workflows.focus.kinds import read_words
 from sfumato.workflows.personalize.resolve import find_concept_ref
+from sfumato.workflows.series.expand import apply_styles, expand_prompt
+from sfumato.workflows.values import PictureLike, RequestValues, SizeLike
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
 
-SizeLike = PixelSize | tuple[int, int] | str
-PictureLike = Path | str | Image.Image
 
 # Seeds are drawn from 32 bits: the range that other tools roll and show.
 RANDOM_SEEDS = 2**32
@@ -80,71 +73,6 @@ _PLAIN = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
-class RequestValues:
-    """Hold what a caller says of a picture; None where nothing is said.
-
-    `size` is "1024x576" or (width, height) in px. `init` and `mask` are files or pictures in memory. `loras` are files,
-    "FILE:WEIGHT", or `LoraRef`s; `concepts` are names or folders, "NAME:WEIGHT" too. `method` is a name. `upscaler` to
-    `keep` are settings of single methods, see `METHOD_SETTINGS`. `focus` is off, auto, or kinds with commas between;
-    `focus_boxes` are "X,Y,W,H:PROMPT" or `FocusBox`es; `focus_detail` and `focus_when` belong to it. `anatomy` is off, check or repair,
-    `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold.
-    """
-
-    prompt: str | None = None
-    size: SizeLike | None = None
-    seed: int | Literal["random"] | None = None
-    steps: int | None = None
-    negative: str | None = None
-    guidance: float | None = None
-    guidance_rescale: float | None = None
-    sampler: str | None = None
-    schedule: str | None = None
-    batch: int | None = None
-    init: PictureLike | None = None
-    strength: float | None = None
-    mask: PictureLike | None = None
-    model: str | None = None
-    vae: str | None = None
-    prediction: str | None = None
-    loras: tuple[str | LoraRef, ...] | None = None
-    embeddings: tuple[str, ...] | None = None
-    concepts: tuple[str | ConceptRef, ...] | None = None
-    clip_skip: int | None = None
-    method: str | None = None
-    upscaler: str | None = None
-    upscale: float | None = None
-    slice_strength: float | None = None
-    slice_steps: int | None = None
-    window: SizeLike | None = None
-    overlap: float | None = None
-    level_strength: float | None = None
-    lock: float | None = None
-    detail: float | None = None
-    keep: float | None = None
-    focus: str | None = None
-    focus_boxes: tuple[str | FocusBox, ...] | None = None
-    anatomy: str | None = None
-    hand_boxes: tuple[str | HandBox, ...] | None = None
-    unrepaired: str | None = None
-    focus_detail: int | None = None
-    focus_when: str | None = None
-
-
-def make_values(settings: dict[str, Any]) -> RequestValues:
-    """Return the values of named settings.
-
-    Raises:
-        RequestError: a name is no setting.
-    """
-    known = {field.name for field in fields(RequestValues)}
-    unknown = [name for name in settings if name not in known]
-    if unknown:
-        do = f"Settings: {', '.join(sorted(known))}."
-        raise RequestError("a picture has no such setting", got=", ".join(unknown), do=do)
-    return RequestValues(**settings)
-
-
 def make_request(
     values: RequestValues,
     contract: ModelContract,
@@ -159,13 +87,15 @@ def make_request(
     """
     if needs_prompt and not values.prompt and stored is None and values.init is None:
         raise RequestError("nothing to draw", do='Give a prompt: "a house by the sea".')
-    source = _make_source(values, stored)
-    size = _choose_size(values, source, contract, stored)
+    source = make_source(values, stored)
+    crop = read_crop(values, source, contract, stored)
+    size = _choose_size(values, source, contract, stored) if crop is None else _choose_crop_size(crop, values, contract)
     method = _choose_settings(values, choose_method(source, size, contract), contract, stored)
     changes: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN if getattr(values, name) is not None}
     changes |= _choose_sampling(values, stored)
     if values.seed is not None or stored is None:
         changes["seed"] = choose_seed(values.seed)
+    changes |= _choose_words(values, stored, int(changes.get("seed", stored.seed if stored else 0)))
     if values.loras:
         changes["loras"] = tuple(read_lora(one) if isinstance(one, str) else one for one in values.loras)
     if values.embeddings:
@@ -175,6 +105,7 @@ def make_request(
         changes["concepts"] = tuple(
             find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
         )
+    changes |= _choose_variation(values, stored)
     changes["focus"] = choose_focus(values, stored)
     changes["anatomy"] = choose_anatomy(values, stored)
     base = stored or RenderRequest(
@@ -189,7 +120,7 @@ def make_request(
         batch=DEFAULTS.batch,
         model=DEFAULTS.model,
     )
-    request = replace(base, **changes, size=size, source=source, method=method)
+    request = replace(base, **changes, size=size, source=source, method=method, crop=crop)
     if values.negative and not _uses_negative(request):
         raise RequestError("`negative` has no effect with `guidance` 1", do="Leave one of them out.")
     return request
@@ -203,7 +134,7 @@ def make_upscale_request(
     Raises:
         RequestError: a scale that is none, a picture that cannot be read, or as `make_request`.
     """
-    source = make_picture_source(_find_file(picture))
+    source = make_picture_source(find_file(picture))
     size = choose_upscale_size(source.size, values.size, scale)
     asked = replace(values, size=size, method=CohesiveMethod.kind)
     return replace(make_request(asked, contract, needs_prompt=False), source=source)
@@ -219,7 +150,7 @@ def make_focus_request(
     Raises:
         RequestError: a picture that cannot be read, focus is off, or as `make_request`.
     """
-    source = make_picture_source(_find_file(picture))
+    source = make_picture_source(find_file(picture))
     asked = values if values.focus or values.focus_boxes else replace(values, focus=AUTO)
     focus = choose_focus(asked, None)
     if focus is None:
@@ -236,7 +167,7 @@ def make_repair_request(
     Raises:
         RequestError: a picture that cannot be read, a box outside it, or as `make_request`.
     """
-    source = make_picture_source(_find_file(picture))
+    source = make_picture_source(find_file(picture))
     anatomy = choose_anatomy(replace(values, anatomy=REPAIR), None)
     made = _take_words(values, contract, stored)
     return replace(made, source=source, size=source.size, method=PictureMethod(), anatomy=anatomy)
@@ -378,51 +309,6 @@ def read_lora(text: str) -> LoraRef:
         return LoraRef(path=text)
 
 
-def store_picture(picture: Image.Image) -> Path:
-    """Keep a picture in memory as a PNG in the cache, named by its digest, so that its request can be repeated."""
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
-    packed = stream.getvalue()
-    path = find_cache_folder() / "inputs" / f"{hashlib.sha256(packed).hexdigest()}.png"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(path, lambda file: file.write(packed))
-    return path
-
-
-def _find_file(picture: PictureLike) -> Path:
-    return store_picture(picture) if isinstance(picture, Image.Image) else Path(picture)
-
-
-def _make_source(values: RequestValues, stored: RenderRequest | None) -> Source:
-    before = stored.source if stored else TextSource()
-    if values.init is None:
-        if values.mask is not None:
-            raise RequestError("`mask` has no effect without `init`", do="Add `init`, the picture to change.")
-        if isinstance(before, ImageSource | InpaintSource):
-            return _set_strength(before, values.strength)
-        if values.strength is not None:
-            raise RequestError("`strength` has no effect without `init`", do="Add `init`, or use `slice_strength`.")
-        return before
-    path, digest = _describe_file(values.init, "init")
-    strength = DEFAULTS.strength if values.strength is None else values.strength
-    if values.mask is None:
-        return ImageSource(path=path, sha256=digest, strength=strength)
-    mask, mask_digest = _describe_file(values.mask, "mask")
-    return InpaintSource(path=path, sha256=digest, mask=mask, mask_sha256=mask_digest, strength=strength)
-
-
-def _describe_file(picture: PictureLike, setting: str) -> tuple[str, str]:
-    path = _find_file(picture)
-    digest = file_sha256(path, what=f"the picture of `{setting}`")
-    # A stored request is repeated in another folder too; the digest says whether it still is the same picture.
-    return str(path.resolve()), digest
-
-
-def _set_strength(source: ImageSource | InpaintSource, strength: float | None) -> ImageSource | InpaintSource:
-    return source if strength is None else replace(source, strength=strength)
-
-
 def _choose_size(
     values: RequestValues, source: Source, contract: ModelContract, stored: RenderRequest | None
 ) -> PixelSize:
@@ -439,6 +325,10 @@ def _choose_size(
     # A side is cut down to whole cells; the picture is cropped and resampled to that.
     cells = [max(1, side // contract.factor) for side in (found.width, found.height)]
     return PixelSize(cells[0] * contract.factor, cells[1] * contract.factor)
+
+
+def _choose_crop_size(crop: CropBox, values: RequestValues, contract: ModelContract) -> PixelSize:
+    return choose_drawn_size(crop, contract) if values.size is None else read_size(values.size)
 
 
 def _choose_settings(
@@ -487,6 +377,32 @@ def _choose_sampling(values: RequestValues, stored: RenderRequest | None) -> dic
     before = stored.sampler if stored else DEFAULTS.sampler
     sampler = make_sampler(values.sampler or before)
     return {"sampler": sampler.label, "schedule": choose_schedule(sampler, values.schedule or "automatic")}
+
+
+def _choose_words(values: RequestValues, stored: RenderRequest | None, seed: int) -> dict[str, str]:
+    """Return the prompt with its choices made and styles joined; what a stored request says is chosen already."""
+    if values.prompt is None and not values.styles:
+        return {}
+    prompt, negative = values.prompt or (stored.prompt if stored else ""), values.negative or ""
+    negative = negative or (stored.negative if stored else "")
+    styled = apply_styles(prompt, negative, tuple(values.styles or ()))
+    if values.prompt is not None:
+        styled = (expand_prompt(styled[0], seed), expand_prompt(styled[1], seed))
+    return {"prompt": styled[0]} | ({"negative": styled[1]} if styled[1] != (stored.negative if stored else "") else {})
+
+
+def _choose_variation(values: RequestValues, stored: RenderRequest | None) -> dict[str, int | float]:
+    """Return the other seed and how far the noise goes its way; a strength of 0 is no variation."""
+    seed, strength = values.variation_seed, values.variation_strength
+    if strength is None:
+        before = stored.variation_strength if stored else 0.0
+        if seed is not None and not before:
+            raise RequestError("`variation_seed` has no effect without `variation_strength`", do="Say both.")
+        return {} if seed is None else {"variation_seed": seed}
+    if strength == 0.0:
+        return {"variation_strength": 0.0} | ({"variation_seed": None} if stored else {})
+    known = seed if seed is not None else stored.variation_seed if stored else None
+    return {"variation_seed": choose_seed(None) if known is None else known, "variation_strength": strength}
 
 
 def _uses_negative(request: RenderRequest) -> bool:

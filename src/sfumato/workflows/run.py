@@ -28,6 +28,7 @@ from sfumato.render.exact_scale import widen_inputs, widen_request
 from sfumato.render.methods.registry import find_method
 from sfumato.workflows.deliver import DrawnPicture, deliver
 from sfumato.workflows.files.digests import find_lora
+from sfumato.workflows.files.inputs import put_back
 from sfumato.workflows.files.resume import open_work
 from sfumato.workflows.focus.run import focus_result
 from sfumato.workflows.focus.while_sampling import make_while_sampling
@@ -47,6 +48,7 @@ from sfumato.workflows.job import (
 from sfumato.workflows.personalize.resolve import attach_concepts, list_active
 from sfumato.workflows.record import is_withheld, record_picture, withhold
 from sfumato.workflows.repair.run import mend_result
+from sfumato.workflows.safety.check import draw_placeholder, judge_picture
 from sfumato.workflows.self_check.redraw_faults import NEARLY_ALL, look_again
 
 if TYPE_CHECKING:
@@ -164,7 +166,7 @@ def attach_adapters(model: LatentModel, request: RenderRequest) -> Generator[Non
         for tag in parse_prompt(request.prompt).loras:
             path = find_lora(tag.name)
             attached.callback(model.attach_lora(path, tag.weight, text_weight=tag.te_weight).detach)
-        attached.enter_context(attach_concepts(model, list_active(request)))
+        attached.enter_context(attach_concepts(model, list_active(request), request))
         yield
 
 
@@ -179,7 +181,7 @@ class _PictureWork:
     @property
     def request(self) -> RenderRequest:
         """Return the request of this picture alone."""
-        return replace(self.job.request, seed=self.job.request.seed + self.index, batch=1)
+        return self.job.request.choose_picture(self.index)
 
     @property
     def path(self) -> Path | None:
@@ -288,10 +290,18 @@ def _draw(
         result, redrawn = yield from teller.follow_pass(steps)
         focus = (*focus, *redrawn)
     focus_s = time.monotonic() - focus_s
+    if request.crop is not None:
+        result = replace(result, shown=put_back(result.picture, request))
     anatomy, anatomy_s = None, time.monotonic()
     if request.anatomy is not None:
         steps = mend_result(result, request=grown, model=model, space=space, window_batch=plan.window_batch)
         result, anatomy = yield from teller.follow_pass(steps)
+    safety = judge_picture(request, result.pixels)
+    if safety is not None and safety.state == "withheld":
+        size = result.pixels.size
+        # Evidence would show what is withheld.
+        result = replace(result, shown=draw_placeholder(size.width, size.height, safety), base=None)
+        focus, anatomy = (), None
     return DrawnPicture(
         request=request,
         plan=plan,
@@ -301,6 +311,7 @@ def _draw(
         focus_s=focus_s,
         anatomy=anatomy,
         anatomy_s=time.monotonic() - anatomy_s,
+        safety=safety,
         checks=looked.judged,
         reruns=looked.reruns,
         model=model,

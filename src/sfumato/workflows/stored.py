@@ -16,7 +16,7 @@ from sfumato.core.request import RenderRequest
 from sfumato.nn.samplers import choose_schedule, make_sampler
 
 if TYPE_CHECKING:
-    from sfumato.workflows.requests import RequestValues
+    from sfumato.workflows.values import RequestValues
 
 # What the parameters call a setting of ours.
 _CARRIED = ("prompt", "negative", "seed", "steps", "sampler", "schedule", "guidance", "clip_skip", "size")

@@ -20,6 +20,9 @@ export interface Progress {
   left_s: number | null;
   index: number;
   pictures: number;
+  /** Of a lesson. */
+  loss?: number | null;
+  check?: LossCheck | null;
 }
 
 export interface StoredFile {
@@ -33,6 +36,7 @@ export interface StoredFile {
 
 export interface Job {
   id: string;
+  kind?: string;
   state: JobState;
   request: {
     prompt: string;
@@ -41,10 +45,16 @@ export interface Job {
     seed: string;
     steps: number;
     sampler: string;
+    schedule?: string;
     guidance: number;
     model: string;
     batch: number;
+    variation_seed?: number | null;
+    variation_strength?: number;
+    concepts?: { path: string }[];
     method: { kind: string };
+    /** Of a lesson. */
+    concept?: string;
   };
   source: string;
   created_s: number;
@@ -55,8 +65,97 @@ export interface Job {
   error: Fault | null;
   log: string;
   files: StoredFile[];
+  result?: JobResult | null;
   progress: Progress | null;
   warnings: string[];
+}
+
+/** What a job found or did: things, hands, or what became of the parts of each picture. Boxes are [x, y, width, height] in px. */
+export interface JobResult {
+  found?: { kind: string; box: number[]; confidence: number }[];
+  hands?: HandRow[];
+  missing?: string[];
+  pictures?: { file: string; focus: FocusRow[]; anatomy: { hands: HandRow[]; repairs: FocusRow[] } | null }[];
+}
+
+export interface HandRow {
+  box: number[];
+  verdict: string;
+  reason: string;
+  sure?: number;
+  digits?: number | null;
+  evidence?: string | null;
+}
+
+export interface FocusRow {
+  kind?: string;
+  cause?: string;
+  box: number[];
+  verdict: string;
+  reason?: string;
+  reasons?: string[];
+  before?: string | null;
+  after?: string | null;
+}
+
+export interface LossCheck {
+  step: number;
+  train: number;
+  held_out: number;
+}
+
+export interface Concept {
+  name: string;
+  trigger: string;
+  class: string;
+  description: string;
+  pictures: number;
+  bases: { base: string; rung: string; steps: number; best_step: number; seconds: number; stopped: string; checks: LossCheck[] }[];
+  card: {
+    rows: { name: string; value: number | null; unit: string; aim: number | null; aim_is: string | null; met: boolean | null; note: string }[];
+  } | null;
+}
+
+/** A picture of the gallery. */
+export interface Kept {
+  id: string;
+  url: string;
+  job: string;
+  prompt: string;
+  model: string;
+  method: string;
+  seed: string | null;
+  width: number;
+  height: number;
+  created_s: number;
+  favourite: boolean;
+}
+
+/** The settings that lie inside a picture file. */
+export interface Inside {
+  origin: "sfumato" | "other" | null;
+  size: string;
+  settings: Partial<Settings>;
+  left: string[];
+}
+
+export interface Settings {
+  prompt: string;
+  negative: string;
+  size: string;
+  seed: string;
+  steps: number;
+  sampler: string;
+  guidance: number;
+  model: string;
+  method: string;
+}
+
+/** A picture that a person dropped: as the server keeps it, and what was inside the file. */
+export interface Opened {
+  file: StoredFile;
+  name: string;
+  inside: Inside;
 }
 
 export interface Forecast {
@@ -99,7 +198,7 @@ export interface Recipe {
 }
 
 /** What a person says of a picture, in the names of the library. A seed is a text of digits: it may have 64 bits. */
-export type Wish = Record<string, string | number>;
+export type Wish = Record<string, string | number | boolean | string[] | Record<string, string | number>[]>;
 
 /** The server refused, or did not answer (`status` 0). */
 export class ApiError extends Error {
@@ -126,10 +225,14 @@ export async function ask<T>(method: string, path: string, body?: unknown, signa
     if (signal?.aborted) throw error;
     throw new ApiError(0, { error: "unreachable", what: "", got: null, do: "" });
   }
+  return read<T>(answer);
+}
+
+async function read<T>(answer: Response): Promise<T> {
   const text = await answer.text();
   let value: unknown;
   try {
-    value = JSON.parse(quoteSeeds(text));
+    value = text ? JSON.parse(quoteSeeds(text)) : null;
   } catch {
     value = { error: "http", what: answer.statusText, got: answer.status, do: "" };
   }
@@ -140,6 +243,17 @@ export async function ask<T>(method: string, path: string, body?: unknown, signa
 /** Return JSON whose seeds are texts. */
 export function quoteSeeds(text: string): string {
   return text.replace(LONG_SEED, '"seed":"$1"');
+}
+
+/** Send a picture as it is; the answer is JSON. */
+export async function send<T>(path: string, body: Blob): Promise<T> {
+  let answer: Response;
+  try {
+    answer = await fetch(path, { method: "POST", headers: { "Content-Type": body.type || "image/png" }, body, credentials: "same-origin" });
+  } catch {
+    throw new ApiError(0, { error: "unreachable", what: "", got: null, do: "" });
+  }
+  return read<T>(answer);
 }
 
 export function toFault(error: unknown): Fault {

@@ -1,6 +1,6 @@
 /** The picture that a person has in mind: the form, kept in this browser until it is changed. */
 
-import type { Job, Wish } from "./api";
+import type { Concept, Job, Settings, Wish } from "./api";
 import { findSize, type Size } from "./format";
 
 const KEY = "sfumato-draft";
@@ -33,6 +33,8 @@ interface Values {
   method: string;
   batch: number;
   model: string;
+  /** Names with commas between. */
+  concepts: string;
 }
 
 const EMPTY: Values = {
@@ -47,6 +49,7 @@ const EMPTY: Values = {
   method: "",
   batch: 1,
   model: "",
+  concepts: "",
 };
 
 export class Draft {
@@ -81,7 +84,7 @@ export class Draft {
 
   /** Return what the server is asked for; what is left empty stays the server's to choose. */
   toWish(): Wish {
-    const { prompt, width, height, seed, negative, steps, guidance, sampler, method, batch, model } = this.values;
+    const { prompt, width, height, seed, negative, steps, guidance, sampler, method, batch, model, concepts } = this.values;
     const wish: Wish = { size: `${width}x${height}` };
     if (prompt.trim()) wish.prompt = prompt.trim();
     if (seed.trim()) wish.seed = seed.trim();
@@ -92,7 +95,19 @@ export class Draft {
     if (method) wish.method = method;
     if (batch > 1) wish.batch = batch;
     if (model) wish.model = model;
+    if (concepts) wish.concepts = concepts.split(",");
     return wish;
+  }
+
+  /** Use a concept: the model is given it, and its word stands in the prompt. */
+  addConcept(concept: Concept): void {
+    const names = new Set(this.values.concepts.split(",").filter(Boolean)).add(concept.name);
+    this.values.concepts = [...names].join(",");
+    if (!this.values.prompt.includes(concept.trigger)) this.values.prompt = `${this.values.prompt.trim()} ${concept.trigger}`.trim();
+  }
+
+  dropConcept(name: string): void {
+    this.values.concepts = this.values.concepts.split(",").filter((one) => one && one !== name).join(",");
   }
 
   /** Take over the settings of a picture; with a seed it would be drawn again. */
@@ -114,15 +129,50 @@ export class Draft {
     };
   }
 
+  /** Take over the settings that lay inside a picture file; what it does not say stays the server's to choose. */
+  takeSettings(told: Partial<Settings>): void {
+    const size = told.size ? findSize(told.size) : null;
+    const text = (value: string | number | undefined) => (value === undefined ? "" : String(value));
+    this.values = {
+      ...EMPTY,
+      prompt: text(told.prompt),
+      width: size ? round(size.width) : this.values.width,
+      height: size ? round(size.height) : this.values.height,
+      seed: text(told.seed),
+      negative: text(told.negative),
+      steps: text(told.steps),
+      guidance: text(told.guidance),
+      sampler: text(told.sampler),
+      method: text(told.method),
+      model: this.values.model,
+    };
+  }
+
   reset(): void {
     this.values = { ...EMPTY, prompt: this.values.prompt, model: this.values.model };
   }
 }
 
+/** Return what the server is asked for to draw the picture of a job again; another seed where it is empty. */
+export function toWish(job: Job, seed: string): Wish {
+  const { prompt, negative, size, steps, guidance, sampler, schedule, model, method } = job.request;
+  const wish: Wish = { prompt, size, steps, guidance, sampler, model, method: method.kind };
+  if (schedule) wish.schedule = schedule;
+  if (negative) wish.negative = negative;
+  if (seed) wish.seed = seed;
+  const { variation_seed: variation, variation_strength: strength } = job.request;
+  if (variation !== undefined && variation !== null && strength) Object.assign(wish, { variation_seed: variation, variation_strength: strength });
+  if (job.request.concepts?.length) wish.concepts = job.request.concepts.map((one) => one.path.replace(/\.concept$/, ""));
+  return wish;
+}
+
+function round(side: number): number {
+  return Math.max(FACTOR, Math.round(side / FACTOR) * FACTOR);
+}
+
 /** Return the size of a shape whose longer side has so many px. */
 export function fit(shape: Shape, longest: number): Size {
   const most = Math.max(shape.across, shape.down);
-  const round = (side: number) => Math.max(FACTOR, Math.round(side / FACTOR) * FACTOR);
   return { width: round((longest * shape.across) / most), height: round((longest * shape.down) / most) };
 }
 

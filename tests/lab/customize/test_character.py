@@ -6,7 +6,7 @@ import pytest
 from sfumato.canvas.formats.images import load_picture
 from sfumato.core.errors import RequestError
 from sfumato.lab.customize.character import describe_character, draw_character, make_character, write_character
-from sfumato.workflows.personalize.score import _read, _score_marks
+from sfumato.workflows.personalize.likeness import read_pictures, score_identity
 from sfumato.world.palette import HAIR, RARE_HAIR
 
 
@@ -34,11 +34,11 @@ def test_the_files_are_those_that_a_concept_is_made_of(tmp_path):
 
 def test_the_score_tells_the_person_from_another():
     def read(person, seed):
-        return _read(("a {}",), np.stack([one.pixels for one in draw_character(make_character(person), 6, seed)]))
+        return read_pictures(np.stack([one.pixels for one in draw_character(make_character(person), 6, seed)]))
 
     photos = read(1, 1)
-    rows = {row.name: row for row in _score_marks(read(1, 2), read(4, 3), photos)}
+    rows = {row.name: row for row in score_identity(read(1, 2), read(4, 3), photos)}
     assert rows["identity"].value > 0.6
     assert rows["marks right, with the concept"].value > rows["marks right, the class alone (floor)"].value
-    same = {row.name: row for row in _score_marks(read(4, 5), read(4, 3), photos)}
+    same = {row.name: row for row in score_identity(read(4, 5), read(4, 3), photos)}
     assert same["identity"].value < 0.4

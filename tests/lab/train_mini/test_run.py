@@ -3,11 +3,13 @@
 import hashlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import StableDiffusionPipeline
 
 from sfumato.core.errors import ModelError, RequestError
+from sfumato.lab.train_mini.pictures import open_pictures
 from sfumato.lab.train_mini.run import STAGES, run_train_mini
 from sfumato.lab.train_mini.stages import MiniTraining
 from sfumato.models.load import load_model
@@ -22,6 +24,8 @@ def make_state(folder: Path) -> None:
     make_mini_autoencoder(16, 16).save_pretrained(folder / "vae")
     make_mini_unet((32, 32, 32)).save_pretrained(folder / "unet")
     make_mini_text_encoder(size, **special).save_pretrained(folder / "text_encoder")
+    pictures = open_pictures(folder)
+    pictures.append(np.zeros((1, 128, 128, 3), np.uint8), [{"captions": ["A red house, not a cat's", "house"]}])
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +72,12 @@ def test_checksums_cover_every_file_and_other_parts_stay(bundle: Path) -> None:
     assert set(listed) == files
     assert "reader/kept.txt" in files
     assert all(hashlib.sha256((bundle / name).read_bytes()).hexdigest() == value for name, value in listed.items())
+
+
+def test_the_words_of_the_captions_go_with_the_denoiser(bundle: Path, tmp_path: Path) -> None:
+    assert (bundle / "words.txt").read_text().split() == ["a", "cat", "house", "not", "red", "s"]
+    run_train_mini(MiniTraining(state=tmp_path, init=bundle), stage="pack")
+    assert (tmp_path / "mini" / "words.txt").read_bytes() == (bundle / "words.txt").read_bytes()
 
 
 def test_weights_are_float16_and_the_tokenizer_has_both_files(bundle: Path) -> None:

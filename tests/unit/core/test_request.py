@@ -158,3 +158,14 @@ def test_how_it_is_computed_is_part_of_a_request_once_it_is_known():
     assert RenderRequest.from_json(request_.to_json()) == request_
     assert request_.request_hash() != PLAIN.request_hash()
     assert "arithmetic" not in PLAIN.to_json()
+
+
+def test_a_variation_needs_seed_and_strength_and_counts_the_variation_seed():
+    plain = RenderRequest(prompt="x", size=PixelSize(64, 64), seed=5, batch=3)
+    assert plain.choose_picture(2).seed == 7
+    varied = dataclasses.replace(plain, variation_seed=9, variation_strength=0.25)
+    assert (varied.choose_picture(2).seed, varied.choose_picture(2).variation_seed) == (5, 11)
+    assert varied.request_hash() != plain.request_hash()
+    for wrong in ({"variation_seed": 9}, {"variation_strength": 0.5}):
+        with pytest.raises(RequestError, match="need each other"):
+            dataclasses.replace(plain, **wrong)

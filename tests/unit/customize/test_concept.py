@@ -120,6 +120,17 @@ def test_three_pictures_without_masks_and_captions_are_enough(tmp_path):
     assert [(picture.caption, picture.mask) for picture in made.pictures] == [("", "")] * 3
 
 
+def test_a_photo_without_a_mask_gets_the_one_that_is_found(photos):
+    (photos / "1_mask.png").unlink()
+    (photos / "2_mask.png").unlink()
+    found = {"1.png": Image.new("L", (64, 64), 255)}
+    made = create.create_concept(
+        create.NewConcept(name="bo", photos=photos, noun="cat"), lambda photo: found.get(photo.name)
+    )
+    assert [bool(one.mask) for one in made.pictures] == [True, True, False, True, True]
+    check_pictures(made)
+
+
 def test_a_file_as_the_folder_of_concepts_is_refused(tmp_path, monkeypatch):
     (tmp_path / "afile").write_text("no folder")
     monkeypatch.setenv("SFUMATO_CONCEPTS", str(tmp_path / "afile"))

@@ -13,8 +13,8 @@ from sfumato import api
 from sfumato.cli.options import RenderOptions
 from sfumato.cli.read_options import make_request as make_typed
 from sfumato.server.surfaces.a1111.bodies import TextBody
+from sfumato.server.surfaces.job_body import JobBody
 from sfumato.server.surfaces.openai import ImageBody
-from sfumato.server.surfaces.own import JobBody
 
 SIDES = st.sampled_from([64, 128, 136, 256, 512])
 JOBS = st.fixed_dictionaries(

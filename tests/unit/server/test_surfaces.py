@@ -87,7 +87,14 @@ def test_the_same_order_is_one_job(client):
 @pytest.mark.parametrize(
     ("body", "status", "word"),
     [
-        ({"prompt": "x", "focus": "auto"}, 422, "focus"),
+        ({"prompt": "x", "brightness": 3}, 422, "brightness"),
+        ({"prompt": "x", "picture": "y"}, 422, "picture"),
+        ({"prompt": "x", "focus": "sorcery"}, 422, "sorcery"),
+        ({"prompt": "x", "concepts": ["/etc/bo.concept"]}, 404, "concept"),
+        ({"kind": "focus"}, 422, "picture"),
+        ({"kind": "check", "picture": "../queue.sqlite"}, 404, "file"),
+        ({"kind": "teach", "concept": "../x"}, 404, "concept"),
+        ({"kind": "magic", "prompt": "x"}, 422, "kind"),
         ({"prompt": "x", "steps": 10**9}, 422, "steps"),
         ({"prompt": "x", "batch": 10**6}, 422, "pictures"),
         ({"prompt": "x", "seed": 1.5}, 422, "seed"),
@@ -279,7 +286,7 @@ def test_a1111_errors_are_the_words_that_clients_compare(client):
     assert (
         client.post("/sdapi/v1/txt2img", json=post | {"sampler_name": "Nobody"}).json()["detail"] == "Sampler not found"
     )
-    assert client.post("/sdapi/v1/txt2img", json=post | {"script_name": "X/Y/Z plot"}).status_code == 422
+    assert client.post("/sdapi/v1/txt2img", json=post | {"script_name": "Loopback"}).status_code == 422
     units = {"ControlNet": {"args": [{"enabled": True, "model": "canny"}]}}
     assert client.post("/sdapi/v1/txt2img", json=post | {"alwayson_scripts": units}).status_code == 422
     units = {"ControlNet": {"args": [False, {"enabled": False}]}, "ADetailer": {"args": []}}

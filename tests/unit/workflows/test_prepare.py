@@ -9,7 +9,8 @@ from bundles import tiny_mini
 from sfumato.canvas.formats.images import read_request
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import Arithmetic, CohesiveMethod, RenderRequest
+from sfumato.core.request import CohesiveMethod, RenderRequest
+from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.models.hardware.policy import choose_policy
 from sfumato.workflows.prepare import prepare
 from sfumato.workflows.run_options import RunOptions

@@ -22,16 +22,9 @@ from sfumato.core.request import (
     NativeMethod,
     RenderRequest,
 )
-from sfumato.workflows.requests import (
-    RequestValues,
-    choose_upscale_size,
-    make_request,
-    make_upscale_request,
-    make_values,
-    read_lora,
-    read_size,
-    store_picture,
-)
+from sfumato.workflows.edit.sources import store_picture
+from sfumato.workflows.requests import choose_upscale_size, make_request, make_upscale_request, read_lora, read_size
+from sfumato.workflows.values import RequestValues, make_values
 
 
 def ask(stored=None, contract=CONTRACT, **options):

@@ -196,3 +196,23 @@ def evaluate_upscale(
     sys.stdout.write(f"{write_table(rows)}\n")
     nearer = sum(row.is_nearer for row in rows)
     print_json({"evaluate": "upscale", "n": len(rows), "nearer": nearer, "rows": [row.to_json() for row in rows]})
+
+
+def evaluate_customize(
+    subjects: Annotated[int, typer.Option("--subjects", help="New people to teach.", metavar="N")] = 12,
+    steps: Annotated[int, typer.Option("--steps", help="Steps of each training.", metavar="N")] = 250,
+    probe: Annotated[
+        bool, typer.Option("--probe", help="Fit and judge the probe of names instead.", show_default=False)
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the sheets.", metavar="DIR")] = Path("out/customize"),
+) -> None:
+    """Teach new people by ours and by the usual recipes in one run; prints a card, last line JSON."""
+    from sfumato.lab.customize.probe import evaluate_probe
+    from sfumato.lab.customize.proof import ProofOptions, evaluate_customize
+
+    if probe:
+        card, _ = evaluate_probe()
+    else:
+        options = ProofOptions(subjects=subjects, steps=steps, out=out)
+        card = evaluate_customize(options, on_event=lambda said: sys.stderr.write(f"{said}\n"))
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.core.errors import ModelError
+from sfumato.lab.train_mini.pictures import list_filled, open_pictures
 from sfumato.models.mini import (
     MiniParts,
     load_mini_autoencoder,
@@ -30,6 +32,9 @@ if TYPE_CHECKING:
 LARGEST_BUNDLE_BYTES = 64 * 2**20
 # Ends in .txt: the gate opens no folder with files of unknown kinds.
 SUMS = "SHA256SUMS.txt"
+# Every word of the captions that the denoiser was trained on.
+WORDS = "words.txt"
+_WORD = re.compile(r"[^\W\d_]+")
 # Where the stages of reader, detector and parser leave them in the state folder.
 EYES = "eyes"
 
@@ -61,6 +66,7 @@ def pack_mini(state: Path, out: Path, init: Path | None = None) -> int:
     shutil.rmtree(fresh, ignore_errors=True)
     save_mini(fresh, parts)
     _forget_origins(fresh)
+    _write_words(state if homes["unet"] == state else init, fresh / WORDS)
     for source in (state / EYES, init, out):
         for eye in source.glob("*") if source and source.is_dir() else ():
             if eye.is_dir() and not (fresh / eye.name).exists():
@@ -79,6 +85,19 @@ def _check_finite(name: str, network: nn.Module) -> None:
             raise ModelError(
                 "A trained weight does not fit float16", got=f"{name}: {key}", do="Train on from an earlier checkpoint."
             )
+
+
+def _write_words(source: Path | None, path: Path) -> None:
+    """List the words of the captions in a state folder, or copy the list of the bundle that the denoiser came from."""
+    assert source is not None
+    if (source / WORDS).is_file():
+        shutil.copyfile(source / WORDS, path)
+        return
+    words: set[str] = set()
+    for table in list_filled(source):
+        for note in open_pictures(source, table).read_notes():
+            words.update(_WORD.findall(" ".join(note["captions"]).lower()))
+    path.write_text("".join(f"{word}\n" for word in sorted(words)), encoding="utf-8")
 
 
 def _forget_origins(folder: Path) -> None:

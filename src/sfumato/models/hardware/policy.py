@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.memory import read_memory
-from sfumato.core.request import ATTENTIONS, NUMBER_TYPES, Arithmetic
+from sfumato.core.request_parts.arithmetic import ATTENTIONS, NUMBER_TYPES, Arithmetic
 from sfumato.core.settings import load_settings
 from sfumato.models.hardware.detect import detect_hardware, may_have_gpu
 from sfumato.models.hardware.rates import Rates, read_rates, write_rates

@@ -138,6 +138,10 @@ class ClipWords:
         """Count the tokens."""
         return self._words.get_vocab_size()
 
+    def get_vocab(self) -> dict[str, int]:
+        """Return the words and pieces with their numbers, under the name of transformers' own class."""
+        return self._words.get_vocab()
+
     def __call__(self, text: str, **_: Any) -> dict[str, list[int]]:
         """Cut a text into tokens, without begin, end or padding."""
         return {"input_ids": self._words.encode(text, add_special_tokens=False).ids}

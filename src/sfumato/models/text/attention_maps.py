@@ -50,7 +50,7 @@ class WordMaps:
 
     def add(self, attention: Tensor) -> None:
         """Add one layer's attention [tokens, cells]; layers of another shape than the latents' are left out."""
-        grid = _find_grid(self.size_hw, attention.shape[-1])
+        grid = find_grid(self.size_hw, attention.shape[-1])
         if grid is None:
             return
         maps = attention.unflatten(-1, grid)[None]
@@ -66,7 +66,7 @@ class WordMaps:
             return
         rows = (context == self.context.to(context)).flatten(1).all(dim=1)
         if bool(rows.any()):
-            self.add(_attend(layer, hidden[rows], context[rows]))
+            self.add(attend(layer, hidden[rows], context[rows]))
 
 
 @contextmanager
@@ -85,7 +85,7 @@ def _hear(maps: WordMaps, layer: Any, args: tuple[Any, ...], kwargs: dict[str, A
     maps.listen(layer, args, kwargs)
 
 
-def _attend(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
+def attend(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
     """Return attention, mean over rows and heads, float32 [tokens, cells]."""
     heads = layer.heads
     queries = layer.to_q(hidden).unflatten(-1, (heads, -1)).transpose(1, 2).float()
@@ -94,7 +94,7 @@ def _attend(layer: Any, hidden: Tensor, context: Tensor) -> Tensor:
     return scores.mean(dim=(0, 1)).T
 
 
-def _find_grid(size_hw: tuple[int, int], cells: int) -> tuple[int, int] | None:
+def find_grid(size_hw: tuple[int, int], cells: int) -> tuple[int, int] | None:
     """Return the shape of a layer's cells: the latents' size halved, upwards rounded, some times."""
     height, width = size_hw
     while height * width > cells and (height, width) != (1, 1):

@@ -6,8 +6,9 @@ Knows neither windows nor pixels; the denoiser is a function of the canvas. Star
 
 from __future__ import annotations
 
+import math
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -58,17 +59,28 @@ class Work:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class CanvasNoise:
-    """Draw unit normal noise for windows of a canvas from the counter; neighbours agree where they overlap."""
+    """Draw unit normal noise for windows of a canvas from the counter; neighbours agree where they overlap.
+
+    With `variation` above 0 the noise that a stage starts from lies on the way to that of another seed.
+    """
 
     seed: int
     stage: int
     boxes: tuple[LatentBox, ...]
     channels: int
     device: torch.device
+    variation_seed: int | None = None
+    variation: float = 0.0
 
     def initial(self) -> Tensor:
         """Return the noise that a stage starts from, [windows, C, h, w]."""
-        return self._draw(START_STEP, 0)
+        noise = self._draw(START_STEP, 0)
+        if self.variation_seed is None:
+            return noise
+        other = replace(self, seed=self.variation_seed, variation_seed=None).initial()
+        # Unit normals of two seeds stand at right angles, so this is the great circle between them, cell by cell.
+        angle = self.variation * math.pi / 2
+        return math.cos(angle) * noise + math.sin(angle) * other
 
     def at(self, step: int, substep: int, /) -> Tensor:
         """Return the noise a stochastic sampler adds in a step, [windows, C, h, w]."""
@@ -82,9 +94,16 @@ class CanvasNoise:
 
 def make_noise(work: Work, stage: Stage, boxes: tuple[LatentBox, ...]) -> CanvasNoise:
     """Return the noise of a stage for some windows of its canvas."""
-    channels = work.model.contract.latent_channels
-    seed = work.request.seed
-    return CanvasNoise(seed=seed, stage=stage.noise_stage, boxes=boxes, channels=channels, device=work.model.device)
+    request = work.request
+    return CanvasNoise(
+        seed=request.seed,
+        stage=stage.noise_stage,
+        boxes=boxes,
+        channels=work.model.contract.latent_channels,
+        device=work.model.device,
+        variation_seed=request.variation_seed,
+        variation=request.variation_strength,
+    )
 
 
 def predict(work: Work, x: Tensor, sigma: float, *, step: int, steps: int) -> Tensor:

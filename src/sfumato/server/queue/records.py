@@ -7,11 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, TypeAlias, get_args
 
 from sfumato.core.errors import RequestError
 
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled", "quarantined"]
+JobKind: TypeAlias = Literal["render", "upscale", "focus", "repair", "check", "find", "teach"]
+JOB_KINDS: tuple[JobKind, ...] = get_args(JobKind)
+FileRole: TypeAlias = Literal["picture", "evidence"]
 # A job in one of these states stays there until somebody asks for it again.
 ENDED: tuple[JobState, ...] = ("done", "failed", "cancelled", "quarantined")
 
@@ -28,8 +31,8 @@ class QueueFullError(RequestError):
 class StoredFile:
     """One file of the state folder that a client may ask for by `id`.
 
-    `path` is relative to the state folder; clients never see it. `number` counts the pictures of a job from 0. `job_id`
-    is None for what a client has sent.
+    `path` is relative to the state folder; clients never see it. `number` counts the files of a job from 0. `job_id`
+    is None for what a client has sent. `role` is evidence where the file shows what was found or changed.
     """
 
     id: str
@@ -42,6 +45,7 @@ class StoredFile:
     job_id: str | None = None
     number: int = 0
     seed: int | None = None
+    role: FileRole = "picture"
 
     def to_json(self) -> dict[str, Any]:
         """Return what a client may know of the file, as JSON values."""
@@ -61,8 +65,10 @@ class StoredFile:
 class JobRecord:
     """One row of the queue. Times are seconds since 1970.
 
-    `request` is a `RenderRequest` as JSON values. `attempts` counts how often a worker began, `kills` how often a worker
-    ended on it without a word. `error` has the JSON shape of every error. `log` holds the last lines of the worker.
+    `request` is a `RenderRequest` as JSON values, or what `server.orders` makes of another kind of job. `result` is what
+    the job found or did, as JSON values; `evidence` holds pictures of that. `attempts` counts how often a worker began,
+    `kills` how often a worker ended on it without a word. `error` has the JSON shape of every error. `log` holds the
+    last lines of the worker.
     """
 
     id: str
@@ -71,6 +77,7 @@ class JobRecord:
     surface: str
     request: Mapping[str, Any]
     created_s: float
+    kind: JobKind = "render"
     started_s: float | None = None
     ended_s: float | None = None
     attempts: int = 0
@@ -81,6 +88,8 @@ class JobRecord:
     error: Mapping[str, Any] | None = None
     log: str = ""
     files: tuple[StoredFile, ...] = ()
+    evidence: tuple[StoredFile, ...] = ()
+    result: Mapping[str, Any] | None = None
 
     @property
     def has_ended(self) -> bool:
@@ -89,9 +98,10 @@ class JobRecord:
 
     def to_json(self) -> dict[str, Any]:
         """Return what a client may know of the job, as JSON values; paths of this machine stay here."""
-        request = {name: value for name, value in self.request.items() if name != "source"}
+        request = {name: value for name, value in self.request.items() if name not in ("source", "path")}
         return {
             "id": self.id,
+            "kind": self.kind,
             "state": self.state,
             "surface": self.surface,
             "request": request,
@@ -106,4 +116,12 @@ class JobRecord:
             "error": None if self.error is None else dict(self.error),
             "log": self.log,
             "files": [file.to_json() for file in self.files],
+            "evidence": [file.to_json() for file in self.evidence],
+            "result": None if self.result is None else dict(self.result),
         }
+
+
+def list_safety(job: JobRecord) -> list[Any]:
+    """Return the verdict of the safety filter on each picture of a job, None where it is off."""
+    pictures: list[dict[str, Any]] = (job.result or {}).get("pictures", [])
+    return [picture.get("safety") for picture in pictures]

@@ -12,6 +12,7 @@ from sqlalchemy import (
     JSON,
     Boolean,
     Column,
+    Connection,
     Engine,
     Float,
     ForeignKey,
@@ -24,12 +25,12 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.exc import DatabaseError, OperationalError
+from sqlalchemy.exc import DatabaseError, OperationalError, SQLAlchemyError
 
 from sfumato.core.errors import StorageError
 
-# Counted up when a table changes; another number is refused, not guessed at.
-SCHEMA = 1
+# Counted up when a table changes; a number that is not known is refused, not guessed at.
+SCHEMA = 2
 # Two processes write: the server and its worker. Each transaction takes milliseconds.
 _WAIT_FOR_LOCK_S = 30.0
 
@@ -41,6 +42,8 @@ jobs = Table(
     Column("id", String(32), nullable=False, unique=True),
     Column("state", String(16), nullable=False),
     Column("surface", String(16), nullable=False),
+    # What is done: render, upscale, check ... see `records.JobKind`.
+    Column("kind", String(16), nullable=False, server_default="render"),
     Column("request", JSON, nullable=False),
     Column("created_s", Float, nullable=False),
     Column("started_s", Float),
@@ -54,6 +57,10 @@ jobs = Table(
     Column("planned_s", Float),
     Column("error", JSON(none_as_null=True)),
     Column("log", Text, nullable=False, default=""),
+    # What the job found or did, beside its pictures.
+    Column("result", JSON(none_as_null=True)),
+    # Its place among those that wait, where somebody moved it; else its number.
+    Column("turn", Integer),
     # What a client sends with each try of one order, so that a repeated order is one job.
     Column("order_key", String(128), unique=True),
     Index("jobs_by_state", "state", "number"),
@@ -65,6 +72,8 @@ files = Table(
     Column("id", String(64), primary_key=True),
     Column("job_id", String(32), ForeignKey("jobs.id", ondelete="CASCADE"), index=True),
     Column("number", Integer, nullable=False, default=0),
+    # A picture that was drawn or sent, or one that shows what was found.
+    Column("role", String(16), nullable=False, server_default="picture"),
     Column("path", Text, nullable=False),
     Column("media_type", String(32), nullable=False),
     Column("width", Integer, nullable=False),
@@ -75,33 +84,84 @@ files = Table(
     Column("seed", String(24)),
     Column("created_s", Float, nullable=False),
 )
+_SCHEMA_NAME = "queue:schema"
+# What a person says of a picture: a favourite, or deleted until that is undone or the time for it is over.
+marks = Table(
+    "marks",
+    metadata,
+    Column("file_id", String(64), ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("favourite", Boolean, nullable=False, default=False),
+    Column("deleted_s", Float),
+)
+# What each version before added, as (table, column, type and default).
+_ADDED = {
+    2: (
+        ("jobs", "kind", "VARCHAR(16) NOT NULL DEFAULT 'render'"),
+        ("jobs", "result", "JSON"),
+        ("jobs", "turn", "INTEGER"),
+        ("files", "role", "VARCHAR(16) NOT NULL DEFAULT 'picture'"),
+    )
+}
 options = Table("options", metadata, Column("name", String(64), primary_key=True), Column("value", JSON))
 
 
-def open_database(path: Path) -> Engine:
-    """Open the database of a state folder, and make its tables where they are missing.
+def open_database(path: Path, *, address: str = "") -> Engine:
+    """Open the database of a state folder, or the PostgreSQL at an address, and make its tables where they are missing.
 
-    Every commit is on the disk before it returns (write-ahead log, synchronous=FULL).
+    Every commit is on the disk before it returns (SQLite: write-ahead log, synchronous=FULL).
 
     Raises:
         StorageError: the disk refuses, the file is no database, or another version wrote it.
     """
+    if address:
+        return _open_postgres(address)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": _WAIT_FOR_LOCK_S})
     event.listen(engine, "connect", _set_up)
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             found = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-            if found not in (0, SCHEMA):
-                do = "Use the version that wrote it, or another state folder."
-                raise StorageError("another version of Sfumato wrote the queue", got=f"{path}: schema {found}", do=do)
+            _check_schema(found, str(path))
             metadata.create_all(connection)
+            _add_columns(connection, found)
             connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA}")
     except (DatabaseError, OperationalError) as error:
         engine.dispose()
         do = "Free disk space, or move the damaged file away."
         raise StorageError("the queue cannot be opened", got=f"{path}: {error.orig}", do=do) from error
     return engine
+
+
+def _open_postgres(address: str) -> Engine:
+    do = "Set SFUMATO_DATABASE to postgresql+psycopg://USER@HOST/NAME, and install sfumato[postgres]."
+    if not address.startswith("postgresql"):
+        raise StorageError("the queue lies in SQLite or PostgreSQL", got=address.partition(":")[0], do=do)
+    try:
+        engine = create_engine(address, pool_pre_ping=True)
+        with engine.begin() as connection:
+            metadata.create_all(connection)
+            row = connection.execute(options.select().where(options.c.name == _SCHEMA_NAME)).one_or_none()
+            found = SCHEMA if row is None else int(row.value)
+            _check_schema(found, "the database")
+            _add_columns(connection, found)
+            connection.execute(options.delete().where(options.c.name == _SCHEMA_NAME))
+            connection.execute(options.insert().values(name=_SCHEMA_NAME, value=SCHEMA))
+    except (SQLAlchemyError, ImportError) as error:
+        # An address may hold a password, so only what the driver says is told.
+        raise StorageError("the database cannot be opened", got=type(error).__name__, do=do) from error
+    return engine
+
+
+def _check_schema(found: int, where: str) -> None:
+    if found > SCHEMA:
+        do = "Use the version that wrote it, or another state folder."
+        raise StorageError("another version of Sfumato wrote the queue", got=f"{where}: schema {found}", do=do)
+
+
+def _add_columns(connection: Connection, found: int) -> None:
+    for version in range(found + 1 if found else SCHEMA + 1, SCHEMA + 1):
+        for table, column, kind in _ADDED[version]:
+            connection.exec_driver_sql(f"ALTER TABLE {table} ADD COLUMN {column} {kind}")
 
 
 def _set_up(connection: Any, _record: Any) -> None:

@@ -1,7 +1,7 @@
-"""The Images API that scripts for DALL-E speak, under `/v1`: generations and models.
+"""The Images API that scripts for DALL-E speak, under `/v1`: generations, edits, variations and models.
 
 Names of their models mean the default model here. `quality`, `style`, `moderation` and `user` have no effect.
-Settings of ours come in as extra fields. Edits and variations are not in this version. Start reading at `ImageBody`,
+Settings of ours come in as extra fields. A mask is erased where the picture is drawn anew. Start reading at `ImageBody`,
 then `make_openai_routes`.
 """
 
@@ -13,20 +13,24 @@ import io
 import json
 import re
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, cast
 
 from fastapi import APIRouter, Header, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
-from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from PIL import Image, ImageChops
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.server.answers import make_answer
 from sfumato.server.context import ServerContext, wait_for_bell
-from sfumato.server.queue.records import JobRecord
+from sfumato.server.forms import read_parts
+from sfumato.server.intake import Intake
+from sfumato.server.queue.records import JobRecord, list_safety
 
 _FOREIGN = re.compile(r"(dall-e|gpt-image|chatgpt-image)[\w.-]*")
 # Clients of stable-diffusion.cpp put further settings into the prompt.
@@ -37,6 +41,7 @@ _EXTRA_NAMES = {
     "sample_steps": "steps",
     "sample_method": "sampler",
 }
+_NUMBER = re.compile(r"-?(0|[1-9]\d{0,19})(\.\d{1,17})?")
 _CELL_PX = 8
 _KEEP_ALIVE_S = 15.0
 _BASE64 = {"response_format": "b64_json"}
@@ -44,6 +49,9 @@ _BASE64 = {"response_format": "b64_json"}
 _TOKENS = {"image_tokens": 0, "text_tokens": 0}
 _USAGE = {"input_tokens": 0, "output_tokens": 0, "total_tokens": 0, "input_tokens_details": _TOKENS}
 _SUFFIXES = {"png": "PNG", "jpeg": "JPEG", "webp": "WEBP"}
+
+
+Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100)]
 
 
 class ImageBody(BaseModel):
@@ -90,6 +98,78 @@ class ImageBody(BaseModel):
         return bool(self.model and self.model.startswith("dall-e"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class ImageForm:
+    """A form with pictures: the fields by name, the pictures and the mask as they came."""
+
+    fields: Mapping[str, str]
+    pictures: tuple[bytes, ...] = ()
+    mask: bytes | None = None
+
+    def to_body(self, *, needs_prompt: bool = True) -> ImageBody:
+        """Return the fields as the body of `generations`.
+
+        Raises:
+            RequestError: there is no picture or no prompt, or a field is wrong.
+        """
+        if not self.pictures:
+            raise RequestError("the form has no `image`", do="Send a PNG, JPEG or WebP as `image`.")
+        # A form has texts alone; settings of ours that are numbers become numbers again.
+        said: dict[str, Any] = {
+            name: json.loads(text) if _NUMBER.fullmatch(text) else text for name, text in self.fields.items()
+        }
+        said |= {name: self.fields[name] for name in ("prompt", "size", "user") if name in self.fields}
+        if needs_prompt and not said.get("prompt"):
+            raise RequestError("the form has no `prompt`", do="Say what is to be drawn.")
+        try:
+            return ImageBody.model_validate({"prompt": "", **said})
+        except ValidationError as error:
+            faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()[:8])
+            raise RequestError("the form has wrong fields", got=faults, do="Mend them and send it again.") from error
+
+    def add_pictures(self, settings: dict[str, Any], intake: Intake) -> dict[str, Any]:
+        """Return the settings with the first picture as `init`, at the wanted size, and what is erased as the mask.
+
+        Raises:
+            RequestError, UnsafeFileError: a picture cannot be read, or the mask erases nothing.
+        """
+        if len(self.pictures) > 1:
+            do = "Send one picture; several are not mixed here."
+            raise RequestError("this server edits one picture at a time", got=len(self.pictures), do=do)
+        picture = intake.open_picture(self.pictures[0])
+        wanted = settings.get("size")
+        sides = api.PixelSize.parse(wanted) if wanted else api.PixelSize(*picture.size)
+        size = (max(_CELL_PX, sides.width // _CELL_PX * _CELL_PX), max(_CELL_PX, sides.height // _CELL_PX * _CELL_PX))
+        mask = None if self.mask is None else intake.open_picture(self.mask)
+        if mask is None and picture.mode == "RGBA":
+            # Without a mask the picture's own transparency says where.
+            mask = picture
+        more: dict[str, Any] = {"size": f"{size[0]}x{size[1]}"}
+        more["init"] = intake.keep_picture(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)).id
+        if mask is not None:
+            if mask.mode != "RGBA":
+                raise RequestError("the mask has no transparent part", do="Erase what is to be drawn anew.")
+            erased = ImageChops.invert(mask.getchannel("A")).resize(size, Image.Resampling.BILINEAR)
+            more["mask"] = intake.keep_picture(erased.convert("RGB")).id
+            more["strength"] = settings.get("strength", 1.0)
+        return settings | more
+
+
+async def read_form(request: Request) -> ImageForm:
+    """Read a form with pictures; several come as `image[]`.
+
+    Raises:
+        RequestError: the message is no form, or has too many parts.
+    """
+    parts = read_parts(request.headers.get("content-type", ""), await request.body())
+    files = [part for part in parts if part.is_file]
+    return ImageForm(
+        fields={part.name: part.text for part in parts if not part.is_file},
+        pictures=tuple(part.content for part in files if part.name in ("image", "image[]")),
+        mask=next((part.content for part in files if part.name == "mask"), None),
+    )
+
+
 def make_openai_routes(context: ServerContext) -> APIRouter:
     """Return the routes of `/v1`."""
     router = APIRouter(prefix="/v1", tags=["openai"])
@@ -105,34 +185,60 @@ def make_openai_routes(context: ServerContext) -> APIRouter:
     async def generate(
         body: ImageBody,
         request: Request,
-        key: Annotated[str | None, Header(alias="Idempotency-Key", max_length=100)] = None,
+        key: Key = None,
     ) -> Response:
-        # A client that tries again after a lost answer gets the job that it has ordered.
-        order_key = None if key is None else f"openai:{key}"
-        job = await asyncio.to_thread(context.intake.submit, body.to_settings(), surface="openai", order_key=order_key)
-        context.tell_queued(job)
-        if body.stream:
-            stream = _stream(context, job.id, body)
-            return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
-        job = await context.wait_for_end(job.id)
-        if job.state != "done":
-            return _answer_failure(request.url.path, job)
-        pictures = await asyncio.to_thread(_load_pictures, context, job, body)
-        base = str(request.base_url).rstrip("/")
-        rows = [
-            {"url": f"{base}/api/v1/files/{file.id}"}
-            if body.wants_url
-            else {"b64_json": base64.b64encode(packed).decode()}
-            for file, packed in zip(job.files, pictures, strict=True)
-        ]
-        size = f"{job.files[0].width}x{job.files[0].height}"
-        more = {"size": size, "output_format": body.output_format or "png", "background": "opaque"}
-        return JSONResponse({"created": int(time.time()), "data": rows, **more})
+        return await _answer(context, request, body, body.to_settings(), key)
+
+    @router.post("/images/edits")
+    async def edit(request: Request, key: Key = None) -> Response:
+        form = await read_form(request)
+        body = form.to_body()
+        settings = await asyncio.to_thread(form.add_pictures, body.to_settings(), context.intake)
+        return await _answer(context, request, body, settings, key, kind="image_edit")
+
+    @router.post("/images/variations")
+    async def vary(request: Request, key: Key = None) -> Response:
+        form = await read_form(request)
+        body = form.to_body(needs_prompt=False)
+        settings = await asyncio.to_thread(form.add_pictures, body.to_settings(), context.intake)
+        return await _answer(context, request, body, settings, key)
 
     return router
 
 
-async def _stream(context: ServerContext, job_id: str, body: ImageBody) -> AsyncGenerator[str]:
+async def _answer(
+    context: ServerContext,
+    request: Request,
+    body: ImageBody,
+    settings: dict[str, Any],
+    key: str | None,
+    *,
+    kind: str = "image_generation",
+) -> Response:
+    """Queue a job and wait for it, or stream it."""
+    # A client that tries again after a lost answer gets the job that it has ordered.
+    order_key = None if key is None else f"openai:{key}"
+    submit = partial(context.intake.submit, surface="openai", order_key=order_key, needs_prompt="init" not in settings)
+    job = context.tell_queued(await asyncio.to_thread(submit, settings))
+    if body.stream:
+        stream = _stream(context, job.id, body, kind)
+        return StreamingResponse(stream, media_type="text/event-stream", headers={"Cache-Control": "no-store"})
+    job = await context.wait_for_end(job.id)
+    if job.state != "done":
+        return _answer_failure(request.url.path, job)
+    pictures = await asyncio.to_thread(_load_pictures, context, job, body)
+    base = str(request.base_url).rstrip("/")
+    rows = [
+        {"url": f"{base}/api/v1/files/{file.id}"} if body.wants_url else {"b64_json": base64.b64encode(packed).decode()}
+        for file, packed in zip(job.files, pictures, strict=True)
+    ]
+    size = f"{job.files[0].width}x{job.files[0].height}"
+    more = {"size": size, "output_format": body.output_format or "png", "background": "opaque"}
+    more |= {"sfumato": {"job": job.id, "safety": list_safety(job)}}
+    return JSONResponse({"created": int(time.time()), "data": rows, **more})
+
+
+async def _stream(context: ServerContext, job_id: str, body: ImageBody, kind: str) -> AsyncGenerator[str]:
     """Yield previews while a job is drawn, then its pictures, as server-sent events."""
     told, count, said_at = None, 0, time.monotonic()
     with context.hub.listen(job_id) as bell:
@@ -143,7 +249,7 @@ async def _stream(context: ServerContext, job_id: str, body: ImageBody) -> Async
             job, preview = await context.find(job_id), context.hub.previews.get(job_id)
             if preview is not None and preview is not told and count < (body.partial_images or 0):
                 more = {"partial_image_index": count, "output_format": "jpeg"}
-                yield _write_event("partial_image", preview, body, more)
+                yield _write_event(f"{kind}.partial_image", preview, body, more)
                 told, count, said_at = preview, count + 1, time.monotonic()
             if job.has_ended or context.hub.closing:
                 break
@@ -158,12 +264,12 @@ async def _stream(context: ServerContext, job_id: str, body: ImageBody) -> Async
     # An address would serve as well, but clients of a stream read base64 alone.
     for packed in await asyncio.to_thread(_load_pictures, context, job, body.model_copy(update=_BASE64)):
         more = {"output_format": body.output_format or "png", "usage": _USAGE}
-        yield _write_event("completed", packed, body, more)
+        yield _write_event(f"{kind}.completed", packed, body, more)
 
 
 def _write_event(kind: str, packed: bytes, body: ImageBody, more: dict[str, Any]) -> str:
     value = {
-        "type": f"image_generation.{kind}",
+        "type": kind,
         "b64_json": base64.b64encode(packed).decode(),
         "created_at": int(time.time()),
         "size": body.size or "auto",
@@ -171,7 +277,7 @@ def _write_event(kind: str, packed: bytes, body: ImageBody, more: dict[str, Any]
         "background": "opaque",
         **more,
     }
-    return f"event: image_generation.{kind}\ndata: {json.dumps(value)}\n\n"
+    return f"event: {kind}\ndata: {json.dumps(value)}\n\n"
 
 
 def _answer_failure(path: str, job: JobRecord) -> JSONResponse:

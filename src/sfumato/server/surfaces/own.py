@@ -1,7 +1,7 @@
 """Our own interface, `/api/v1`: jobs, their events, files, forecasts, models and words.
 
 The settings of a job have the names that the library has; an unknown one is an error, not a silence. Start reading at
-`JobBody`, then `make_own_routes`.
+`make_own_routes`; what a job may say is in `job_body`.
 """
 
 from __future__ import annotations
@@ -10,17 +10,19 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Path, Query, Request
 from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
-from pydantic import BaseModel, ConfigDict, Field
 
 from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.server.context import ServerContext, wait_for_bell
 from sfumato.server.queue.records import JobRecord, NotFoundError
-from sfumato.server.views import ViewMaker, find_tile, load_facts, write_recipe
+from sfumato.server.surfaces.job_body import JobBody
+from sfumato.server.surfaces.queue_routes import add_queue_routes
+from sfumato.server.views import ViewMaker, load_facts, write_recipe
 
 # A proxy closes a connection on which nothing is said for a minute.
 _KEEP_ALIVE_S = 15.0
@@ -28,55 +30,14 @@ _MOST_LISTED = 200
 # A file is shown or kept, never run, even when a browser is told to open it.
 _FILE_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cache-Control": "private, immutable"}
 
-Name = Annotated[str, Field(max_length=255)]
 Key = Annotated[str | None, Header(alias="Idempotency-Key", max_length=100)]
-
-
-class JobBody(BaseModel):
-    """The settings of one job, by the names that the library uses. `init` and `mask` are ids of files."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    prompt: str | None = None
-    size: str | tuple[int, int] | None = None
-    seed: int | str | None = None
-    steps: int | None = None
-    negative: str | None = None
-    guidance: float | None = None
-    guidance_rescale: float | None = None
-    sampler: Name | None = None
-    schedule: Name | None = None
-    batch: int | None = None
-    init: Name | None = None
-    strength: float | None = None
-    mask: Name | None = None
-    model: Name | None = None
-    vae: Name | None = None
-    prediction: Name | None = None
-    loras: Annotated[list[Name], Field(max_length=32)] | None = None
-    embeddings: Annotated[list[Name], Field(max_length=32)] | None = None
-    clip_skip: int | None = None
-    method: Name | None = None
-    upscaler: Name | None = None
-    upscale: float | None = None
-    slice_strength: float | None = None
-    slice_steps: int | None = None
-    window: str | tuple[int, int] | None = None
-    overlap: float | None = None
-    level_strength: float | None = None
-    lock: float | None = None
-    detail: float | None = None
-    keep: float | None = None
-
-    def to_settings(self) -> dict[str, Any]:
-        """Return what was said, by name."""
-        return self.model_dump(exclude_none=True)
 
 
 def make_own_routes(context: ServerContext) -> APIRouter:
     """Return the routes of `/api/v1`."""
     router = APIRouter(prefix="/api/v1", tags=["jobs"])
     _add_job_routes(router, context)
+    add_queue_routes(router, context)
     _add_file_routes(router, context)
     _add_view_routes(router, context)
     _add_question_routes(router)
@@ -88,18 +49,20 @@ def _add_job_routes(router: APIRouter, context: ServerContext) -> None:
     async def submit(body: JobBody, key: Key = None) -> JSONResponse:
         """Queue a job. Once this is answered, no crash loses it. The same Idempotency-Key is the same job."""
         order_key = None if key is None else f"api:{key}"
-        job = await asyncio.to_thread(context.intake.submit, body.to_settings(), surface="api", order_key=order_key)
+        submit = partial(context.intake.submit, surface="api", kind=body.kind, order_key=order_key)
+        job = await asyncio.to_thread(submit, body.to_settings())
         headers = {"Location": f"/api/v1/jobs/{job.id}"}
         return JSONResponse(_describe(context, context.tell_queued(job)), 202, headers)
 
     @router.get("/jobs")
     async def list_jobs(
         state: str | None = None,
+        kind: str | None = None,
         most: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 50,
         before: int | None = None,
     ) -> dict[str, Any]:
         """List jobs, the newest first. `next` is the `before` of the next page."""
-        found = await asyncio.to_thread(context.store.list_jobs, state=state, most=most, before=before)
+        found = await asyncio.to_thread(context.store.list_jobs, state=state, kind=kind, most=most, before=before)
         after = found[-1].number if len(found) == most else None
         counts = await asyncio.to_thread(context.store.count_jobs)
         return {"jobs": [_describe(context, job) for job in found], "next": after, "counts": counts}
@@ -158,7 +121,7 @@ def _add_file_routes(router: APIRouter, context: ServerContext) -> None:
     @router.post("/plan")
     async def plan(body: JobBody) -> dict[str, Any]:
         """Say what a job would cost, without queueing it; a refusal names the largest that fits."""
-        return await asyncio.to_thread(context.intake.forecast, body.to_settings())
+        return await asyncio.to_thread(context.intake.forecast, body.to_settings(), kind=body.kind)
 
 
 def _add_view_routes(router: APIRouter, context: ServerContext) -> None:
@@ -184,11 +147,10 @@ def _add_view_routes(router: APIRouter, context: ServerContext) -> None:
         level: Annotated[int, Path(ge=0)],
         column: Annotated[int, Path(ge=0)],
         row: Annotated[int, Path(ge=0)],
-    ) -> FileResponse:
+    ) -> Response:
         """Return one tile of a picture whose description was asked for before."""
-        path = await asyncio.to_thread(context.intake.find_path, file_id)
-        found = await asyncio.to_thread(find_tile, path, level, column, row)
-        return FileResponse(found, media_type="image/jpeg", headers=_FILE_HEADERS)
+        packed = await asyncio.to_thread(maker.read_tile, file_id, context.intake.find_path, level, column, row)
+        return Response(packed, media_type="image/jpeg", headers=_FILE_HEADERS)
 
     @router.get("/files/{file_id}/facts")
     async def facts(file_id: str) -> dict[str, Any]:

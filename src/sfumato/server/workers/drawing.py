@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 import os
 import shutil
 import signal
@@ -18,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from sfumato import api
-from sfumato.core.files import write_atomic
+from sfumato.core.memory import give_back_memory
 from sfumato.core.settings import load_settings
-from sfumato.server.views import name_facts
-from sfumato.server.workers.loop import Attempt, DrawnFile, WorkerLoop
-from sfumato.workflows.report.check_table import say_checks
+from sfumato.server.orders import EnlargeOrder, LookOrder, TeachOrder, read_order
+from sfumato.server.workers.loop import Attempt, Drawing, WorkerLoop
+from sfumato.server.workers.models import ModelCache, ModelKey
+from sfumato.server.workers.other_kinds import enlarge_picture, look, teach
+from sfumato.server.workers.results import describe_pictures
 
 _GB = 1024**3
 # What the interface of a server shows; the work itself is as large as it is.
@@ -31,36 +32,38 @@ _PREVIEW_QUALITY = 80
 
 
 class EngineDraw:
-    """Draw jobs with the engine. Keeps the model of the last job, which is the next job's in most queues."""
+    """Draw jobs with the engine. Keeps models loaded as far as memory goes, see `ModelCache`."""
 
     def __init__(self, device: str) -> None:
         """Load nothing yet."""
-        self._device, self._key, self._model = device, (), None
+        self._device = device
+        self.models = ModelCache(load=self._load)
 
-    def open_model(
-        self, ref: str, vae: str | None = None, prediction: str | None = None, arithmetic: api.Arithmetic | None = None
-    ) -> api.Model:
-        """Return a loaded model; the one before is let go when it is another, or computes in another way.
+    def _load(self, key: ModelKey) -> api.Model:
+        ref, vae, prediction, arithmetic = key
+        return api.load(ref, vae=vae, prediction=prediction, device=self._device, arithmetic=arithmetic)
 
-        Raises:
-            ModelError, UnsafeFileError: it cannot be opened.
-        """
-        key = (ref, vae, prediction, arithmetic)
-        if self._model is None or self._key != key:
-            self._model = None
-            self._model = api.load(ref, vae=vae, prediction=prediction, device=self._device, arithmetic=arithmetic)
-            self._key = key
-        return self._model
-
-    def __call__(self, attempt: Attempt) -> list[DrawnFile]:
-        """Draw every picture of a job into its folder.
+    def __call__(self, attempt: Attempt) -> Drawing:
+        """Do a job of any kind, with all its files in its folder.
 
         Raises:
             InterruptedRender: somebody wants it to stop.
-            Others: as `api.run`.
+            Others: as `api.run`, `api.find`, `api.check` and `api.upscale`.
         """
-        request = api.RenderRequest.from_json(dict(attempt.job.request))
-        model = self.open_model(request.model, request.vae, request.prediction, request.arithmetic)
+        order = read_order(attempt.job.request)
+        if isinstance(order, LookOrder):
+            return look(order, attempt)
+        if isinstance(order, EnlargeOrder):
+            return enlarge_picture(order, attempt, self._device)
+        if isinstance(order, TeachOrder):
+            # Training wants the memory of the model that drew.
+            self.models.clear()
+            return teach(order, attempt, self._device)
+        return self._render(order, attempt)
+
+    def _render(self, request: api.RenderRequest, attempt: Attempt) -> Drawing:
+        key = (request.model, request.vae, request.prediction, request.arithmetic)
+        model = self.models.open(key)
         budget_gb = load_settings().budget_gb
         options = api.RunOptions(
             out=attempt.folder / "picture.png",
@@ -71,6 +74,12 @@ class EngineDraw:
         )
         try:
             pictures = self._run(model, request, options, attempt)
+        except api.BudgetError:
+            # It would fit if no other model were kept.
+            if not self.models.drop_others(key):
+                raise
+            give_back_memory()
+            pictures = self._run(model, request, options, attempt)
         except api.RequestError:
             if not options.resume:
                 raise
@@ -78,7 +87,7 @@ class EngineDraw:
             shutil.rmtree(attempt.folder)
             attempt.folder.mkdir()
             pictures = self._run(model, request, replace(options, resume=False), attempt)
-        return [_describe(picture) for picture in pictures]
+        return describe_pictures(pictures, attempt)
 
     @staticmethod
     def _run(
@@ -92,7 +101,8 @@ class EngineDraw:
 def _tell(attempt: Attempt, event: api.Event) -> None:
     if isinstance(event, api.ProgressEvent):
         told = event.to_json()
-        if event.preview is not None and attempt.wants_preview():
+        # What may be withheld in the end is not shown on the way.
+        if event.preview is not None and load_settings().safety != "withhold" and attempt.wants_preview():
             # A picture that cannot be shown yet must not stop the one that is drawn.
             with suppress(ValueError, RuntimeError):
                 told["preview"] = _pack(event.preview())
@@ -109,34 +119,6 @@ def _pack(picture: Any) -> str:
     return base64.b64encode(stream.getvalue()).decode()
 
 
-def _describe(picture: api.Picture) -> DrawnFile:
-    assert picture.path is not None, "every picture of a job has a file"
-    assert picture.sha256 is not None, "the engine hashes what it saves"
-    size = picture.plan.size
-    _keep_facts(picture, picture.path)
-    return DrawnFile(
-        path=picture.path,
-        media_type="image/png",
-        width=size.width,
-        height=size.height,
-        sha256=picture.sha256,
-        seed=picture.request.seed,
-    )
-
-
-def _keep_facts(picture: api.Picture, path: Path) -> None:
-    """Write what the engine told of a picture beside it, for pages; where it lies is none of their business."""
-    facts = {name: value for name, value in picture.to_json().items() if name not in ("path", "report")}
-    if picture.checks is not None:
-        facts["self_check"] = say_checks(picture.checks)
-        facts["needs_look"] = any(verdict.fine is False for verdict in picture.checks.verdicts)
-    else:
-        facts["self_check"] = f"The self-check did not run: {picture.unchecked}." if picture.unchecked else ""
-        facts["needs_look"] = False
-    packed = json.dumps(facts, allow_nan=True).encode()
-    write_atomic(name_facts(path), lambda file: file.write(packed))
-
-
 def main() -> None:
     """Work for the server that started this process, until it closes stdin."""
     folder, name, device = sys.argv[1:4]
@@ -146,14 +128,14 @@ def main() -> None:
     lines = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     # Requests name pictures relative to the state folder; what the settings name is relative to where the server began.
-    for variable in ("SFUMATO_MODELS", "SFUMATO_LORA_FOLDER"):
+    for variable in ("SFUMATO_MODELS", "SFUMATO_LORA_FOLDER", "SFUMATO_CONCEPTS", "SFUMATO_PARTS"):
         if os.environ.get(variable):
             os.environ[variable] = str(Path(os.environ[variable]).expanduser().absolute())
     os.chdir(folder)
     draw = EngineDraw(device)
     # Most first jobs want the default model; whatever is wrong with it is told by the job that asks for it.
     with suppress(api.SfumatoError):
-        draw.open_model(api.DEFAULTS.model)
+        draw.models.open((api.DEFAULTS.model, None, None, None))
     WorkerLoop(folder=Path(folder), name=name, draw=draw, device=device, output=lines).run()
 
 

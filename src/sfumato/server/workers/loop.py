@@ -22,7 +22,7 @@ from typing import Any, BinaryIO, TypeAlias
 
 from sfumato.core.errors import InterruptedRender, SfumatoError
 from sfumato.core.files import hold
-from sfumato.server.queue.records import JobRecord, StoredFile
+from sfumato.server.queue.records import FileRole, JobRecord, StoredFile
 from sfumato.server.queue.store import LEASE_S, MOST_KILLS, JobStore, LostLeaseError
 
 # Between two looks into an empty queue, should a wake-up be lost.
@@ -31,19 +31,28 @@ _LOCK_RETRY_S = 0.05
 # Previews are drawn only while somebody looks, and not more often than an eye can use.
 WATCHED_S, PREVIEW_EVERY_S = 10.0, 0.5
 
-Draw: TypeAlias = Callable[["Attempt"], Sequence["DrawnFile"]]
+Draw: TypeAlias = Callable[["Attempt"], "Drawing"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnFile:
-    """A picture that lies whole in the folder of its job. Sizes in px."""
+    """A picture that lies whole in the folder of its job. Sizes in px. `role` is evidence where it only shows something."""
 
     path: Path
     media_type: str
     width: int
     height: int
     sha256: str
-    seed: int
+    seed: int | None = None
+    role: FileRole = "picture"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """What an attempt gave: its files, and what it found or did as JSON values, for clients."""
+
+    files: Sequence[DrawnFile] = ()
+    result: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +68,10 @@ class Attempt:
     tell: Callable[[Mapping[str, Any]], None]
     should_stop: Callable[[], bool]
     wants_preview: Callable[[], bool]
+
+    def name_file(self, number: int) -> str:
+        """Return the id of a file of the job, by its place in `Drawing.files`; the same in every attempt."""
+        return f"{self.job.id}-{number}"
 
 
 @dataclass(eq=False, kw_only=True)
@@ -154,8 +167,8 @@ class WorkerLoop:
     def _finish(self, store: JobStore, job: JobRecord, attempt: Attempt) -> None:
         try:
             drawn = self.draw(attempt)
-            rows = [self._make_row(job, number, file) for number, file in enumerate(drawn)]
-            store.finish(job.id, self.name, rows)
+            rows = [self._make_row(attempt, number, file) for number, file in enumerate(drawn.files)]
+            store.finish(job.id, self.name, rows, drawn.result)
             return
         except InterruptedRender:
             store.give_up(job.id, self.name)
@@ -172,19 +185,19 @@ class WorkerLoop:
         if store.find(job.id).has_ended:
             shutil.rmtree(attempt.folder, ignore_errors=True)
 
-    def _make_row(self, job: JobRecord, number: int, drawn: DrawnFile) -> StoredFile:
+    def _make_row(self, attempt: Attempt, number: int, drawn: DrawnFile) -> StoredFile:
         return StoredFile(
-            # The same attempt published twice has the same names.
-            id=f"{job.id}-{number}",
+            id=attempt.name_file(number),
             path=drawn.path.relative_to(self.folder).as_posix(),
             media_type=drawn.media_type,
             width=drawn.width,
             height=drawn.height,
             bytes=drawn.path.stat().st_size,
             sha256=drawn.sha256,
-            job_id=job.id,
+            job_id=attempt.job.id,
             number=number,
             seed=drawn.seed,
+            role=drawn.role,
         )
 
     @contextlib.contextmanager

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from sfumato.core.errors import SfumatoError
 from sfumato.server.hub import Hub
+from sfumato.server.job_log import JobLog
 from sfumato.server.queue.store import JobStore
 
 # One line may carry a preview of 512 px as JPEG in base64; 8 MiB is far above that.
@@ -55,6 +56,7 @@ class Supervisor:
     hub: Hub
     command: Callable[[str], Sequence[str]]
     hang_s: float = HANG_S
+    log: JobLog = field(default_factory=JobLog)
     deaths: int = field(init=False, default=0)
     ready: asyncio.Event = field(init=False, default_factory=asyncio.Event)
     _process: asyncio.subprocess.Process | None = field(init=False, default=None)
@@ -80,6 +82,7 @@ class Supervisor:
                     return
                 self.deaths += 1
                 log = "\n".join(self._log)
+                self.log.write("worker died", deaths=self.deaths)
                 for job_id in await asyncio.to_thread(self.store.release_dead, worker=name, log=log):
                     self.hub.forget(job_id)
             except (OSError, ValueError, SfumatoError) as error:
@@ -152,17 +155,26 @@ class Supervisor:
         now = time.monotonic()
         if kind == "ready":
             self.ready.set()
+        if kind in ("ready", "began"):
+            self.log.write(f"worker {kind}", job=job_id)
         if kind == "began":
             self._job, self._job_began = job_id, False
             self._log.clear()
         if kind == "ended":
             self._job = None
             self.hub.forget(job_id)
+            if self.log.is_on:
+                self._note_end(str(job_id))
         if kind == "progress":
             if self._job_began:
                 self._steps_s.append(now - self.hub.last_sign_s)
             self._job_began = True
         self.hub.hear(message)
+
+    def _note_end(self, job_id: str) -> None:
+        """Log how a job ended; it may wait again, or be gone."""
+        with suppress(SfumatoError):
+            self.log.write_job("ended", self.store.find(job_id))
 
     async def _read_log(self, stream: asyncio.StreamReader) -> None:
         async for line in stream:

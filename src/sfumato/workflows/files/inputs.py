@@ -8,12 +8,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from PIL.Image import Resampling
+
 from sfumato.canvas.formats.images import count_decode_bytes, file_sha256, load_picture
 from sfumato.canvas.mask import read_mask
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.files import check_path
+from sfumato.core.geometry import PixelSize
 from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest, TextSource
 from sfumato.render.progress import Inputs
+from sfumato.render.sampling.pixels import put_inside
+from sfumato.workflows.edit.sources import cut_crop, make_grey
 from sfumato.workflows.files.source_picture import count_source_bytes, open_picture
 
 if TYPE_CHECKING:
@@ -42,6 +47,8 @@ def read_inputs(request: RenderRequest) -> Inputs:
     picture = _read_same(source.path, source.sha256, "`init`")
     if isinstance(source, ImageSource):
         return Inputs(picture=picture)
+    if request.crop is not None:
+        return _cut_inputs(picture, request, source)
     if picture.size != (request.size.width, request.size.height):
         got = f"size {request.size}, picture {picture.width}x{picture.height}"
         raise RequestError("inpainting keeps the size of the picture", got=got, do="Leave `size` out.")
@@ -49,6 +56,33 @@ def read_inputs(request: RenderRequest) -> Inputs:
     # Read again where it is used; here only so that what is wrong with it is found first.
     read_mask(mask, request.size)
     return Inputs(picture=picture, mask=mask)
+
+
+def _cut_inputs(picture: Image, request: RenderRequest, source: InpaintSource) -> Inputs:
+    """Return the box of a picture that alone is drawn, and its mask, at the size of the request."""
+    assert request.crop is not None, "there is a box"
+    mask = _read_same(source.mask, source.mask_sha256, "`mask`")
+    if not PixelSize(*picture.size).box.contains(request.crop.box):
+        raise RequestError("the box that is drawn lies outside the picture", got=f"{picture.width}x{picture.height}")
+    grey = make_grey(read_mask(mask, PixelSize(*picture.size)))
+    return Inputs(
+        picture=cut_crop(picture.convert("RGB"), request.crop, request.size),
+        mask=cut_crop(grey, request.crop, request.size),
+    )
+
+
+def put_back(drawn: Image, request: RenderRequest) -> Image:
+    """Return the whole picture of a request of which one box was drawn; outside the mask every pixel keeps its bytes."""
+    source, crop = request.source, request.crop
+    assert isinstance(source, InpaintSource), "only a masked picture has a box"
+    assert crop is not None, "there is a box"
+    picture = load_picture(Path(source.path)).convert("RGB")
+    shares = read_mask(load_picture(Path(source.mask)), PixelSize(*picture.size))
+    box = crop.box
+    place = (box.left, box.top, box.right, box.bottom)
+    small = drawn.convert("RGB").resize((crop.width, crop.height), Resampling.LANCZOS)
+    picture.paste(put_inside(picture.crop(place), small, shares[box.top : box.bottom, box.left : box.right]), place)
+    return picture
 
 
 def check_decoding(request: RenderRequest, memory_bytes: int) -> None:

@@ -6,7 +6,6 @@ Knows names and the texts stored in pictures; no networks. Start reading at `lis
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -130,7 +129,7 @@ def find_stopped(outs: Iterable[Path], request: RenderRequest) -> Path | None:
             folder = name_work(path)
             if not find_resumable(folder):
                 continue
-            differences = _list_differences(folder, replace(request, seed=request.seed + index, batch=1))
+            differences = _list_differences(folder, request.choose_picture(index))
             if not differences:
                 return out
             others.append(f"{folder}: {join_differences(differences)}")

@@ -34,6 +34,8 @@ SHORT_S = 5.0
 SHORTEST_S = 0.5
 # A machine that much slower or faster than planned was asleep, or its clock jumped.
 SLOWEST, FASTEST = 1000.0, 0.001
+# Processes that do the same differ by a twentieth in the memory they hold.
+MOST_GROWTH = 1.1
 # Three digits of a share: the fourth of a clock is noise.
 _DIGITS = 3
 
@@ -96,12 +98,17 @@ def save_pace(
 
 
 def weigh_process(known: MachineCalibration, place: str) -> MachineCalibration:
-    """Return a calibration with the memory that this process holds now; as it was where the system does not tell."""
+    """Return a calibration with the memory that this process holds now; as it was where the system does not tell.
+
+    A process that holds far more than the ones before has work of its own beside the model, and teaches nothing.
+    """
     if not Path("/proc/self/status").is_file():
         return known
     give_back_memory()
     host = read_memory("VmRSS")
     on_device = _measure_device_bytes() if place.startswith("cuda") else host
+    if host > MOST_GROWTH * (known.host_bytes or host) or on_device > MOST_GROWTH * (known.device_bytes or on_device):
+        return known
     return replace(known, device_bytes=on_device, host_bytes=host)
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from sfumato.canvas.formats.save import PYRAMID_SUFFIXES, count_whole_bytes
 from sfumato.canvas.pixels import PixelStore
 from sfumato.canvas.workspace.workspace import MemoryWorkspace
-from sfumato.core.memory import read_memory
+from sfumato.core.memory import give_back_memory, read_memory
 from sfumato.core.request import GobigMethod, PictureMethod, RenderRequest
 from sfumato.models.autoencoder.estimate import find_offload_folder, measure_offload_bytes
 from sfumato.models.contract import ModelContract
@@ -138,14 +138,18 @@ def read_upscaler(request: RenderRequest) -> UpscalerShape | None:
     return None if name == RESAMPLING else describe_upscaler(check_weights_file(find_model_file("upscaler", name)))
 
 
-def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, options: RunOptions) -> Plan:
+def make_plan(
+    request: RenderRequest, contract: ModelContract, policy: Policy, options: RunOptions, *, loaded: bool = False
+) -> Plan:
     """Plan a request on a model and device that are known, with the memory and disk that are free.
+
+    `loaded`: this process holds the model already, and perhaps more, so what it holds now counts.
 
     Raises: as `plan_request`.
     """
     check_focus(request, contract)
     check_while_sampling(request)
-    budget = replace(make_budget(contract, policy, options), upscaler=read_upscaler(request))
+    budget = replace(make_budget(contract, policy, options, loaded=loaded), upscaler=read_upscaler(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     is_after = request.focus is not None and request.focus.is_after
     focus = plan_focus(request, contract, budget) if is_after else None
@@ -154,13 +158,23 @@ def make_plan(request: RenderRequest, contract: ModelContract, policy: Policy, o
     return replace(plan, size=request.size, focus=focus, windows=windows, anatomy=anatomy)
 
 
-def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) -> RenderBudget:
-    """Look at what is free here, and at the calibration of the model."""
+def make_budget(contract: ModelContract, policy: Policy, options: RunOptions, *, loaded: bool = False) -> RenderBudget:
+    """Look at what is free here, at the calibration of the model, and at what a process with a `loaded` model holds.
+
+    A process that drew before holds more than after its first picture: other models, pictures, pages of the heap in use.
+    """
     free, known = measure_free_bytes(policy.device_name), load_calibration(contract, name_place(policy))
+    held = _measure_held_bytes() if loaded else 0
     apart = policy.device_kind == "cuda"
     load = contract.denoiser_parameters * policy.unet_bytes if apart else 0
     model = count_loaded_bytes(contract, policy) + count_packed_bytes(policy, contract.denoiser_parameters)
     program = measure_program_bytes()
+    if held and not apart:
+        # What is held is no longer free, and the plan counts it as used.
+        free += held
+        known = replace(known, device_bytes=held)
+    elif held:
+        known = replace(known, host_bytes=held)
     return RenderBudget(
         memory_bytes=free if options.budget_bytes is None else options.budget_bytes,
         cost=known.cost,
@@ -177,6 +191,17 @@ def make_budget(contract: ModelContract, policy: Policy, options: RunOptions) ->
         pyramid=options.out is not None and options.out.suffix.lower() in PYRAMID_SUFFIXES,
         whole_bytes=0 if options.out is None else count_whole_bytes(options.out),
     )
+
+
+def _measure_held_bytes() -> int:
+    """Return what this process holds once its heap has given back what is free; 0 where the system does not tell.
+
+    The code and the working room that a first picture or another size will add are counted.
+    """
+    if not Path("/proc/self/status").is_file():
+        return 0
+    give_back_memory()
+    return read_memory("VmRSS") + _KERNEL_BYTES + _THREAD_BYTES * count_threads()
 
 
 @functools.cache

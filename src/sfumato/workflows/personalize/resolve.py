@@ -6,20 +6,31 @@ Start reading at `list_active`.
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Iterable
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from sfumato.canvas.formats.images import load_picture
 from sfumato.core.errors import RequestError
+from sfumato.core.files import expand_path
+from sfumato.core.prompt.grammar import parse_prompt
+from sfumato.core.prompt.region import AUTO, check_region, make_region_mask, pack_region
 from sfumato.core.request import ConceptRef, RenderRequest
 from sfumato.customize.build import ConceptBuild, find_build
 from sfumato.customize.concept import CONFIG, ConceptFolder, find_concept
 from sfumato.customize.trigger import names_trigger
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from sfumato.models.latent_model import LatentModel
+
+MASK_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp"})
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -29,6 +40,8 @@ class ResolvedConcept:
     concept: ConceptFolder
     build: ConceptBuild
     weight: float
+    region: str = ""
+    words: str = ""
 
     @property
     def name(self) -> str:
@@ -51,7 +64,9 @@ class ResolvedConcept:
         return (self.build.lora_path,) if self.build.lora_path else ()
 
     def is_named(self, request: RenderRequest) -> bool:
-        """Tell whether the prompt or the negative prompt says the trigger at any step."""
+        """Tell whether the prompt, the negative prompt or its region's words say the trigger at any step."""
+        if self.words:
+            return names_trigger(self.trigger, self.words)
         return names_trigger(self.trigger, request.prompt, request.negative, steps=request.steps)
 
     def is_named_by(self, prompt: str, request: RenderRequest) -> bool:
@@ -60,12 +75,20 @@ class ResolvedConcept:
 
 
 def find_concept_ref(text: str, base: str) -> ConceptRef:
-    """Read `NAME` or `NAME:WEIGHT`, and note what a base learned of that concept.
+    """Read `NAME`, `NAME:WEIGHT` or `NAME@REGION:WORDS`, and note what a base learned of that concept.
 
     Raises:
-        RequestError: there is no such concept, the base was not taught it, or the weight has no effect.
+        RequestError: there is no such concept, the base was not taught it, or the weight or region has no effect.
         StorageError: its files are damaged.
     """
+    name, at, place = text.partition("@")
+    if at:
+        region, _, words = place.partition(":")
+        found = replace(find_concept_ref(name, base), region=read_region(region.strip()), words=words.strip())
+        trigger = find_concept(found.path).trigger
+        if found.words and not names_trigger(trigger, found.words):
+            raise RequestError("the words of a region do not say the trigger", got=found.words, do=f"Say {trigger}.")
+        return found
     name, colon, number = text.rpartition(":")
     try:
         weight = float(number) if colon else 1.0
@@ -78,6 +101,19 @@ def find_concept_ref(text: str, base: str) -> ConceptRef:
         do = "Leave it out, or use a weight in the prompt: (bo:1.2)."
         raise RequestError("a weight has no effect on a concept of vectors alone", got=text, do=do)
     return ConceptRef(path=str(concept.path), sha256=build.sha256, weight=weight)
+
+
+def read_region(text: str) -> str:
+    """Return the text of a region; a mask file, white where the concept acts, becomes cells.
+
+    Raises:
+        RequestError: it is no region, or the file is no picture.
+    """
+    if Path(text).suffix.lower() not in MASK_SUFFIXES:
+        check_region(text)
+        return text
+    picture = load_picture(expand_path(text, what="the mask of a region")).convert("L")
+    return pack_region(np.asarray(picture, np.float32) / np.float32(255))
 
 
 def resolve_concepts(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
@@ -99,8 +135,25 @@ def resolve_concepts(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
         if any(one.trigger.lower() == concept.trigger.lower() for one in found):
             do = "Leave one of them out."
             raise RequestError("two concepts have the same trigger", got=concept.trigger, do=do)
-        found.append(ResolvedConcept(concept=concept, build=build, weight=ref.weight))
+        found.append(
+            ResolvedConcept(concept=concept, build=build, weight=ref.weight, region=ref.region, words=ref.words)
+        )
+    if any(one.region for one in found):
+        _check_regional(request)
     return tuple(found)
+
+
+def _check_regional(request: RenderRequest) -> None:
+    """Check that a request draws the whole picture at once, with one prompt: else nobody knows where a region lies."""
+    do = "Use the method native, one prompt from first to last step, and focus and anatomy off."
+    parsed = parse_prompt(request.prompt)
+    single = parsed.is_constant and len(parsed.at_step(0, 1)) == 1
+    if request.method.kind != "native" or not single:
+        raise RequestError(
+            "concepts in regions need a picture that is drawn in one piece", got=request.method.kind, do=do
+        )
+    if request.focus is not None or (request.anatomy is not None and request.anatomy.mode == "repair"):
+        raise RequestError("concepts in regions exclude passes that redraw parts", do=do)
 
 
 def list_active(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
@@ -125,14 +178,57 @@ def list_used(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
 
 
 @contextmanager
-def attach_concepts(model: LatentModel, concepts: Iterable[ResolvedConcept]) -> Generator[None]:
-    """Attach concepts for a while; the weights are bit-identical afterwards."""
+def attach_concepts(
+    model: LatentModel, concepts: Iterable[ResolvedConcept], request: RenderRequest | None = None
+) -> Generator[None]:
+    """Attach concepts for a while; the weights are bit-identical afterwards.
+
+    `request` is the picture that concepts with a region are placed in.
+    """
     with ExitStack() as attached:
+        regional: list[ResolvedConcept] = []
         for concept in concepts:
             attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
+            if concept.region and request is not None:
+                regional.append(concept)
+                continue
             for path in concept.loras:
                 attached.callback(model.attach_lora(path, concept.weight).detach)
+        if regional and request is not None:
+            attached.enter_context(_attach_regional(model, regional, request))
         yield
+
+
+def _attach_regional(
+    model: LatentModel, concepts: Sequence[ResolvedConcept], request: RenderRequest
+) -> AbstractContextManager[None]:
+    """Attach concepts to their regions, after all embeddings: the words of one region may name another concept."""
+    # A plan resolves concepts and computes nothing.
+    import torch
+
+    from sfumato.customize.file_forms import read_kohya
+    from sfumato.models.adapters.regions import AdapterRegion, attach_regions
+    from sfumato.models.adapters.tensor_file import open_tensors
+
+    (part,) = parse_prompt(request.prompt).at_step(0, 1)
+    every = {one.words: parse_prompt(one.words).at_step(0, 1)[0] for one in concepts if one.words}
+    texts = [part.segments, parse_prompt(request.negative).at_step(0, 1)[0].segments]
+    chunks = max(model.text.count_chunks(one) for one in texts)
+    encode = partial(model.encode_prompt, size=request.size, clip_skip=request.clip_skip, chunks=chunks)
+    height, width = request.size.to_latent(model.contract.factor).shape_hw
+    regions: list[AdapterRegion] = []
+    for one in concepts:
+        factors: dict[str, Tensor] = {}
+        for path in one.loras:
+            found, alpha = read_kohya(open_tensors(path).tensors)
+            rank = int(one.build.settings["rank"])
+            scale = one.weight * alpha / rank
+            factors |= {name: value * (scale if name.endswith(".up") else 1.0) for name, value in found.items()}
+        mask = None if one.region == AUTO else torch.from_numpy(make_region_mask(one.region, height, width))
+        words = encode([every[one.words]]).parts[0].hidden if one.words else None
+        positions = model.text.find_words(part.segments, one.trigger)
+        regions.append(AdapterRegion(factors=factors, mask=mask, context=words, positions=positions))
+    return attach_regions(model.unet, regions, encode([part]).parts[0].hidden, (height, width))
 
 
 @contextmanager

@@ -15,9 +15,12 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from sfumato.core.errors import InterruptedRender, RequestError
+from sfumato.core.request import RenderRequest
 from sfumato.core.validate import check_float, check_int
 from sfumato.customize.build import BASE_DIGITS, ConceptBuild, check_base, hash_base, write_build
 from sfumato.customize.concept import ConceptFolder, check_pictures, find_concept
@@ -28,7 +31,24 @@ from sfumato.models.describe import MINI
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.train.checkpoints import Checkpoint, clear_checkpoints, load_checkpoint, save_checkpoint
-from sfumato.workflows.personalize.score import ConceptScores, draw_preview, score_concept
+from sfumato.workflows.personalize.candidates import (
+    CANDIDATE_EVERY,
+    PROMPTS,
+    SEEDS,
+    STEPS,
+    CandidateRule,
+    RatedPictures,
+    sweep_strength,
+)
+from sfumato.workflows.personalize.likeness import Likeness, make_likeness, rate_claims
+from sfumato.workflows.personalize.score import (
+    ConceptScores,
+    draw_all,
+    draw_preview,
+    load_photos,
+    read_evaluation,
+    score_concept,
+)
 
 # What first light measured to be worth its time on two cores; see docs/log.
 USUAL_MINUTES = 3.0
@@ -137,9 +157,13 @@ def teach_concept(
     try:
         if saved is not None:
             work.restore(learner, saved)
-        with closing(_train(work, learner, should_stop)) as events:
+        likeness = make_likeness(load_photos(concept, model.contract.native)) if options.score else None
+        with closing(_train(work, learner, likeness, should_stop)) as events:
             for event in events:
                 report(event)
+        if likeness is not None and learner.layers is not None and work.best:
+            report(TeachEvent(what="trying strengths of the LoRA"))
+            work.strength = _find_strength(work, learner, likeness)
         build = work.write(learner)
     finally:
         learner.close()
@@ -165,6 +189,8 @@ class _TrainingWork:
     concept: ConceptFolder
     base: str
     rule: StopRule = field(default_factory=StopRule)
+    candidates: CandidateRule = field(default_factory=CandidateRule)
+    strength: float = 1.0
     best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     seconds: float = 0.0
     stopped: str = ""
@@ -199,6 +225,7 @@ class _TrainingWork:
         checks = [replace(LossCheck(**row), rows=tuple(row["rows"])) for row in history["checks"]]
         best = next((check for check in checks if check.step == history["best"]), None)
         self.rule = StopRule(checks=checks, best=best, rises=history["rises"])
+        self.candidates = CandidateRule(**history.get("candidates", {}))
         self.best = {n.removeprefix(_BEST): t for n, t in saved.tensors.items() if n.startswith(_BEST)}
 
     def save(self, learner: Learner) -> None:
@@ -208,6 +235,7 @@ class _TrainingWork:
             "checks": [asdict(check) for check in self.rule.checks],
             "best": None if best is None else best.step,
             "rises": self.rule.rises,
+            "candidates": self.candidates.to_json(),
         }
         values = {**state.values, "identity": self.identity, "seconds": self.seconds, "history": json.dumps(history)}
         tensors = {**state.tensors, **{f"{_BEST}{name}": value for name, value in self.best.items()}}
@@ -218,9 +246,26 @@ class _TrainingWork:
         found = learner.check()
         if learner.steps == 0:
             self.rule.checks.append(found)
-        elif self.rule.add(found):
+        elif self.rule.add(found) and self.candidates.best is None:
             self.best = {name: value.clone() for name, value in learner.averages.items()}
         return found
+
+    def consider(self, learner: Learner, likeness: Likeness) -> None:
+        """Draw a candidate; where its pictures are the best so far, its weights are kept, whatever its loss."""
+        with learner.averaged():
+            pictures = _draw_few(self, learner)
+        if self.candidates.add(learner.steps, likeness.rate(pictures)):
+            self.best = {name: value.clone() for name, value in learner.averages.items()}
+
+    @property
+    def kept_step(self) -> int | None:
+        """Return the step whose weights are kept: of the best candidate, else of the best check."""
+        return self.candidates.best_step or (self.rule.best.step if self.rule.best else None)
+
+    @property
+    def reason(self) -> str:
+        """Say why to stop; pictures outweigh a held-out loss that rises."""
+        return self.candidates.reason or ("" if self.candidates.best is not None else self.rule.reason)
 
     def write(self, learner: Learner) -> ConceptBuild:
         """Write the best weights: of a check, or those at the end where they are better."""
@@ -229,7 +274,7 @@ class _TrainingWork:
         rule, best = replace(self.rule, checks=list(self.rule.checks)), self.best
         if settings.rung == "words":
             best = learner.averages
-        elif (steps % CHECK_EVERY and rule.add(learner.check())) or not best:
+        elif (steps % CHECK_EVERY and rule.add(learner.check()) and self.candidates.best is None) or not best:
             best = {name: value.clone() for name, value in learner.averages.items()}
         build = ConceptBuild(
             folder=self.concept.builds / self.base[:BASE_DIGITS],
@@ -238,7 +283,8 @@ class _TrainingWork:
             embedding="",
             settings=settings.to_json(),
             steps=steps,
-            best_step=rule.best.step if rule.best else steps,
+            best_step=self.candidates.best_step or (rule.best.step if rule.best else steps),
+            strength=self.strength,
             seconds=round(self.seconds, 1),
             stopped=self.stopped,
             checks=tuple(check.to_json() for check in rule.checks),
@@ -246,7 +292,9 @@ class _TrainingWork:
         return write_build(self.concept, best, build, learner.model.contract)
 
 
-def _train(work: _TrainingWork, learner: Learner, should_stop: Callable[[], bool] | None) -> Generator[TeachEvent]:
+def _train(
+    work: _TrainingWork, learner: Learner, likeness: Likeness | None, should_stop: Callable[[], bool] | None
+) -> Generator[TeachEvent]:
     """Train until time, steps, the stop rule or a caller ends it; yield an event after every check."""
     options = work.options
     if options.settings.rung == "words":
@@ -255,7 +303,7 @@ def _train(work: _TrainingWork, learner: Learner, should_stop: Callable[[], bool
     began_s, began_step, before_s = time.monotonic(), learner.steps, work.seconds
     if learner.steps == 0:
         yield TeachEvent(what="first check", check=work.check(learner))
-    while not (work.rule.reason or (options.steps is not None and learner.steps >= options.steps)):
+    while not (work.reason or (options.steps is not None and learner.steps >= options.steps)):
         if limit_s is not None and time.monotonic() - began_s >= limit_s:
             work.stopped = "the time was over"
             break
@@ -263,6 +311,8 @@ def _train(work: _TrainingWork, learner: Learner, should_stop: Callable[[], bool
         work.seconds = before_s + time.monotonic() - began_s
         if learner.steps % CHECK_EVERY == 0:
             found = work.check(learner)
+            if likeness is not None and learner.steps % CANDIDATE_EVERY == 0:
+                work.consider(learner, likeness)
             work.save(learner)
             spent = time.monotonic() - began_s
             left_s = _estimate_left(options, learner.steps - began_step, learner.steps, spent, limit_s)
@@ -273,8 +323,34 @@ def _train(work: _TrainingWork, learner: Learner, should_stop: Callable[[], bool
             work.write(learner)
             do = "Give the same command to go on; until then renders use the best so far."
             raise InterruptedRender("training was stopped", got=f"{learner.steps} steps are kept", do=do)
-    work.stopped = work.rule.reason or work.stopped or "the steps were done"
+    work.stopped = work.reason or work.stopped or "the steps were done"
     work.save(learner)
+
+
+def _draw_few(work: _TrainingWork, learner: Learner) -> NDArray[np.uint8]:
+    """Draw the pictures that candidates are compared by, with what is in force on the model."""
+    contract = learner.model.contract
+    request = RenderRequest(
+        prompt="-", size=contract.native, guidance=contract.guidance, model=work.options.model, steps=STEPS
+    )
+    prompts, _ = read_evaluation(work.concept)
+    return draw_all(prompts[:PROMPTS], work.concept.trigger, SEEDS, request, learner.model)
+
+
+def _find_strength(work: _TrainingWork, learner: Learner, likeness: Likeness) -> float:
+    prompts, _ = read_evaluation(work.concept)
+
+    def rate(strength: float) -> RatedPictures:
+        scaled = {n: t * (strength if n.endswith(".up") else 1.0) for n, t in work.best.items()}
+        with learner.holding(scaled):
+            pictures = _draw_few(work, learner)
+        readings = likeness.reader.read(pictures)
+        claims = rate_claims(readings, prompts[:PROMPTS], len(SEEDS))
+        return RatedPictures(
+            likeness=float(likeness.rate(pictures).mean()), claims=sum(claims) / len(claims) if claims else 1.0
+        )
+
+    return sweep_strength(rate)
 
 
 def _draw(work: _TrainingWork, learner: Learner) -> Path:

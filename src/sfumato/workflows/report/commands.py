@@ -47,7 +47,7 @@ def write_command(request: RenderRequest) -> str | None:
     Settings that follow from the model or the size stand in it even where they are the default.
     """
     method, source = request.method, request.source
-    if isinstance(method, CohesiveMethod) and not _has_all_parts(method):
+    if request.crop is not None or (isinstance(method, CohesiveMethod) and not _has_all_parts(method)):
         return None
     focus = None if request.focus is None else _list_focus(request.focus)
     if request.focus is not None and focus is None:
@@ -131,6 +131,9 @@ def _list_options(request: RenderRequest) -> list[str]:
         options += [option, value] if value != default else []
     if (request.sampler, request.schedule) != (DEFAULTS.sampler, DEFAULTS.schedule):
         options += ["--sampler", request.sampler, "--schedule", request.schedule]
+    if request.variation_seed is not None:
+        options += ["--variation-seed", str(request.variation_seed)]
+        options += ["--variation-strength", _write_number(request.variation_strength)]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
     for concept in request.concepts:

@@ -23,7 +23,7 @@ from sfumato.workflows.compare.page import describe_checks, list_rows, write_com
 from sfumato.workflows.compare.sheet import CROP_PX, SheetPicture, draw_sheet, find_unlike
 from sfumato.workflows.job import Picture
 from sfumato.workflows.report.check_table import WORDS
-from sfumato.workflows.requests import RequestValues
+from sfumato.workflows.values import RequestValues
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(192, 128), steps=3, seed=5)
 

@@ -108,6 +108,15 @@ def test_a_moment_teaches_no_speed_but_how_long_opening_took_and_what_is_held():
     assert load_calibration(CONTRACT, PLACE) == known
 
 
+def test_a_process_with_work_of_its_own_teaches_nothing_about_memory():
+    save_calibration(CONTRACT, PLACE, KNOWN)
+    save_pace(CONTRACT, PLACE, took(0.1), open_s=3.0)
+    assert load_calibration(CONTRACT, PLACE).device_bytes == KNOWN.device_bytes
+    save_calibration(CONTRACT, PLACE, replace(KNOWN, device_bytes=2**50, host_bytes=2**50))
+    save_pace(CONTRACT, PLACE, took(0.1), open_s=3.0)
+    assert load_calibration(CONTRACT, PLACE).device_bytes < 2**50
+
+
 def test_a_folder_that_cannot_be_written_is_no_error(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "/proc/nowhere")
     save_pace(CONTRACT, PLACE, took(20.0), open_s=1.0)

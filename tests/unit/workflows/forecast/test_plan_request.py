@@ -49,3 +49,13 @@ def test_a_format_that_is_saved_whole_takes_the_memory_of_the_host(tmp_path, sep
         plan_render(request, contract, make("a.webp", 4))
     assert "to be saved" in caught.value.got
     assert ".png, .tif or .dzi" in caught.value.do
+
+
+def test_a_process_that_holds_more_plans_more():
+    contract, policy, options = load_contract(tiny_mini()), choose_policy("cpu", "fp32"), RunOptions(budget_bytes=GIB)
+    before = make_budget(contract, policy, options, loaded=True)
+    kept = b"x" * (64 * 2**20)
+    after = make_budget(contract, policy, options, loaded=True)
+    assert after.base_bytes - before.base_bytes >= 0.9 * len(kept)
+    assert after.memory_bytes == GIB
+    assert after.free_bytes > make_budget(contract, policy, options).free_bytes

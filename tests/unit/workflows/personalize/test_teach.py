@@ -154,3 +154,31 @@ def test_a_box_that_alone_says_the_trigger_gets_the_concept_and_the_rest_of_the_
     with attach_for_part(model, request, "a bo"):
         assert any(not torch.equal(before[name], value) for name, value in model.unet.state_dict().items())
     assert all(torch.equal(before[name], value) for name, value in model.unet.state_dict().items())
+
+
+def test_a_concept_in_a_region_is_kept_by_the_stored_request_and_leaves_no_trace(taught):
+    path, unet = str(taught[1].path), taught[0]._latent_model.unet
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    prompt = "a dog and a cat"
+    placed = draw(taught, prompt, concept=f"{path}@left:a bo and a cat")
+    again = taught[0].render(request=RenderRequest.from_json(placed.request.to_json()))
+    assert again.image.tobytes() == placed.image.tobytes()
+    other = draw(taught, prompt, concept=f"{path}@right:a bo and a cat")
+    assert len({one.image.tobytes() for one in (placed, other, draw(taught, prompt))}) == 3
+    auto = draw(taught, "a bo", concept=f"{path}@auto")
+    assert auto.image.tobytes() != draw(taught, "a bo", concept=path).image.tobytes()
+    assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("concept", "more", "said"),
+    [
+        ("@left:a cat", {}, "do not say the trigger"),
+        ("@nowhere", {}, "no region"),
+        ("@auto:a bo", {}, "need a region"),
+        ("@left", {"size": (160, 64), "method": "cohesive"}, "in one piece"),
+    ],
+)
+def test_regions_that_cannot_be_are_refused(taught, concept, more, said):
+    with pytest.raises(RequestError, match=said):
+        draw(taught, "a bo", concept=f"{taught[1].path}{concept}", **more)

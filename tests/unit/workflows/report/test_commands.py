@@ -29,7 +29,8 @@ from sfumato.workflows.report.commands import (
     write_python,
     write_repeat_command,
 )
-from sfumato.workflows.requests import make_request, make_upscale_request, make_values
+from sfumato.workflows.requests import make_request, make_upscale_request
+from sfumato.workflows.values import make_values
 
 REQUEST = RenderRequest(prompt="a house", size=PixelSize(256, 128), seed=7, method=CohesiveMethod())
 WORDS = [

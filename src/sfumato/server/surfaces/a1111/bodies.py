@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 from fastapi import HTTPException
 from PIL import Image, ImageChops, ImageOps
@@ -25,15 +25,13 @@ AUTOMATIC = ("", "automatic", "none")
 _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "restore_faces": (None, False),
     "tiling": (None, False),
-    "styles": (None, []),
-    "subseed_strength": (None, 0, 0.0),
     "refiner_checkpoint": (None, "", "None"),
     "hr_prompt": (None, ""),
     "hr_negative_prompt": (None, ""),
     "infotext": (None, ""),
-    "mask_blur": (None, 0),
-    "inpaint_full_res_padding": (None, 0, 32),
 }
+# What `inpainting_fill` counts.
+_FILLS = ("surround", "original", "noise", "grey")
 Word = Annotated[str, Field(max_length=255)]
 
 
@@ -45,6 +43,9 @@ class TextBody(BaseModel):
     prompt: str | None = ""
     negative_prompt: str | None = ""
     seed: int | None = -1
+    subseed: int | None = -1
+    subseed_strength: float | None = 0.0
+    styles: list[Word] | None = None
     steps: int | None = None
     cfg_scale: float | None = None
     sampler_name: Word | None = None
@@ -65,7 +66,7 @@ class TextBody(BaseModel):
     script_name: Word | None = None
     alwayson_scripts: dict[str, Any] | None = None
 
-    @field_validator("seed", mode="before")
+    @field_validator("seed", "subseed", mode="before")
     @classmethod
     def _read_seed(cls, value: Any) -> Any:
         # Photoshop's plug-in sends a text, and an empty one for a random seed.
@@ -83,26 +84,13 @@ class TextBody(BaseModel):
         said = self.extra
         return [name for name, empty in _WITHOUT_EFFECT.items() if name in said and said[name] not in empty]
 
-    def check_scripts(self) -> None:
-        """Refuse scripts that would do something; a ControlNet without a unit in use does nothing.
-
-        Raises:
-            HTTPException: 422 in the words that clients know.
-        """
-        if self.script_name and self.script_name.casefold() not in AUTOMATIC:
-            raise HTTPException(422, f"Script '{self.script_name}' not found")
-        for name, script in (self.alwayson_scripts or {}).items():
-            if _is_in_use(script):
-                raise HTTPException(422, f"always on script {name[:100]} not found")
-
     def to_settings(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the settings of a job; `options` are those that clients have set for all.
 
         Raises:
-            HTTPException: 404 "Sampler not found", or a script that is not here.
+            HTTPException: 404 "Sampler not found".
             RequestError: a value is out of range.
         """
-        self.check_scripts()
         overrides = {**options, **(self.override_settings or {})}
         model = overrides.get("sd_model_checkpoint")
         vae = overrides.get("sd_vae")
@@ -116,6 +104,9 @@ class TextBody(BaseModel):
             "guidance": self.cfg_scale,
             "batch": max(1, self.batch_size or 1) * max(1, self.n_iter or 1),
             "model": read_title(model) if isinstance(model, str) else None,
+            "styles": self.styles or None,
+            "variation_strength": self.subseed_strength or None,
+            "variation_seed": self.subseed if self.subseed_strength and (self.subseed or -1) >= 0 else None,
             "vae": vae if isinstance(vae, str) and vae.casefold() not in AUTOMATIC else None,
             "clip_skip": clip_skip if isinstance(clip_skip, int) and clip_skip > 1 else None,
             **self._read_sampling(),
@@ -171,6 +162,10 @@ class ImageToImageBody(TextBody):
     mask: str | None = None
     resize_mode: int | None = 0
     inpainting_mask_invert: int | None = 0
+    mask_blur: int | None = None
+    inpainting_fill: int | None = None
+    inpaint_full_res: bool | None = None
+    inpaint_full_res_padding: int | None = None
 
     def add_pictures(self, settings: dict[str, Any], intake: Intake) -> dict[str, Any]:
         """Return the settings with the starting picture and the mask, kept as files.
@@ -185,15 +180,22 @@ class ImageToImageBody(TextBody):
         said = self.read_size() or api.PixelSize(picture.width, picture.height)
         size = (max(_CELL_PX, said.width // 8 * 8), max(_CELL_PX, said.height // 8 * 8))
         crops = self.resize_mode == 1
+        # The masked part alone is drawn at this size, so the picture keeps its own.
+        alone = bool(self.mask and self.inpaint_full_res)
+        shown = picture.size if alone else size
         more: dict[str, Any] = {
-            "init": intake.keep_picture(_fit(picture, size, crops=crops)).id,
+            "init": intake.keep_picture(_fit(picture, shown, crops=crops)).id,
             "strength": 0.75 if self.denoising_strength is None else self.denoising_strength,
             "size": f"{size[0]}x{size[1]}",
         }
         if self.mask:
-            mask = _fit(intake.open_picture(read_base64(self.mask)).convert("RGB").convert("L"), size, crops=crops)
+            mask = _fit(intake.open_picture(read_base64(self.mask)).convert("RGB").convert("L"), shown, crops=crops)
             mask = ImageChops.invert(mask) if self.inpainting_mask_invert else mask
-            more["mask"] = intake.keep_picture(mask.convert("RGB")).id
+            more |= {"mask": intake.keep_picture(mask.convert("RGB")).id, "mask_blur": self.mask_blur or None}
+            if self.inpainting_fill is not None:
+                more["mask_fill"] = _FILLS[min(max(0, self.inpainting_fill), len(_FILLS) - 1)]
+            if alone:
+                more |= {"only_masked": True, "mask_padding": self.inpaint_full_res_padding}
         return settings | more
 
 
@@ -227,19 +229,6 @@ def read_title(title: str) -> str:
     if name.endswith("]") and " [" in name:
         name = name[: name.rindex(" [")]
     return name
-
-
-def _is_in_use(script: Any) -> bool:
-    said = cast("Any", script.get("args")) if isinstance(script, dict) else script
-    units = said if isinstance(said, list) else [said]
-    return any(_unit_is_in_use(unit) for unit in cast("list[Any]", units))
-
-
-def _unit_is_in_use(unit: Any) -> bool:
-    if isinstance(unit, dict):
-        found = cast("dict[str, Any]", unit)
-        return bool(found) and found.get("enabled", True) is not False and found.get("model") not in (None, "", "None")
-    return bool(unit)
 
 
 def _fit(picture: Image.Image, size: tuple[int, int], *, crops: bool) -> Image.Image:

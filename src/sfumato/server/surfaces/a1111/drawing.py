@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import io
 import json
 import time
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, HTTPException
@@ -16,8 +19,10 @@ from PIL import Image
 
 from sfumato.core.version import __version__
 from sfumato.server.context import ServerContext
-from sfumato.server.queue.records import JobRecord
+from sfumato.server.queue.records import JobRecord, list_safety
 from sfumato.server.surfaces.a1111.bodies import ImageToImageBody, TextBody, drop_second_pass
+from sfumato.server.surfaces.a1111.scripts import ScriptPlan, read_scripts
+from sfumato.workflows.series.grid import draw_grid
 
 SURFACE = "a1111"
 
@@ -57,31 +62,67 @@ def add_drawing_routes(router: APIRouter, context: ServerContext) -> None:
 
 async def _draw(context: ServerContext, body: TextBody, settings: dict[str, Any]) -> dict[str, Any]:
     native = await asyncio.to_thread(context.intake.find_native, settings.get("model"))
-    settings = drop_second_pass(settings, native)
-    job = await asyncio.to_thread(context.intake.submit, settings, surface=SURFACE, needs_prompt=False)
-    job = await context.wait_for_end(context.tell_queued(job).id)
-    if job.state in ("failed", "quarantined"):
-        error = dict(job.error or {})
-        raise HTTPException(500, f"{error.get('what')}. {error.get('do') or ''}".strip())
-    return await asyncio.to_thread(_make_answer, context, job, body)
+    plan = read_scripts(body, drop_second_pass(settings, native))
+    ordered = list[JobRecord]()
+    for one in plan.variants:
+        submit = partial(context.intake.submit, surface=SURFACE, kind=plan.kind, needs_prompt=False)
+        ordered.append(context.tell_queued(await asyncio.to_thread(submit, one.settings)))
+    ended = [await context.wait_for_end(job.id) for job in ordered]
+    for job in ended:
+        if job.state in ("failed", "quarantined"):
+            error = dict(job.error or {})
+            raise HTTPException(500, f"{error.get('what')}. {error.get('do') or ''}".strip())
+    return await asyncio.to_thread(_make_answer, context, ended, plan, body)
 
 
-def _make_answer(context: ServerContext, job: JobRecord, body: TextBody) -> dict[str, Any]:
-    paths = [context.intake.find_path(file.id) for file in job.files]
+def _make_answer(context: ServerContext, jobs: list[JobRecord], plan: ScriptPlan, body: TextBody) -> dict[str, Any]:
+    paths = [context.intake.find_path(file.id) for job in jobs for file in job.files]
     texts = list[str]()
     for path in paths:
         with Image.open(path, formats=["PNG"]) as picture:
             texts.append(str(picture.info.get("parameters", "")))
     packed = [base64.b64encode(path.read_bytes()).decode() for path in paths] if body.send_images is not False else []
     echo = body.model_dump(exclude={"init_images", "mask"})
-    return {"images": packed, "parameters": echo, "info": json.dumps(_describe_job(job, texts, body.list_ignored()))}
+    info = _describe_job(jobs[0], texts, [*body.list_ignored(), *plan.ignored])
+    if len(jobs) > 1:
+        info |= _join_jobs(jobs)
+    if packed and plan.has_sheet and len(paths) > 1:
+        packed.insert(0, _pack_sheet(paths, plan))
+        info["index_of_first_image"] = 1
+        info["infotexts"] = [texts[0], *texts]
+    return {"images": packed, "parameters": echo, "info": json.dumps(info)}
+
+
+def _join_jobs(jobs: list[JobRecord]) -> dict[str, Any]:
+    """Return what differs from picture to picture of several jobs."""
+    pairs = [(job.request, index) for job in jobs for index in range(int(job.request["batch"]))]
+    return {
+        "all_prompts": [request["prompt"] for request, _ in pairs],
+        "all_negative_prompts": [request["negative"] for request, _ in pairs],
+        "all_seeds": [int(request["seed"]) + index for request, index in pairs],
+        "all_subseeds": [int(request["seed"]) + index for request, index in pairs],
+        "batch_size": len(pairs),
+    }
+
+
+def _pack_sheet(paths: list[Path], plan: ScriptPlan) -> str:
+    pictures = list[Image.Image]()
+    for path in paths:
+        with Image.open(path, formats=["PNG"]) as opened:
+            pictures.append(opened.convert("RGB"))
+    sheet = draw_grid(pictures, columns=plan.columns, column_labels=plan.column_labels, row_labels=plan.row_labels)
+    stream = io.BytesIO()
+    sheet.save(stream, "PNG", compress_level=1)
+    return base64.b64encode(stream.getvalue()).decode()
 
 
 def _describe_job(job: JobRecord, texts: list[str], ignored: list[str]) -> dict[str, Any]:
     request = job.request
     count, seed = int(request["batch"]), int(request["seed"])
     width, _, height = str(request["size"]).partition("x")
-    seeds = [seed + index for index in range(count)]
+    varied = request.get("variation_seed")
+    seeds = [seed + (0 if varied is not None else index) for index in range(count)]
+    subseeds = seeds if varied is None else [int(varied) + index for index in range(count)]
     return {
         "prompt": request["prompt"],
         "all_prompts": [request["prompt"]] * count,
@@ -89,9 +130,9 @@ def _describe_job(job: JobRecord, texts: list[str], ignored: list[str]) -> dict[
         "all_negative_prompts": [request["negative"]] * count,
         "seed": seed,
         "all_seeds": seeds,
-        "subseed": seed,
-        "all_subseeds": seeds,
-        "subseed_strength": 0,
+        "subseed": subseeds[0],
+        "all_subseeds": subseeds,
+        "subseed_strength": request.get("variation_strength", 0),
         "width": int(width),
         "height": int(height),
         "sampler_name": request["sampler"],
@@ -115,7 +156,7 @@ def _describe_job(job: JobRecord, texts: list[str], ignored: list[str]) -> dict[
         "clip_skip": request["clip_skip"],
         "is_using_inpainting_conditioning": False,
         "version": f"sfumato {__version__}",
-        "sfumato": {"job": job.id, "state": job.state, "without_effect": ignored},
+        "sfumato": {"job": job.id, "state": job.state, "without_effect": ignored, "safety": list_safety(job)},
     }
 
 

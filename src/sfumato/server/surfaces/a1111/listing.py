@@ -16,8 +16,13 @@ from pydantic import BaseModel
 
 from sfumato import api
 from sfumato.core.validate import check_int
+from sfumato.models.upscaler.find_upscaler import list_networks
 from sfumato.server.context import ServerContext
+from sfumato.server.names import check_name
 from sfumato.server.surfaces.a1111.bodies import AUTOMATIC, read_base64, read_title
+from sfumato.server.surfaces.a1111.extras import AUTO_UPSCALER
+from sfumato.server.surfaces.a1111.scripts import PICTURE_SCRIPTS, TEXT_SCRIPTS
+from sfumato.workflows.series.expand import load_styles
 
 _LATENT_MODES = ("", " (antialiased)", " (bicubic)", " (bicubic antialiased)", " (nearest)", " (nearest-exact)")
 # Lists that clients ask for and that are empty here.
@@ -25,8 +30,7 @@ _EMPTY = (
     "hypernetworks",
     "face-restorers",
     "realesrgan-models",
-    "prompt-styles",
-    "script-info",
+    "sd-modules",
     "extensions",
 )
 _NOTHING_TO_DO = ("refresh-checkpoints", "refresh-vae", "refresh-loras", "refresh-embeddings")
@@ -72,7 +76,23 @@ def add_listing_routes(router: APIRouter, context: ServerContext) -> None:
 
     @router.get("/scripts")
     async def scripts() -> dict[str, list[str]]:
-        return {"txt2img": [], "img2img": []}
+        # A client that finds a name here sends the script with every picture, mostly switched off.
+        return {"txt2img": ["adetailer", *TEXT_SCRIPTS], "img2img": ["adetailer", *TEXT_SCRIPTS, *PICTURE_SCRIPTS]}
+
+    @router.get("/script-info")
+    async def list_script_rows() -> list[dict[str, Any]]:
+        row = {"is_alwayson": False, "is_img2img": False, "args": []}
+        return [{"name": name, **row} for name in TEXT_SCRIPTS]
+
+    @router.get("/prompt-styles")
+    async def styles() -> list[dict[str, str]]:
+        found = await asyncio.to_thread(load_styles)
+        return [{"name": one.name, "prompt": one.prompt, "negative_prompt": one.negative} for one in found]
+
+    @router.get("/memory")
+    async def memory() -> dict[str, Any]:
+        # How much this machine has is none of a client's business; the shape is what clients read.
+        return {"ram": {"free": 0, "used": 0, "total": 0}, "cuda": {"error": "not told"}}
 
     @router.get("/latent-upscale-modes")
     async def latent_modes() -> list[dict[str, str]]:
@@ -100,20 +120,20 @@ def _add_options(router: APIRouter, context: ServerContext) -> None:
 
     @router.post("/options")
     async def save_options(body: dict[str, Any]) -> None:
-        checked = await asyncio.to_thread(_check_options, context, body)
+        checked = await asyncio.to_thread(_check_options, body)
         for name, value in checked.items():
             await asyncio.to_thread(context.store.save_option, name, value)
 
 
-def _check_options(context: ServerContext, body: dict[str, Any]) -> dict[str, Any]:
+def _check_options(body: dict[str, Any]) -> dict[str, Any]:
     """Return the options that have an effect; a wrong one would spoil every later call, so it is refused now."""
     kept = {name: body[name] for name in _KEPT if name in body}
     if "sd_model_checkpoint" in kept:
         kept["sd_model_checkpoint"] = read_title(str(kept["sd_model_checkpoint"]))
         if kept["sd_model_checkpoint"] != api.DEFAULTS.model:
-            context.intake.check_name("checkpoint", kept["sd_model_checkpoint"])
+            check_name("checkpoint", kept["sd_model_checkpoint"])
     if "sd_vae" in kept and str(kept["sd_vae"]).casefold() not in AUTOMATIC:
-        context.intake.check_name("vae", kept["sd_vae"])
+        check_name("vae", kept["sd_vae"])
     if "CLIP_stop_at_last_layers" in kept:
         check_int("CLIP_stop_at_last_layers", kept["CLIP_stop_at_last_layers"], low=1, high=_MOST_CLIP_SKIP)
     return kept
@@ -138,7 +158,7 @@ def _add_models(router: APIRouter) -> None:
 
     @router.get("/upscalers")
     async def upscalers() -> list[dict[str, Any]]:
-        names = ["None", "Lanczos", *await asyncio.to_thread(_list_names, "upscaler")]
+        names = ["None", "Lanczos", AUTO_UPSCALER, *list_networks(), *await asyncio.to_thread(_list_names, "upscaler")]
         rest = {"model_name": None, "model_path": None, "model_url": None, "scale": 4}
         return [{"name": name, **rest} for name in names]
 

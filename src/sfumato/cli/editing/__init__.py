@@ -1,0 +1,4 @@
+"""Options that say how a picture is changed.
+
+Start reading at `options.EditOptions`.
+"""

@@ -1,0 +1,98 @@
+"""Options of the command line that say how a picture is changed: its mask, its sides, and variations of a seed.
+
+Start reading at `EditOptions`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from sfumato.core.defaults import DEFAULTS
+from sfumato.core.request_parts.edit import FILLS
+
+_CHANGE, _PICTURE = "A picture that is changed", "The picture"
+
+
+def _option(name: str, *, words: str, panel: str, meta: str | None = None) -> Any:
+    return typer.Option(name, help=words, metavar=meta, show_default=False, rich_help_panel=panel)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EditOptions:
+    """Hold what was typed of a change; None where nothing was."""
+
+    mask_blur: Annotated[
+        int | None, _option("--mask-blur", words="Soften --mask by so many px.", panel=_CHANGE, meta="N")
+    ] = None
+    mask_fill: Annotated[
+        str | None,
+        _option(
+            "--mask-fill",
+            words=f"What stands under --mask before it is drawn: {', '.join(FILLS)} (default {DEFAULTS.mask_fill}).",
+            panel=_CHANGE,
+            meta="WORD",
+        ),
+    ] = None
+    only_masked: Annotated[
+        bool | None,
+        typer.Option(
+            "--only-masked",
+            help="Draw the masked part alone, at --size or native size, and put it back.",
+            show_default=False,
+            rich_help_panel=_CHANGE,
+        ),
+    ] = None
+    mask_padding: Annotated[
+        int | None,
+        _option(
+            "--mask-padding",
+            words=f"Room round the masked part that is drawn alone, in px (default {DEFAULTS.mask_padding}).",
+            panel=_CHANGE,
+            meta="N",
+        ),
+    ] = None
+    outpaint: Annotated[
+        str | None,
+        _option(
+            "--outpaint",
+            words="Grow --init by so many px on each side, and draw what is new; one number grows all sides.",
+            panel=_CHANGE,
+            meta="LEFT,TOP,RIGHT,BOTTOM",
+        ),
+    ] = None
+    style: Annotated[
+        list[str] | None,
+        _option(
+            "--style", words="A named style of SFUMATO_STYLES; may be given several times.", panel=_PICTURE, meta="NAME"
+        ),
+    ] = None
+    variation_seed: Annotated[
+        int | None,
+        _option("--variation-seed", words="Another seed, which --seed is varied towards.", panel=_PICTURE, meta="N"),
+    ] = None
+    variation_strength: Annotated[
+        float | None,
+        _option(
+            "--variation-strength",
+            words="How far, 0 to 1; picture i of a batch takes the variation seed + i.",
+            panel=_PICTURE,
+            meta="X",
+        ),
+    ] = None
+
+
+EDITS = frozenset(
+    {
+        "mask_blur",
+        "mask_fill",
+        "only_masked",
+        "mask_padding",
+        "outpaint",
+        "variation_seed",
+        "variation_strength",
+        "style",
+    }
+)

@@ -1,0 +1,170 @@
+"""Write what a base learned of a concept as files for A1111 and kohya, for ComfyUI, and for diffusers.
+
+Reads one build and writes copies; the concept stays as it is. Start reading at `export_build`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sfumato.core.errors import RequestError
+from sfumato.core.files import check_path, expand_path, make_storage_error
+from sfumato.core.validate import check_float
+from sfumato.customize.build import find_build, note_build
+from sfumato.customize.concept import find_concept
+from sfumato.customize.file_forms import (
+    Form,
+    find_form,
+    name_diffusers,
+    name_kohya,
+    read_kohya,
+    write_diffusers_notes,
+    write_digests,
+    write_embedding_notes,
+    write_lora_notes,
+)
+from sfumato.models.describe import MINI, load_contract
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sfumato.customize.build import ConceptBuild
+    from sfumato.customize.concept import ConceptFolder
+    from sfumato.customize.file_forms import FileForm
+    from sfumato.models.contract import ModelContract
+
+DTYPES = ("fp16", "fp32")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """Say what to write: the concept, the base, the form and the folder; `strength` is multiplied into alpha."""
+
+    concept: str
+    out: Path
+    form: Form = "a1111"
+    model: str = MINI
+    dtype: str = "fp16"
+    strength: float | None = None
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        find_form(self.form)
+        if self.dtype not in DTYPES:
+            raise RequestError("unknown number type of the files", got=self.dtype, do=f"Use {', '.join(DTYPES)}.")
+        if self.strength is not None:
+            check_float("`strength`", self.strength, low=0.05, high=4.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportedConcept:
+    """Name the files that were written, and how each program calls them."""
+
+    concept: ConceptFolder
+    form: Form
+    embedding: Path
+    lora: Path | None
+    use: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `concept export --json` prints."""
+        lora = None if self.lora is None else str(self.lora)
+        return {
+            "name": self.concept.name, "form": self.form, "embedding": str(self.embedding), "lora": lora, "use": self.use,
+        }  # fmt: skip
+
+
+def export_build(options: ExportOptions) -> ExportedConcept:
+    """Write the files of a concept in one form, below `out` in the folders where that program looks.
+
+    Raises:
+        RequestError: there is no such concept, the base was not taught it, or a file is there already.
+        StorageError: a file of the concept is damaged, or the disk refuses.
+    """
+    concept = find_concept(options.concept)
+    build = find_build(concept, options.model)
+    form = find_form(options.form)
+    out = expand_path(options.out, what="the folder of the export")
+    if options.strength is not None and not build.lora:
+        raise RequestError("`strength` has no effect on a concept of vectors alone", do="Leave it out.")
+    embedding = _place(out, form.embedding, concept.trigger, overwrite=options.overwrite)
+    lora = _place(out, form.lora, concept.trigger, overwrite=options.overwrite) if build.lora else None
+    contract = load_contract(options.model)
+    _write_embedding(embedding, concept, build, contract, form, options)
+    if lora is not None:
+        _write_lora(lora, concept, build, contract, form, options)
+    use = _describe_use(options.form, concept.trigger, embedding, lora)
+    return ExportedConcept(concept=concept, form=options.form, embedding=embedding, lora=lora, use=use)
+
+
+def _place(out: Path, name: str, trigger: str, *, overwrite: bool) -> Path:
+    path = out / name.replace("{}", trigger)
+    check_path(path, what="the exported file")
+    if path.exists() and not overwrite:
+        do = "Choose another folder, or say `overwrite`."
+        raise RequestError("there is a file of this name", got=str(path), do=do)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise make_storage_error(path.parent, error) from error
+    return path
+
+
+def _write_embedding(
+    path: Path,
+    concept: ConceptFolder,
+    build: ConceptBuild,
+    contract: ModelContract,
+    form: FileForm,
+    options: ExportOptions,
+) -> None:
+    ((_, vectors),) = _read(build.embedding_path).items()
+    noted = note_build(concept, build)
+    tensors = {form.vectors_key.replace("{}", concept.trigger): vectors}
+    _write(path, tensors, write_embedding_notes(noted, contract), options.dtype)
+
+
+def _write_lora(
+    path: Path,
+    concept: ConceptFolder,
+    build: ConceptBuild,
+    contract: ModelContract,
+    form: FileForm,
+    options: ExportOptions,
+) -> None:
+    assert build.lora_path is not None, "it is only called for builds with a LoRA"
+    factors, alpha = read_kohya(_read(build.lora_path))
+    noted = note_build(concept, build, alpha=alpha * (1.0 if options.strength is None else options.strength))
+    if form.diffusers_keys:
+        layers = {name.rpartition(".")[0] for name in factors}
+        _write(path, name_diffusers(factors), write_diffusers_notes(noted, contract, layers), options.dtype)
+    else:
+        _write(path, name_kohya(factors, noted.alpha), write_lora_notes(noted, contract), options.dtype)
+
+
+def _read(path: Path) -> Mapping[str, Tensor]:
+    from sfumato.models.adapters.tensor_file import open_tensors
+
+    return open_tensors(path).tensors
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str], dtype: str) -> None:
+    import torch
+
+    from sfumato.models.files.write_weights import write_weights
+
+    kind = {"fp16": torch.float16, "fp32": torch.float32}[dtype]
+    write_weights(path, tensors, kind, {**notes, **write_digests(tensors, kind)})
+
+
+def _describe_use(form: Form, trigger: str, embedding: Path, lora: Path | None) -> str:
+    if form == "a1111":
+        return f"{trigger}" + (f" <lora:{lora.stem}:1>" if lora else "")
+    if form == "comfyui":
+        return f"embedding:{trigger}" + (f", and LoraLoader with {lora.name}" if lora else "")
+    loads = [f'pipe.load_textual_inversion("{embedding}")']
+    loads += [f'pipe.load_lora_weights("{lora.parent}")'] if lora else []
+    return "; ".join([*loads, f"then <{trigger}> in the prompt"])

@@ -1,0 +1,219 @@
+"""The names and notes under which other programs look for what a concept learned: kohya's, ComfyUI's and diffusers'.
+
+Knows names of keys and texts of headers; opens and writes no file. Start reading at `FORMS`.
+
+Sources: the readers of A1111's web UI, of ComfyUI, of kohya's sd-scripts and of diffusers; ModelSpec 1.0.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from sfumato.core.errors import RequestError, StorageError
+from sfumato.core.version import __version__
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from sfumato.models.contract import ModelContract
+
+Form = Literal["a1111", "comfyui", "diffusers"]
+_UNET = "lora_unet_"
+# What A1111 and kohya call the families, so that a LoRA is filed under the right one.
+_KOHYA_FAMILIES = {"sd1": "sd_v1", "sd2": "sd_v2", "mini": "sd_v1"}
+_SPEC_FAMILIES = {"sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2-512", "mini": "sfumato-mini"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileForm:
+    """Say what a program calls the two files of a concept; {} stands for the trigger.
+
+    `vectors_key` is the key of the vectors. A1111 and ComfyUI call an embedding by its file, diffusers by its key.
+    """
+
+    embedding: str
+    lora: str
+    vectors_key: str
+    diffusers_keys: bool = False
+
+
+FORMS: dict[Form, FileForm] = {
+    # kohya's own key; A1111 takes the only tensor of a file, whatever its key.
+    "a1111": FileForm(
+        embedding="embeddings/{}.safetensors", lora="models/Lora/{}_lora.safetensors", vectors_key="emb_params"
+    ),
+    # The name of SD 1.x's text encoder in ComfyUI, which otherwise takes the first tensor.
+    "comfyui": FileForm(
+        embedding="models/embeddings/{}.safetensors", lora="models/loras/{}_lora.safetensors", vectors_key="clip_l"
+    ),
+    "diffusers": FileForm(
+        embedding="learned_embeds.safetensors",
+        lora="pytorch_lora_weights.safetensors",
+        # diffusers refuses a token that the vocabulary has, and CLIP's has "bo": the brackets are its own habit.
+        vectors_key="<{}>",
+        diffusers_keys=True,
+    ),
+}
+
+
+def find_form(name: str) -> FileForm:
+    """Return a form by name.
+
+    Raises:
+        RequestError: there is no such form.
+    """
+    if name not in FORMS:
+        raise RequestError("unknown `form` of files", got=name, do=f"Use {', '.join(FORMS)}.")
+    return FORMS[name]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotedBuild:
+    """Hold what the header of a file tells about a build.
+
+    `alpha` over `rank` is the factor by which readers multiply the LoRA.
+    """
+
+    name: str
+    trigger: str
+    noun: str
+    description: str
+    pictures: int
+    base: str
+    base_sha256: str
+    rung: str
+    rank: int
+    alpha: float
+    steps: int
+    seed: int
+
+
+def name_kohya(factors: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
+    """Return factors "LAYER.down" and "LAYER.up" under the keys of kohya's files, with an alpha for each layer."""
+    import torch
+
+    named: dict[str, Tensor] = {}
+    for name, factor in factors.items():
+        layer, _, role = name.rpartition(".")
+        key = _UNET + layer.replace(".", "_")
+        named[f"{key}.lora_{role}.weight"] = factor
+        named[f"{key}.alpha"] = torch.tensor(float(alpha))
+    return named
+
+
+def read_kohya(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]:
+    """Return the factors "LAYER.down" and "LAYER.up" of a file in kohya's form, dots in the layers, and its alpha.
+
+    Raises:
+        StorageError: a key is of another kind.
+    """
+    factors: dict[str, Tensor] = {}
+    alpha = 0.0
+    for key, value in tensors.items():
+        stem, _, rest = key.partition(".")
+        role = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}.get(rest)
+        if role is None or not stem.startswith(_UNET):
+            raise StorageError("the concept's LoRA holds a key of another kind", got=key, do="Train it again.")
+        if role == "alpha":
+            alpha = float(value)
+        else:
+            factors[f"{_write_dots(stem.removeprefix(_UNET))}.{role}"] = value
+    return factors, alpha
+
+
+def _write_dots(flat: str) -> str:
+    """Return the dotted name of an attention layer: numbers, blocks and attentions are levels of their own."""
+    dotted = re.sub(r"(\.\d+)_", r"\1.", re.sub(r"_(\d+)(?=_|$)", r".\1", flat))
+    return dotted.replace("mid_block_", "mid_block.").replace("attn1_", "attn1.").replace("attn2_", "attn2.")
+
+
+def name_diffusers(factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return factors "LAYER.down" and "LAYER.up" under peft's keys, as diffusers writes them."""
+    roles = {"down": "lora_A", "up": "lora_B"}
+    named: dict[str, Tensor] = {}
+    for name, factor in factors.items():
+        layer, _, role = name.rpartition(".")
+        named[f"unet.{layer}.{roles[role]}.weight"] = factor
+    return named
+
+
+def write_embedding_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, str]:
+    """Return the header texts of an embedding."""
+    return _write_spec(noted, contract, "textual-inversion")
+
+
+def write_lora_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, str]:
+    """Return the header texts of a LoRA in kohya's form."""
+    family = contract.family
+    return _write_spec(noted, contract, "lora") | {
+        # Readers of A1111's kind file a LoRA without this as SD 1, whatever else it says.
+        "ss_base_model_version": _KOHYA_FAMILIES.get(family, family),
+        "ss_v2": str(family == "sd2"),
+        "ss_network_module": "networks.lora",
+        "ss_network_dim": str(noted.rank),
+        "ss_network_alpha": f"{noted.alpha:g}",
+        "ss_network_args": "{}",
+        "ss_output_name": f"{noted.trigger}_lora",
+        "ss_sd_model_name": Path(noted.base).name,
+        "ss_new_sd_model_hash": noted.base_sha256,
+        "ss_resolution": f"({contract.native.width}, {contract.native.height})",
+        "ss_num_train_images": str(noted.pictures),
+        # The trigger alone: captions may hold what nobody meant to publish.
+        "ss_tag_frequency": json.dumps({noted.name: {noted.trigger: noted.pictures}}),
+        "ss_clip_skip": "None",
+        "ss_steps": str(noted.steps),
+        "ss_seed": str(noted.seed),
+    }
+
+
+def write_diffusers_notes(noted: NotedBuild, contract: ModelContract, layers: Iterable[str]) -> dict[str, str]:
+    """Return the header texts of a LoRA in diffusers' form: peft's settings, without which alpha would be the rank."""
+    settings = {
+        "unet.peft_type": "LORA",
+        "unet.r": noted.rank,
+        "unet.lora_alpha": noted.alpha,
+        "unet.target_modules": sorted(layers),
+        "unet.lora_dropout": 0.0,
+        "unet.bias": "none",
+        "unet.use_rslora": False,
+        "unet.use_dora": False,
+    }
+    return _write_spec(noted, contract, "lora") | {
+        "format": "pt",
+        "lora_adapter_metadata": json.dumps(settings, sort_keys=True),
+    }
+
+
+def write_digests(tensors: Mapping[str, Tensor], dtype: torch.dtype) -> dict[str, str]:
+    """Return the digest of the bytes of tensors as they will stand in a file, under both names in use."""
+    import torch
+
+    # safetensors puts wide number types first and then sorts by name; here all tensors have one type.
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].detach().cpu().to(dtype).contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return {"sshs_model_hash": digest.hexdigest(), "modelspec.hash_sha256": f"0x{digest.hexdigest()}"}
+
+
+def _write_spec(noted: NotedBuild, contract: ModelContract, kind: str) -> dict[str, str]:
+    """Return what ModelSpec asks for; no date, so that the same training gives the same bytes."""
+    family = contract.family
+    return {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": f"{_SPEC_FAMILIES.get(family, family)}/{kind}",
+        "modelspec.implementation": f"sfumato {__version__}",
+        "modelspec.title": noted.name,
+        "modelspec.resolution": f"{contract.native.width}x{contract.native.height}",
+        "modelspec.prediction_type": "v" if contract.prediction == "v_prediction" else contract.prediction,
+        "modelspec.trigger_phrase": noted.trigger,
+        "modelspec.description": noted.description or f"{noted.trigger}, a {noted.noun}",
+        "concept.base_sha256": noted.base_sha256,
+        "concept.rung": noted.rung,
+    }

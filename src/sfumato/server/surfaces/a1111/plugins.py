@@ -1,0 +1,135 @@
+"""Routes that extensions of A1111 add and plug-ins ask for: those of Auto-Photoshop, and a ControlNet that has no model.
+
+Every answer is honest and in the shape that the plug-in reads: empty lists, and refusals in words. Start reading at
+`make_plugin_routes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+from typing import Any
+
+from fastapi import APIRouter, HTTPException
+from PIL import Image, ImageFilter
+from pydantic import BaseModel, ConfigDict
+
+from sfumato import api
+from sfumato.server.context import ServerContext
+from sfumato.server.surfaces.a1111.bodies import read_base64
+
+PHOTOSHOP = "/sdapi/auto-photoshop-sd"
+# The version of the plug-in whose requests were read.
+_PHOTOSHOP_VERSION = "1.4.1"
+_MOST_EXPANSION_PX = 256
+
+
+class MaskBody(BaseModel):
+    """A mask that is to grow, and by how much."""
+
+    model_config = ConfigDict(extra="allow")
+
+    mask: str
+    mask_expansion: int = 0
+    blur: int = 0
+
+
+class PictureTextBody(BaseModel):
+    """A picture whose texts are wanted."""
+
+    model_config = ConfigDict(extra="allow")
+
+    image: str = ""
+
+
+def make_plugin_routes(context: ServerContext) -> APIRouter:
+    """Return the routes of extensions."""
+    router = APIRouter(tags=["a1111"])
+    _add_photoshop_routes(router, context)
+    _add_controlnet_routes(router)
+    return router
+
+
+def _add_photoshop_routes(router: APIRouter, context: ServerContext) -> None:
+    @router.get(f"{PHOTOSHOP}/heartbeat")
+    async def beat() -> dict[str, bool]:
+        return {"heartbeat": True}
+
+    @router.get(f"{PHOTOSHOP}/version")
+    async def tell_version() -> dict[str, str]:
+        return {"version": _PHOTOSHOP_VERSION}
+
+    @router.get(f"{PHOTOSHOP}/vae/list")
+    async def list_vaes() -> list[str]:
+        return await asyncio.to_thread(_list_names, "autoencoder")
+
+    @router.get(f"{PHOTOSHOP}/lora/list")
+    async def list_loras() -> list[str]:
+        return await asyncio.to_thread(_list_names, "LoRA")
+
+    @router.post(f"{PHOTOSHOP}/mask/expansion/")
+    @router.post(f"{PHOTOSHOP}/mask/expansion")
+    async def grow_mask(body: MaskBody) -> dict[str, str]:
+        picture = await asyncio.to_thread(context.intake.open_picture, read_base64(body.mask))
+        return {"mask": await asyncio.to_thread(_grow, picture, body.mask_expansion, body.blur)}
+
+    @router.post(f"{PHOTOSHOP}/controlnet/filter")
+    async def filter_models() -> dict[str, list[str]]:
+        return {"module_list": ["none"], "model_list": ["None"]}
+
+    @router.post(f"{PHOTOSHOP}/search/image/")
+    @router.post(f"{PHOTOSHOP}/search/image")
+    async def search() -> None:
+        raise HTTPException(501, "This server fetches nothing from the internet.")
+
+    @router.post(f"{PHOTOSHOP}/readPngMetadata")
+    @router.post(f"{PHOTOSHOP}/png_info/")
+    async def read_texts(body: PictureTextBody) -> dict[str, Any]:
+        packed = read_base64(body.image)
+        await asyncio.to_thread(context.intake.open_picture, packed)
+        with Image.open(io.BytesIO(packed), formats=["PNG", "JPEG", "WEBP"]) as picture:
+            text = picture.info.get("parameters", "")
+        return {"info": text if isinstance(text, str) else ""}
+
+
+def _add_controlnet_routes(router: APIRouter) -> None:
+    @router.get("/controlnet/version")
+    async def tell_version() -> dict[str, int]:
+        return {"version": 3}
+
+    @router.get("/controlnet/model_list")
+    async def list_networks() -> dict[str, list[str]]:
+        return {"model_list": []}
+
+    @router.get("/controlnet/module_list")
+    async def list_modules() -> dict[str, Any]:
+        return {"module_list": ["none"], "module_detail": {"none": {"model_free": False, "sliders": []}}}
+
+    @router.get("/controlnet/control_types")
+    async def list_types() -> dict[str, Any]:
+        return {"control_types": {}}
+
+    @router.get("/controlnet/settings")
+    async def tell_settings() -> dict[str, int]:
+        return {"control_net_max_models_num": 0, "control_net_unit_count": 0}
+
+    @router.post("/controlnet/detect")
+    async def detect() -> None:
+        raise HTTPException(422, "ControlNet is not here")
+
+
+def _grow(picture: Image.Image, expansion_px: int, blur_px: int) -> str:
+    mask = picture.convert("RGB").convert("L")
+    grown = min(_MOST_EXPANSION_PX, max(0, expansion_px))
+    for _ in range(grown):
+        mask = mask.filter(ImageFilter.MaxFilter(3))
+    if blur_px > 0:
+        mask = mask.filter(ImageFilter.GaussianBlur(min(_MOST_EXPANSION_PX, blur_px)))
+    stream = io.BytesIO()
+    mask.save(stream, "PNG")
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _list_names(kind: str) -> list[str]:
+    return [str(row["name"]) for row in api.list_models() if row.get("kind") == kind]

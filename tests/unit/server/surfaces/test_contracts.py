@@ -1,0 +1,236 @@
+"""What named clients send, as their sources have it, and what they read of the answer; a fake worker draws.
+
+krita-ai-diffusion 1.53 (cloud), auto-sd-paint-ext, Auto-Photoshop 1.4.1, AI-Render 1.1.1, Open WebUI and SillyTavern.
+"""
+
+import base64
+import io
+import json
+import time
+
+import pytest
+from fastapi.testclient import TestClient
+from PIL import Image
+
+from servers import ADDRESS, forget_settings, make_context, make_server
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patched:
+        room = tmp_path_factory.mktemp("server")
+        forget_settings(patched, room)
+        with TestClient(make_server(make_context(room)), base_url=ADDRESS) as opened:
+            yield opened
+
+
+def pack(size=(64, 64), colour=(9, 8, 7), mode="RGB", kind="PNG"):
+    stream = io.BytesIO()
+    Image.new(mode, size, colour).save(stream, kind)
+    return stream.getvalue()
+
+
+def encode(**more):
+    return base64.b64encode(pack(**more)).decode()
+
+
+def last_job(client):
+    return client.get("/api/v1/jobs", params={"most": 1}).json()["jobs"][0]
+
+
+def wait(ask, wanted):
+    for _ in range(600):
+        found = ask()
+        if wanted(found):
+            return found
+        time.sleep(0.02)
+    raise AssertionError(found)
+
+
+def order(client, workflow):
+    told = client.post("/generate", json={"input": {"workflow": workflow, "clientInfo": {}, "options": {}}})
+    assert told.status_code == 200, told.text
+    job_id = told.json()["id"]
+    return wait(lambda: client.post(f"/status/{job_id}", json={}).json(), lambda one: one["status"] == "completed")
+
+
+SAMPLING = {
+    "sampler": "dpmpp_2m",
+    "scheduler": "karras",
+    "cfg_scale": 5.0,
+    "total_steps": 2,
+    "start_step": 0,
+    "seed": 3,
+}
+EXTENT = {"extent": {"input": [64, 64], "initial": [64, 64], "desired": [64, 64], "target": [64, 64]}}
+
+
+def test_krita_signs_in_lists_and_generates(client):
+    assert client.post("/auth/confirm", json={"client_id": "x"}).json()["status"] == "authorized"
+    assert client.get("/user", params={"plugin_version": "1.53.0"}).json()["credits"] > 0
+    assert client.get("/plugin/latest", params={"version": "1.53.0"}).json() == {"version": "1.53.0"}
+    resources = client.get("/plugin/resources").json()
+    assert resources["checkpoints"]["mini"] == {"filename": "mini", "arch": "sd15", "format": "checkpoint"}
+    workflow = {
+        "kind": "generate",
+        "images": EXTENT,
+        "sampling": SAMPLING,
+        "models": {"checkpoint": "mini"},
+        "conditioning": {"positive": "a dog", "negative": "rain", "style": "oil"},
+        "batch_count": 2,
+    }
+    images = order(client, workflow)["output"]["images"]
+    blob, (first, second) = base64.b64decode(images["base64"]), images["offsets"]
+    assert Image.open(io.BytesIO(blob[first:second])).size == (16, 16)
+    request = last_job(client)["request"]
+    assert (request["prompt"], request["sampler"], request["steps"], request["seed"]) == (
+        "a dog, oil",
+        "DPM++ 2M",
+        2,
+        3,
+    )
+
+
+def test_krita_refines_a_region_with_pictures_that_it_has_put(client):
+    first, second = pack(kind="WEBP"), pack(colour=(255, 255, 255))
+    told = client.post("/upload/image", json={}).json()
+    put = client.put(told["url"].removeprefix(ADDRESS), content=first + second)
+    assert put.status_code == 200
+    workflow = {
+        "kind": "refine_region",
+        "images": EXTENT | {"initial_image": 0, "hires_mask": 1},
+        "image_data": {"s3_object": told["object"], "offsets": [0, len(first)]},
+        "sampling": SAMPLING | {"total_steps": 4, "start_step": 2},
+        "conditioning": {"positive": "a dog"},
+        "inpaint": {"mode": "fill", "feather": 8},
+    }
+    order(client, workflow)
+    assert last_job(client)["source"] == "inpaint"
+    for wrong in ({"kind": "custom"}, {"conditioning": {"regions": [{}]}}, {"image_data": {"base64": "?"}}):
+        assert client.post("/generate", json={"input": {"workflow": workflow | wrong}}).status_code == 422
+    assert client.put("/upload/blob/unknown", content=b"x").status_code == 404
+
+
+GRAPH = {
+    "3": {
+        "class_type": "KSampler",
+        "inputs": {
+            "seed": 5,
+            "steps": 2,
+            "cfg": 4,
+            "sampler_name": "euler",
+            "scheduler": "normal",
+            "denoise": 1,
+            "model": ["4", 0],
+            "positive": ["6", 0],
+            "negative": ["7", 0],
+            "latent_image": ["5", 0],
+        },
+    },
+    "4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "mini"}},
+    "5": {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}},
+    "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a dog", "clip": ["4", 1]}},
+    "7": {"class_type": "CLIPTextEncode", "inputs": {"text": "rain", "clip": ["4", 1]}},
+    "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["4", 2]}},
+    "9": {"class_type": "SaveImage", "inputs": {"filename_prefix": "x", "images": ["8", 0]}},
+}
+
+
+@pytest.mark.parametrize("prefix", ["", "/api"])
+def test_a_graph_of_comfyui_is_drawn_under_the_id_of_its_client(client, prefix):
+    told = client.post(f"{prefix}/prompt", json={"prompt": GRAPH, "client_id": "c", "prompt_id": f"mine{prefix[1:]}"})
+    prompt_id = told.json()["prompt_id"]
+    assert prompt_id == f"mine{prefix[1:]}"
+    history = wait(lambda: client.get(f"{prefix}/history/{prompt_id}").json(), bool)[prompt_id]
+    image = history["outputs"]["9"]["images"][0]
+    assert Image.open(io.BytesIO(client.get(f"{prefix}/view", params=image).content)).size == (16, 16)
+    request = last_job(client)["request"]
+    assert (request["prompt"], request["negative"], request["sampler"], request["guidance"]) == (
+        "a dog",
+        "rain",
+        "Euler",
+        4,
+    )
+
+
+def test_other_nodes_are_refused_by_name_and_pictures_come_from_uploads(client):
+    strange = GRAPH | {"10": {"class_type": "IPAdapter", "inputs": {}}}
+    told = client.post("/prompt", json={"prompt": strange})
+    assert (told.status_code, "IPAdapter" in told.json()["error"]["details"]) == (400, True)
+    assert set(told.json()["node_errors"]) == {"10"}
+    sent = client.post("/upload/image", files={"image": ("a.png", pack())}).json()
+    assert "name" not in sent
+    sent = client.post("/api/upload/image", files={"image": ("a.png", pack())}).json()
+    graph = GRAPH | {
+        "5": {"class_type": "VAEEncode", "inputs": {"pixels": ["11", 0], "vae": ["4", 2]}},
+        "11": {"class_type": "LoadImage", "inputs": {"image": sent["name"]}},
+    }
+    assert client.post("/prompt", json={"prompt": graph}).status_code == 200
+    assert last_job(client)["source"] == "image"
+    ring = GRAPH | {"4": {"class_type": "LoraLoader", "inputs": {"model": ["4", 0], "lora_name": "x"}}}
+    for wrong in (ring, {"9": GRAPH["9"]}, {}, {str(number): {} for number in range(300)}):
+        assert client.post("/prompt", json={"prompt": wrong}).status_code == 400
+    assert client.get("/view", params={"filename": "../queue.sqlite"}).status_code == 404
+    assert client.get("/object_info/CheckpointLoaderSimple").json()["CheckpointLoaderSimple"]["input"]["required"]
+
+
+def test_auto_sd_paint_gets_its_lists_and_a_mask_as_transparency(client):
+    config = client.get("/sdapi/interpause/config").json()
+    assert all(config[name] for name in ("upscalers", "samplers", "samplers_img2img", "face_restorers", "sd_models"))
+    assert config["scripts_txt2img"] == {"None": []}
+    body = {"prompt": "a dog", "orig_width": 64, "orig_height": 64, "steps": 2, "seed": 3, "sampler_name": "Euler a"}
+    told = client.post("/sdapi/interpause/txt2img", json=body).json()
+    assert json.loads(told["info"])["all_seeds"] == [3]
+    body |= {"src_img": encode(), "mask_img": encode(colour=(255, 255, 255)), "is_inpaint": True, "inpainting_fill": 1}
+    told = client.post("/sdapi/interpause/img2img", json=body | {"denoising_strength": 0.5}).json()
+    assert Image.open(io.BytesIO(base64.b64decode(told["outputs"][0]))).mode == "RGBA"
+    hidden = client.post("/sdapi/interpause/txt2img", json=body, headers={"X-Encrypted-Body": "XOR"})
+    assert hidden.status_code == 415
+
+
+def test_auto_photoshop_finds_its_routes(client):
+    base = "/sdapi/auto-photoshop-sd"
+    assert client.get(f"{base}/heartbeat").json() == {"heartbeat": True}
+    assert client.get(f"{base}/vae/list").json() == []
+    grown = client.post(f"{base}/mask/expansion/", json={"mask": encode(), "mask_expansion": 4}).json()
+    assert Image.open(io.BytesIO(base64.b64decode(grown["mask"]))).size == (64, 64)
+    assert client.post(f"{base}/search/image/", json={"keywords": "dog"}).status_code == 501
+    assert client.get("/controlnet/model_list").json() == {"model_list": []}
+    assert client.get("/controlnet/module_list", params={"alias_names": True}).json()["module_list"] == ["none"]
+    body = {"prompt": "a dog", "seed": "7", "sampler_index": "Euler a", "width": 64, "height": 64, "steps": 2}
+    told = client.post("/sdapi/v1/txt2img", json=body | {"mask_blur": 4, "selection_info": {}, "uniqueDocumentId": "x"})
+    picture = {"image": "data:image/png;base64," + told.json()["images"][0]}
+    assert client.post("/sdapi/v1/png-info", json=picture).json()["info"]
+
+
+def test_ai_render_draws_and_enlarges(client):
+    body = {
+        "prompt": "a dog",
+        "width": 64,
+        "height": 64,
+        "image_similarity": 0.4,
+        "seed": 7,
+        "steps": 2,
+        "cfg_scale": 7,
+    }
+    body |= {"sampler": "Euler a", "denoising_strength": 0.6, "sampler_index": "Euler a"}
+    body |= {"init_images": ["data:image/png;base64," + encode()]}
+    assert client.post("/sdapi/v1/img2img", json=body).json()["images"]
+    names = [row["name"] for row in client.get("/sdapi/v1/upscalers").json()]
+    assert {"ESRGAN_4x", "None"} <= set(names)
+    wrong = client.post("/sdapi/v1/img2img", json=body | {"sampler_index": "Nobody"})
+    assert (wrong.status_code, wrong.json()["detail"]) == (404, "Sampler not found")
+
+
+def test_open_webui_and_sillytavern_ask_and_draw(client):
+    options = client.get("/sdapi/v1/options").json()
+    assert client.post("/sdapi/v1/options", json=options | {"sd_model_checkpoint": "mini"}).status_code == 200
+    body = {"prompt": "a dog", "batch_size": 1, "width": 64, "height": 64, "steps": 2}
+    told = client.post("/sdapi/v1/txt2img", json=body, headers={"authorization": ""}).json()
+    assert json.loads(told["info"])["all_seeds"]
+    for name in ("upscalers", "latent-upscale-modes", "sd-vae", "samplers", "schedulers", "sd-models"):
+        assert client.get(f"/sdapi/v1/{name}").status_code == 200
+    tavern = body | {"override_settings": {"CLIP_stop_at_last_layers": 1, "sd_vae": ""}, "save_images": True}
+    tavern |= {"enable_hr": False, "hr_upscaler": "Latent", "hr_scale": 2, "denoising_strength": 0.7}
+    assert client.post("/sdapi/v1/txt2img", json=tavern).status_code == 200
+    assert client.get("/sdapi/v1/progress").json()["state"]["job_count"] == 0
