@@ -1,12 +1,11 @@
 """The task of the denoiser: predict v from noised latents and a caption.
 
-The text encoder is trained with it. It knows tables of latents, token ids and class maps, not what
-the pictures show. Start reading at `DenoiserTask.compute_losses`.
+The text encoder is trained with it. It knows tables of latents and token ids, not what the
+pictures show. Start reading at `DenoiserTask.compute_losses`.
 
 Sources: v-prediction, Salimans and Ho 2022 (arXiv:2202.00512, appendix D); guidance by caption
 dropout, Ho and Salimans 2022 (arXiv:2207.12598); weights capped by signal-to-noise ratio, Hang et
-al. 2023 (arXiv:2303.09556); features aligned to a representation, Yu et al. 2024 (arXiv:2410.06940),
-here to the true parts; noise assigned within the batch, Li et al. 2024 (arXiv:2406.12303).
+al. 2023 (arXiv:2303.09556).
 """
 
 from __future__ import annotations
@@ -17,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from scipy.optimize import linear_sum_assignment
-from torch import nn
 
 from sfumato.train.pictures import draw_sheet
 from sfumato.train.store import choose_table
@@ -28,13 +25,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from PIL import Image
-    from torch import Tensor
+    from torch import Tensor, nn
 
 # The SD 1.x schedule: squares of evenly spaced roots, 1000 steps.
 BETA_START, BETA_END, TRAIN_STEPS = 0.00085, 0.012, 1000
 VALIDATION_ROWS = 128
-# The last block whose features a finer one reads: as many cells as the latents, and not yet what the output looks like.
-PARTS_BLOCK = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,53 +38,31 @@ class DenoiserLoss:
 
     `ratio_cap`: v's error counts as x0's times (ratio + 1); at little noise that is thousands for
     errors nobody sees, so the weight stops growing there. `tokens`: most steps cut captions to so
-    many tokens, which saves a tenth of their time; every `full_every`-th sees all 77, as a render
-    does. `limit`: latents are cut there; the decoder's own tanh flattens what is beyond, so the rare
-    peaks of an encoder (one cell in 500, up to 11) cost accuracy and show nothing. `parts`: weight of
-    the parts' cross entropy, where there are class maps. `assigned`: each picture of a batch gets the
-    noise nearest to it.
+    many tokens, which saves a tenth of their time (one caption in 25 of the broad mix is longer); every
+    `full_every`-th sees all 77, as a render does. `limit`: latents are cut there; the decoder's own tanh
+    flattens what is beyond, so the rare peaks of an encoder (one cell in 500, up to 11) cost accuracy and
+    show nothing.
     """
 
     dropout: float = 0.1
     ratio_cap: float = 20.0
-    tokens: int = 40
+    tokens: int = 48
     full_every: int = 4
     limit: float = 4.0
-    parts: float = 0.0
-    assigned: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class Examples:
-    """Hold pictures of one shape: `latents` [N, 4, h, w]; `tokens` uint16 [N, K, 77], K paraphrases each.
-
-    `classes`: the part under every pixel, uint8 [N, 8h, 8w], where the loss asks for parts.
-    """
+    """Hold pictures of one shape: `latents` [N, 4, h, w]; `tokens` uint16 [N, K, 77], K paraphrases each."""
 
     latents: NDArray[Any]
     tokens: NDArray[Any]
-    classes: NDArray[np.uint8] | None = None
-
-
-class PartsHead(nn.Module):
-    """Name the parts in every cell from features of the UNet; it is dropped after training. A leaf."""
-
-    def __init__(self, channels: int, classes: int) -> None:
-        """Take `channels` features a cell, of which `classes` shares come out."""
-        super().__init__()
-        self.layers = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.SiLU(), nn.Conv2d(channels, classes, 1))
-        self.classes = classes
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Map features [B, C, h, w] to logits [B, classes, h, w]."""
-        return self.layers(features)
 
 
 @dataclass(eq=False)
 class DenoiserTask:
     """Train `networks["unet"]` and `networks["text"]` on cached latents. A leaf.
 
-    A `networks["parts"]`, a `PartsHead` for the UNet's block `PARTS_BLOCK`, learns beside them.
     `tables`: examples, a table for each shape; `empty`: the ids of the empty caption; `held_out`: examples never
     trained on.
     """
@@ -113,13 +86,10 @@ class DenoiserTask:
         tokens = table.tokens[picks, ways].astype(np.int64)
         dropped = torch.rand(count, generator=noise, device=noise.device).cpu().numpy() < self.weights.dropout
         tokens[dropped] = self.empty
-        batch = {
+        return {
             "latents": torch.from_numpy(table.latents[picks].astype(np.float32)),
             "tokens": torch.from_numpy(tokens[:, :length]),
         }
-        if "parts" in self.networks and table.classes is not None:
-            batch["classes"] = torch.from_numpy(table.classes[picks])
-        return batch
 
     def compute_losses(
         self, networks: nn.ModuleDict, batch: Mapping[str, Tensor], noise: torch.Generator
@@ -133,20 +103,7 @@ class DenoiserTask:
         ) / count
         steps = (spread * TRAIN_STEPS).long().clamp(max=TRAIN_STEPS - 1)
         normal = torch.randn(latents.shape, generator=noise, device=latents.device)
-        if self.weights.assigned:
-            normal = assign_noise(latents, normal)
-        if "classes" not in batch:
-            return {"loss": self._measure(networks, latents, batch["tokens"], (steps, normal)).mean()}
-        seen: list[Tensor] = []
-        hook = networks["unet"].up_blocks[PARTS_BLOCK].register_forward_hook(lambda *found: seen.append(found[2]))
-        try:
-            velocity = self._measure(networks, latents, batch["tokens"], (steps, normal)).mean()
-        finally:
-            hook.remove()
-        head = networks["parts"]
-        shares = count_shares(batch["classes"], tuple(latents.shape[2:]), head.classes)
-        parts = -(shares * head(seen[0]).float().log_softmax(1)).sum(1).mean()
-        return {"loss": velocity + self.weights.parts * parts, "velocity": velocity, "parts": parts}
+        return {"loss": self._measure(networks, latents, batch["tokens"], (steps, normal)).mean()}
 
     def _measure(self, networks: nn.ModuleDict, latents: Tensor, tokens: Tensor, draw: tuple[Tensor, Tensor]) -> Tensor:
         steps, normal = draw
@@ -196,22 +153,6 @@ class DenoiserTask:
         )
         pixels = self.decode(sample_ddim(networks["unet"], start.to(device), context, self.signal.to(device)))
         return draw_sheet([pixels[i : i + 8] for i in range(0, len(pixels), 8)])
-
-
-def assign_noise(latents: Tensor, normal: Tensor) -> Tensor:
-    """Return the noises in the order that brings them nearest to the latents, both [B, 4, h, w]."""
-    distances = torch.cdist(latents.flatten(1), normal.flatten(1)).square()
-    return normal[torch.from_numpy(linear_sum_assignment(distances.cpu().numpy())[1]).to(normal.device)]
-
-
-def count_shares(classes: Tensor, cells: tuple[int, int], count: int) -> Tensor:
-    """Return the share of each class in every cell, float32 [B, count, h, w], of class maps uint8 [B, H, W]."""
-    batch, height, width = classes.shape
-    split = classes.view(batch, cells[0], height // cells[0], cells[1], width // cells[1])
-    each = split.permute(0, 1, 3, 2, 4).reshape(batch * cells[0] * cells[1], -1).long()
-    shares = torch.zeros(len(each), count, device=classes.device)
-    shares.scatter_add_(1, each, torch.full(each.shape, 1 / each.shape[1], device=classes.device))
-    return shares.view(batch, *cells, count).permute(0, 3, 1, 2)
 
 
 def make_signal() -> Tensor:

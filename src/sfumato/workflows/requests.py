@@ -67,8 +67,10 @@ METHOD_SETTINGS = {
     "keep": ("keep", ("cohesive",)),
 }
 # Settings that go into the request as they are.
-_PLAIN = ("prompt", "negative", "steps", "guidance", "guidance_rescale", "clip_skip", "batch")
-_PLAIN += ("model", "vae", "prediction")
+_PLAIN = (
+    *("prompt", "negative", "steps", "guidance", "guidance_rescale", "clip_skip", "batch"),
+    *("model", "vae", "prediction"),
+)
 
 
 def make_request(

@@ -7,16 +7,7 @@ from torch import nn
 
 from sfumato.models.mini import make_mini_autoencoder, make_mini_text_encoder
 from sfumato.train.autoencoder import AutoencoderTask, measure_whiteness
-from sfumato.train.denoiser import (
-    DenoiserLoss,
-    DenoiserTask,
-    Examples,
-    PartsHead,
-    assign_noise,
-    count_shares,
-    make_signal,
-    sample_ddim,
-)
+from sfumato.train.denoiser import DenoiserTask, Examples, make_signal, sample_ddim
 from sfumato.train.pictures import draw_sheet, load_pixels, measure_psnr
 
 PICTURES = np.random.default_rng(1).integers(0, 255, (16, 32, 32, 3), dtype=np.uint8)
@@ -59,7 +50,7 @@ def test_one_caption_in_ten_is_dropped_and_some_steps_see_all_tokens() -> None:
     tokens = task.load_batch(1, 2000, seeded(1))["tokens"]
     dropped = (tokens == 99).all(dim=1).float().mean()
     assert 0.07 < dropped < 0.13
-    assert tokens.shape[1] == 40
+    assert tokens.shape[1] == 48
     assert task.load_batch(4, 2, seeded(1))["tokens"].shape[1] == 77
 
 
@@ -92,37 +83,6 @@ def test_the_denoiser_learns_a_toy_and_draws() -> None:
     grid = task.draw_grid(task.networks)
     assert grid is not None
     assert grid.size == (3 * 18, 18)
-
-
-def test_the_parts_of_the_picture_teach_features_where_there_are_class_maps() -> None:
-    task = make_denoiser_task()
-    task.networks["parts"] = PartsHead(16, 3)
-    task.weights = DenoiserLoss(parts=0.1, assigned=True)
-    classes = np.random.default_rng(4).integers(0, 3, (16, 128, 128)).astype(np.uint8)
-    task.tables = [Examples(LATENTS, TOKENS, classes)]
-    losses = task.compute_losses(task.networks, task.load_batch(1, 4, seeded(1)), seeded(2))
-    losses["loss"].backward()
-    torch.testing.assert_close(losses["loss"], losses["velocity"] + 0.1 * losses["parts"])
-    features = task.networks["unet"].up_blocks[1].resnets[0].conv1.weight
-    assert all(p.grad is not None and p.grad.any() for p in (features, task.networks["parts"].layers[2].weight))
-    task.tables = [TABLE]
-    assert set(task.compute_losses(task.networks, task.load_batch(1, 4, seeded(1)), seeded(2))) == {"loss"}
-
-
-def test_shares_of_classes_add_up_in_every_cell() -> None:
-    classes = torch.zeros(1, 4, 8, dtype=torch.uint8)
-    classes[0, :2, 4:] = 2
-    shares = count_shares(classes, (2, 2), 3)
-    assert shares.shape == (1, 3, 2, 2)
-    assert shares[0, 2].tolist() == [[0, 1], [0, 0]]
-    assert shares.sum(1).eq(1).all()
-
-
-def test_noise_goes_to_the_nearest_picture_and_none_is_lost() -> None:
-    latents = torch.randn(6, 4, 2, 2, generator=seeded(1))
-    order = torch.tensor([3, 0, 5, 1, 4, 2])
-    near = latents[order] + 0.01
-    torch.testing.assert_close(assign_noise(latents, near), latents + 0.01)
 
 
 def test_ddim_with_the_true_velocity_finds_the_picture() -> None:

@@ -38,7 +38,7 @@ from sfumato.models.mini import (
     special_ids,
 )
 from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask, Patches
-from sfumato.train.denoiser import PARTS_BLOCK, DenoiserLoss, DenoiserTask, Examples, PartsHead
+from sfumato.train.denoiser import DenoiserLoss, DenoiserTask, Examples
 from sfumato.train.discriminator import Discriminator
 from sfumato.train.grow import grow_layers
 from sfumato.train.lanes import choose_lanes, count_lanes
@@ -67,7 +67,6 @@ DECODER = Recipe(batch=32, learning_rate=1e-3, warmup_steps=50, decay_from_frac=
 DENOISER = Recipe(
     batch=64, learning_rate=1.2e-3, warmup_steps=100, decay_from_frac=0.55, ema_decay=0.998, weight_decay=0.02
 )
-DENOISER_LOSS = DenoiserLoss()
 # A GPU takes the same pictures in bigger bites; the rate stays, as Muon's step does not grow with the batch.
 GPU_BATCH_FACTOR = 8
 ENCODE_BATCH = 64
@@ -262,15 +261,12 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     unet: Any = open_mini_part(wanted.init, "unet") or make_mini_unet()
     decoder: Any = load_mini_autoencoder(wanted.state / "vae").decoder
     networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
-    if DENOISER_LOSS.parts:
-        # Blocks go up from the deepest; the configuration lists the channels from the finest.
-        networks["parts"] = PartsHead(unet.config.block_out_channels[::-1][PARTS_BLOCK], CLASSES)
     task = DenoiserTask(
         networks,
         [_open_examples(wanted.state, table) for table in TABLES if len(open_latents(wanted.state, table)[0])],
         spell(tokenizer, [""])[0],
         _open_examples(wanted.state, HELD_OUT),
-        DENOISER_LOSS,
+        DenoiserLoss(),
         lambda z: decoder.to(z.device)(z),
         spell(tokenizer, GRID_PROMPTS),
     )
@@ -295,9 +291,7 @@ def spell(tokenizer: Any, captions: list[str] | tuple[str, ...]) -> np.ndarray[A
 
 def _open_examples(state: Path, table: PictureTable) -> Examples:
     latents, tokens = open_latents(state, table)
-    parts = open_parts(state, table)
-    classes = parts.open_rows() if len(parts) >= len(latents) else None
-    return Examples(latents.open_rows(), tokens.open_rows(), classes)
+    return Examples(latents.open_rows(), tokens.open_rows())
 
 
 def _four(captions: list[str]) -> list[str]:
