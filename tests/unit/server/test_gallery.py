@@ -3,6 +3,7 @@
 import io
 import json
 import time
+from dataclasses import replace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,7 +12,9 @@ from PIL import Image, PngImagePlugin
 from servers import ADDRESS, forget_settings, make_context, make_server
 from sfumato import api
 from sfumato.server.before import keep_base
-from sfumato.server.queue.gallery import UNDO_S, Gallery
+from sfumato.server.queue.gallery import UNDO_S, Gallery, GallerySearch
+from sfumato.server.queue.records import StoredFile
+from sfumato.server.queue.store import JobStore
 
 JOBS = (
     {"prompt": "a red house", "size": "64x64", "steps": 1, "seed": 7, "batch": 2},
@@ -156,3 +159,18 @@ def test_our_own_file_tells_all_of_them(client):
     assert (told["settings"]["size"], told["settings"]["seed"], told["settings"]["sampler"]) == ("64x32", 5, "Euler")
     other = read(client, pack(sfumato="{}")).json()
     assert (other["origin"], len(other["left"])) == (None, 1)
+
+
+@pytest.mark.parametrize(("method", "told"), [(None, ""), ("lanczos", "lanczos"), ({"kind": "native"}, "native")])
+def test_pictures_of_every_kind_of_job_are_listed(tmp_path, method, told):
+    store = JobStore(tmp_path)
+    job = store.submit({"kind": "enlarge", "size": "64x64", "method": method}, surface="api", kind="upscale")
+    assert store.claim("worker") is not None
+    file = StoredFile(
+        id="one", path="one.png", media_type="image/png", width=64, height=64, bytes=1, sha256="0" * 64, job_id=job.id
+    )
+    store.finish(job.id, "worker", [file, replace(file, id="two", number=1, role="evidence")])
+    found, count = Gallery(store).search(GallerySearch(), most=5)
+    assert ([one.file_id for one in found], count) == (["one"], 1)
+    assert found[0].method == told
+    store.close()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, delete, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, false, func, select, update
 
 from sfumato.server.queue.records import NotFoundError
 from sfumato.server.queue.store import JobStore
@@ -82,7 +82,8 @@ class Gallery:
     def search(self, wanted: GallerySearch, *, most: int, skip: int = 0) -> tuple[list[GalleryPicture], int]:
         """Return the newest pictures that fit, at most `most` after the first `skip`, and how many fit in all."""
         prompt, model = jobs.c.request["prompt"].as_string(), jobs.c.request["model"].as_string()
-        rules = [marks.c.deleted_s.is_not(None) if wanted.deleted else marks.c.deleted_s.is_(None)]
+        gone = marks.c.deleted_s
+        rules: list[ColumnElement[bool]] = [gone.is_not(None) if wanted.deleted else gone.is_(None)]
         rules.append(files.c.role == "picture")
         rules += [prompt.ilike(f"%{_escape(word)}%", escape=_ESCAPE) for word in wanted.words.split()]
         if wanted.model is not None:
@@ -175,12 +176,14 @@ def _escape(word: str) -> str:
 
 def _make_picture(row: Any) -> GalleryPicture:
     request = dict(row["request"])
+    # A picture that was only enlarged names its method in a word, or not at all.
+    method = request.get("method")
     return GalleryPicture(
         file_id=row["id"],
         job_id=row["job_id"],
         prompt=str(request.get("prompt", "")),
         model=str(request.get("model", "")),
-        method=str(dict(request.get("method") or {}).get("kind", "")),
+        method=str(method.get("kind", "")) if isinstance(method, dict) else str(method or ""),
         seed=None if row["seed"] is None else int(row["seed"]),
         width=row["width"],
         height=row["height"],
