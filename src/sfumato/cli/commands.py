@@ -24,6 +24,7 @@ from sfumato.cli.laboratory.benching import (
 from sfumato.cli.laboratory.evaluating import (
     evaluate_critic,
     evaluate_customize,
+    evaluate_filters,
     evaluate_find,
     evaluate_focus,
     evaluate_hires,
@@ -371,6 +372,7 @@ GROUPS: tuple[tuple[str, str, dict[str, Command]], ...] = (
             "critic": evaluate_critic,
             "repair": evaluate_repair,
             "hires": evaluate_hires,
+            "filters": evaluate_filters,
             "focus": evaluate_focus,
             "find": evaluate_find,
             "upscale": evaluate_upscale,

@@ -17,6 +17,7 @@ class Found:
     `kind` is a word: face, hand, person, eye, mouth, house, or any word of a prompt. `box` lies in the picture, px.
     `confidence` is the probability, 0 to 1, that the thing is there. `by` is the name of the finder. `points` are its
     landmarks (x, y) in px of the picture, in the order that the finder documents; they may lie outside the picture.
+    `side` is left or right, of the person, where a finder surely sees which hand it is.
     """
 
     kind: str
@@ -24,8 +25,15 @@ class Found:
     confidence: float
     by: str
     points: tuple[tuple[float, float], ...] = ()
+    side: str = ""
 
     def to_json(self) -> dict[str, object]:
         """Return the form of `sfumato find --json`: kind, box as [x, y, width, height], confidence, by."""
         box = [self.box.left, self.box.top, self.box.width, self.box.height]
-        return {"kind": self.kind, "box": box, "confidence": round(self.confidence, 4), "by": self.by}
+        told: dict[str, object] = {
+            "kind": self.kind,
+            "box": box,
+            "confidence": round(self.confidence, 4),
+            "by": self.by,
+        }
+        return {**told, "side": self.side} if self.side else told

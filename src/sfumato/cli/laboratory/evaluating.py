@@ -108,6 +108,20 @@ def evaluate_repair(
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 
 
+def evaluate_filters(
+    n: Annotated[int, typer.Option("--n", help="Hands that each way draws.", metavar="N")] = 24,
+    k: Annotated[int, typer.Option("--k", help="Seeds of which the critic picks one.", metavar="K")] = 4,
+    sheets: Annotated[
+        Path | None, typer.Option("--sheets", help="Folder for a sheet.", metavar="DIR", show_default=False)
+    ] = None,
+) -> None:
+    """Measure filters while rendering on hands that mini draws: what each removes, keeps and costs; last line JSON."""
+    from sfumato.lab.critic.filters import FilterEvaluation, run_evaluate_filters
+
+    card = run_evaluate_filters(FilterEvaluation(hands=n, k=k, sheets=sheets), on_progress=_count)
+    sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
+
+
 def _count(what: str, done: int, count: int) -> None:
     sys.stderr.write(f"{done} of {count}: {what}\n")
 

@@ -13,7 +13,7 @@ and grown).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -51,6 +51,8 @@ LEAST_AT_WRIST, LEAST_ALONE = 0.85, 0.95
 # A hand is at a wrist where its middle is at most so far from it, in sides of its box.
 REACH = 1.2
 MOST_COVER, MOST_INSIDE = 0.3, 0.6
+# Its side is told where the mean of a look and of its mirror, which is the other side, is this sure.
+LEAST_SIDE = 0.9
 # Proposals whose boxes share more than this of their union are looked at again once.
 MOST_SAME = 0.6
 # The crop of a hand: 2.6 times the palm, moved by half a palm towards the fingers.
@@ -74,10 +76,19 @@ HAND_BATCH = 4
 
 @dataclass(frozen=True, slots=True)
 class Hand:
-    """Hold a hand: its 21 points [21, 2], px of the picture, and how surely it is one, 0 to 1."""
+    """Hold a hand: its 21 points [21, 2], px of the picture, and how surely it is one, 0 to 1.
+
+    `right` is how surely it is a right hand as seen by somebody in front of the person, 0 to 1.
+    """
 
     points: Points
     presence: float
+    right: float = 0.5
+
+    @property
+    def side(self) -> str:
+        """Return left or right, nothing where both looks do not agree surely."""
+        return "right" if self.right >= LEAST_SIDE else "left" if self.right <= 1.0 - LEAST_SIDE else ""
 
 
 class HandSeeker:
@@ -105,12 +116,15 @@ class HandSeeker:
             one for one in self._look(levels, self._list_squares(levels, size, poses)) if one.presence >= LEAST_AGAIN
         ]
         first = _keep(first, MOST_SAME, 1.0)
-        second = list(self._look(levels, [_frame_again(one.points) for one in first]))
+        # The least of these looks counts, so what one of them finds too unsure is not looked at again.
+        second = _drop_unsure(self._look(levels, [_frame_again(one.points) for one in first]))
         squares = [_frame_again(one.points) for one in second]
-        third, mirrored = list(self._look(levels, squares)), self._look(levels, squares, mirrored=True)
+        pairs = list(zip(second, squares, self._look(levels, squares), strict=True))
+        pairs = [pair for pair in pairs if pair[2].presence >= LEAST_AT_WRIST]
+        mirrored = self._look(levels, [square for _, square, _ in pairs], mirrored=True)
         hands = [
-            Hand(last.points, min(one.presence, last.presence, mirror.presence))
-            for one, last, mirror in zip(second, third, mirrored, strict=True)
+            Hand(last.points, min(one.presence, last.presence, mirror.presence), (last.right + 1.0 - mirror.right) / 2)
+            for (one, _, last), mirror in zip(pairs, mirrored, strict=True)
         ]
         wrists = [pose.points[wrist] for pose in poses for _, wrist, _, _ in ARMS]
         return tuple(_keep([hand for hand in hands if _is_sure(hand, wrists)], MOST_COVER, MOST_INSIDE))
@@ -137,15 +151,21 @@ class HandSeeker:
     def _look(
         self, levels: PictureLevels, squares: Sequence[TurnedSquare], *, mirrored: bool = False
     ) -> Iterator[Hand]:
-        """Yield the hand in each square; of `mirrored` squares only the presence means anything."""
+        """Yield the hand in each square; of `mirrored` squares only presence and side mean anything."""
         for start in range(0, len(squares), HAND_BATCH):
             few = squares[start : start + HAND_BATCH]
             crops = torch.from_numpy(cut_squares(levels, few, HAND_PX))
             crops = crops.flip(2) if mirrored else crops
-            points, presences, *_ = self._landmarks.run(crops.float() / 255.0)
+            points, presences, sides, *_ = self._landmarks.run(crops.float() / 255.0)
             places = points.reshape(len(few), 21, 3)[..., :2].numpy() / HAND_PX
-            for square, presence, place in zip(few, presences.reshape(-1).tolist(), places, strict=True):
-                yield Hand(square.to_picture(place), float(presence))
+            said = zip(few, presences.reshape(-1).tolist(), sides.reshape(-1).tolist(), places, strict=True)
+            for square, presence, right, place in said:
+                yield Hand(square.to_picture(place), float(presence), float(right))
+
+
+def _drop_unsure(hands: Iterable[Hand]) -> list[Hand]:
+    """Return the hands that may count, at the wrist of a pose at least."""
+    return [hand for hand in hands if hand.presence >= LEAST_AT_WRIST]
 
 
 def _keep(hands: Sequence[Hand], most_cover: float, most_inside: float) -> list[Hand]:

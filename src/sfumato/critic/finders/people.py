@@ -129,7 +129,8 @@ def _name_hands(hands: Sequence[Hand], size: PixelSize) -> Iterator[Found]:
     for hand in hands:
         box = to_pixel_box(bound_points(hand.points, BOX_GROWTH), size)
         if box is not None:
-            yield Found(kind="hand", box=box, confidence=hand.presence, by=HANDS, points=_to_tuple(hand.points))
+            points = _to_tuple(hand.points)
+            yield Found(kind="hand", box=box, confidence=hand.presence, by=HANDS, points=points, side=hand.side)
 
 
 def _guess_person(box: Numbers) -> Numbers:

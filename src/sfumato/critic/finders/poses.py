@@ -26,6 +26,8 @@ from sfumato.models.parts.graph import PartGraph, load_graph
 
 PART = "pose-landmarks"
 INPUT_PX, COUNT, BODY_COUNT = 256, 39, 33
+# The outputs that are looked at: points, presence, outline.
+OUTLINED = (0, 1, 2)
 BATCH = 4
 # Points by number: the head; shoulders; hips; and of each arm elbow, wrist, and the roots of little and index finger.
 HEAD = tuple(range(11))
@@ -39,6 +41,8 @@ FACE_SQUARE, FACE_BELOW = 8.0, 2.6
 LEAST_GUESS, LOOKS = 0.4, 3
 # Guesses whose middles lie this near, in sides, and whose sides differ at most by this factor are one.
 SAME_PLACE, SAME_SIZE = 0.2, 1.4
+# The same after a look: what is this near settles at the same pose.
+SETTLED_PLACE, SETTLED_SIZE = 0.08, 1.15
 # A person whose face was found needs less than one without. Chosen on the half "calibrate" of tests/labels/real.json: a
 # horse of coloured papers had 0.93, a robot 0.89, a rose 0.79; true persons mostly 0.99 and more.
 LEAST_WITH_FACE, LEAST_ALONE = 0.8, 0.94
@@ -75,7 +79,7 @@ class PoseSeeker:
     def find(self, levels: PictureLevels, size: PixelSize, faces: Sequence[Face]) -> tuple[BodyPose, ...]:
         """Return each person once, the surest first."""
         guesses = [_guess_from_face(face) for face in faces]
-        looked = self._look(levels, list_windows(size))
+        looked = self._look(levels, list_windows(size), outlined=False)
         seen = [(square, pose.presence) for square, pose in looked if pose.presence >= LEAST_GUESS]
         for square, _ in sorted(seen, key=lambda one: -one[1]):
             if not any(_is_same(square, other) for other in guesses):
@@ -92,39 +96,55 @@ class PoseSeeker:
         """Yield the pose of every look at guesses; its presence is that of the square or of its mirror, the lesser."""
         for _ in range(LOOKS):
             looked = list(self._look(levels, squares))
-            promising = [number for number, (_, pose) in enumerate(looked) if pose.presence >= LEAST_GUESS]
-            mirrored = self._look(levels, [squares[number] for number in promising], mirrored=True)
-            for number, (_, mirror) in zip(promising, mirrored, strict=True):
+            # Of the two presences the lesser counts, so the mirror of one that is too small already says nothing.
+            sure = [number for number, (_, pose) in enumerate(looked) if pose.presence >= LEAST_WITH_FACE]
+            mirrored = self._look(levels, [squares[number] for number in sure], mirrored=True, outlined=False)
+            for number, (_, mirror) in zip(sure, mirrored, strict=True):
                 pose = looked[number][1]
                 yield replace(pose, presence=min(pose.presence, mirror.presence))
-            squares = [looked[number][0] for number in promising]
+            squares = _list_apart([square for square, pose in looked if pose.presence >= LEAST_GUESS])
 
     def _look(
-        self, levels: PictureLevels, squares: Sequence[TurnedSquare], *, mirrored: bool = False
+        self,
+        levels: PictureLevels,
+        squares: Sequence[TurnedSquare],
+        *,
+        mirrored: bool = False,
+        outlined: bool = True,
     ) -> Iterator[tuple[TurnedSquare, BodyPose]]:
         """Yield for each square the better one that the network proposes, and the pose in it.
 
-        Of `mirrored` squares only the presence means anything.
+        Of `mirrored` squares only the presence means anything. The outline of a body costs a third of the network; without
+        it a box bounds the points alone.
         """
         for start in range(0, len(squares), BATCH):
             few = squares[start : start + BATCH]
             crops = torch.from_numpy(cut_squares(levels, few, INPUT_PX))
             crops = crops.flip(2) if mirrored else crops
-            rows, presences, masks, *_ = self._network.run(crops.float() / 255.0)
+            wanted = OUTLINED if outlined else OUTLINED[:2]
+            rows, presences, *outlines = self._network.run(crops.float() / 255.0, wanted)
+            masks = outlines[0][..., 0].numpy() if outlines else np.zeros((len(few), 1, 1), np.float32)
             values = rows.reshape(len(few), COUNT, 5).numpy()
-            for square, value, presence, mask in zip(
-                few, values, presences.reshape(-1).tolist(), masks[..., 0].numpy(), strict=True
-            ):
+            for square, value, presence, mask in zip(few, values, presences.reshape(-1).tolist(), masks, strict=True):
                 points = square.to_picture(value[:, :2] / INPUT_PX)
                 seen = 1.0 / (1.0 + np.exp(-np.clip(value[:BODY_COUNT, 3], -80.0, 80.0)))
                 box = _bound_body(value[:BODY_COUNT, :2], seen, mask, square)
                 yield _frame(points), BodyPose(points[:BODY_COUNT], seen, box, float(presence))
 
 
-def _is_same(one: TurnedSquare, other: TurnedSquare) -> bool:
+def _is_same(one: TurnedSquare, other: TurnedSquare, *, place: float = SAME_PLACE, size: float = SAME_SIZE) -> bool:
     """Tell whether two squares show a person alike, so that one of them is enough."""
     apart = math.hypot(one.x - other.x, one.y - other.y)
-    return apart <= SAME_PLACE * one.side and 1 / SAME_SIZE <= one.side / other.side <= SAME_SIZE
+    return apart <= place * one.side and 1 / size <= one.side / other.side <= size
+
+
+def _list_apart(squares: Sequence[TurnedSquare]) -> list[TurnedSquare]:
+    """Return squares without those that moved onto one before them: guesses from several windows end at one person."""
+    kept = list[TurnedSquare]()
+    for square in squares:
+        if not any(_is_same(square, other, place=SETTLED_PLACE, size=SETTLED_SIZE) for other in kept):
+            kept.append(square)
+    return kept
 
 
 def owns(pose: BodyPose, face: Face) -> bool:
@@ -190,5 +210,5 @@ def _bound_body(points: Points, seen: Numbers, mask: Numbers, square: TurnedSqua
     outline = np.stack((columns[inside], rows[inside]), axis=1).astype(np.float32)
     if not len(outline):
         outline = there
-    turned = square.to_picture(outline / mask.shape[0])
+    turned = square.to_picture(outline / INPUT_PX)
     return np.concatenate((turned.min(axis=0), turned.max(axis=0))).astype(np.float32)

@@ -7,6 +7,7 @@ out in the order and the layout of the original file, [n, …]. Start reading at
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +18,14 @@ from sfumato.core.errors import ModelError
 from sfumato.models.parts.catalogue import advise_fetch
 from sfumato.models.parts.load import load_part
 from sfumato.models.parts.tflite import FORMAT
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """Hold a step, and the values that nothing needs after it."""
+
+    step: dict[str, Any]
+    gone: tuple[int, ...]
 
 
 class PartGraph:
@@ -33,31 +42,37 @@ class PartGraph:
             for name, weight in weights.items()
         }
         _, self.height_px, self.width_px, _ = notes["input_shape"]
-        self._last = self._find_last_uses()
+        self._known: dict[tuple[int, ...], list[_Use]] = {}
 
     @torch.inference_mode()
-    def run(self, pictures: Tensor) -> list[Tensor]:
+    def run(self, pictures: Tensor, wanted: Sequence[int] | None = None) -> list[Tensor]:
         """Run the network on pictures [n, height, width, 3] in the range that the part expects.
 
-        Returns the outputs of the file, each [n, …], in float32.
+        Returns the outputs of the file, each [n, …], in float32: all, or those of the `wanted` places alone, the same
+        numbers at the cost of the steps that lead to them.
         """
+        places = tuple(range(len(self._outputs)) if wanted is None else wanted)
+        outputs = [self._outputs[place] for place in places]
+        if places not in self._known:
+            self._known[places] = self._find_uses(outputs)
         values = {self._inputs[0]: pictures.permute(0, 3, 1, 2)}
-        for number, step in enumerate(self._steps):
-            sources = [values[source] for source in step["in"]]
-            values[step["out"]] = _RUN[step["op"]](step, sources, self._weights)
-            for source in self._last[number]:
+        for use in self._known[places]:
+            sources = [values[source] for source in use.step["in"]]
+            values[use.step["out"]] = _RUN[use.step["op"]](use.step, sources, self._weights)
+            for source in use.gone:
                 del values[source]
-        return [to_rows(values[output]) for output in self._outputs]
+        return [to_rows(values[output]) for output in outputs]
 
-    def _find_last_uses(self) -> list[list[int]]:
-        """Return for each step the values that nothing needs after it."""
-        seen = set(self._outputs)
-        last: list[list[int]] = []
+    def _find_uses(self, outputs: Sequence[int]) -> list[_Use]:
+        """Return the steps that lead to some outputs, and for each the values that nothing needs after it."""
+        seen, uses = set(outputs), list[_Use]()
         for step in reversed(self._steps):
+            if step["out"] not in seen:
+                continue
             gone = [source for source in dict.fromkeys(step["in"]) if source not in seen]
             seen.update(gone)
-            last.append(gone)
-        return last[::-1]
+            uses.append(_Use(step, tuple(gone)))
+        return uses[::-1]
 
 
 def load_graph(name: str) -> PartGraph:

@@ -228,7 +228,7 @@ class Level:
         self._anchor.store.flush()
         self._state(0).store.flush()
         if self.focus is not None:
-            self.focus.open(below.pixels, self.stage.taken or show_whole(below.pixels.size).shown)
+            self.focus.open(below.pixels, self.stage.taken or show_whole(below.pixels.size).shown, self._anchor)
 
     def _predict(
         self, position: LevelPosition, rolling: Rolling | None, watch: Stopwatch

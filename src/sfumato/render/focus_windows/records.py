@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 class FocusWindow:
     """Hold one window: its part, its cells of the level, and what lay there before the first step.
 
-    `anchor` [1, C, H, W] is the crop of what lies below at the window's size.
+    `anchor` [1, C, H, W] is the crop of what lies below at the window's size. `rest` [1, C, h, w] is what the level's
+    reference has beyond that crop when it is shrunk and encoded alone: so an unchanged window changes nothing.
     `share` [h, w] says how much of the level is the window's: 0 beyond the part.
     """
 
@@ -36,6 +37,7 @@ class FocusWindow:
     target: FocusTarget
     cells: LatentBox
     anchor: Tensor
+    rest: Tensor
     share: Tensor
 
     @property
@@ -87,7 +89,9 @@ def show_at(outcome: FocusOutcome, canvas: PixelSize, final: PixelSize) -> Focus
     return replace(outcome, box=PixelBox(*(round(side) for side in sides)), frame=None, before=None, after=None)
 
 
-def pack_window(index: int, target: FocusTarget, cells: LatentBox, anchor: Tensor) -> dict[str, NDArray[np.generic]]:
+def pack_window(
+    index: int, target: FocusTarget, cells: LatentBox, *, anchor: Tensor, rest: Tensor
+) -> dict[str, NDArray[np.generic]]:
     """Return the arrays of a window before its first step."""
     numbers = [*_list_sides(target.box), *_list_sides(target.core), *_list_sides(cells), int(target.oval)]
     return {
@@ -95,6 +99,7 @@ def pack_window(index: int, target: FocusTarget, cells: LatentBox, anchor: Tenso
         f"w{index}.context": np.array(target.context, np.float64),
         f"w{index}.words": np.frombuffer(f"{target.kind}\n{target.prompt}".encode(), np.uint8),
         f"w{index}.anchor": anchor.detach().cpu().numpy(),
+        f"w{index}.rest": rest.detach().cpu().numpy(),
     }
 
 

@@ -126,8 +126,8 @@ class FocusWindows:
         count = int(np.asarray(known["count"], np.int64))
         return tuple(self._read_window(index, known, tensors) for index in range(count))
 
-    def open(self, below: PixelStore, taken: FloatBox) -> None:
-        """Choose the windows and draw each up to the first step of the level.
+    def open(self, below: PixelStore, taken: FloatBox, reference: Planes) -> None:
+        """Choose the windows and draw each up to the first step of the level, which grows from `reference`.
 
         The first steps of a window are its own: it may be drawn anew more strongly than the level.
         """
@@ -138,7 +138,10 @@ class FocusWindows:
             fine = self._fine.to_pixels(self._contract.factor)
             crop = cut_crop(below, taken, self.stage.canvas, cells.to_pixels(self._contract.factor), fine)
             clean = self.work.model.encode_image(from_bytes(crop)).to(self.work.model.device)
-            arrays |= pack_window(index, target, cells, clean)
+            rows, columns = cells.slices_hw
+            shrunk = self._shrink(clean, cells)
+            rest = reference.read(rows)[None, :, :, columns] - shrunk
+            arrays |= pack_window(index, target, cells, anchor=clean, rest=rest)
         self.space.save_part(self._name("windows"), arrays)
         self.__dict__.pop("windows", None)
         walks = {window.name: self._begin(window) for window in self.windows}
@@ -155,7 +158,7 @@ class FocusWindows:
             walk = WindowWalk.from_tensors(window.name, known)
             predicted = self._predict(window, walk.asked, sigma, self._first + walk.state.index)
             held = hold(predicted, window.anchor, self._find_lock(sigma))
-            patches[window.name] = self._shrink(held, window)
+            patches[window.name] = self._shrink(held, window.cells) + window.rest
             walks[window.name] = walk.advance(held, self.work.request.sampler, self._noise(window))
         self._save_walks(self._place(step + 1, 0) if is_last else self._place(step, sweep + 1), walks, patches)
 
@@ -252,11 +255,11 @@ class FocusWindows:
                 x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale
             )
 
-    def _shrink(self, clean: Tensor, window: FocusWindow) -> Tensor:
+    def _shrink(self, clean: Tensor, cells: LatentBox) -> Tensor:
         """Return the prediction of a window in cells of the level: shown, shrunk as a picture, and encoded."""
         factor = self._contract.factor
         shown = Image.fromarray(to_bytes(self.work.model.decode(clean)))
-        side = window.cells.size.to_pixels(factor)
+        side = cells.size.to_pixels(factor)
         small = np.array(shown.resize((side.width, side.height), Image.Resampling.LANCZOS))
         return self.work.model.encode_image(from_bytes(small))
 
@@ -319,5 +322,6 @@ class FocusWindows:
             target=target,
             cells=cells,
             anchor=tensors[f"w{index}.anchor"],
+            rest=tensors[f"w{index}.rest"],
             share=torch.from_numpy(mean.astype(np.float32)).to(self.work.model.device),
         )

@@ -24,7 +24,7 @@ from sfumato.core.geometry import PixelBox
 from sfumato.render.passes.deep_level import DeepPart
 from sfumato.render.passes.focus_box import draw_part
 from sfumato.render.passes.focus_outcome import AttachWords, FocusOutcome, JudgePart
-from sfumato.render.passes.focus_part import FocusTarget, find_crop
+from sfumato.render.passes.focus_part import FocusTarget, find_crop, tighten
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -256,6 +256,11 @@ def _work_on(
             outcome = replace(outcome, tries=number + 1, reasons=(*reasons, f"{_FAILED}{why}"))
             return replace(outcome, seconds=time.monotonic() - began)
         reason = part.work.judge(after, drawn)
+        if reason and part.target.core != part.target.box:
+            # The drawing may be right and only what lies around it wrong: that needs no weaker try.
+            tight = tighten(drawn)
+            if not part.work.judge(after, tight):
+                drawn, reason = tight, ""
         outcome = replace(outcome, tries=number + 1, strength=strength)
         if not reason:
             after.write(frame, drawn.after)
@@ -263,7 +268,7 @@ def _work_on(
             changed = measure_fine_change(drawn.parent, drawn.drawn)
             outcome = replace(outcome, verdict="kept", before=before, after=drawn.after, changed=changed)
             if settings.detail > 1:
-                outcome = replace(outcome, deep=_make_deep(part.target, frame, drawn.drawn))
+                outcome = replace(outcome, deep=_make_deep(drawn.target, frame, drawn.drawn))
             break
         reasons.append(reason)
     outcome = replace(outcome, reasons=tuple(reasons), seconds=time.monotonic() - began)

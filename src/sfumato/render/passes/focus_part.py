@@ -6,10 +6,11 @@ Values and arithmetic on pixels; knows no model, no finder and no judge. Start r
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from PIL import Image
 
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.render.plan.sizes import SMALLEST_SIDE_CELLS
@@ -89,6 +90,18 @@ def find_crop(box: PixelBox, context: float, picture: PixelSize, contract: Model
 def _place(begin: int, end: int, length: int, side: int) -> int:
     """Return where a span of a length begins that has another in its middle, pushed inside a side."""
     return max(0, min((begin + end - length) // 2, side - length))
+
+
+def tighten(part: DrawnPart) -> DrawnPart:
+    """Return the same drawing laid through a mask half as far around the box: what came or went beside it stays out."""
+    box, core = part.target.box, part.target.core
+    sides = [(getattr(box, side) + getattr(core, side)) // 2 for side in ("left", "top", "right", "bottom")]
+    target = replace(part.target, core=PixelBox(*sides))
+    share = make_mask(part.frame, target.core, oval=target.oval)
+    size = (part.before.shape[1], part.before.shape[0])
+    reduced = np.asarray(Image.fromarray(part.drawn).resize(size, Image.Resampling.LANCZOS))
+    after = lay_back(part.before, reduced, share, max(box.width, box.height))
+    return replace(part, target=target, share=share, after=after)
 
 
 def make_mask(frame: PixelBox, core: PixelBox, *, oval: bool = False) -> NDArray[np.float32]:

@@ -20,6 +20,7 @@ from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.metadata.read import read_parameters
 from sfumato.core.serialize import parse_json
+from sfumato.critic.anatomy.bodies import JudgedBody, judge_bodies
 from sfumato.critic.anatomy.judge import JudgedHand, judge_hands
 from sfumato.critic.anatomy.parser import Parser, has_parser, load_parser
 from sfumato.critic.anatomy.verdict import find_licences
@@ -61,14 +62,15 @@ class CheckedPicture:
     prompt: str
     licences: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    bodies: tuple[JudgedBody, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """Return the form of `sfumato check --json`. Bodies are not looked at yet."""
+        """Return the form of `sfumato check --json`."""
         return {
             "path": self.path,
             "size": [self.size.width, self.size.height],
             "hands": [hand.to_json() for hand in self.hands],
-            "bodies": [],
+            "bodies": [body.to_json() for body in self.bodies],
             "licences": list(self.licences),
             "missing": list(self.missing),
         }
@@ -85,6 +87,9 @@ class CheckedPicture:
             verdict = hand.verdict
             digits = f"{count_words(verdict.digits)} ({verdict.count_sure:.2f})"
             lines.append(f"{place}  {verdict.word} ({verdict.sure:.2f})  {digits}  {verdict.reason}")
+        for body in self.bodies:
+            box = body.person.box
+            lines.append(f"  {box.left},{box.top},{box.width},{box.height}  body {body.verdict}  {body.reason}")
         return lines
 
 
@@ -113,11 +118,14 @@ def check_picture(
     """
     store = open_store(picture)
     missing: tuple[str, ...] = ()
+    bodies: tuple[JudgedBody, ...] = ()
     if boxes:
         hands = [Found(kind="hand", box=check_box(box, store.size), confidence=1.0, by=BY_USER) for box in boxes]
     else:
-        things = find_things(picture, kinds=("hand",), by=by)
-        hands, missing = list(things.found), things.missing
+        # A finder that was named knows hands alone perhaps; then bodies are not looked at.
+        things = find_things(picture, kinds=("hand",) if by else ("hand", "person"), by=by)
+        hands, missing = [one for one in things.found if one.kind == "hand"], things.missing
+        bodies = judge_bodies(things.found, store.size)
     hands.sort(key=lambda hand: hand.box)
     words = read_prompt(picture) if prompt is None else prompt
     licences = find_licences(words)
@@ -137,6 +145,7 @@ def check_picture(
         prompt=words,
         licences=licences,
         missing=missing,
+        bodies=bodies,
     )
 
 

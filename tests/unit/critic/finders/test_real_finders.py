@@ -5,11 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import skimage.data
+import torch
 from PIL import Image
 
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.finders.people import FACES, HANDS, PARTS, PERSONS, PeopleFinder
+from sfumato.models.parts.graph import load_graph
 
 DRAWN_HANDS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_hand.jpg"
 # Of scikit-image's astronaut, by eye: left, top, right, bottom of the face; the middles of eyes and mouth.
@@ -97,3 +99,12 @@ def test_hands_are_found_with_their_points():
         low, high = np.min(one.points, axis=0), np.max(one.points, axis=0)
         assert one.box.left <= max(low[0], 0) + 1
         assert one.box.right >= min(high[0], 525) - 1
+
+
+@pytest.mark.part("pose-landmarks")
+@pytest.mark.usefixtures("parts")
+def test_a_network_asked_for_some_outputs_gives_the_same_numbers():
+    graph, pictures = load_graph("pose-landmarks"), torch.rand(1, 256, 256, 3)
+    every, some = graph.run(pictures), graph.run(pictures, (1, 0))
+    assert torch.equal(some[0], every[1])
+    assert torch.equal(some[1], every[0])
