@@ -62,6 +62,8 @@ from sfumato.workflows.requests import (
 )
 from sfumato.workflows.run import run, run_all
 from sfumato.workflows.run_options import RunOptions
+from sfumato.workflows.series.axes import GridAxis
+from sfumato.workflows.series.series import SeriesPlan, run_series
 from sfumato.workflows.values import PictureLike, RequestValues, SizeLike, make_values
 
 if TYPE_CHECKING:
@@ -80,6 +82,7 @@ __all__ = [
     "Event",
     "FocusBox",
     "Found",
+    "GridAxis",
     "HandBox",
     "InterruptedRender",
     "Job",
@@ -97,6 +100,7 @@ __all__ = [
     "RequestError",
     "RequestValues",
     "RunOptions",
+    "SeriesPlan",
     "SfumatoError",
     "StorageError",
     "UnsafeFileError",
@@ -123,6 +127,7 @@ __all__ = [
     "render",
     "repair",
     "run",
+    "run_series",
     "upscale",
 ]
 

@@ -104,7 +104,13 @@ def test_a_large_picture_is_foreseen_and_cancelled(visit):
     visit.go.click()
     waiting = page.get_by_label("a red house in a meadow: waits", exact=True)
     waiting.wait_for()
+    # One that came later is drawn sooner.
+    tree = visit.ask("POST", "/api/v1/jobs", {"prompt": "a tree by the sea", "size": "128x128", "steps": 2})
+    page.get_by_label("Draw sooner: a tree by the sea").click()
+    page.get_by_label("Draw sooner: a red house in a meadow").wait_for()
+    assert visit.ask("GET", "/api/v1/queue")["waiting"][0] == tree["id"]
     visit.check("queue")
+    page.get_by_label("Cancel: a tree by the sea").click()
 
     # Who comes back finds the picture where it is.
     page.reload()
@@ -115,7 +121,7 @@ def test_a_large_picture_is_foreseen_and_cancelled(visit):
     page.get_by_role("heading", name="Cancelled").wait_for()
     visit.check("cancelled")
     counts = page.evaluate("fetch('/api/v1/jobs').then(answer => answer.json())")["counts"]
-    assert (counts.get("queued", 0), counts.get("running", 0), counts["cancelled"]) == (0, 0, 2)
+    assert (counts.get("queued", 0), counts.get("running", 0), counts["cancelled"]) == (0, 0, 3)
 
 
 def test_a_lost_server_is_told_and_found_again(visit, server, tmp_path_factory):

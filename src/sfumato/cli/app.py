@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from sfumato.cli import commands, comparing, finding, focusing, parts, rendering, serving
+from sfumato.cli.editing import series
 from sfumato.core.version import __version__
 
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
@@ -27,6 +28,7 @@ def make_app() -> typer.Typer:
     app.command("upscale")(rendering.upscale)
     app.command("focus")(focusing.focus)
     app.command("compare")(comparing.compare)
+    app.command("series")(series.series)
     app.command("find")(finding.find)
     app.command("check")(finding.check)
     app.command("repair")(focusing.repair)

@@ -391,7 +391,7 @@ def _choose_words(values: RequestValues, stored: RenderRequest | None, seed: int
     return {"prompt": styled[0]} | ({"negative": styled[1]} if styled[1] != (stored.negative if stored else "") else {})
 
 
-def _choose_variation(values: RequestValues, stored: RenderRequest | None) -> dict[str, int | float]:
+def _choose_variation(values: RequestValues, stored: RenderRequest | None) -> dict[str, Any]:
     """Return the other seed and how far the noise goes its way; a strength of 0 is no variation."""
     seed, strength = values.variation_seed, values.variation_strength
     if strength is None:

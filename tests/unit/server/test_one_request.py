@@ -13,8 +13,11 @@ from sfumato import api
 from sfumato.cli.options import RenderOptions
 from sfumato.cli.read_options import make_request as make_typed
 from sfumato.server.surfaces.a1111.bodies import TextBody
+from sfumato.server.surfaces.comfy_graph import compile_graph
 from sfumato.server.surfaces.job_body import JobBody
+from sfumato.server.surfaces.krita import read_workflow
 from sfumato.server.surfaces.openai import ImageBody
+from sfumato.server.surfaces.paint import PaintBody
 
 SIDES = st.sampled_from([64, 128, 136, 256, 512])
 JOBS = st.fixed_dictionaries(
@@ -72,3 +75,35 @@ def test_what_is_left_out_is_the_same_default_everywhere(intake):
     made = make_all(intake, {"prompt": "a house", "seed": 1, "width": 128, "height": 128})
     assert {request.steps for request in made.values()} == {sfumato.DEFAULTS.steps}
     assert len({request.request_hash() for request in made.values()}) == 1
+
+
+def test_plug_ins_that_say_everything_mean_the_same_request(intake):
+    words = {"prompt": "a red house", "negative": "rain", "seed": 7, "steps": 12, "guidance": 5.0, "size": "128x64"}
+    wanted = intake.make_request({**words, "sampler": "DPM++ 2M", "schedule": "karras", "batch": 2, "model": "mini"})
+    sampling = {"sampler": "dpmpp_2m", "scheduler": "karras", "cfg_scale": 5.0, "total_steps": 12, "seed": 7}
+    workflow = {
+        "kind": "generate",
+        "images": {"extent": {"desired": [128, 64]}},
+        "models": {"checkpoint": "mini"},
+        "sampling": sampling,
+        "conditioning": {"positive": "a red house", "negative": "rain"},
+        "batch_count": 2,
+    }
+    _, krita = read_workflow(workflow, intake, {})
+    body = {"prompt": "a red house", "negative_prompt": "rain", "seed": 7, "steps": 12, "cfg_scale": 5.0}
+    paint = PaintBody(**body, sampler_name="DPM++ 2M", orig_width=128, orig_height=64, batch_count=2, sd_model="mini")
+    text = {"class_type": "CLIPTextEncode"}
+    links = {"model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}
+    sample = {"seed": 7, "steps": 12, "cfg": 5.0, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0}
+    graph = {
+        "1": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "mini"}},
+        "2": text | {"inputs": {"text": "a red house", "clip": ["1", 1]}},
+        "3": text | {"inputs": {"text": "rain", "clip": ["1", 1]}},
+        "4": {"class_type": "EmptyLatentImage", "inputs": {"width": 128, "height": 64, "batch_size": 2}},
+        "5": {"class_type": "KSampler", "inputs": sample | links},
+        "6": {"class_type": "VAEDecode", "inputs": {"samples": ["5", 0], "vae": ["1", 2]}},
+        "7": {"class_type": "PreviewImage", "inputs": {"images": ["6", 0]}},
+    }
+    comfy = compile_graph(graph, str).settings
+    for said in (krita, paint.to_settings(), comfy):
+        assert intake.make_request(said).request_hash() == wanted.request_hash(), said

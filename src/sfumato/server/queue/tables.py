@@ -138,6 +138,9 @@ def _open_postgres(address: str) -> Engine:
         raise StorageError("the queue lies in SQLite or PostgreSQL", got=address.partition(":")[0], do=do)
     try:
         engine = create_engine(address, pool_pre_ping=True)
+    except (SQLAlchemyError, ImportError) as error:
+        raise StorageError("the database cannot be opened", got=type(error).__name__, do=do) from error
+    try:
         with engine.begin() as connection:
             metadata.create_all(connection)
             row = connection.execute(options.select().where(options.c.name == _SCHEMA_NAME)).one_or_none()
@@ -146,9 +149,13 @@ def _open_postgres(address: str) -> Engine:
             _add_columns(connection, found)
             connection.execute(options.delete().where(options.c.name == _SCHEMA_NAME))
             connection.execute(options.insert().values(name=_SCHEMA_NAME, value=SCHEMA))
-    except (SQLAlchemyError, ImportError) as error:
+    except SQLAlchemyError as error:
+        engine.dispose()
         # An address may hold a password, so only what the driver says is told.
         raise StorageError("the database cannot be opened", got=type(error).__name__, do=do) from error
+    except StorageError:
+        engine.dispose()
+        raise
     return engine
 
 

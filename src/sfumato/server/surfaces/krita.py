@@ -53,8 +53,14 @@ _SAMPLERS = {
     "uni_pc_bh2": "UniPC",
     "lcm": "LCM",
 }
-_SCHEDULES = {"normal": "model", "simple": "trailing", "karras": "karras", "exponential": "exponential"}
-_SCHEDULES |= {"sgm_uniform": "sgm_uniform", "ddim_uniform": "model"}
+_SCHEDULES = {
+    "normal": "model",
+    "simple": "trailing",
+    "karras": "karras",
+    "exponential": "exponential",
+    "sgm_uniform": "sgm_uniform",
+    "ddim_uniform": "model",
+}
 _KINDS_HERE = ("generate", "inpaint", "refine", "refine_region", "upscale_simple", "upscale_tiled")
 
 

@@ -124,7 +124,7 @@ class ImageForm:
         try:
             return ImageBody.model_validate({"prompt": "", **said})
         except ValidationError as error:
-            faults = "; ".join(f"{fault['loc'][0]}: {fault['msg']}" for fault in error.errors()[:8])
+            faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors()[:8])
             raise RequestError("the form has wrong fields", got=faults, do="Mend them and send it again.") from error
 
     def add_pictures(self, settings: dict[str, Any], intake: Intake) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sfumato.server.context import ServerContext, wait_for_bell
 from sfumato.server.queue.records import JobRecord, NotFoundError
 from sfumato.server.surfaces.job_body import JobBody
 from sfumato.server.surfaces.queue_routes import add_queue_routes
+from sfumato.server.surfaces.series_routes import add_series_routes
 from sfumato.server.views import ViewMaker, load_facts, write_recipe
 
 # A proxy closes a connection on which nothing is said for a minute.
@@ -38,6 +39,7 @@ def make_own_routes(context: ServerContext) -> APIRouter:
     router = APIRouter(prefix="/api/v1", tags=["jobs"])
     _add_job_routes(router, context)
     add_queue_routes(router, context)
+    add_series_routes(router, context)
     _add_file_routes(router, context)
     _add_view_routes(router, context)
     _add_question_routes(router)

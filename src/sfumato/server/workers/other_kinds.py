@@ -13,6 +13,7 @@ from PIL import Image
 
 from sfumato.core.errors import InterruptedRender
 from sfumato.critic.anatomy.judge import JudgedHand
+from sfumato.models.hardware.policy import choose_policy
 from sfumato.server.orders import EnlargeOrder, LookOrder, TeachOrder
 from sfumato.server.workers.loop import Attempt, Drawing
 from sfumato.server.workers.results import EvidenceFolder, describe_file
@@ -70,7 +71,8 @@ def enlarge_picture(order: EnlargeOrder, attempt: Attempt, device: str) -> Drawi
         upscaler=order.upscaler,
         out=attempt.folder / "picture.png",
         resume=any(attempt.folder.glob("*.work")),
-        device=device,
+        # Resampling takes the name of a device, not auto.
+        device=str(choose_policy(device).device),
         on_share=hear,
     )
     assert enlarged.path is not None, "it has a file"

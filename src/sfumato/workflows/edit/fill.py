@@ -93,7 +93,7 @@ def _spread(colours: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray
     if min(known.shape) == 1 or not known.any():
         weight = max(float(known.sum()), 1.0)
         mean = (colours * known[..., None]).sum(axis=(0, 1)) / weight if known.any() else np.full(3, float(_GREY))
-        return np.where(known[..., None] > 0, colours, mean.astype(np.float32))
+        return np.where(known[..., None] > 0, colours, mean.astype(np.float32)).astype(np.float32)
     height, width = known.shape
     ways = ((0, height % 2), (0, width % 2))
     weights = np.pad(known, ways)
@@ -103,7 +103,7 @@ def _spread(colours: NDArray[np.float32], known: NDArray[np.float32]) -> NDArray
     coarse = _spread(pulled / np.maximum(half, 1e-6)[..., None], np.minimum(half, 1.0))
     pushed = np.stack([_double(coarse[..., channel], weights.shape) for channel in range(3)], axis=-1)
     pushed = pushed[:height, :width]
-    return colours * known[..., None] + pushed * (1.0 - known[..., None])
+    return (colours * known[..., None] + pushed * (1.0 - known[..., None])).astype(np.float32)
 
 
 def _double(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:

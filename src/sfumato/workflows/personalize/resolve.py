@@ -81,8 +81,8 @@ def find_concept_ref(text: str, base: str) -> ConceptRef:
         RequestError: there is no such concept, the base was not taught it, or the weight or region has no effect.
         StorageError: its files are damaged.
     """
-    name, at, place = text.partition("@")
-    if at:
+    name, place = _split_region(text)
+    if place:
         region, _, words = place.partition(":")
         found = replace(find_concept_ref(name, base), region=read_region(region.strip()), words=words.strip())
         trigger = find_concept(found.path).trigger
@@ -101,6 +101,15 @@ def find_concept_ref(text: str, base: str) -> ConceptRef:
         do = "Leave it out, or use a weight in the prompt: (bo:1.2)."
         raise RequestError("a weight has no effect on a concept of vectors alone", got=text, do=do)
     return ConceptRef(path=str(concept.path), sha256=build.sha256, weight=weight)
+
+
+def _split_region(text: str) -> tuple[str, str]:
+    """Return a concept's name and what follows its @; folders may have an @ of their own."""
+    for at in (place for place, sign in enumerate(text) if sign == "@"):
+        name = text[:at]
+        if (Path(name) / CONFIG).is_file() or len(Path(name).parts) == 1:
+            return name, text[at + 1 :]
+    return text, ""
 
 
 def read_region(text: str) -> str:

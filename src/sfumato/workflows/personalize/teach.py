@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import closing
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -161,6 +162,8 @@ def teach_concept(
         with closing(_train(work, learner, likeness, should_stop)) as events:
             for event in events:
                 report(event)
+        if likeness is not None:
+            work.consider_end(learner, likeness)
         if likeness is not None and learner.layers is not None and work.best:
             report(TeachEvent(what="trying strengths of the LoRA"))
             work.strength = _find_strength(work, learner, likeness)
@@ -191,6 +194,7 @@ class _TrainingWork:
     rule: StopRule = field(default_factory=StopRule)
     candidates: CandidateRule = field(default_factory=CandidateRule)
     strength: float = 1.0
+    end_step: int | None = None
     best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
     seconds: float = 0.0
     stopped: str = ""
@@ -257,10 +261,16 @@ class _TrainingWork:
         if self.candidates.add(learner.steps, likeness.rate(pictures)):
             self.best = {name: value.clone() for name, value in learner.averages.items()}
 
-    @property
-    def kept_step(self) -> int | None:
-        """Return the step whose weights are kept: of the best candidate, else of the best check."""
-        return self.candidates.best_step or (self.rule.best.step if self.rule.best else None)
+    def consider_end(self, learner: Learner, likeness: Likeness) -> None:
+        """Compare the end with the best candidate; history stays as it is, for a run that goes on must not see it."""
+        if self.candidates.best is None or learner.steps in self.candidates.steps:
+            return
+        rule = CandidateRule(**deepcopy(self.candidates.to_json()))
+        with learner.averaged():
+            pictures = _draw_few(self, learner)
+        if rule.add(learner.steps, likeness.rate(pictures)):
+            self.best = {name: value.clone() for name, value in learner.averages.items()}
+            self.end_step = learner.steps
 
     @property
     def reason(self) -> str:
@@ -283,7 +293,7 @@ class _TrainingWork:
             embedding="",
             settings=settings.to_json(),
             steps=steps,
-            best_step=self.candidates.best_step or (rule.best.step if rule.best else steps),
+            best_step=self.end_step or self.candidates.best_step or (rule.best.step if rule.best else steps),
             strength=self.strength,
             seconds=round(self.seconds, 1),
             stopped=self.stopped,

@@ -37,7 +37,7 @@ def expand_prompt(prompt: str, seed: int) -> str:
     """Return a prompt with every choice made by a seed; one without choices comes back as it is.
 
     Raises:
-        RequestError: brackets do not match, a wildcard has no file, names itself, or the text grows too long.
+        RequestError: brackets lie too deep, a wildcard has no file, names itself, or the text grows too long.
     """
     if "{" not in prompt and "__" not in prompt:
         return prompt
@@ -138,8 +138,10 @@ class _Expansion:
                 stack[-1][-1].append(self._pick(tuple(options)) if len(options) > 1 else f"{{{options[0]}}}")
             else:
                 stack[-1][-1].append(part)
-        if len(stack) > 1:
-            raise RequestError("a bracket { has no end", got=text[:60], do="Write {red|blue}.")
+        while len(stack) > 1:
+            # A bracket without an end is text, as everywhere in the prompt language.
+            options = "|".join("".join(option) for option in stack.pop())
+            stack[-1][-1].append(f"{{{options}")
         return "".join(stack[0][0])
 
     def _pick(self, options: tuple[str, ...]) -> str:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from bundles import tiny_mini
+from checkpoints import write_folder
 from sfumato.core.errors import ModelError
 from sfumato.models.adapters.regions import AdapterRegion, attach_regions
 from sfumato.models.load import load_model
@@ -11,9 +12,10 @@ from sfumato.models.load import load_model
 SIZE = (8, 8)
 
 
-@pytest.fixture(scope="module")
-def model():
-    return load_model(str(tiny_mini()), dtype="fp32")
+@pytest.fixture(scope="module", params=["mini", pytest.param("sd15", marks=pytest.mark.slow)])
+def model(request, tmp_path_factory):
+    base = tiny_mini() if request.param == "mini" else write_folder(tmp_path_factory.mktemp("sd15"), "sd15")
+    return load_model(str(base), dtype="fp32")
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +67,10 @@ def test_everywhere_it_is_the_lora_and_nowhere_the_base(model, factors, words):
 def test_one_layer_changes_inside_its_region_alone(model, factors, words):
     left = torch.zeros(SIZE)
     left[:, :4] = 1
-    layer = next(module for name, module in model.unet.named_modules() if name.endswith("attn2"))
+    at, layer = next((name, module) for name, module in model.unet.named_modules() if name.endswith("attn2"))
     outputs = []
     handle = layer.register_forward_hook(lambda *call: outputs.append(call[-1]))
-    own = {name: value for name, value in factors.items() if name.startswith("down_blocks.1")}
+    own = {name: value for name, value in factors.items() if name.startswith(".".join(at.split(".")[:2]))}
     run(model, words)
     handle.remove()
     with attach_regions(model.unet, [AdapterRegion(factors=own, mask=left)], words[0], SIZE):

@@ -117,3 +117,63 @@ def test_extras_enlarge_one_or_many_and_describe_nothing(client):
     assert "ESRGAN_4x" in [row["name"] for row in client.get("/sdapi/v1/upscalers").json()]
     assert client.post("/sdapi/v1/interrogate", json={"image": encode(), "model": "clip"}).status_code == 404
     assert client.post("/sdapi/v1/extra-single-image", json={"image": "http://x/y.png"}).status_code == 422
+
+
+def test_our_own_series_are_jobs_and_a_sheet(client):
+    body = {"job": {"prompt": "a dog", "size": "64x64", "steps": 2}, "axes": [{"name": "steps", "values": [2, 3]}]}
+    told = client.post("/api/v1/series", json=body).json()
+    assert (told["columns"], [one["labels"] for one in told["jobs"]]) == (2, [["steps: 2"], ["steps: 3"]])
+    ids = [one["job"] for one in told["jobs"]]
+    for job_id in ids:
+        with client.stream("GET", f"/api/v1/jobs/{job_id}/events") as stream:
+            "".join(stream.iter_text())
+    assert len({client.get(f"/api/v1/jobs/{job_id}").json()["request"]["seed"] for job_id in ids}) == 1
+    sheet = client.post("/api/v1/series/sheet", json={"jobs": ids, "columns": 2, "column_labels": ["2", "3"]})
+    assert Image.open(io.BytesIO(sheet.content)).width == 2 * 24
+    before = len(last_jobs(client, 100))
+    for wrong in (
+        {"job": {"prompt": "x"}},
+        body | {"matrix": True},
+        body | {"axes": [{"name": "steps", "values": [2, -3]}]},
+    ):
+        assert client.post("/api/v1/series", json=wrong).status_code == 422
+    assert len(last_jobs(client, 100)) == before
+    assert client.get("/api/v1/styles").json() == {"styles": [], "wildcards": []}
+
+
+def test_the_queue_is_moved_paused_and_pruned_over_http(client):
+    assert client.post("/api/v1/queue/pause").json()["paused"] is True
+    body = {"prompt": "0", "size": "64x64", "steps": 1, "seed": 1}
+    ids = [client.post("/api/v1/jobs", json=body).json()["id"] for _ in range(2)]
+    assert client.get("/api/v1/queue").json()["waiting"] == ids
+    moved = client.post(f"/api/v1/jobs/{ids[1]}/move", json={"before": ids[0]}).json()
+    assert moved["waiting"] == ids[::-1]
+    assert client.post("/api/v1/jobs/nobody/move", json={}).status_code == 404
+    assert client.post("/api/v1/queue/prune", json={}).status_code == 422
+    assert client.post("/api/v1/queue/resume").json()["paused"] is False
+    with client.stream("GET", f"/api/v1/jobs/{ids[0]}/events") as stream:
+        "".join(stream.iter_text())
+    assert client.post("/api/v1/queue/prune", json={"most_jobs": 0}).json()["jobs"] > 1
+
+
+def test_jobs_that_look_or_change_name_a_picture(client):
+    file = client.post(
+        "/api/v1/files", content=base64.b64decode(encode()), headers={"Content-Type": "image/png"}
+    ).json()
+    for kind, more in (
+        ("check", {"hand_boxes": ["4,4,20,20"]}),
+        ("find", {"kinds": ["face"]}),
+        ("upscale", {"scale": 2}),
+    ):
+        job = client.post("/api/v1/jobs", json={"kind": kind, "picture": file["id"]} | more).json()
+        with client.stream("GET", f"/api/v1/jobs/{job['id']}/events") as stream:
+            "".join(stream.iter_text())
+        told = client.get(f"/api/v1/jobs/{job['id']}").json()
+        assert (told["kind"], told["state"], told["files"]) == (kind, "done", [])
+        assert told["evidence"][0]["id"] == told["result"]["marked"]
+        assert "/" not in json.dumps(told["request"])
+    plan = client.post("/api/v1/plan", json={"kind": "focus", "picture": file["id"], "focus_boxes": ["4,4,20,20"]})
+    assert (plan.status_code, plan.json()["accepted"]) == (200, True)
+    box = {"left": 4, "top": 4, "width": 200, "height": 20}
+    wrong = client.post("/api/v1/jobs", json={"kind": "focus", "picture": file["id"], "focus_boxes": [box]})
+    assert (wrong.status_code, "outside" in wrong.text) == (422, True)

@@ -1,10 +1,13 @@
 """Teaching: stops and goes on to the byte, keeps the base, refuses other settings; and the gate of a render."""
 
 import json
+import shutil
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 
 import sfumato
 from bundles import tiny_mini
@@ -49,6 +52,35 @@ def test_a_stop_keeps_everything_and_the_rest_gives_the_same_bytes(photos, monke
     assert files_of(find_build(find_concept("bo"), BASE)) != expected
     assert files_of(teach_concept(options()).build) == expected
     assert hash_base(BASE) == before
+
+
+def test_the_state_that_draws_best_is_kept_and_its_best_strength_goes_into_alpha(photos, monkeypatch):
+    make_concept(photos)
+    monkeypatch.setattr(teach, "CHECK_EVERY", 2)
+    monkeypatch.setattr(teach, "CANDIDATE_EVERY", 2)
+    # Candidates at 2 and 4, the end at 5, then four strengths.
+    rates = iter([[0.5] * 6, [0.4, 0.3] * 3, [0.2] * 6, [0.5] * 6, [0.7] * 6, [0.6] * 6, [0.1] * 6])
+
+    class Reader:
+        def read(self, pictures):
+            return pictures
+
+    class Rater:
+        reader = Reader()
+
+        def rate(self, _pictures):
+            return np.asarray(next(rates))
+
+    monkeypatch.setattr(teach, "make_likeness", lambda _: Rater())
+    monkeypatch.setattr(teach, "rate_claims", lambda *_: [True])
+    monkeypatch.setattr(teach, "score_concept", lambda *_: None)
+    monkeypatch.setattr(teach, "_draw_few", lambda *_: None)
+    taught = teach_concept(options(score=True)).build
+    assert (taught.steps, taught.best_step, taught.strength) == (5, 2, 0.75)
+    with safe_open(taught.lora_path, "pt") as file:
+        alpha = file.get_tensor(next(key for key in file.keys() if key.endswith(".alpha")))  # noqa: SIM118
+    assert float(alpha) == 0.75 * SETTINGS.rank
+    assert find_build(find_concept("bo"), BASE).strength == 0.75
 
 
 def test_stopped_training_of_other_settings_is_refused(photos):
@@ -168,6 +200,12 @@ def test_a_concept_in_a_region_is_kept_by_the_stored_request_and_leaves_no_trace
     auto = draw(taught, "a bo", concept=f"{path}@auto")
     assert auto.image.tobytes() != draw(taught, "a bo", concept=path).image.tobytes()
     assert all(torch.equal(before[name], value) for name, value in unet.state_dict().items())
+
+
+def test_a_folder_with_an_at_sign_is_no_region(taught, tmp_path):
+    shutil.copytree(taught[1].path, folder := tmp_path / "me@work" / "bo.concept")
+    assert find_concept_ref(str(folder), BASE).region == ""
+    assert find_concept_ref(f"{folder}@left", BASE).region == "left"
 
 
 @pytest.mark.parametrize(
