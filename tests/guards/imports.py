@@ -83,6 +83,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.workflows.find.finders": "a plan asks which kinds a finder knows",
     "sfumato.workflows.focus.words": "a plan looks for no thing",
     "sfumato.workflows.focus.read_face": "a plan asks nobody to read a face",
+    "sfumato.workflows.focus.read_hand": "a plan asks nobody to read a hand",
     "sfumato.workflows.personalize.resolve": "a plan resolves concepts and attaches none",
     "sfumato.workflows.forecast.plan_request": "only a plan with anatomy needs the critic of hands",
     "sfumato.server.serve": "a refusal must not wait for the server",

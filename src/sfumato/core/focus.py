@@ -73,7 +73,7 @@ class FocusSettings:
     `words` are kinds that finders know (face, hand, person), or `auto` alone: every kind whose look is predictable.
     `boxes` are worked on whatever they show. `strength` is the share of the schedule that the first try draws, and
     `context` the side of the part that is drawn, in sides of the box. `lock` (0 to 1) holds the low band to the
-    picture, less as noise fades. A box that fails is tried `tries` times, each weaker. `depth` counts how deep a part may
+    picture. A box that fails is tried `tries` times, each weaker. `depth` counts how deep a part may
     lie in parts that were drawn anew: 1 leaves the face in a person alone. `detail` 4 writes the picture four times as large, so that parts
     keep what was drawn of them; only pictures with levels (.dzi, .tif) hold that. `when` says whether parts are drawn after
     the render, while its levels are sampled, or both.
@@ -83,7 +83,7 @@ class FocusSettings:
     boxes: tuple[FocusBox, ...] = ()
     strength: float = 0.5
     context: float = 2.2
-    lock: float = 0.7
+    lock: float = 0.4
     tries: int = 3
     depth: int = MOST_DEPTH
     detail: int = 1

@@ -17,7 +17,8 @@ class Found:
     `kind` is a word: face, hand, person, eye, mouth, house, or any word of a prompt. `box` lies in the picture, px.
     `confidence` is the probability, 0 to 1, that the thing is there. `by` is the name of the finder. `points` are its
     landmarks (x, y) in px of the picture, in the order that the finder documents; they may lie outside the picture.
-    `side` is left or right, of the person, where a finder surely sees which hand it is.
+    `side` is left or right, of the person, where a finder surely sees which hand it is. `seen` says of each point how
+    surely it is visible, 0 to 1, where a finder tells.
     """
 
     kind: str
@@ -26,6 +27,7 @@ class Found:
     by: str
     points: tuple[tuple[float, float], ...] = ()
     side: str = ""
+    seen: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Return the form of `sfumato find --json`: kind, box as [x, y, width, height], confidence, by."""

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias, cast
+from typing import Any, ClassVar, TypeAlias
 
 from sfumato import api
 from sfumato.core import serialize
@@ -142,7 +142,7 @@ def make_order(kind: str, said: Mapping[str, Any], find_path: FindPath, *, needs
     settings = {name: value for name, value in said.items() if value is not None}
     if kind not in JOB_KINDS:
         raise RequestError("there is no such kind of job", got=kind, do=f"Use {', '.join(JOB_KINDS)}.")
-    known = cast("JobKind", kind)
+    known: JobKind = kind
     unknown = sorted(settings.keys() - TAKES[known])
     if unknown:
         do = f"It takes {', '.join(sorted(TAKES[known]))}."

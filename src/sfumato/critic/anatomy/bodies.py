@@ -21,6 +21,8 @@ ARMS = {"left": (11, 13, 15), "right": (12, 14, 16)}
 LEGS = {"left": (23, 25, 27), "right": (24, 26, 28)}
 EYES, COUNT = {"left": 2, "right": 5}, 33
 OK, GOOF, ABSTAIN, NOT_COUNTABLE = "ok", "goof", "abstain", "not-countable"
+# A joint counts where the network says at least so surely that it is visible.
+LEAST_SEEN = 0.5
 # A hand hangs on a wrist that lies within so many sides of its box from its own wrist.
 REACH = 0.8
 # A hand this sure counts as one too many; two boxes that share this of the smaller are one hand seen twice.
@@ -48,7 +50,7 @@ class BodyFinding:
 class JudgedBody:
     """Hold one person: the limbs that show by side, the hands that hang on them, and a verdict with its reason.
 
-    `arms` and `legs` name the sides of which every joint lies in the picture and in the box of the person.
+    `arms` and `legs` name the sides of which every joint is seen, in the picture and in the box of the person.
     """
 
     person: Found
@@ -118,7 +120,7 @@ def _decide(
     if len(arms) == 2 and len(legs) == 2:
         return OK, "two arms and two legs show, and nothing seems wrong"
     shown = f"{len(arms)} of 2 arms and {len(legs)} of 2 legs"
-    return NOT_COUNTABLE, f"{shown} lie in the picture: what is cut off or hidden proves nothing"
+    return NOT_COUNTABLE, f"{shown} are seen: what is cut off or hidden proves nothing"
 
 
 def _list_hands(found: Sequence[Found]) -> list[Found]:
@@ -168,13 +170,16 @@ def _lies_in(hand: Found, person: Found) -> bool:
 
 
 def _list_shown(person: Found, limbs: dict[str, tuple[int, int, int]], size: PixelSize) -> tuple[str, ...]:
-    """Return the sides whose three joints lie in the picture and in the person's box."""
+    """Return the sides whose three joints are seen, in the picture and in the person's box."""
     box = person.box
+    if len(person.seen) < COUNT:
+        return ()
     return tuple(
         side
         for side, joints in limbs.items()
         if all(
-            max(0, box.left) <= person.points[joint][0] < min(size.width, box.right)
+            person.seen[joint] >= LEAST_SEEN
+            and max(0, box.left) <= person.points[joint][0] < min(size.width, box.right)
             and max(0, box.top) <= person.points[joint][1] < min(size.height, box.bottom)
             for joint in joints
         )

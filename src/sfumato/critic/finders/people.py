@@ -113,7 +113,8 @@ def _name_persons(poses: Sequence[BodyPose], faces: Sequence[Face], size: PixelS
         box = to_pixel_box(pose.box, size)
         if box is None:
             continue
-        yield Found(kind="person", box=box, confidence=pose.presence, by=PERSONS, points=_to_tuple(pose.points))
+        points, seen = _to_tuple(pose.points), tuple(pose.seen.tolist())
+        yield Found(kind="person", box=box, confidence=pose.presence, by=PERSONS, points=points, seen=seen)
         if not any(owns(pose, face) for face in faces):
             head = to_pixel_box(bound_points(pose.points[list(HEAD)], HEAD_GROWTH), size)
             if head is not None:

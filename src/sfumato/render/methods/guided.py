@@ -18,7 +18,6 @@ from sfumato.render.methods.native import make_start, report_steps, walk_steps
 from sfumato.render.methods.stage_lists import GuidedMethod
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import to_picture
-from sfumato.render.sampling.run_steps import stage_sigmas
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -29,14 +28,6 @@ if TYPE_CHECKING:
     from sfumato.render.progress import Inputs, Progress, Stopwatch
     from sfumato.render.sampling.run_steps import Work
     from sfumato.render.stages import Plan
-
-
-def find_lock(method: GuidedMethod, noise_frac: float) -> float:
-    """Return how much of the low band is held where so much of the first noise is left.
-
-    It fades with the noise: layout is decided early, and what is held to the end pulls eyes back into blank skin.
-    """
-    return method.lock * noise_frac
 
 
 def run_guided(
@@ -50,11 +41,11 @@ def run_guided(
     assert isinstance(source, ImageSource | InpaintSource), "a part starts from what is there"
     start = make_start(work, stage, inputs)
     assert start.kept is not None, "a starting picture is encoded"
-    parent, first = take_low(start.kept), float(stage_sigmas(work, stage)[0])
+    parent = take_low(start.kept)
 
     def denoise(step: int, x: Tensor, sigma: float, /) -> Tensor:
         clean = predict_fused(work, stage, step, x, sigma)
-        return clean + find_lock(method, sigma / first) * (parent - take_low(clean))
+        return clean + method.lock * (parent - take_low(clean))
 
     clean = yield from report_steps(work, stage, walk_steps(work, stage, start, denoise), watch)
     watch.close(stage)

@@ -32,7 +32,7 @@ _PIXEL_BYTES = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GuidedMethod(Method):
-    """Hold the low band of predictions to the starting picture by `lock`, 0 (free) to 1 (kept), less with less noise."""
+    """Hold the low band of every prediction to the starting picture by `lock`, 0 (free) to 1 (kept)."""
 
     kind: ClassVar[str] = "guided"
     lock: float = 0.5

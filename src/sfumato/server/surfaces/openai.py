@@ -133,10 +133,11 @@ class ImageForm:
         Raises:
             RequestError, UnsafeFileError: a picture cannot be read, or the mask erases nothing.
         """
-        if len(self.pictures) > 1:
+        first, *others = self.pictures
+        if others:
             do = "Send one picture; several are not mixed here."
             raise RequestError("this server edits one picture at a time", got=len(self.pictures), do=do)
-        picture = intake.open_picture(self.pictures[0])
+        picture = intake.open_picture(first)
         wanted = settings.get("size")
         sides = api.PixelSize.parse(wanted) if wanted else api.PixelSize(*picture.size)
         size = (max(_CELL_PX, sides.width // _CELL_PX * _CELL_PX), max(_CELL_PX, sides.height // _CELL_PX * _CELL_PX))

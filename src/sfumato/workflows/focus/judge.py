@@ -20,6 +20,7 @@ from sfumato.critic.finders.finder import Finder
 from sfumato.render.passes.focus_part import DrawnPart
 from sfumato.workflows.focus.kinds import USER_BOX
 from sfumato.workflows.focus.read_face import FaceReader, Reading
+from sfumato.workflows.focus.read_hand import HAND, HandReader
 
 # Mean distance of the low bands, in levels of 255: kept faces reached 4.6; faces of somebody else begin at 7.
 MOST_LOW_ERROR = 6.0
@@ -59,6 +60,7 @@ class PartJudge:
 
     finders: Sequence[Finder]
     reader: FaceReader | None = None
+    hands: HandReader | None = None
 
     def judge(self, pixels: PixelStore, part: DrawnPart) -> str:
         """Return why a part is dropped; an empty text keeps it. The cheap tests come first."""
@@ -69,6 +71,7 @@ class PartJudge:
             or self._check_beside(part)
             or self.check_things(pixels, part)
             or self._check_person(part)
+            or self._check_hand(pixels, part)
         )
 
     def _check_change(self, part: DrawnPart) -> str:
@@ -138,6 +141,16 @@ class PartJudge:
     def _find(self, values: NDArray[np.uint8]) -> tuple[Found, ...]:
         pixels = MemoryPixels(PixelBox(0, 0, values.shape[1], values.shape[0]).size, values)
         return tuple(one for finder in self.finders for one in finder.find(pixels))
+
+    def _check_hand(self, pixels: PixelStore, part: DrawnPart) -> str:
+        """Ask the critic of hands, who sees as much around both as a finder does."""
+        if self.hands is None or part.target.kind != HAND:
+            return ""
+        window = grow_window(part.frame, pixels)
+        values = pixels.read(window)
+        patched = values.copy()
+        patched[part.frame.shift(-window.left, -window.top).slices_hw] = part.after
+        return self.hands.compare(values, patched, part.target.box.shift(-window.left, -window.top))
 
     def _check_person(self, part: DrawnPart) -> str:
         if self.reader is None or part.target.kind not in _READ_KINDS:

@@ -54,7 +54,7 @@ KINDS: dict[str, KindRow] = {
         oval=True,
     ),
     "head": KindRow(level=1, part="a close-up of the head of {owner}", drawn_part="a close-up of {owner}", oval=True),
-    # No model here draws hands well, and no judge tells a better one: whoever wants it names it.
+    # Mini draws hands worse than it leaves them, and the critic of hands is young: whoever wants it names it.
     "hand": KindRow(
         level=1,
         part="a close-up of the hand of {owner}",

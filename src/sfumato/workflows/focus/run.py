@@ -30,6 +30,7 @@ from sfumato.workflows.find.finders import FINDERS, FinderRow, make_finders
 from sfumato.workflows.focus.judge import PartJudge
 from sfumato.workflows.focus.kinds import KINDS, choose_kinds
 from sfumato.workflows.focus.read_face import FaceReader
+from sfumato.workflows.focus.read_hand import HandReader
 from sfumato.workflows.focus.targets import PartChooser
 from sfumato.workflows.focus.words import WordFinder, list_things
 from sfumato.workflows.personalize.resolve import attach_for_part
@@ -129,7 +130,9 @@ def make_pass(
         settings = replace(settings, words=(*settings.words, *sorted(things.difference(settings.words))))
     reader = FaceReader() if contract.family == "mini" else None
     chooser = PartChooser(request=request, settings=settings, contract=contract, finders=finders, reader=reader)
-    return FocusPass(settings=settings, find=chooser.find, judge=PartJudge(finders=judges, reader=reader).judge)
+    return FocusPass(
+        settings=settings, find=chooser.find, judge=PartJudge(finders=judges, reader=reader, hands=HandReader()).judge
+    )
 
 
 def list_named_things(prompt: str, settings: FocusSettings) -> frozenset[str]:

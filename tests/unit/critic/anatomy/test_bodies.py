@@ -14,10 +14,11 @@ JOINTS = {
 }  # fmt: skip
 
 
-def make_person(**moved):
+def make_person(hidden=(), **moved):
     joints = {**JOINTS, **{int(name[1:]): place for name, place in moved.items()}}
     points = tuple(joints.get(number, (200.0, 120.0)) for number in range(COUNT))
-    return Found(kind="person", box=PixelBox(80, 60, 330, 760), confidence=0.99, by="persons", points=points)
+    seen = tuple(0.1 if number in hidden else 0.9 for number in range(COUNT))
+    return Found(kind="person", box=PixelBox(80, 60, 330, 760), confidence=0.99, by="persons", points=points, seen=seen)
 
 
 def make_hand(x, y, *, side="", sure=0.99):
@@ -67,6 +68,8 @@ def test_who_is_cut_off_or_has_no_joints_is_not_countable():
     cut = make_person(p27=(230, 900), p28=(170, 900))
     (body,) = judge_bodies((cut, *BOTH), SIZE)
     assert (body.verdict, body.legs) == ("not-countable", ())
+    (body,) = judge_bodies((make_person(hidden=(25, 26)), *BOTH), SIZE)
+    assert (body.verdict, body.arms, body.legs) == ("not-countable", ("left", "right"), ())
     bare = Found(kind="person", box=PixelBox(0, 0, 50, 100), confidence=0.9, by="drawn")
     (body,) = judge_bodies((bare,), SIZE)
     assert body.verdict == "not-countable"
