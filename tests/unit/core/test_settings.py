@@ -37,5 +37,5 @@ def test_every_row_of_the_table_is_complete():
     for field in dataclasses.fields(Settings):
         row = find_row(field.name)
         assert row.words.endswith(".")
-        if not isinstance(field.default, str):
+        if not isinstance(field.default, str | bool):
             assert row.low is not None, f"{field.name} needs a range"
