@@ -77,11 +77,11 @@ class FocusEvaluation:
     def __post_init__(self) -> None:
         if not (
             0 <= self.levels <= MOST_SCENES
-            and 0 <= self.scenes <= MOST_SCENES
+            and (0 if self.levels else 1) <= self.scenes <= MOST_SCENES
             and 0 <= self.tiles <= MOST_SCENES
             and 0 <= self.seed < MOST_SEED
         ):
-            do = f"Use at most {MOST_SCENES} scenes, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
+            do = f"Use 1 to {MOST_SCENES} scenes or levels, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
             got = (self.scenes, self.tiles, self.levels, self.seed)
             raise RequestError("an evaluation of this size or seed is not possible", got=got, do=do)
 
