@@ -81,7 +81,9 @@ class FocusEvaluation:
             and 0 <= self.tiles <= MOST_SCENES
             and 0 <= self.seed < MOST_SEED
         ):
-            do = f"Use 1 to {MOST_SCENES} scenes or levels, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
+            do = (
+                f"Use 1 to {MOST_SCENES} scenes or levels, at most as many tiles, and a seed from 0 to {MOST_SEED - 1}."
+            )
             got = (self.scenes, self.tiles, self.levels, self.seed)
             raise RequestError("an evaluation of this size or seed is not possible", got=got, do=do)
 
