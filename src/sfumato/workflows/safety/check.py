@@ -17,7 +17,7 @@ from sfumato.canvas.pixels import make_small
 from sfumato.core.settings import load_settings
 from sfumato.models.measures.nsfw import PART, NsfwScore
 from sfumato.models.parts.catalogue import advise_fetch, find_part
-from sfumato.workflows.safety.words import SEXUAL, find_category
+from sfumato.workflows.safety.words import SEXUAL, find_category, join_prompts
 
 if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore
@@ -71,7 +71,7 @@ def judge_picture(request: RenderRequest, pixels: PixelStore) -> SafetyVerdict |
     if policy == "off":
         return None
     found = "withheld" if policy == "withhold" else "flagged"
-    if find_category(request.prompt) == SEXUAL:
+    if find_category(join_prompts(request)) == SEXUAL:
         reason = "The prompt asks for a sexual picture."
         return SafetyVerdict(policy=policy, state=found, reason=reason, category=SEXUAL)
     if find_part(PART) is None:

@@ -40,9 +40,14 @@ def check_prompt(request: RenderRequest) -> None:
     Raises:
         SafetyError: it does.
     """
-    texts = [request.prompt, *(box.prompt for box in (request.focus.boxes if request.focus else ()))]
-    if find_category(" ".join(texts)) == MINORS:
+    if find_category(join_prompts(request)) == MINORS:
         raise SafetyError("this prompt is not drawn", got=MINORS, do="Nothing switches this off.")
+
+
+def join_prompts(request: RenderRequest) -> str:
+    """Return all that a request asks for in words: the prompt, and those of its focus boxes and regions."""
+    boxes = request.focus.boxes if request.focus else ()
+    return " ".join([request.prompt, *(box.prompt for box in boxes), *(one.words for one in request.concepts)])
 
 
 def find_category(prompt: str) -> str | None:

@@ -1,11 +1,13 @@
 """Words decide before a picture is drawn, the part decides after; without it the verdict is `not checked`."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sfumato.canvas.pixels import MemoryPixels
 from sfumato.core.geometry import PixelSize
-from sfumato.core.request import RenderRequest
+from sfumato.core.request import ConceptRef, RenderRequest
 from sfumato.workflows.safety import check
 from sfumato.workflows.safety.check import SafetyVerdict, draw_placeholder, judge_picture
 from sfumato.workflows.safety.words import MINORS, SEXUAL, SafetyError, check_prompt, find_category
@@ -50,6 +52,9 @@ def test_a_long_prompt_takes_no_time_and_one_category_has_no_switch(monkeypatch)
     check_prompt(ask("a naked man"))
     with pytest.raises(SafetyError, match="not drawn"):
         check_prompt(ask("nude child"))
+    concept = ConceptRef(path="bo.concept", sha256="0" * 64, region="left", words="a nude man")
+    with pytest.raises(SafetyError, match="not drawn"):
+        check_prompt(replace(ask("a child on a beach"), concepts=(concept,)))
 
 
 def test_off_says_nothing_and_without_the_part_nothing_is_checked(monkeypatch, tmp_path):
