@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
 import type { Plugin } from "vite";
 
 const ROOT = fileURLToPath(new URL(".", import.meta.url));
@@ -38,11 +39,21 @@ function listLicences(): string {
   }).join(`\n${"-".repeat(72)}\n\n`);
 }
 
-/** Write the digest of the sources, and the licences of others, beside the build. */
+/** Replace scripts and styles by packed ones: a third of the bytes in the package, and sent as they are. */
+function packAssets(out: string): void {
+  for (const name of readdirSync(join(out, "assets")).filter((one) => /\.(js|css)$/.test(one))) {
+    const plain = join(out, "assets", name);
+    writeFileSync(`${plain}.gz`, gzipSync(readFileSync(plain), { level: 9 }));
+    rmSync(plain);
+  }
+}
+
+/** Pack the build, and write the digest of the sources, and the licences of others, beside it. */
 export function recordSources(out: string): Plugin {
   return {
     name: "record-sources",
     closeBundle: () => {
+      packAssets(out);
       writeFileSync(join(out, "SOURCES.sha256"), `${digestSources()}\n`);
       writeFileSync(join(out, "LICENCES.txt"), listLicences());
     },

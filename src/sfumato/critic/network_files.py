@@ -1,4 +1,4 @@
-"""The two files of a network that was trained here: weights as fp16, and a JSON configuration beside them.
+"""The two files of a network that was trained here: weights as fp16, packed with xz, and a JSON configuration beside them.
 
 Knows no network: detector, reader and parser read and write their folders through it. Start reading at `NetworkFiles`.
 """
@@ -6,6 +6,8 @@ Knows no network: detector, reader and parser read and write their folders throu
 from __future__ import annotations
 
 import json
+import lzma
+import tempfile
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,14 +17,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.errors import ModelError, RequestError, UnsafeFileError
 from sfumato.core.files import open_regular, write_atomic
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.read_weights import read_tensors
-from sfumato.models.files.write_weights import write_weights
+from sfumato.models.files.write_weights import pack_weights
 
 # The configuration is a page of numbers and words; anything longer is no configuration.
 LONGEST_CONFIG_BYTES = 1 << 20
+# The largest of these networks takes 2.4 MB. xz itself may use as much again as its dictionary.
+LARGEST_WEIGHTS_BYTES, MOST_XZ_BYTES = 1 << 26, 1 << 27
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class NetworkFiles:
     @property
     def weights(self) -> str:
         """Return the name of the file of weights."""
-        return f"{self.name}.safetensors"
+        return f"{self.name}.safetensors.xz"
 
     @property
     def config(self) -> str:
@@ -63,9 +67,23 @@ class NetworkFiles:
         """Read the weights of a folder in float32.
 
         Raises:
-            UnsafeFileError: the file breaks the rules of the gate.
+            ModelError: there is no such file, or it is cut off.
+            UnsafeFileError: the file breaks the rules of the gate, or holds more than a network of this kind.
         """
-        return dict(read_tensors(check_weights_file(folder / self.weights), torch.float32))
+        path = folder / self.weights
+        try:
+            with open_regular(path, what=f"the weights of the {self.name}") as stream:
+                whole = lzma.LZMADecompressor(memlimit=MOST_XZ_BYTES).decompress(stream.read(), LARGEST_WEIGHTS_BYTES + 1)
+        except (RequestError, lzma.LZMAError, EOFError) as error:
+            raise ModelError(f"the weights of the {self.name} cannot be read", got=f"{path}: {error}", do=self._train) from error
+        if len(whole) > LARGEST_WEIGHTS_BYTES:
+            what = f"the weights of the {self.name} are larger than any such network"
+            raise UnsafeFileError(what, got=str(path), do=f"{self._train} again.")
+        # The gate reads files alone, so the weights lie in one for a moment.
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as room:
+            plain = Path(room) / f"{self.name}.safetensors"
+            plain.write_bytes(whole)
+            return dict(read_tensors(check_weights_file(plain), torch.float32))
 
     def write(self, folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         """Write both files.
@@ -73,7 +91,8 @@ class NetworkFiles:
         Raises:
             StorageError: the folder cannot be written.
         """
-        write_weights(folder / self.weights, dict(state))
+        packed = lzma.compress(pack_weights(state))
+        write_atomic(folder / self.weights, lambda stream: stream.write(packed))
         text = json.dumps({"format": self.format, **config}, indent=1, ensure_ascii=False) + "\n"
         write_atomic(folder / self.config, lambda stream: stream.write(text.encode()))
 

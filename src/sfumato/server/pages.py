@@ -9,7 +9,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
@@ -59,19 +59,20 @@ class _PageFile:
 def add_pages(app: FastAPI, folder: Path) -> None:
     """Serve the files of a folder by their names, and its `index.html` at `/`.
 
-    They are read now. No path of a request is ever opened; what is not a page's file stays unserved.
+    They are read now. A file `NAME.gz` is served as NAME. No path of a request is ever opened; what is not a page's file
+    stays unserved.
     """
     for path in sorted(folder.rglob("*")):
-        if path.suffix not in _KINDS or not path.is_file():
+        packed = path.read_bytes() if path.suffix == ".gz" else None
+        name = path.relative_to(folder).as_posix().removesuffix(".gz")
+        suffix = PurePosixPath(name).suffix
+        if suffix not in _KINDS or not path.is_file():
             continue
-        plain = path.read_bytes()
-        file = _PageFile(
-            kind=_KINDS[path.suffix],
-            plain=plain,
-            packed=gzip.compress(plain, 6, mtime=0) if path.suffix in _PACKED else None,
-            tag=f'"{hashlib.sha256(plain).hexdigest()[:32]}"',
-        )
-        name = path.relative_to(folder).as_posix()
+        plain = path.read_bytes() if packed is None else gzip.decompress(packed)
+        if packed is None and suffix in _PACKED:
+            packed = gzip.compress(plain, 6, mtime=0)
+        tag = f'"{hashlib.sha256(plain).hexdigest()[:32]}"'
+        file = _PageFile(kind=_KINDS[suffix], plain=plain, packed=packed, tag=tag)
         _add_route(app, "/" if name == INDEX else f"/{name}", file)
 
 

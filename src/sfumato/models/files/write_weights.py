@@ -34,9 +34,16 @@ def write_weights(
     Raises:
         StorageError: the folder cannot be written.
     """
-    kept = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in tensors.items()}
-    packed = _sort_notes(save(kept, dict(metadata))) if metadata else save(kept)
+    packed = pack_weights(tensors, dtype, metadata)
     write_atomic(path, lambda stream: stream.write(packed))
+
+
+def pack_weights(
+    tensors: Mapping[str, Tensor], dtype: torch.dtype = torch.float16, metadata: Mapping[str, str] | None = None
+) -> bytes:
+    """Return the bytes of a safetensors file with tensors by name in one number type, and texts in the header."""
+    kept = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in tensors.items()}
+    return _sort_notes(save(kept, dict(metadata))) if metadata else save(kept)
 
 
 def _sort_notes(packed: bytes) -> bytes:
