@@ -152,7 +152,7 @@ def tiny_tokenizer() -> Any:
     return make_tokenizer
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_parts() -> Any:
     """Hand out `make_parts`."""
     return make_parts
