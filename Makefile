@@ -7,6 +7,11 @@ STAMP := .venv/.lock-$(shell cat requirements.lock pyproject.toml | git hash-obj
 # would be compiled anew by each process, which takes ten seconds and more.
 unexport PYTHONDONTWRITEBYTECODE
 
+# Tests write thousands of small files and wait until each lies on the disk: a folder in memory, where it has 4 GB, does
+# not wait. Files of tests that passed go at once.
+MEMORY := $(shell test -w /dev/shm && test $$(df -Pk /dev/shm | awk 'END {print $$4}') -gt 4000000 && echo /dev/shm)
+PYTEST := $(if $(MEMORY),PYTEST_DEBUG_TEMPROOT=$(MEMORY)) OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo parts test test-lab test-slow test-browser check format bench docs lock sums studio
 
@@ -28,10 +33,10 @@ parts: $(STAMP) ## Fetch the pretrained parts that some tests need, about 195 MB
 
 # Two processes of one thread each: small networks gain little from a second thread.
 test: $(STAMP) parts ## Run the tests that fit a coffee break
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal --ignore tests/lab
+	@$(PYTEST) --ignore tests/lab
 
 test-lab: $(STAMP) ## Run the tests of the laboratory: benches, proofs, the training of mini
-	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist worksteal tests/lab
+	@$(PYTEST) tests/lab
 
 test-slow: $(STAMP) ## Run the full-size tests
 	@$(BIN)/python -m pytest -m slow

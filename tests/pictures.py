@@ -37,15 +37,20 @@ def render_ours(
     return x
 
 
-def render_theirs(
-    folder: Path, prompt: str, negative: str, noise: Tensor, *, guidance: float, steps: int = STEPS
-) -> Tensor:
-    """Render latents with the diffusers pipeline of a folder; an empty negative prompt is none."""
+def open_theirs(folder: Path) -> Any:
+    """Open a folder as the diffusers pipeline."""
     kind = StableDiffusionXLPipeline if "XL" in (folder / "model_index.json").read_text() else StableDiffusionPipeline
     pipe: Any = kind.from_pretrained(folder, local_files_only=True, dtype=torch.float32)
     # "trailing" starts at sigma times noise; the other spacings at the root of sigma squared plus one.
     pipe.scheduler = EulerDiscreteScheduler.from_config(pipe.scheduler.config, timestep_spacing="trailing")
     pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def render_theirs(
+    pipe: Any, prompt: str, negative: str, noise: Tensor, *, guidance: float, steps: int = STEPS
+) -> Tensor:
+    """Render latents with what `open_theirs` opened; an empty negative prompt is none."""
     return pipe(
         prompt,
         # SDXL takes zeros for a negative prompt that is absent, as we do for one that is empty.

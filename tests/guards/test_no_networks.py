@@ -30,6 +30,7 @@ WORDS = (
     (["render", "a red house", "--size", "1024x512", "--budget-gb", "0.01", "--out", "never.png"], 3),
     (["render", "a red house", "--sampler", "nobody's", "--out", "never.png"], 2),
     (["render", "a red house", "--init", "never.png", "--out", "never2.png"], 2),
+    (["upscale", "never.png", "--out", "never2.png"], 2),
     (["serve", "--port", "99999"], 2),
     (["serve", "--host", "0.0.0.0"], 2),
 )

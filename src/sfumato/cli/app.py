@@ -6,19 +6,25 @@ costs nothing. To add a command, see docs/howto/add-a-command.md. Start reading 
 
 from __future__ import annotations
 
-from typing import Annotated
+import functools
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+import typer.main
 
 from sfumato.cli import commands, comparing, finding, focusing, parts, rendering, serving
 from sfumato.cli.editing import series
 from sfumato.core.version import __version__
 
+if TYPE_CHECKING:
+    from typer.core import TyperGroup
+
 WORDS = "Large, cohesive pictures with Stable Diffusion checkpoints, or with mini, the small model inside."
 
 
-def make_app() -> typer.Typer:
-    """Build the application."""
+@functools.cache
+def make_app() -> TyperGroup:
+    """Build the application, once for a process: reading the options of 60 commands takes as long as a small render."""
     app = typer.Typer(
         help=WORDS, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich"
     )
@@ -42,7 +48,7 @@ def make_app() -> typer.Typer:
         for command, function in group.items():
             members.command(command)(function)
         app.add_typer(members, name=name)
-    return app
+    return typer.main.get_group(app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -13,11 +13,15 @@ import re
 import sys
 import traceback
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import typer
 
 from sfumato.core.errors import InterruptedRender, RequestError, SfumatoError
 from sfumato.core.escape import escape_controls, escape_json
+
+if TYPE_CHECKING:
+    from typer.core import TyperGroup
 
 # What a shell reports for a program that a closed pipe stopped: 128 + SIGPIPE.
 CLOSED_PIPE_EXIT = 141
@@ -34,7 +38,7 @@ _OPTIONS = {
 DEFECT_EXIT = 1
 
 
-def run_command(app: typer.Typer, arguments: Sequence[str]) -> int:
+def run_command(app: TyperGroup, arguments: Sequence[str]) -> int:
     """Run the application and return its exit code; every failure is printed here and nowhere else."""
     as_json = "--json" in arguments
     # What a terminal cannot show is shown as an escape: printing a name must not make a failure of a saved picture.

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
 from typer.core import TyperArgument
 
 from sfumato.cli.app import make_app
@@ -66,7 +65,7 @@ def write_errors() -> str:
 
 def write_commands() -> str:
     """Write the page of commands with their options."""
-    parts = [_command_section(path, command) for path, command in _walk(typer.main.get_command(make_app()), "sfumato")]
+    parts = [_command_section(path, command) for path, command in _walk(make_app(), "sfumato")]
     head = "Every command sets nothing but its own options; `--help` prints the same words in the terminal."
     return _page("Command line", head, "\n\n".join(parts) + "\n")
 

@@ -217,7 +217,13 @@ def _upscale_cohesive(options: UpscaleOptions, picture: Path) -> dict[str, objec
 def _upscale_plain(options: UpscaleOptions) -> None:
     import typer
 
+    from sfumato.canvas.formats.images import read_size
     from sfumato.cli.exit_codes import name_options, print_json
+
+    first, *others = options.pictures or []
+    if not others and not first.is_dir():
+        # Before what enlarges is imported, and torch with it: a refusal must not wait for either.
+        read_size(first)
     from sfumato.workflows.enlarge.enlarge import check_method, list_pictures
 
     check_method(options.method, options.upscaler)

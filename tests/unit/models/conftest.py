@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -98,7 +100,7 @@ class Parts:
     def pipeline(self) -> Any:
         """Return a diffusers pipeline around the very same networks."""
         scheduler = EulerDiscreteScheduler(steps_offset=1)
-        vae = AutoencoderTiny()
+        vae = _make_autoencoder()
         if self.family == "sdxl":
             return StableDiffusionXLPipeline(
                 vae,
@@ -122,8 +124,19 @@ class Parts:
         )
 
 
+@functools.cache
+def _make_autoencoder() -> AutoencoderTiny:
+    """Make the autoencoder that a pipeline has to hold; nobody asks it anything."""
+    return AutoencoderTiny(encoder_block_out_channels=(8,) * 4, decoder_block_out_channels=(8,) * 4)
+
+
 def make_parts(family: str, *, seed: int = 0) -> Parts:
-    """Make the tiny model of a family."""
+    """Return a tiny model of a family that a test may change: a copy, which is made faster than a model."""
+    return copy.deepcopy(_make_parts_once(family, seed))
+
+
+@functools.cache
+def _make_parts_once(family: str, seed: int) -> Parts:
     if family == "sdxl":
         encoders = (make_text_encoder(32, seed=seed), make_text_encoder(48, projection=48, seed=seed + 1))
         tokenizers = (make_tokenizer(), make_tokenizer("!"))
@@ -139,7 +152,7 @@ def tiny_tokenizer() -> Any:
     return make_tokenizer
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny_parts() -> Any:
     """Hand out `make_parts`."""
     return make_parts

@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from checkpoints import write_folder, write_single_file
-from pictures import render_ours, render_theirs
+from pictures import open_theirs, render_ours, render_theirs
 from sfumato.models.describe import load_contract
 from sfumato.models.load import load_model
 
@@ -32,7 +32,7 @@ def test_a_picture_of_the_true_network_equals_the_diffusers_pipelines(tmp_path, 
     noise = torch.randn(1, 4, SIDE_CELLS, SIDE_CELLS, generator=torch.Generator().manual_seed(1))
     folder = write_folder(tmp_path / "folder", family, tiny=False, dtype=torch.float16)
     said = load_contract(folder)
-    theirs = render_theirs(folder, PROMPT, "", noise, guidance=5.0, steps=STEPS)
+    theirs = render_theirs(open_theirs(folder), PROMPT, "", noise, guidance=5.0, steps=STEPS)
     gc.collect()
     print(f"\n{family}: largest latent {float(theirs.abs().max()):.3f}, native {said.native}")
     ours = render(folder, "folder", noise, said.prediction)

@@ -208,7 +208,11 @@ def grown():
     return request, inputs, np.asarray(run(request, model, inputs=inputs)), model
 
 
-@pytest.mark.parametrize("dies_at", range(1, 11))
+# One of each kind, and the last.
+@pytest.mark.parametrize(
+    "dies_at",
+    [at if at in (1, 3, 5, 6, 10) else pytest.param(at, marks=pytest.mark.slow) for at in range(1, 11)],
+)
 def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path, grown):
     """Its words, three trials, the base, and the bands of the first level: each is an entry of its own."""
     (request, inputs, wanted, whole), model = grown, GaussianModel()
@@ -220,11 +224,19 @@ def test_a_given_picture_is_looked_at_and_encoded_once(dies_at, tmp_path, grown)
     assert len(model.coded) == len(whole.coded)
 
 
-@pytest.mark.parametrize("writes", range(1, 5))
-def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypatch):
-    # Of which the first level, 96 px wide and 128 high, has several.
+@pytest.fixture(scope="module")
+def in_squares():
+    """Return the pixels of the request held to its colours in squares of 64 px, of which the first level has several."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(grid, "SIDE_PX", 64)
+        return np.asarray(run(REQUEST, GaussianModel()))
+
+
+# The first square and the last; those between differ from neither.
+@pytest.mark.parametrize("writes", [1, 4, *(pytest.param(at, marks=pytest.mark.slow) for at in (2, 3))])
+def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypatch, in_squares):
     monkeypatch.setattr(grid, "SIDE_PX", 64)
-    wanted = np.asarray(run(REQUEST, GaussianModel()))
+    wanted = in_squares
     inner = FilePixels.write
 
     def die(store, box, values):
@@ -247,9 +259,9 @@ def test_colours_are_held_once_however_often_it_dies(writes, tmp_path, monkeypat
     assert np.array_equal(np.asarray(found), wanted)
 
 
-def test_a_picture_that_was_lost_with_its_folder_half_removed_is_drawn_anew(tmp_path, monkeypatch):
+def test_a_picture_that_was_lost_with_its_folder_half_removed_is_drawn_anew(tmp_path, monkeypatch, undisturbed):
     """Killed while the folder goes, nothing may be taken for finished: the pixels may be gone already."""
-    wanted = np.asarray(run(REQUEST, GaussianModel()))
+    wanted, _ = undisturbed
     space = Mortal(tmp_path / "work", resume=False)
     run(REQUEST, GaussianModel(), space)
     with monkeypatch.context() as patched:

@@ -197,6 +197,13 @@ def test_a_peft_folder_needs_its_settings(tiny_parts: Any, tmp_path: Path) -> No
     torch.testing.assert_close(changed, original[f"unet.{target}.weight"] + delta)
 
 
+@pytest.fixture(scope="module")
+def plain(tiny_parts: Any) -> tuple[Any, Tensors]:
+    """Return a model and a file for it; who attaches it detaches it, so that the model serves the next test."""
+    parts = tiny_parts("sd1")
+    return parts, make_kohya(parts, convolutions=False)
+
+
 def test_weights_scale_each_component(tiny_parts: Any, tmp_path: Path) -> None:
     parts = tiny_parts("sd1")
     rack, original = make_adapters(parts), read_weights(parts)
@@ -272,13 +279,13 @@ def test_keys_of_another_family_are_listed(tiny_parts: Any, tmp_path: Path) -> N
     ],
 )
 def test_what_does_not_apply_is_named_and_changes_nothing(
-    tiny_parts: Any, tmp_path: Path, name: str, message: str
+    plain: tuple[Any, Tensors], tmp_path: Path, name: str, message: str
 ) -> None:
-    parts = tiny_parts("sd1")
+    parts, tensors = plain
     original = read_weights(parts)
-    tensors = make_kohya(parts, convolutions=False) | {name: torch.ones(1)}
+    path = write(tmp_path / "style.safetensors", tensors | {name: torch.ones(1)})
     with pytest.raises(ModelError, match=message):
-        make_adapters(parts).attach_lora(write(tmp_path / "style.safetensors", tensors))
+        make_adapters(parts).attach_lora(path)
     assert all(torch.equal(weight, original[key]) for key, weight in read_weights(parts).items())
 
 
@@ -428,13 +435,21 @@ LEFTOVERS = (
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("key", LEFTOVERS)
-def test_keys_that_mean_nothing_are_skipped_and_told(tiny_parts: Any, tmp_path: Path, key: str) -> None:
-    parts = tiny_parts("sd1")
-    tensors = make_kohya(parts, convolutions=False)
-    with make_adapters(parts).attach_lora(write(tmp_path / "plain.safetensors", tensors)) as attachment:
+@pytest.fixture(scope="module")
+def merged(plain: tuple[Any, Tensors], tmp_path_factory: pytest.TempPathFactory) -> Tensors:
+    """Return the weights that the plain file makes."""
+    parts, tensors = plain
+    path = write(tmp_path_factory.mktemp("plain") / "plain.safetensors", tensors)
+    with make_adapters(parts).attach_lora(path) as attachment:
         assert attachment.skipped == ()
-        expected = read_weights(parts)
+        return read_weights(parts)
+
+
+@pytest.mark.parametrize("key", LEFTOVERS)
+def test_keys_that_mean_nothing_are_skipped_and_told(
+    plain: tuple[Any, Tensors], merged: Tensors, tmp_path: Path, key: str
+) -> None:
+    (parts, tensors), expected = plain, merged
     with make_adapters(parts).attach_lora(
         write(tmp_path / "x.safetensors", tensors | {key: torch.ones(3)})
     ) as attachment:

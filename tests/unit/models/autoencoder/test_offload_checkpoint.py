@@ -113,8 +113,8 @@ class Coding:
 
     def __post_init__(self):
         factor = KINDS[self.kind].factor
-        self.cells = LatentSize(20, 28)
-        self.latents, self.pixels = make_latents(20, 28), make_pixels(20 * factor, 28 * factor)
+        self.cells = LatentSize(12, 28)
+        self.latents, self.pixels = make_latents(12, 28), make_pixels(12 * factor, 28 * factor)
         shape = self.pixels.shape if self.way == "decode" else self.latents.shape
         self.made = torch.full(shape, float("nan"))
 
@@ -137,6 +137,17 @@ class Coding:
                 size = PixelSize(self.pixels.shape[-1], self.pixels.shape[-2])
                 coder.encode_into(read, size, write, kept)
         return self.made
+
+
+_UNKEPT = {}
+
+
+def run_unkept(networks, kind, way):
+    """Code without a journal, once for networks, way and tiles: where files lie changes no number."""
+    alike = (id(networks[kind]), way, kl_tiles.WORK_BYTES)
+    if alike not in _UNKEPT:
+        _UNKEPT[alike] = Coding(networks[kind], kind, way).run()
+    return _UNKEPT[alike]
 
 
 @pytest.fixture
@@ -169,7 +180,7 @@ def list_killed():
 def test_killed_anywhere_it_gives_the_same_bytes(kind, way, places, networks, crowded, tiles, tmp_path, request):
     if kind == "far":
         request.getfixturevalue("far")
-    unkept = Coding(networks[kind], kind, way).run()
+    unkept = run_unkept(networks, kind, way)
     undisturbed = Journal(tmp_path / "whole")
     undisturbed.folder.mkdir()
     tiles.clear()
@@ -195,38 +206,37 @@ def tiles_of_rows(seen):
     return [new - old if new > old else new for old, new in zip([0, *counts], counts, strict=False)]
 
 
-def decode_undisturbed(networks, folder):
-    return Coding(networks["kl"], "kl", "decode").run(Journal(folder).kept())
+@pytest.fixture
+def decoded(networks, crowded):
+    """Return what decoding gives when nothing is noted, computed once."""
+    return run_unkept(networks, "kl", "decode")
 
 
-def test_killed_three_times_in_a_row(networks, crowded, tmp_path):
-    wanted = decode_undisturbed(networks, tmp_path)
+def test_killed_three_times_in_a_row(networks, crowded, decoded, tmp_path):
     journal, coding = Journal(tmp_path), Coding(networks["kl"], "kl", "decode")
     for dies_at in (5, 1, 30):
         with pytest.raises(Killed):
             coding.run(journal.kept(dies_at=dies_at))
-    assert torch.equal(coding.run(journal.kept()), wanted)
+    assert torch.equal(coding.run(journal.kept()), decoded)
 
 
-def test_it_goes_on_in_the_tiles_it_began_with(networks, crowded, tmp_path, monkeypatch):
+def test_it_goes_on_in_the_tiles_it_began_with(networks, crowded, decoded, tmp_path, monkeypatch):
     """Whatever the program has come to take for a good tile meanwhile, and where it would not cut at all now."""
-    wanted = decode_undisturbed(networks, tmp_path)
     journal, coding = Journal(tmp_path), Coding(networks["kl"], "kl", "decode")
     with pytest.raises(Killed):
         coding.run(journal.kept(dies_at=9))
     monkeypatch.setattr(kl_tiles, "WORK_BYTES", 2**18)
     monkeypatch.setattr(estimate, "WHOLE_BYTES", 2**30)
-    assert torch.equal(coding.run(journal.kept()), wanted)
+    assert torch.equal(coding.run(journal.kept()), decoded)
 
 
-def test_maps_of_a_run_whose_marks_are_lost_go(networks, crowded, tmp_path):
-    wanted = decode_undisturbed(networks, tmp_path)
+def test_maps_of_a_run_whose_marks_are_lost_go(networks, crowded, decoded, tmp_path):
     journal, coding = Journal(tmp_path), Coding(networks["kl"], "kl", "decode")
     with pytest.raises(Killed):
         coding.run(journal.kept(dies_at=20))
     assert list(tmp_path.iterdir())
     journal.mark = None
-    assert torch.equal(coding.run(journal.kept()), wanted)
+    assert torch.equal(coding.run(journal.kept()), decoded)
     assert not list(tmp_path.iterdir())
 
 
@@ -237,7 +247,7 @@ def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded
     """Taken away or cut off: refused where the mark counts on it, made anew where it may have gone."""
     if kind == "far":
         request.getfixturevalue("far")
-    wanted = Coding(networks[kind], kind, "decode").run()
+    wanted = run_unkept(networks, kind, "decode")
     journal, coding, refused = Journal(tmp_path / "work"), Coding(networks[kind], kind, "decode"), 0
     journal.folder.mkdir()
     with pytest.raises(Killed):
@@ -260,11 +270,12 @@ def test_a_map_that_was_lost_is_no_map_of_zeros(kind, dies_at, networks, crowded
     assert refused >= 2
 
 
-def test_without_room_for_every_map_it_runs_as_ever_and_notes_nothing(networks, crowded, tmp_path, monkeypatch):
-    wanted = Coding(networks["kl"], "kl", "decode").run()
+def test_without_room_for_every_map_it_runs_as_ever_and_notes_nothing(
+    networks, crowded, decoded, tmp_path, monkeypatch
+):
     monkeypatch.setattr(kl_tiles.CheckpointMaps, "has_room", lambda *_: False)
     journal = Journal(tmp_path)
-    assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
+    assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), decoded)
     assert journal.mark is None
 
 
@@ -279,8 +290,7 @@ def test_room_is_left_for_the_pixels_that_follow(networks, crowded, tmp_path, mo
     assert asked == [program.store(0, 4).spill_bytes + 6 * cells.area * KINDS["kl"].factor ** 2]
 
 
-def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, tmp_path, monkeypatch):
-    wanted = decode_undisturbed(networks, tmp_path)
+def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, decoded, tmp_path, monkeypatch):
     journal, coding, left = Journal(tmp_path), Coding(networks["kl"], "kl", "decode"), 40
     inner = FileMapStore.write
 
@@ -294,11 +304,10 @@ def test_a_disk_that_fills_up_meanwhile_is_no_end(networks, crowded, tmp_path, m
     monkeypatch.setattr(FileMapStore, "write", write)
     with pytest.raises(StorageError):
         coding.run(journal.kept())
-    assert torch.equal(coding.run(journal.kept()), wanted)
+    assert torch.equal(coding.run(journal.kept()), decoded)
 
 
-def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far, tmp_path, monkeypatch):
-    wanted = Coding(networks["kl"], "kl", "decode").run()
+def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far, decoded, tmp_path, monkeypatch):
     often, seldom = Journal(tmp_path / "often"), Journal(tmp_path / "seldom")
     for journal, patience in ((often, 0.0), (seldom, 10.0)):
         journal.folder.mkdir()
@@ -306,7 +315,7 @@ def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far
         seconds = map(float, range(10**6))
         monkeypatch.setattr(kl_tiles, "CheckpointCopies", partial(CheckpointCopies, clock=seconds.__next__))
         monkeypatch.setattr(offload_checkpoint, "PATIENCE", patience)
-        assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), wanted)
+        assert torch.equal(Coding(networks["kl"], "kl", "decode").run(journal.kept()), decoded)
         assert not list(journal.folder.iterdir())
     assert 2 < seldom.notes < often.notes / 4
     # Killed right after its end, before anybody noted that, it has nothing left to do.
@@ -317,9 +326,8 @@ def test_copies_are_made_now_and_then_and_go_with_the_run(networks, crowded, far
 
 @pytest.mark.parametrize("far_from_the_first", [True, False])
 def test_without_room_for_copies_it_goes_on_from_the_last(
-    networks, crowded, far, tmp_path, monkeypatch, far_from_the_first
+    networks, crowded, far, decoded, tmp_path, monkeypatch, far_from_the_first
 ):
-    wanted = Coding(networks["kl"], "kl", "decode").run()
     journal, coding, left = Journal(tmp_path), Coding(networks["kl"], "kl", "decode"), 0 if far_from_the_first else 40
     inner = FileMapStore.write
 
@@ -333,18 +341,17 @@ def test_without_room_for_copies_it_goes_on_from_the_last(
 
     with monkeypatch.context() as full:
         full.setattr(FileMapStore, "write", write)
-        assert torch.equal(coding.run(journal.kept()), wanted)
+        assert torch.equal(coding.run(journal.kept()), decoded)
     marks = journal.seen[:-1]
     assert bool(marks) is not far_from_the_first
     assert not list(tmp_path.iterdir())
 
 
-def test_copies_that_no_mark_speaks_of_go(networks, crowded, far, tmp_path):
-    wanted = Coding(networks["kl"], "kl", "decode").run()
+def test_copies_that_no_mark_speaks_of_go(networks, crowded, far, decoded, tmp_path):
     journal, coding = Journal(tmp_path), Coding(networks["kl"], "kl", "decode")
     with pytest.raises(Killed):
         coding.run(journal.kept(dies_at=20))
     names = {path.name.split(".", 1)[1] for path in tmp_path.iterdir()}
     assert len(names) == 2, "the last copies, and those of the mark that was not noted"
-    assert torch.equal(coding.run(journal.kept()), wanted)
+    assert torch.equal(coding.run(journal.kept()), decoded)
     assert not list(tmp_path.iterdir())
