@@ -25,6 +25,7 @@ from sfumato.core.errors import RequestError
 from sfumato.server.context import ServerContext
 from sfumato.server.intake import Intake
 from sfumato.server.queue.records import JobKind, JobRecord, list_safety
+from sfumato.server.surfaces.comfy import keep_sent
 from sfumato.workflows.checkpoints import list_models
 
 _CELL_PX, _MOST_KEPT, _MOST_IMAGES = 8, 64, 32
@@ -128,6 +129,9 @@ def make_krita_routes(context: ServerContext) -> APIRouter:
 
     @router.post("/upload/image")
     async def open_upload(request: Request) -> dict[str, str]:
+        if "multipart/form-data" in request.headers.get("content-type", ""):
+            # A client of ComfyUI, which sends the picture itself to this path.
+            return await keep_sent(context, request)
         name = blobs.open()
         return {"url": f"{str(request.base_url).rstrip('/')}/upload/blob/{name}", "object": name}
 
