@@ -21,6 +21,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.prompt.region import AUTO, check_region
 from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.core.request_parts.edit import CropBox
+from sfumato.core.request_parts.seamless import check_seamless
 from sfumato.core.validate import check_float, check_int, check_text
 
 # 32 bits is what most tools roll, 64 what some do; a request imported from them has to fit.
@@ -384,8 +385,10 @@ class RenderRequest:
     variation_strength: float = 0.0
     # The box of a masked picture that alone is drawn, at `size`.
     crop: CropBox | None = None
+    seamless: str = "off"
 
     def __post_init__(self) -> None:
+        check_seamless(self.seamless)
         self._check_words()
         self._check_variation()
         if self.prediction not in (None, "epsilon", "v"):
@@ -461,11 +464,11 @@ class RenderRequest:
             "variation_seed": None,
             "variation_strength": 0.0,
             "crop": None,
+            "seamless": "off",
         }
         for concept in cast("list[dict[str, serialize.Json]]", value.get("concepts", [])):
-            for key in ("region", "words"):
-                if not concept[key]:
-                    del concept[key]
+            for key in [key for key in ("region", "words") if not concept[key]]:
+                del concept[key]
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod

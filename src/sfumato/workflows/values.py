@@ -32,6 +32,7 @@ class RequestValues:
     `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold. `mask_blur` to `outpaint` change
     what `init` and `mask` say, see `workflows.edit`. `variation_seed` is another seed, and `variation_strength` how far the
     noise goes that way. `styles` are named styles. A prompt may hold choices, see `series.expand`.
+    `seamless` is off, x, y or both: the sides that meet.
     """
 
     prompt: str | None = None
@@ -80,6 +81,7 @@ class RequestValues:
     variation_seed: int | None = None
     variation_strength: float | None = None
     styles: tuple[str, ...] | None = None
+    seamless: str | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:

@@ -82,10 +82,20 @@ class EditOptions:
             meta="X",
         ),
     ] = None
+    seamless: Annotated[
+        str | None,
+        _option(
+            "--seamless",
+            words="Sides that meet, so that copies lie beside each other without a seam: off, x, y or both (default off).",
+            panel=_PICTURE,
+            meta="WORD",
+        ),
+    ] = None
 
 
 EDITS = frozenset(
     {
+        "seamless",
         "mask_blur",
         "mask_fill",
         "only_masked",

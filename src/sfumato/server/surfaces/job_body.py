@@ -93,6 +93,7 @@ class JobBody(BaseModel):
     outpaint: Name | None = None
     variation_seed: int | None = None
     variation_strength: float | None = None
+    seamless: Literal["off", "x", "y", "both"] | None = None
     styles: Annotated[list[Name], Field(max_length=32)] | None = None
     picture: Name | None = None
     scale: float | None = None

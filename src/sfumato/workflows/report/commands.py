@@ -31,7 +31,7 @@ from sfumato.core.request import (
 # Formats whose bytes repeat only in the same format; a name without a suffix becomes a PNG.
 _DEFAULT_SUFFIX = ".png"
 # The values of all other settings are numbers.
-_TEXT_SETTINGS = frozenset({"negative", "sampler", "schedule", "method", "upscaler"})
+_TEXT_SETTINGS = frozenset({"negative", "sampler", "schedule", "method", "upscaler", "seamless"})
 _DECIMALS = re.compile(r"(?<=\d)\.0\b")
 
 
@@ -134,6 +134,7 @@ def _list_options(request: RenderRequest) -> list[str]:
     if request.variation_seed is not None:
         options += ["--variation-seed", str(request.variation_seed)]
         options += ["--variation-strength", _write_number(request.variation_strength)]
+    options += [] if request.seamless == "off" else ["--seamless", request.seamless]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
     for concept in request.concepts:
