@@ -26,6 +26,7 @@ IMPORT_NAMES = {
     "skia-python": "skia",
     "k-diffusion": "k_diffusion",
     "prometheus-client": "prometheus_client",
+    "c2pa-python": "c2pa",
     "comfy-api-simplified": "comfy_api_simplified",
 }
 # Declared, but never imported by name: used through another package.

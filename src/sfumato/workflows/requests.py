@@ -37,6 +37,7 @@ from sfumato.core.request import (
     TextSource,
 )
 from sfumato.core.request_parts.edit import CropBox
+from sfumato.core.request_parts.weights import PromptRegion
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method
@@ -108,6 +109,8 @@ def make_request(
         changes["concepts"] = tuple(
             find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
         )
+    if values.regions is not None:
+        changes["regions"] = tuple(PromptRegion.parse(one) if isinstance(one, str) else one for one in values.regions)
     changes |= _choose_variation(values, stored)
     changes["focus"] = choose_focus(values, stored)
     changes["anatomy"] = choose_anatomy(values, stored)
@@ -181,7 +184,7 @@ def _take_words(values: RequestValues, contract: ModelContract, stored: RenderRe
     base = None
     if stored is not None:
         base = replace(stored, source=TextSource(), method=NativeMethod(), focus=None, anatomy=None, batch=1)
-        base = replace(base, seamless="off")
+        base = replace(base, seamless="off", regions=())
     plain = replace(
         values,
         size=contract.native,

@@ -82,6 +82,16 @@ class EditOptions:
             meta="X",
         ),
     ] = None
+    region: Annotated[
+        list[str] | None,
+        _option(
+            "--region",
+            words="A part of the picture with words of its own: left, right, top, bottom, middle, or LEFT,TOP,WIDTH,HEIGHT "
+            "in shares of it; may be given several times.",
+            panel=_PICTURE,
+            meta="PLACE:WORDS",
+        ),
+    ] = None
     seamless: Annotated[
         str | None,
         _option(
@@ -95,6 +105,7 @@ class EditOptions:
 
 EDITS = frozenset(
     {
+        "region",
         "seamless",
         "mask_blur",
         "mask_fill",

@@ -31,7 +31,7 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
     xmlns:xmp="http://ns.adobe.com/xap/1.0/"
     xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
     xmp:CreatorTool="Sfumato {version}"
-    Iptc4xmpExt:DigitalSourceType="{codes}{kind}"
+    Iptc4xmpExt:DigitalSourceType="{source_type}"
     Iptc4xmpExt:AISystemUsed="Sfumato"
     Iptc4xmpExt:AISystemVersionUsed="{version}"/>
  </rdf:RDF>
@@ -41,7 +41,12 @@ _PACKET = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 
 def write_xmp(source_type: str) -> str:
     """Return the XMP packet of a picture whose source is `TRAINED`, `COMPOSITE` or `ENHANCED`."""
-    return _PACKET.format(version=__version__, codes=_CODES, kind=source_type)
+    return _PACKET.format(version=__version__, source_type=name_source_type(source_type))
+
+
+def name_source_type(source_type: str) -> str:
+    """Return the address that IPTC gave to a source type."""
+    return _CODES + source_type
 
 
 def choose_source_type(request: RenderRequest) -> str:

@@ -57,7 +57,7 @@ def make_region_mask(text: str, height: int, width: int) -> NDArray[np.float32]:
         columns, rows = _cover(left, wide, width), _cover(top, high, height)
         mask = (rows[:, None] * columns[None, :]).astype(np.float32)
     if not mask.any():
-        raise RequestError("the region of a concept is empty", got=text[:60], do="Give a larger one.")
+        raise RequestError("the region is empty", got=text[:60], do="Give a larger one.")
     return mask
 
 
@@ -77,7 +77,7 @@ def _read_box(text: str) -> tuple[float, float, float, float]:
     left, top, wide, high = (float(number) for number in found.groups())
     if left + wide > 1.0001 or top + high > 1.0001 or not wide or not high:
         do = "Give LEFT,TOP,WIDTH,HEIGHT in shares from 0 to 1: 0.5,0,0.5,1 is the right half."
-        raise RequestError("the region of a concept lies outside the picture", got=text, do=do)
+        raise RequestError("the region lies outside the picture", got=text, do=do)
     return left, top, wide, high
 
 

@@ -99,7 +99,7 @@ def write_python(request: RenderRequest) -> str | None:
 
 
 def _write_setting(name: str, values: list[str]) -> str:
-    lists = {"lora": "loras", "embedding": "embeddings"}
+    lists = {"lora": "loras", "embedding": "embeddings", "region": "regions"}
     if name in lists:
         return f"{lists[name]}={values!r}"
     if name in ("size", "window"):
@@ -135,6 +135,8 @@ def _list_options(request: RenderRequest) -> list[str]:
         options += ["--variation-seed", str(request.variation_seed)]
         options += ["--variation-strength", _write_number(request.variation_strength)]
     options += [] if request.seamless == "off" else ["--seamless", request.seamless]
+    for one in request.regions:
+        options += ["--region", f"{one.region}:{one.words}"]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
     for concept in request.concepts:

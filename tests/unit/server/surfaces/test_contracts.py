@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from servers import ADDRESS, forget_settings, make_context, make_server
+from sfumato.core.prompt.region import make_region_mask
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +107,43 @@ def test_krita_refines_a_region_with_pictures_that_it_has_put(client):
     }
     order(client, workflow)
     assert last_job(client)["source"] == "inpaint"
-    for wrong in ({"kind": "custom"}, {"conditioning": {"regions": [{}]}}, {"image_data": {"base64": "?"}}):
+    control = {"regions": [{"positive": "a cat", "mask": 1, "control": [{}]}]}
+    for wrong in (
+        {"kind": "custom"},
+        {"conditioning": control},
+        {"conditioning": {"control": [{}]}},
+        {"image_data": {"base64": "?"}},
+    ):
         assert client.post("/generate", json={"input": {"workflow": workflow | wrong}}).status_code == 422
     assert client.put("/upload/blob/unknown", content=b"x").status_code == 404
+
+
+def test_krita_gives_layers_words_of_their_own(client):
+    left = Image.new("L", (64, 64))
+    left.paste(255, (0, 0, 32, 64))
+    stream = io.BytesIO()
+    left.save(stream, "PNG")
+    first, second, empty = stream.getvalue(), pack((16, 64), (255, 255, 255)), pack((64, 64), (0, 0, 0))
+    offsets = [0, len(first), len(first) + len(second)]
+    regions = [
+        {"mask": 0, "bounds": [0, 0, 32, 64], "positive": "a cat"},
+        {"mask": 1, "bounds": [48, 0, 16, 64], "positive": "a tree"},
+        {"mask": 2, "bounds": [0, 0, 64, 64], "positive": "nowhere"},
+        {"mask": 0, "bounds": [0, 0, 64, 64], "positive": ""},
+    ]
+    workflow = {
+        "kind": "generate",
+        "images": EXTENT,
+        "image_data": {"base64": base64.b64encode(first + second + empty).decode(), "offsets": offsets},
+        "sampling": SAMPLING,
+        "conditioning": {"positive": "a field", "style": "oil", "regions": regions},
+    }
+    order(client, workflow)
+    request = last_job(client)["request"]
+    assert [one["words"] for one in request["regions"]] == ["a cat, oil", "a tree, oil"]
+    masks = [make_region_mask(one["region"], 8, 8)[0].tolist() for one in request["regions"]]
+    assert masks == [[1, 1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1, 1]]
+    assert request["method"]["kind"] == "native"
 
 
 GRAPH = {
