@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 from sfumato.core.errors import RequestError
-from sfumato.core.prompt.region import AUTO, check_region
+from sfumato.core.prompt.region import AUTO, CELLS, check_region
 from sfumato.core.validate import check_float, check_text
 
 LONGEST_PROMPT_CHARACTERS = 20_000
@@ -75,8 +75,10 @@ class PromptRegion:
         Raises:
             RequestError: it has no words, or the region is none.
         """
-        region, _, words = text.partition(":")
-        return cls(region=region.strip(), words=words.strip())
+        # The cells of a mask have a colon of their own.
+        cells = CELLS if text.startswith(CELLS) else ""
+        region, _, words = text.removeprefix(cells).partition(":")
+        return cls(region=cells + region.strip(), words=words.strip())
 
 
 def check_file(what: str, path: str, sha256: str) -> None:

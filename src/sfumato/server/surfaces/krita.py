@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict
 
 from sfumato import api
 from sfumato.core.errors import RequestError
-from sfumato.core.prompt.region import pack_region
+from sfumato.core.prompt.region import CELLS, pack_region
 from sfumato.core.request_parts.weights import MOST_REGIONS, PromptRegion
 from sfumato.server.context import ServerContext
 from sfumato.server.intake import Intake
@@ -296,7 +296,7 @@ def _read_regions(
                 whole.paste(mask, (left, top))
                 mask = whole
         region = pack_region(np.asarray(mask, np.float32) / np.float32(255))
-        if not region.removeprefix("cells:").strip("0"):
+        if not region.removeprefix(CELLS).strip("0"):
             # Nothing of the layer lies in what is drawn.
             continue
         text = ", ".join(part for part in (words, str(conditioning.get("style") or "")) if part)

@@ -6,6 +6,7 @@ import pytest
 import sfumato
 from sfumato import api
 from sfumato.core.errors import RequestError
+from sfumato.core.prompt.region import pack_region
 from sfumato.core.request import RenderRequest
 from sfumato.core.request_parts.weights import PromptRegion
 
@@ -33,6 +34,11 @@ def test_words_of_a_part_are_drawn_there_and_only_there(model):
     assert RenderRequest.from_json(picture.request.to_json()).regions == (PromptRegion(region="left", words="the sea"),)
     _, again = draw(model, "a red house")
     assert np.array_equal(again, house)
+
+
+def test_the_text_of_a_mask_comes_back():
+    region = pack_region(np.eye(32, dtype=np.float32))
+    assert PromptRegion.parse(f"{region}: a cat: red") == PromptRegion(region=region, words="a cat: red")
 
 
 @pytest.mark.parametrize(
