@@ -214,13 +214,13 @@ def write_graph(prompt, steps=2):
 
 @pytest.mark.parametrize("path", ["/ws", "/api/ws"])
 def test_a_client_of_comfyui_hears_its_graph_in_the_order_of_that_server(client, path):
-    first, heard, pictures = hear(client, write_graph("0.05", steps=3), name=f"hears{len(path)}", path=path)
+    first, heard, pictures = hear(client, write_graph("0.3", steps=6), name=f"hears{len(path)}", path=path)
     assert (first["type"], first["data"]["sid"]) == ("status", f"hears{len(path)}")
     kinds = list(dict.fromkeys(message["type"] for message in heard if message["type"] != "status"))
     order = ["execution_start", "execution_cached", "executing", "progress_state", "progress", "executed"]
     assert (kinds, pictures) == ([*order, "execution_success"], [])
     bars = [message["data"] for message in heard if message["type"] == "progress"]
-    assert {(bar["node"], bar["max"]) for bar in bars} == {("3", 3)}
+    assert {(bar["node"], bar["max"]) for bar in bars} == {("3", 6)}
     assert [bar["value"] for bar in bars] == sorted({bar["value"] for bar in bars})
     nodes = [message["data"]["node"] for message in heard if message["type"] == "executing"]
     assert nodes == ["3", "9", None]
