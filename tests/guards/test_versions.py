@@ -26,9 +26,11 @@ IMPORT_NAMES = {
     "skia-python": "skia",
     "k-diffusion": "k_diffusion",
     "prometheus-client": "prometheus_client",
+    "c2pa-python": "c2pa",
+    "comfy-api-simplified": "comfy_api_simplified",
 }
 # Declared, but never imported by name: used through another package.
-SILENT: dict[str, str] = {}
+SILENT = {"websockets": "uvicorn speaks WebSocket through it"}
 # Imported by a part of `src` that an extra brings and that says so where it is missing.
 EXTRAS = {"numba": "3-D hands"}
 # The design sets these; a floor may rise above them, never fall.

@@ -15,6 +15,7 @@ import urllib.request
 import openai
 import pytest
 import webuiapi
+from comfy_api_simplified import ComfyApiWrapper, ComfyWorkflowWrapper
 from PIL import Image
 
 import sfumato
@@ -24,6 +25,32 @@ from sfumato.cli.exit_codes import run_command
 
 JOB = {"prompt": "a photo of a watch", "seed": 7, "steps": 2, "guidance": 4.5, "sampler": "Euler a"}
 LONGEST_S = 240
+# The same job as a client of ComfyUI writes it; titles are how that client names nodes.
+NODES = {
+    "CheckpointLoaderSimple": {"ckpt_name": "mini"},
+    "CLIPTextEncode": {"text": JOB["prompt"], "clip": ["0", 1]},
+    "EmptyLatentImage": {"width": 128, "height": 128, "batch_size": 1},
+    "KSampler": {
+        "seed": 7,
+        "steps": 2,
+        "cfg": 4.5,
+        "sampler_name": "euler_ancestral",
+        "scheduler": "karras",
+        "denoise": 1,
+        "model": ["0", 0],
+        "positive": ["1", 0],
+        "negative": ["5", 0],
+        "latent_image": ["2", 0],
+    },
+    "VAEDecode": {"samples": ["3", 0], "vae": ["0", 2]},
+}
+GRAPH = {
+    str(number): {"class_type": kind, "inputs": inputs, "_meta": {"title": kind}}
+    for number, (kind, inputs) in enumerate(NODES.items())
+} | {
+    "5": {"class_type": "CLIPTextEncode", "inputs": {"text": "", "clip": ["0", 1]}, "_meta": {"title": "Negative"}},
+    "6": {"class_type": "SaveImage", "inputs": {"images": ["4", 0]}, "_meta": {"title": "Save"}},
+}
 
 
 class Serving:
@@ -111,6 +138,9 @@ def test_every_way_to_ask_gives_the_same_pixels(serve, tmp_path, monkeypatch):
         prompt=JOB["prompt"], seed=7, steps=2, cfg_scale=4.5, sampler_name="Euler a", width=128, height=128
     )
     found["webuiapi"] = digest(drawn.image)
+    comfy = ComfyApiWrapper(f"{serving.address}/")
+    drawn_by_graph = comfy.queue_and_wait_images(ComfyWorkflowWrapper(GRAPH), "Save")
+    found["comfy-api-simplified"] = digest(open_packed(next(iter(drawn_by_graph.values()))))
     assert (drawn.info["seed"], "Steps: 2" in drawn.info["infotexts"][0]) == (7, True)
     assert len(set(found.values())) == 1, found
 

@@ -39,6 +39,7 @@ def make_app() -> TyperGroup:
     app.command("check")(finding.check)
     app.command("repair")(focusing.repair)
     app.command("show")(commands.show)
+    app.command("sign")(commands.sign)
     app.command("serve")(serving.serve)
     app.command("doctor")(commands.doctor)
     for name, words, group in (parts.GROUP, focusing.LEDGER_GROUP, *commands.GROUPS):

@@ -111,6 +111,32 @@ def show(
         sys.stdout.writelines(escape_controls(line) + "\n" for line in found.to_lines())
 
 
+def sign(
+    picture: Annotated[Path, typer.Argument(help="A picture that Sfumato drew from words.", metavar="PICTURE")],
+    certificate: Annotated[
+        Path, typer.Option("--certificate", help="Your chain, PEM, your own first.", metavar="FILE")
+    ],
+    key: Annotated[Path, typer.Option("--key", help="Your private key, PEM.", metavar="FILE")],
+    algorithm: Annotated[
+        str, typer.Option("--algorithm", help="es256, es384, es512, ps256, ps384, ps512 or ed25519.", metavar="NAME")
+    ] = "es256",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The signed copy (default NAME-signed).", metavar="FILE", show_default=False),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Sign a copy of a picture by C2PA, with a certificate of yours; needs the extra c2pa, and sends nothing anywhere."""
+    from sfumato.cli.exit_codes import print_json
+    from sfumato.workflows.files.sign_picture import sign_picture
+
+    signed = sign_picture(picture, certificate=certificate, key=key, algorithm=algorithm, out=out)
+    if json:
+        print_json(signed.to_json())
+    else:
+        print(f"{signed.path}  signed by {escape_controls(signed.signer)}, checked: {signed.state}")
+
+
 def world_sample(
     out: Annotated[
         Path, typer.Option("--out", help="Folder for pictures, truth and the contact sheet.", metavar="DIR")

@@ -34,6 +34,7 @@ _RENAMED = {
     "focus_box": "focus_boxes",
     "box": "hand_boxes",
     "style": "styles",
+    "region": "regions",
 }
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 OUT_SUFFIXES = (*PREVIEW_SUFFIXES, ".tif", ".tiff", ".dzi")

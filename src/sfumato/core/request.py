@@ -18,9 +18,18 @@ from sfumato.core import serialize
 from sfumato.core.errors import RequestError
 from sfumato.core.focus import LARGEST_COORDINATE_PX, MOST_BOXES, FocusSettings
 from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.prompt.region import AUTO, check_region
 from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.core.request_parts.edit import CropBox
+from sfumato.core.request_parts.seamless import check_seamless
+from sfumato.core.request_parts.weights import (
+    LONGEST_PATH_CHARACTERS,
+    LONGEST_PROMPT_CHARACTERS,
+    MOST_REGIONS,
+    ConceptRef,
+    LoraRef,
+    PromptRegion,
+    check_file,
+)
 from sfumato.core.validate import check_float, check_int, check_text
 
 # 32 bits is what most tools roll, 64 what some do; a request imported from them has to fit.
@@ -34,8 +43,6 @@ DEEPEST_CLIP_SKIP = 32
 MOST_PICTURES = 64
 # PNG allows 2^31-1, but nothing here addresses a side of more than a million pixels.
 LONGEST_SIDE_PX = 1_000_000
-LONGEST_PROMPT_CHARACTERS = 20_000
-LONGEST_PATH_CHARACTERS = 4096
 
 OFF, CHECK, REPAIR = "off", "check", "repair"
 FLAG, WITHHOLD = "flag", "withhold"
@@ -43,43 +50,6 @@ CAUSES_TOLD = ("extra", "missing", "fused", "split", "third-limb", "wrong-side")
 """What a user may say is wrong with a hand: the critic looks for the first four itself."""
 MOST_ROUNDS, MOST_CANDIDATES = 3, 8
 _HAND_BOX = re.compile(r"\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*,\s*(\d{1,7})\s*(?::\s*([a-z-]+)\s*)?")
-
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LoraRef:
-    """A LoRA file and the weight it is attached with."""
-
-    path: str
-    weight: float = 1.0
-
-    def __post_init__(self) -> None:
-        check_text("a LoRA path", self.path, most=LONGEST_PATH_CHARACTERS, empty=False)
-        check_float("a LoRA weight", self.weight, low=-10.0, high=10.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConceptRef:
-    """A concept's folder and the digest of what the model learned of it; `weight` is the strength of its LoRA.
-
-    `region` is the part of the picture where it acts (see `core.prompt.region`), "" the whole of it; `words` are the
-    prompt of that part, "" the picture's own.
-    """
-
-    path: str
-    sha256: str
-    weight: float = 1.0
-    region: str = ""
-    words: str = ""
-
-    def __post_init__(self) -> None:
-        check_region(self.region)
-        check_text("the words of a region", self.words, most=LONGEST_PROMPT_CHARACTERS)
-        if self.words and self.region in ("", AUTO):
-            raise RequestError("words for a region need a region", got=self.region, do="Name a side or a box.")
-        _check_file("the concept", self.path, self.sha256)
-        check_float("the weight of a concept", self.weight, low=-10.0, high=10.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +69,7 @@ class ImageSource:
     strength: float = 0.75
 
     def __post_init__(self) -> None:
-        _check_file("the starting picture", self.path, self.sha256)
+        check_file("the starting picture", self.path, self.sha256)
         check_float("strength", self.strength, low=0.0, high=1.0)
 
 
@@ -115,8 +85,8 @@ class InpaintSource:
     strength: float = 0.75
 
     def __post_init__(self) -> None:
-        _check_file("the starting picture", self.path, self.sha256)
-        _check_file("the mask", self.mask, self.mask_sha256)
+        check_file("the starting picture", self.path, self.sha256)
+        check_file("the mask", self.mask, self.mask_sha256)
         check_float("strength", self.strength, low=0.0, high=1.0)
 
 
@@ -130,7 +100,7 @@ class PictureSource:
     size: PixelSize
 
     def __post_init__(self) -> None:
-        _check_file("the picture to grow", self.path, self.sha256)
+        check_file("the picture to grow", self.path, self.sha256)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -384,8 +354,14 @@ class RenderRequest:
     variation_strength: float = 0.0
     # The box of a masked picture that alone is drawn, at `size`.
     crop: CropBox | None = None
+    # Which opposite sides meet.
+    seamless: str = "off"
+    # Parts of the picture with words of their own.
+    regions: tuple[PromptRegion, ...] = ()
 
     def __post_init__(self) -> None:
+        check_seamless(self.seamless)
+        check_int("the number of regions", len(self.regions), low=0, high=MOST_REGIONS)
         self._check_words()
         self._check_variation()
         if self.prediction not in (None, "epsilon", "v"):
@@ -461,11 +437,12 @@ class RenderRequest:
             "variation_seed": None,
             "variation_strength": 0.0,
             "crop": None,
+            "seamless": "off",
+            "regions": [],
         }
         for concept in cast("list[dict[str, serialize.Json]]", value.get("concepts", [])):
-            for key in ("region", "words"):
-                if not concept[key]:
-                    del concept[key]
+            for key in [key for key in ("region", "words") if not concept[key]]:
+                del concept[key]
         return {key: item for key, item in value.items() if key not in late or item != late[key]}
 
     @classmethod
@@ -488,10 +465,3 @@ def _list_pairs(overlap: float, upscaler: str, strength_name: str, strength: flo
         strength_name: f"{strength:g}",
         "Tile overlap": f"{overlap:g}",
     }
-
-
-def _check_file(what: str, path: str, sha256: str) -> None:
-    check_text(f"the path of {what}", path, most=LONGEST_PATH_CHARACTERS, empty=False)
-    # The digest, not the path, is what makes a request mean the same pixels on another day.
-    if not _SHA256.fullmatch(sha256):
-        raise RequestError(f"the sha256 of {what} is 64 lower-case hex digits", got=sha256)

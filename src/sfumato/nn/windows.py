@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import LatentBox, LatentSize
+from sfumato.nn.ring import list_ring_cells, list_ring_starts
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -34,6 +35,20 @@ def cover(size: LatentSize, window: LatentSize, stride: int) -> tuple[LatentBox,
     down = _spread(size.height, window.height, stride)
     wide, high = min(window.width, size.width), min(window.height, size.height)
     return tuple(LatentBox(left, top, left + wide, top + high) for top in down for left in across)
+
+
+def cover_ring(size: LatentSize, window: LatentSize, stride: int, *, across: bool, down: bool) -> tuple[LatentBox, ...]:
+    """Return equal windows that cover a canvas whose sides meet on the axes that are named; there they may stick out.
+
+    Raises: as `cover`.
+    """
+    if not 1 <= stride <= min(window.width, window.height):
+        raise RequestError(f"the stride of windows of {window} lies between 1 and their side", got=stride)
+    spread = (_spread, list_ring_starts)
+    columns = spread[across](size.width, window.width, stride)
+    rows = spread[down](size.height, window.height, stride)
+    wide, high = min(window.width, size.width), min(window.height, size.height)
+    return tuple(LatentBox(left, top, left + wide, top + high) for top in rows for left in columns)
 
 
 def shifted_cover(size: LatentSize, window: LatentSize, stride: int, shift: tuple[int, int]) -> tuple[LatentBox, ...]:
@@ -90,16 +105,27 @@ def make_ramp(length: int, ramp_cells: int, kind: Ramp = "cosine", *, head: bool
     return weights
 
 
-def make_weights(box: LatentBox, size: LatentSize, ramp_cells: int, kind: Ramp = "cosine") -> Float[Tensor, "h w"]:
+def make_weights(
+    box: LatentBox,
+    size: LatentSize,
+    ramp_cells: int,
+    kind: Ramp = "cosine",
+    *,
+    across: bool = False,
+    down: bool = False,
+) -> Float[Tensor, "h w"]:
     """Return the weights of one window, fading over `ramp_cells` towards its neighbours.
 
-    A side on the edge of the canvas has no neighbour and does not fade. A ramp longer than half the
-    window, as with strides below it, is cut to that half, so that the middle reaches full weight.
+    A side on the edge of the canvas has no neighbour and does not fade, unless the sides meet `across` or `down`.
+    A ramp longer than half the window, as with strides below it, is cut to that half, so that the middle reaches full
+    weight.
     """
-    wide = make_ramp(box.width, min(ramp_cells, box.width // 2), kind, head=box.left > 0, tail=box.right < size.width)
-    high = make_ramp(
-        box.height, min(ramp_cells, box.height // 2), kind, head=box.top > 0, tail=box.bottom < size.height
-    )
+    # A window as wide as the ring has itself for a neighbour.
+    across, down = across and box.width < size.width, down and box.height < size.height
+    head, tail = across or box.left > 0, across or box.right < size.width
+    wide = make_ramp(box.width, min(ramp_cells, box.width // 2), kind, head=head, tail=tail)
+    head, tail = down or box.top > 0, down or box.bottom < size.height
+    high = make_ramp(box.height, min(ramp_cells, box.height // 2), kind, head=head, tail=tail)
     return high[:, None] * wide[None, :]
 
 
@@ -117,10 +143,15 @@ class Fusion:
         self._weight = like.new_zeros((size.height, size.width))
 
     def add(self, box: LatentBox, values: Float[Tensor, "... h w"], weights: Float[Tensor, "h w"]) -> None:
-        """Add one window; `values` end in the box's height and width."""
+        """Add one window; `values` end in the box's height and width. What sticks out goes on at the other side."""
         assert values.shape[-2:] == weights.shape == box.size.shape_hw, "window, weights and box have one size"
-        rows, columns = box.slices_hw
         local = weights.to(self._weight)
+        if box.right > self._size.width or box.bottom > self._size.height:
+            rows, columns = list_ring_cells(box, self._size, self._sum)
+            self._sum[..., rows[:, None], columns] += values * local
+            self._weight[rows[:, None], columns] += local
+            return
+        rows, columns = box.slices_hw
         self._sum[..., rows, columns] += values * local
         self._weight[rows, columns] += local
 

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sfumato.core.geometry import LatentBox, LatentSize, PixelSize
+from sfumato.core.request_parts.seamless import OFF, wraps_across, wraps_down
 from sfumato.core.resampling import FloatBox, fit_box
-from sfumato.nn.windows import count_cover, cover
+from sfumato.nn.windows import count_cover, cover, cover_ring
 
 if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
@@ -103,6 +104,7 @@ class Cover:
     canvas: LatentSize
     window: LatentSize
     overlap_frac: float = 0.0
+    seamless: str = "off"
 
     @property
     def size(self) -> LatentSize:
@@ -116,11 +118,26 @@ class Cover:
 
     def count(self) -> int:
         """Count the windows; a canvas may have hundreds of millions."""
+        if self.seamless != OFF:
+            return len(self.list_boxes())
         return count_cover(self.canvas, self.window, stride_cells(self.window, self.overlap_frac))
 
     def list_boxes(self) -> tuple[LatentBox, ...]:
         """Return the windows, row by row."""
+        if self.seamless != OFF:
+            axes = {"across": wraps_across(self.seamless), "down": wraps_down(self.seamless)}
+            return cover_ring(self.canvas, self.window, stride_cells(self.window, self.overlap_frac), **axes)
         return cover_canvas(self.canvas, self.window, self.overlap_frac)
+
+
+# Cells that the decoder of an autoencoder of eight pixels a cell sees to each side: 20 in that of SD, less in a tiny one.
+RING_MARGIN_CELLS = 24
+
+
+def grow_ring(canvas: LatentSize, seamless: str) -> LatentBox:
+    """Return the box that is decoded or encoded for a canvas: more on each side that meets the opposite one."""
+    wide, high = RING_MARGIN_CELLS * wraps_across(seamless), RING_MARGIN_CELLS * wraps_down(seamless)
+    return LatentBox(-wide, -high, canvas.width + wide, canvas.height + high)
 
 
 def cut_down(window: LatentSize, canvas: LatentSize) -> LatentSize:

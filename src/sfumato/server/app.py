@@ -25,7 +25,8 @@ from sfumato.server.surfaces.a1111.drawing import add_drawing_routes
 from sfumato.server.surfaces.a1111.extras import add_extras_routes
 from sfumato.server.surfaces.a1111.listing import add_listing_routes
 from sfumato.server.surfaces.a1111.plugins import make_plugin_routes
-from sfumato.server.surfaces.comfy import ComfyNames, make_comfy_routes
+from sfumato.server.surfaces.comfy import make_comfy_routes
+from sfumato.server.surfaces.comfy_events import ComfyNames, make_event_routes
 from sfumato.server.surfaces.concepts import make_concept_routes
 from sfumato.server.surfaces.gallery import make_gallery_routes
 from sfumato.server.surfaces.krita import make_krita_routes
@@ -85,6 +86,7 @@ def make_app(
     app.include_router(make_paint_routes(context))
     app.include_router(make_krita_routes(context))
     names = ComfyNames()
+    app.include_router(make_event_routes(context, names))
     for prefix in ("", "/api"):
         app.include_router(make_comfy_routes(context, prefix=prefix, names=names))
     if pages is not None:

@@ -23,6 +23,13 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 Application: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+_SOCKETS = frozenset({"/ws", "/api/ws"})
+# Scripts for ComfyUI send JSON here as a form or as nothing, because that server reads it without a look. A page of
+# another site could send that too, but not without `Origin`.
+_UNTYPED = frozenset(
+    {f"{prefix}/{name}" for prefix in ("", "/api") for name in ("prompt", "queue", "interrupt", "free")}
+)
+_UNTYPED_KINDS = ("", "application/x-www-form-urlencoded", "text/plain")
 _OPEN_PATHS = frozenset({"/healthz"})
 # Where krita-ai-diffusion puts pictures, without saying of what kind.
 _BLOBS = "/upload/blob/"
@@ -58,12 +65,15 @@ class Gate:
         if scope["type"] == "lifespan":
             await self._inner(scope, receive, send)
             return
+        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         if scope["type"] != "http":
-            # No route speaks WebSocket yet; what asks for one is refused before it is accepted.
+            if scope["path"] in _SOCKETS and self._find_stranger(scope, headers) is None:
+                await self._inner(scope, receive, send)
+                return
+            # Refused before it is accepted: the client reads status 403.
             await receive()
             await send({"type": "websocket.close", "code": 1008})
             return
-        headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         refused = self._find_refusal(scope, headers)
         body = b""
         if refused is None:
@@ -74,26 +84,37 @@ class Gate:
         if refused is not None:
             await self._refuse(scope, receive, send, *refused)
             return
+        if scope["path"] in _UNTYPED and _read_kind(headers) in _UNTYPED_KINDS:
+            kept = [pair for pair in scope["headers"] if pair[0].lower() != b"content-type"]
+            scope["headers"] = [*kept, (b"content-type", b"application/json")]
         await self._inner(scope, _replay(body, receive), _add_headers(send))
 
-    def _find_refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+    def _find_stranger(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        """Return why this client may not ask at all: its name for us, its page, or its token."""
         host = headers.get("host", "")
         if not self._knows_host(host):
             return 403, "this server does not answer to that name; allow it when you start the server"
         origin = headers.get("origin")
         if origin is not None and not self._knows_origin(origin, host):
             return 403, "pages of other sites may not use this server"
-        is_preflight = scope["method"] == "OPTIONS" and "access-control-request-method" in headers
+        is_preflight = scope.get("method") == "OPTIONS" and "access-control-request-method" in headers
         if self._token and scope["path"] not in _OPEN_PATHS and not is_preflight and not self._knows_token(headers):
             return 401, "Incorrect username or password"
+        return None
+
+    def _find_refusal(self, scope: Scope, headers: dict[str, str]) -> tuple[int, str] | None:
+        stranger = self._find_stranger(scope, headers)
+        if stranger is not None:
+            return stranger
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length[:20]) > self._most_bytes:
             return 413, f"a message has at most {self._most_bytes} bytes"
         has_body = length != "0" or "transfer-encoding" in headers
-        kind = headers.get("content-type", "").partition(";")[0].strip().lower()
+        kind = _read_kind(headers)
         # No page of another site can send PUT without being asked first, see CORS.
         is_blob = scope["method"] == "PUT" and scope["path"].startswith(_BLOBS)
-        if has_body and kind not in _BODY_KINDS and not is_blob:
+        is_script = scope["path"] in _UNTYPED and kind in _UNTYPED_KINDS
+        if has_body and kind not in _BODY_KINDS and not is_blob and not is_script:
             return 415, "a message is application/json, multipart/form-data or a picture"
         return None
 
@@ -150,6 +171,10 @@ class Gate:
 
 class _TooLargeError(Exception):
     """More was sent than a message may have."""
+
+
+def _read_kind(headers: dict[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _read_host(host: str) -> str:

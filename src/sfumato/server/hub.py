@@ -15,6 +15,8 @@ from typing import Any
 
 # Warnings of so many jobs are kept; a page shows them while it is open.
 _MOST_WARNED = 500
+# Who listens to this hears of every job.
+EVERY_JOB = "*"
 
 
 @dataclass(eq=False)
@@ -60,8 +62,9 @@ class Hub:
 
     def ring(self, job_id: str) -> None:
         """Wake everybody who waits for a job."""
-        for bell in self._bells.get(job_id, ()):
-            bell.set()
+        for name in (job_id, EVERY_JOB):
+            for bell in self._bells.get(name, ()):
+                bell.set()
 
     def close(self) -> None:
         """Wake everybody, for good."""
@@ -72,7 +75,7 @@ class Hub:
 
     @contextmanager
     def listen(self, job_id: str) -> Generator[asyncio.Event]:
-        """Give an event that is set whenever something happens to a job."""
+        """Give an event that is set whenever something happens to a job, or to any with `EVERY_JOB`."""
         bell = asyncio.Event()
         self._bells.setdefault(job_id, set()).add(bell)
         try:

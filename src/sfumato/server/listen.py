@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _MB, _GB = 1024**2, 1024**3
 # Clients that wait are answered at once when the server stops; what is left is cut off.
 _GRACE_S = 10
+_MOST_SOCKET_BYTES = 2**16
 
 
 def listen(
@@ -97,7 +98,9 @@ def _run(app: Any, listener: socket.socket, hub: Hub, on_ready: Callable[[str], 
         # A log of addresses would hold prompts.
         access_log=False,
         server_header=False,
-        ws="none",
+        ws="websockets-sansio",
+        # Clients say next to nothing there.
+        ws_max_size=_MOST_SOCKET_BYTES,
         lifespan="on",
         timeout_graceful_shutdown=_GRACE_S,
     )

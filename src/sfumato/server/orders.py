@@ -29,12 +29,12 @@ from sfumato.workflows.stored import read_stored
 
 FindPath: TypeAlias = Callable[[str], Path]
 _PICTURES = ("init", "mask")
-_LISTS = ("loras", "embeddings", "concepts", "focus_boxes", "hand_boxes", "styles")
+_LISTS = ("loras", "embeddings", "concepts", "focus_boxes", "hand_boxes", "styles", "regions")
 # A job writes PNG, which has no levels for the detail of focus.
 _VALUES = frozenset(field.name for field in fields(api.RequestValues)) - {"focus_detail"}
 _EDITS = frozenset({"mask_blur", "mask_fill", "only_masked", "mask_padding", "outpaint"})
 _VARIATION = frozenset({"variation_seed", "variation_strength"})
-_INPUTS = frozenset({"init", "strength", "mask", "batch"}) | _EDITS | _VARIATION
+_INPUTS = frozenset({"init", "strength", "mask", "batch", "seamless", "regions"}) | _EDITS | _VARIATION
 _SHAPE = frozenset({"size", "method", *METHOD_SETTINGS}) | _INPUTS
 _FOCUS = frozenset({"focus", "focus_boxes"})
 _ANATOMY = frozenset({"anatomy", "hand_boxes", "unrepaired"})

@@ -28,6 +28,7 @@ from sfumato.core.request import (
     InpaintSource,
     LoraRef,
     Method,
+    MultidiffusionMethod,
     NativeMethod,
     PictureMethod,
     PictureSource,
@@ -36,6 +37,7 @@ from sfumato.core.request import (
     TextSource,
 )
 from sfumato.core.request_parts.edit import CropBox
+from sfumato.core.request_parts.weights import PromptRegion
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method
@@ -69,7 +71,7 @@ METHOD_SETTINGS = {
 # Settings that go into the request as they are.
 _PLAIN = (
     *("prompt", "negative", "steps", "guidance", "guidance_rescale", "clip_skip", "batch"),
-    *("model", "vae", "prediction"),
+    *("model", "vae", "prediction", "seamless"),
 )
 
 
@@ -90,7 +92,9 @@ def make_request(
     source = make_source(values, stored)
     crop = read_crop(values, source, contract, stored)
     size = _choose_size(values, source, contract, stored) if crop is None else _choose_crop_size(crop, values, contract)
-    method = _choose_settings(values, choose_method(source, size, contract), contract, stored)
+    seamless = values.seamless or (stored.seamless if stored else "off")
+    usual = choose_method(source, size, contract, seamless=seamless)
+    method = _choose_settings(values, usual, contract, stored)
     changes: dict[str, Any] = {name: getattr(values, name) for name in _PLAIN if getattr(values, name) is not None}
     changes |= _choose_sampling(values, stored)
     if values.seed is not None or stored is None:
@@ -105,6 +109,8 @@ def make_request(
         changes["concepts"] = tuple(
             find_concept_ref(one, base_ref) if isinstance(one, str) else one for one in values.concepts
         )
+    if values.regions is not None:
+        changes["regions"] = tuple(PromptRegion.parse(one) if isinstance(one, str) else one for one in values.regions)
     changes |= _choose_variation(values, stored)
     changes["focus"] = choose_focus(values, stored)
     changes["anatomy"] = choose_anatomy(values, stored)
@@ -178,6 +184,7 @@ def _take_words(values: RequestValues, contract: ModelContract, stored: RenderRe
     base = None
     if stored is not None:
         base = replace(stored, source=TextSource(), method=NativeMethod(), focus=None, anatomy=None, batch=1)
+        base = replace(base, seamless="off", regions=())
     plain = replace(
         values,
         size=contract.native,
@@ -252,17 +259,17 @@ def choose_upscale_size(picture: PixelSize, size: SizeLike | None, scale: float 
     return scale_size(picture, Fraction(scale))
 
 
-def choose_method(source: Source, size: PixelSize, contract: ModelContract) -> Method:
+def choose_method(source: Source, size: PixelSize, contract: ModelContract, *, seamless: str = "off") -> Method:
     """Return the method that is used when none is named: the size decides.
 
     Native where a checkpoint draws one picture, cohesive beyond that. A mask keeps pixels outside it, which only
-    methods on one canvas do, so a masked picture is native at any size.
+    methods on one canvas do, so a masked picture is native at any size. Sides meet in windows that wrap.
     """
     if isinstance(source, PictureSource):
         return make_method(CohesiveMethod.kind, contract)
     if size.area <= contract.native.area * DEFAULTS.native_slack or isinstance(source, InpaintSource):
         return NativeMethod()
-    return make_method(DEFAULTS.large_method, contract)
+    return make_method(DEFAULTS.large_method if seamless == "off" else MultidiffusionMethod.kind, contract)
 
 
 def choose_seed(seed: int | str | None) -> int:

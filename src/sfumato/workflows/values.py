@@ -16,6 +16,7 @@ from sfumato.core.focus import FocusBox
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import ConceptRef, HandBox, LoraRef
 from sfumato.core.request_parts.edit import Borders
+from sfumato.core.request_parts.weights import PromptRegion
 
 SizeLike = PixelSize | tuple[int, int] | str
 PictureLike = Path | str | Image.Image
@@ -32,6 +33,7 @@ class RequestValues:
     `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold. `mask_blur` to `outpaint` change
     what `init` and `mask` say, see `workflows.edit`. `variation_seed` is another seed, and `variation_strength` how far the
     noise goes that way. `styles` are named styles. A prompt may hold choices, see `series.expand`.
+    `seamless` is off, x, y or both: the sides that meet. `regions` are "REGION:WORDS" or `PromptRegion`s.
     """
 
     prompt: str | None = None
@@ -80,6 +82,8 @@ class RequestValues:
     variation_seed: int | None = None
     variation_strength: float | None = None
     styles: tuple[str, ...] | None = None
+    seamless: str | None = None
+    regions: tuple[str | PromptRegion, ...] | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:

@@ -15,6 +15,9 @@ BASIC = base64.b64encode(b"anybody:secret").decode()
 
 async def _inner(scope, receive, send):
     message = await receive()
+    if scope["type"] == "websocket":
+        await send({"type": "websocket.accept"})
+        return
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": message["body"]})
 
@@ -69,8 +72,36 @@ def test_our_own_page_and_allowed_ones_pass():
     assert ask(LOCAL | {"origin": "https://art.example"}, origins=["https://art.example/"])[0] == 200
 
 
-def test_web_sockets_are_closed_before_they_open():
-    assert ask(LOCAL, kind="websocket") == [{"type": "websocket.close", "code": 1008}]
+SHUT = [{"type": "websocket.close", "code": 1008}]
+
+
+def test_web_sockets_open_at_their_paths_for_who_may_ask():
+    assert ask(LOCAL, kind="websocket", path="/ws") == [{"type": "websocket.accept"}]
+    assert ask(LOCAL | {"authorization": "Bearer secret"}, kind="websocket", path="/ws", token="secret") != SHUT
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "token"),
+    [
+        (LOCAL, "/", ""),
+        (LOCAL, "/api/v1/jobs", ""),
+        ({"host": "evil.example"}, "/ws", ""),
+        (LOCAL | {"origin": "http://evil.example"}, "/ws", ""),
+        (LOCAL | {"origin": "null"}, "/api/ws", ""),
+        (LOCAL, "/ws", "secret"),
+        (LOCAL | {"authorization": "Bearer wrong"}, "/ws", "secret"),
+    ],
+)
+def test_web_sockets_are_closed_before_they_open_for_strangers(headers, path, token):
+    assert ask(headers, kind="websocket", path=path, token=token) == SHUT
+
+
+@pytest.mark.parametrize("kind", ["", "application/x-www-form-urlencoded", "text/plain"])
+def test_scripts_for_comfyui_may_leave_out_what_they_send_but_pages_may_not(kind):
+    headers = LOCAL | {"content-length": "2"} | ({"content-type": kind} if kind else {})
+    assert ask(headers, path="/prompt", body=b"{}")[0] == 200
+    assert ask(headers, path="/api/v1/jobs", body=b"{}")[0] == 415
+    assert ask(headers | {"origin": "null"}, path="/prompt", body=b"{}")[0] == 403
 
 
 @pytest.mark.parametrize(

@@ -238,14 +238,15 @@ def test_openai_errors_have_their_shape_and_are_not_tried_again(client, more, st
 
 def test_txt2img_takes_what_clients_send(client):
     junk = {"selection_info": {}, "sampler_index": "DPM++ 2M Karras", "scheduler": "automatic", "s_tmax": 0, "eta": 1.0}
-    told = client.post("/sdapi/v1/txt2img", json={"prompt": "0", **SDAPI, **junk, "seed": "7", "tiling": True}).json()
+    junk |= {"seed": "7", "tiling": True, "restore_faces": True}
+    told = client.post("/sdapi/v1/txt2img", json={"prompt": "0", **SDAPI, **junk}).json()
     info = json.loads(told["info"])
     assert Image.open(io.BytesIO(base64.b64decode(told["images"][0]))).size == (16, 16)
     assert (info["seed"], info["all_seeds"], info["width"], info["sampler_name"]) == (7, [7], 64, "DPM++ 2M")
     assert info["infotexts"][0].startswith("a colour")
-    assert info["sfumato"]["without_effect"] == ["tiling"]
+    assert info["sfumato"]["without_effect"] == ["restore_faces"]
     assert told["parameters"]["selection_info"] == {}
-    assert last_request(client)["guidance"] == 4.0
+    assert (last_request(client)["guidance"], last_request(client)["seamless"]) == (4.0, "both")
     again = client.post("/sdapi/v1/png-info", json={"image": "data:image/png;base64," + told["images"][0]}).json()
     assert again["info"] == info["infotexts"][0]
 

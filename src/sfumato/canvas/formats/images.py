@@ -21,12 +21,13 @@ from PIL import ExifTags, Image, ImageFile, ImageOps, JpegImagePlugin, PngImageP
 
 from sfumato.canvas.formats.colour_profile import find_conversion, make_srgb_profile
 from sfumato.canvas.formats.deepzoom_read import read_index
-from sfumato.canvas.formats.png_write import SRGB_CHUNK
+from sfumato.canvas.formats.png_write import SRGB_CHUNK, add_texts
 from sfumato.canvas.formats.tiff_read import read_tiff_texts
 from sfumato.core import serialize
 from sfumato.core.errors import DAMAGED_DO, RequestError, SfumatoError, StorageError, UnsafeFileError
 from sfumato.core.files import file_sha256, open_regular, write_atomic
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata.provenance import LONGEST_XMP_BYTES, XMP_NAME
 from sfumato.core.request import RenderRequest
 from sfumato.core.settings import load_settings
 
@@ -224,7 +225,11 @@ def _upright_size(picture: ImageFile.ImageFile, exif: Image.Exif) -> PixelSize:
 
 
 def _list_texts(picture: ImageFile.ImageFile, exif: Image.Exif) -> dict[str, str]:
-    return _exif_texts(exif) | {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
+    found = _exif_texts(exif) | {str(name): text for name, text in picture.info.items() if isinstance(text, str)}
+    packet = picture.info.get("xmp")
+    if isinstance(packet, bytes) and len(packet) <= LONGEST_XMP_BYTES:
+        found[XMP_NAME] = packet.decode(errors="replace")
+    return found
 
 
 def _read_exif(picture: ImageFile.ImageFile) -> Image.Exif:
@@ -262,8 +267,7 @@ def _to_rgb(picture: Image.Image) -> Image.Image:
 def _png_options(metadata: Mapping[str, str]) -> dict[str, object]:
     texts = PngImagePlugin.PngInfo()
     texts.add(*SRGB_CHUNK)
-    for name, text in metadata.items():
-        texts.add_text(name, text)
+    add_texts(texts, metadata)
     # Level 6 is zlib's own default; written down because the bytes of a picture are promised.
     return {"pnginfo": texts, "compress_level": 6}
 
@@ -276,7 +280,10 @@ def _exif_options(kind: str, metadata: Mapping[str, str]) -> dict[str, object]:
     if "sfumato" in metadata:
         folder[_EXIF_TAGS["sfumato"]] = metadata["sfumato"].encode()
     # 95 is where JPEG stops showing ringing around thin lines; WebP is kept lossless.
+    quality: dict[str, object]
     quality = {"quality": 95, "subsampling": 0} if kind == "JPEG" else {"lossless": True, "exact": True}
+    if XMP_NAME in metadata:
+        quality["xmp"] = metadata[XMP_NAME].encode()
     return {"exif": exif.tobytes(), "icc_profile": make_srgb_profile(), **quality}
 
 

@@ -17,6 +17,7 @@ from PIL import PngImagePlugin
 
 from sfumato.core.files import UnfinishedFile
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata.provenance import XMP_NAME
 
 Bytes = NDArray[np.uint8]
 # Bytes between a sample and its left neighbour, 8-bit RGB.
@@ -87,6 +88,15 @@ def write_chunk(name: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
 
 
+def add_texts(chosen: PngImagePlugin.PngInfo, texts: Mapping[str, str]) -> None:
+    """Add texts by name; XMP has a chunk of its own kind."""
+    for name, text in texts.items():
+        if name == XMP_NAME:
+            chosen.add_itxt(name, text)
+        else:
+            chosen.add_text(name, text)
+
+
 class PngSink:
     """Compress rows as they come; a row's bytes never depend on how the rows were cut into bands."""
 
@@ -103,8 +113,7 @@ class PngSink:
         self._file = UnfinishedFile(self._path)
         self._file.stream.write(write_header(self._size) + write_chunk(*SRGB_CHUNK))
         chosen = PngImagePlugin.PngInfo()
-        for name, text in self._texts.items():
-            chosen.add_text(name, text)
+        add_texts(chosen, self._texts)
         for chunk in chosen.chunks:
             self._file.stream.write(write_chunk(chunk[0], bytes(chunk[1])))
 

@@ -47,6 +47,7 @@ class Tag(IntEnum):
     TILE_OFFSETS = 324
     TILE_BYTE_COUNTS = 325
     YCBCR_SUBSAMPLING = 530
+    XMP = 700
     ICC_PROFILE = 34675
 
 
@@ -63,7 +64,7 @@ class _Type:
         return struct.calcsize(f"<{self.letter}")
 
 
-_ASCII, _SHORT, _LONG, _LONG8 = _Type(2, "c"), _Type(3, "H"), _Type(4, "I"), _Type(16, "Q")
+_BYTE, _ASCII, _SHORT, _LONG, _LONG8 = _Type(1, "c"), _Type(2, "c"), _Type(3, "H"), _Type(4, "I"), _Type(16, "Q")
 # A fraction is two numbers but counts once; as one number of 64 bits 1/1 is written by `ONE`.
 _RATIONAL = _Type(5, "Q")
 ONE = 1 | 1 << 32
@@ -78,6 +79,7 @@ _TYPE_OF = {
     Tag.TILE_OFFSETS: _LONG8,
     Tag.TILE_BYTE_COUNTS: _LONG8,
     Tag.ICC_PROFILE: _UNDEFINED,
+    Tag.XMP: _BYTE,
 }
 Directory = Mapping[Tag, tuple[int, ...] | bytes]
 # Values that are read where they are used, so that memory does not follow what a file claims.

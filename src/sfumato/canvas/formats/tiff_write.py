@@ -23,6 +23,7 @@ from sfumato.canvas.formats.tiles import TileEncoding, encode_deflate, encode_jp
 from sfumato.core.errors import RequestError
 from sfumato.core.files import UnfinishedFile
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata.provenance import XMP_NAME
 from sfumato.core.version import __version__
 
 TILE_PX = 256
@@ -135,5 +136,7 @@ class TiffSink:
         if level == 0:
             found[Tag.ICC_PROFILE] = make_srgb_profile()
             found[Tag.SOFTWARE] = f"sfumato {__version__}\0".encode()
+            if XMP_NAME in self._texts:
+                found[Tag.XMP] = self._texts[XMP_NAME].encode()
             found[Tag.IMAGE_DESCRIPTION] = words.write_texts(self._texts).encode() + b"\0"
         return found

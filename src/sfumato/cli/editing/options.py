@@ -82,10 +82,31 @@ class EditOptions:
             meta="X",
         ),
     ] = None
+    region: Annotated[
+        list[str] | None,
+        _option(
+            "--region",
+            words="A part of the picture with words of its own: left, right, top, bottom, middle, or LEFT,TOP,WIDTH,HEIGHT "
+            "in shares of it; may be given several times.",
+            panel=_PICTURE,
+            meta="PLACE:WORDS",
+        ),
+    ] = None
+    seamless: Annotated[
+        str | None,
+        _option(
+            "--seamless",
+            words="Sides that meet, so that copies lie beside each other without a seam: off, x, y or both (default off).",
+            panel=_PICTURE,
+            meta="WORD",
+        ),
+    ] = None
 
 
 EDITS = frozenset(
     {
+        "region",
+        "seamless",
         "mask_blur",
         "mask_fill",
         "only_masked",

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sfumato.core import serialize
+from sfumato.core.metadata.provenance import XMP_NAME, choose_source_type, write_xmp
 from sfumato.core.request import ImageSource, InpaintSource, RenderRequest
 from sfumato.core.version import __version__
 
@@ -51,10 +52,11 @@ class WeightDigests:
 
 
 def write_metadata(request: RenderRequest, digests: WeightDigests | None = None) -> dict[str, str]:
-    """Return the texts to store in a picture of `request`: `parameters` and `sfumato`."""
+    """Return the texts to store in a picture of `request`: `parameters`, `sfumato` and the XMP packet."""
     return {
         "parameters": write_infotext(request, digests or WeightDigests()),
         "sfumato": serialize.canonical_text(request.to_json()),
+        XMP_NAME: write_xmp(choose_source_type(request)),
     }
 
 

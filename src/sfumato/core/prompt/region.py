@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from sfumato.core.errors import RequestError
 
-AUTO = "auto"
+AUTO, CELLS = "auto", "cells:"
 # left, top, width, height, in shares of the picture.
 _SIDES = {
     "left": (0.0, 0.0, 0.5, 1.0),
@@ -28,7 +28,7 @@ _SIDES = {
 MASK_CELLS = 32
 _HEX = MASK_CELLS * MASK_CELLS // 4
 _BOX = re.compile(r"(\d*\.?\d+),(\d*\.?\d+),(\d*\.?\d+),(\d*\.?\d+)")
-_CELLS = re.compile(rf"cells:([0-9a-f]{{{_HEX}}})")
+_CELLS = re.compile(rf"{CELLS}([0-9a-f]{{{_HEX}}})")
 # Boxes are laid out this finely before they are averaged into latents.
 _FINE = 8
 
@@ -57,14 +57,14 @@ def make_region_mask(text: str, height: int, width: int) -> NDArray[np.float32]:
         columns, rows = _cover(left, wide, width), _cover(top, high, height)
         mask = (rows[:, None] * columns[None, :]).astype(np.float32)
     if not mask.any():
-        raise RequestError("the region of a concept is empty", got=text[:60], do="Give a larger one.")
+        raise RequestError("the region is empty", got=text[:60], do="Give a larger one.")
     return mask
 
 
 def pack_region(mask: NDArray[np.float32]) -> str:
     """Return the text of a region that a mask [H, W], 0 to 1, draws freely."""
     cells = _average(mask, MASK_CELLS, MASK_CELLS) >= 0.5
-    return f"cells:{np.packbits(cells).tobytes().hex()}"
+    return f"{CELLS}{np.packbits(cells).tobytes().hex()}"
 
 
 def _read_box(text: str) -> tuple[float, float, float, float]:
@@ -77,7 +77,7 @@ def _read_box(text: str) -> tuple[float, float, float, float]:
     left, top, wide, high = (float(number) for number in found.groups())
     if left + wide > 1.0001 or top + high > 1.0001 or not wide or not high:
         do = "Give LEFT,TOP,WIDTH,HEIGHT in shares from 0 to 1: 0.5,0,0.5,1 is the right half."
-        raise RequestError("the region of a concept lies outside the picture", got=text, do=do)
+        raise RequestError("the region lies outside the picture", got=text, do=do)
     return left, top, wide, high
 
 

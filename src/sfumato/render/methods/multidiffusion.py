@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from sfumato.core.request_parts.seamless import wraps_across, wraps_down
+from sfumato.nn.ring import cut_ring
 from sfumato.nn.windows import Fusion, make_weights
-from sfumato.render.methods.native import run_canvas
+from sfumato.render.methods.native import meet_sides, run_canvas
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.run_steps import Work, predict, split_batches
 
@@ -45,9 +47,13 @@ def predict_fused(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) 
     """Predict x0 of the whole canvas [1, C, h, w] from its windows, a few of them at a time."""
     canvas = stage.canvas.to_latent(work.model.contract.factor)
     fusion = Fusion(canvas, x)
+    across, down = wraps_across(work.request.seamless), wraps_down(work.request.seamless)
     for boxes in split_batches(stage.windows, stage.window_batch):
-        cuts = torch.cat([x[..., rows, columns] for rows, columns in (box.slices_hw for box in boxes)])
-        clean = predict(work, cuts, sigma, step=step, steps=stage.steps)
+        cuts = torch.cat([cut_ring(x, box) for box in boxes])
+        # All windows have one size; one that is as wide as the canvas meets itself.
+        whole = {"across": across and boxes[0].width == canvas.width, "down": down and boxes[0].height == canvas.height}
+        with meet_sides(work, **whole):
+            clean = predict(work, cuts, sigma, step=step, steps=stage.steps)
         for box, values in zip(boxes, clean.split(1), strict=True):
-            fusion.add(box, values, make_weights(box, canvas, stage.overlap_cells))
+            fusion.add(box, values, make_weights(box, canvas, stage.overlap_cells, across=across, down=down))
     return fusion.finish()

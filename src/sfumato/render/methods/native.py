@@ -6,6 +6,7 @@ Knows no windows; `multidiffusion` differs from this in one function. Start read
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,7 +14,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from sfumato.canvas.mask import read_mask
+from sfumato.core.geometry import LatentBox, LatentSize
 from sfumato.core.request import TextSource
+from sfumato.core.request_parts.seamless import wraps_across, wraps_down
+from sfumato.nn.ring import cut_ring, pad_circularly
+from sfumato.render.layout import grow_ring
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import (
     flatten,
@@ -28,6 +33,7 @@ from sfumato.render.sampling.run_steps import make_noise, predict, run_steps, st
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -79,7 +85,7 @@ def run_canvas(
     """Denoise a canvas with a given denoiser of the whole canvas; return the picture."""
     start = make_start(work, stage, inputs)
     clean = yield from report_steps(work, stage, walk_steps(work, stage, start, denoise), watch)
-    picture = to_picture(work.model.decode(clean))
+    picture = to_picture(decode_canvas(work, clean))
     if start.inside is None:
         return picture
     assert inputs.picture is not None, "a mask comes with its picture"
@@ -127,7 +133,7 @@ def make_start(work: Work, stage: Stage, inputs: Inputs) -> Start:
     assert inputs.picture is not None, "the workflow reads the starting picture"
     picture, canvas = flatten(inputs.picture), stage.canvas
     fitted = place_picture(picture, canvas, work.request.size) if inputs.mask is None else pad_picture(picture, canvas)
-    kept = work.model.encode_image(to_tensor(fitted)).to(noise.device)
+    kept = _encode_canvas(work, to_tensor(fitted)).to(noise.device)
     if inputs.mask is None:
         return Start(x=kept + first * noise, kept=kept)
     inside = read_mask(inputs.mask, work.request.size)
@@ -147,4 +153,31 @@ def keep_outside(start: Start, denoise: StepDenoise, step: int, x: Tensor, sigma
 
 
 def _predict_whole(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
-    return predict(work, x, sigma, step=step, steps=stage.steps)
+    word = work.request.seamless
+    with meet_sides(work, across=wraps_across(word), down=wraps_down(word)):
+        return predict(work, x, sigma, step=step, steps=stage.steps)
+
+
+def meet_sides(work: Work, *, across: bool, down: bool) -> AbstractContextManager[None]:
+    """Let the denoiser read around the edges that are named while this is open."""
+    return pad_circularly(work.model.unet, across=across, down=down) if across or down else nullcontext()
+
+
+def decode_canvas(work: Work, clean: Tensor) -> Tensor:
+    """Decode a canvas [1, C, h, w]; where its sides meet, the decoder sees what lies on the other side."""
+    canvas = LatentSize(clean.shape[-1], clean.shape[-2])
+    grown = grow_ring(canvas, work.request.seamless)
+    if grown == canvas.box:
+        return work.model.decode(clean)
+    return work.model.decode_box(cut_ring(clean, grown), canvas.box.shift(-grown.left, -grown.top))
+
+
+def _encode_canvas(work: Work, pixels: Tensor) -> Tensor:
+    factor = work.model.contract.factor
+    canvas = LatentSize(pixels.shape[-1] // factor, pixels.shape[-2] // factor)
+    grown = grow_ring(canvas, work.request.seamless)
+    if grown == canvas.box:
+        return work.model.encode_image(pixels)
+    # Cells of one pixel: the ring of a picture.
+    beyond = LatentBox(grown.left * factor, grown.top * factor, grown.right * factor, grown.bottom * factor)
+    return cut_ring(work.model.encode_image(cut_ring(pixels, beyond)), canvas.box.shift(-grown.left, -grown.top))

@@ -61,7 +61,8 @@ class MethodRow:
     `list_stages` is pure and says all that the cost depends on; `run` draws the stages of a plan and decides nothing.
     `check` raises what only the model's contract tells. A method that `keeps_work` keeps its canvases and a journal in
     the workspace, so a stopped render can be resumed. One that `draws_whole` holds the canvas in one call of the
-    denoiser: beyond native size it draws duplicates. Only those `offered` are named to users.
+    denoiser: beyond native size it draws duplicates. One that `wraps` draws pictures whose sides meet. Only those
+    `offered` are named to users.
     """
 
     settings: type[Method]
@@ -71,6 +72,7 @@ class MethodRow:
     suit_model: Callable[[ModelContract], Method] | None = None
     keeps_work: bool = False
     draws_whole: bool = False
+    wraps: bool = False
     offered: bool = True
 
     @property
@@ -125,6 +127,7 @@ for _row in (
         list_stages=list_native_stages,
         run=_run_later("methods.native", "run_native"),
         draws_whole=True,
+        wraps=True,
     ),
     MethodRow(
         settings=GobigMethod,
@@ -137,6 +140,7 @@ for _row in (
         settings=MultidiffusionMethod,
         list_stages=list_multidiffusion_stages,
         run=_run_later("methods.multidiffusion", "run_multidiffusion"),
+        wraps=True,
     ),
     MethodRow(
         settings=PictureMethod,

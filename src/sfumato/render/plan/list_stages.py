@@ -13,7 +13,7 @@ from sfumato.core.prompt.grammar import parse_prompt
 from sfumato.core.request import PictureSource, RenderRequest, TextSource
 from sfumato.nn.samplers import make_sampler
 from sfumato.nn.schedules import first_step, make_sigmas
-from sfumato.render.layout import Cover
+from sfumato.render.layout import Cover, grow_ring
 from sfumato.render.plan.sizes import find_canvas
 from sfumato.render.sampling.window_grid import count_windows, list_windows
 from sfumato.render.stages import Stage
@@ -83,7 +83,10 @@ class StageList:
         """Return how windows (px) cover a canvas; None is one window that is the canvas."""
         factor = self.contract.factor
         return Cover(
-            canvas=canvas.to_latent(factor), window=(window or canvas).to_latent(factor), overlap_frac=overlap_frac
+            canvas=canvas.to_latent(factor),
+            window=(window or canvas).to_latent(factor),
+            overlap_frac=overlap_frac,
+            seamless=self.request.seamless,
         )
 
     def make(
@@ -113,7 +116,13 @@ class StageList:
             noise_stage=noise_stage,
         )
         encodes = 0 if isinstance(self.request.source, TextSource) else 1
-        return StageUse(stage=stage, calls=self.count_calls(count) * times, coded=canvas, encodes=encodes)
+        coded = grow_ring(canvas.to_latent(self.contract.factor), self.request.seamless)
+        return StageUse(
+            stage=stage,
+            calls=self.count_calls(count) * times,
+            coded=coded.size.to_pixels(self.contract.factor),
+            encodes=encodes,
+        )
 
     def make_level(self, name: str, cover: Cover, first_step: int, *, noise_stage: int, moving: bool) -> StageUse:
         """Return a stage on a canvas in bands, whose rows of windows move from step to step if `moving`."""

@@ -1,14 +1,13 @@
 """A small part of ComfyUI's interface: the usual graph is drawn, the rest is refused by node name.
 
-Routes stand bare and under `/api`. There is no WebSocket: clients have to ask `/history`. Start reading at
-`make_comfy_routes`; how a graph is read is in `comfy_graph`.
+Routes stand bare and under `/api`. Start reading at `make_comfy_routes`; how a graph is read is in `comfy_graph`, what
+clients hear over WebSocket in `comfy_events`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import OrderedDict
 from functools import partial
 from typing import Annotated, Any
 
@@ -21,10 +20,11 @@ from sfumato.core.errors import RequestError
 from sfumato.core.version import __version__
 from sfumato.server.context import ServerContext
 from sfumato.server.forms import read_parts
-from sfumato.server.queue.records import JobRecord, NotFoundError
+from sfumato.server.queue.records import NotFoundError
+from sfumato.server.surfaces.comfy_events import ComfyNames, SentGraph, describe_outputs
 from sfumato.server.surfaces.comfy_graph import NODES, SAMPLERS, SCHEDULES, UnknownNodeError, compile_graph
 
-_MOST_KEPT, _MOST_HISTORY = 1000, 64
+_MOST_HISTORY, _MOST_CLEARED = 64, 1000
 _HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox"}
 
 
@@ -35,7 +35,12 @@ class PromptBody(BaseModel):
 
     prompt: dict[str, Any]
     prompt_id: Annotated[str, Field(max_length=64)] | None = None
-    client_id: str | None = None
+    client_id: Annotated[str, Field(max_length=128)] | None = None
+    extra_data: dict[str, Any] = {}
+
+    def wants_previews(self) -> bool:
+        """Tell whether the client asks for pictures of the work in progress; the usual one of ComfyUI sends none."""
+        return str(self.extra_data.get("preview_method", "none")) not in ("none", "default")
 
 
 class QueueBody(BaseModel):
@@ -47,26 +52,12 @@ class QueueBody(BaseModel):
     delete: Annotated[list[str], Field(max_length=1000)] = []
 
 
-class ComfyNames:
-    """What this surface calls jobs: the prompt ids of clients, and the node that saves. A leaf; kept in memory."""
+class InterruptBody(BaseModel):
+    """Which graph is stopped; all that run where none is named."""
 
-    def __init__(self) -> None:
-        """Know nothing yet."""
-        self._jobs: OrderedDict[str, tuple[str, str, int]] = OrderedDict()
+    model_config = ConfigDict(extra="allow")
 
-    def note(self, prompt_id: str, job: JobRecord, node: str) -> None:
-        """Note a job; the oldest are forgotten."""
-        self._jobs[prompt_id] = (job.id, node, job.number)
-        while len(self._jobs) > _MOST_KEPT:
-            self._jobs.popitem(last=False)
-
-    def find(self, prompt_id: str) -> tuple[str, str, int] | None:
-        """Return the job, the node that saves and the number of a prompt id."""
-        return self._jobs.get(prompt_id)
-
-    def list_last(self, most: int) -> list[str]:
-        """Return the newest prompt ids."""
-        return list(self._jobs)[-most:]
+    prompt_id: Annotated[str, Field(max_length=64)] | None = None
 
 
 def make_comfy_routes(context: ServerContext, *, prefix: str, names: ComfyNames) -> APIRouter:
@@ -88,7 +79,18 @@ def _add_graph_routes(router: APIRouter, context: ServerContext, names: ComfyNam
             job = await asyncio.to_thread(submit, graph.settings, order_key=f"comfy:{prompt_id}")
         except RequestError as error:
             return _refuse(error)
-        names.note(prompt_id, context.tell_queued(job), graph.output)
+        names.note(
+            SentGraph(
+                prompt_id=prompt_id,
+                client_id=body.client_id or "",
+                job_id=job.id,
+                number=job.number,
+                drawing_node=graph.drawing_node,
+                saving_node=graph.saving_node,
+                previews=body.wants_previews(),
+            )
+        )
+        context.tell_queued(job)
         return JSONResponse({"prompt_id": prompt_id, "number": job.number, "node_errors": {}})
 
     @router.get("/history")
@@ -106,26 +108,29 @@ def _add_graph_routes(router: APIRouter, context: ServerContext, names: ComfyNam
     async def tell_queue() -> dict[str, Any]:
         waiting, running = await asyncio.to_thread(context.store.list_waiting), context.hub.running
         return {
-            "queue_running": [[0, running, {}, {}, []]] if running else [],
-            "queue_pending": [[number, job_id, {}, {}, []] for number, job_id in enumerate(waiting)],
+            "queue_running": [[0, names.name_job(running), {}, {}, []]] if running else [],
+            "queue_pending": [[number, names.name_job(one), {}, {}, []] for number, one in enumerate(waiting)],
         }
 
     @router.post("/queue")
     async def change_queue(body: QueueBody) -> dict[str, Any]:
         wanted = list(body.delete)
         if body.clear:
-            wanted += names.list_last(_MOST_KEPT)
+            wanted += names.list_last(_MOST_CLEARED)
         for prompt_id in wanted:
             found = names.find(prompt_id)
             # What runs is stopped by `interrupt`, as there.
-            if found is not None and (await context.find(found[0])).state == "queued":
-                await context.cancel(found[0])
+            if found is not None and (await context.find(found.job_id)).state == "queued":
+                await context.cancel(found.job_id)
         return {}
 
     @router.post("/interrupt")
-    async def interrupt() -> dict[str, Any]:
+    async def interrupt(body: InterruptBody | None = None) -> dict[str, Any]:
+        wanted = None if body is None or body.prompt_id is None else names.find(body.prompt_id)
         for job in await asyncio.to_thread(context.store.list_jobs, state="running"):
-            await context.cancel(job.id)
+            # A name that is not known stops nothing, as there.
+            if body is None or body.prompt_id is None or (wanted is not None and wanted.job_id == job.id):
+                await context.cancel(job.id)
         return {}
 
     @router.post("/free")
@@ -134,14 +139,12 @@ def _add_graph_routes(router: APIRouter, context: ServerContext, names: ComfyNam
 
 
 def _add_picture_routes(router: APIRouter, context: ServerContext) -> None:
-    @router.post("/upload/image")
-    async def send(request: Request) -> dict[str, str]:
-        parts = read_parts(request.headers.get("content-type", ""), await request.body())
-        picture = next((part for part in parts if part.is_file and part.name == "image"), None)
-        if picture is None:
-            raise RequestError("the form has no `image`", do="Send a PNG, JPEG or WebP as `image`.")
-        kept = await asyncio.to_thread(context.intake.add_picture, picture.content)
-        return {"name": f"{kept.id}.png", "subfolder": "", "type": "input"}
+    # The bare path belongs to krita-ai-diffusion too, which sends no form.
+    if router.prefix:
+
+        @router.post("/upload/image")
+        async def send(request: Request) -> dict[str, str]:
+            return await keep_sent(context, request)
 
     @router.get("/view")
     async def show(filename: Annotated[str, Query(max_length=200)] = "") -> Response:
@@ -173,23 +176,36 @@ def _add_telling_routes(router: APIRouter) -> None:
         return {"supports_preview_metadata": False}
 
 
+async def keep_sent(context: ServerContext, request: Request) -> dict[str, str]:
+    """Keep the picture of a form, and name it as ComfyUI does.
+
+    Raises:
+        RequestError: the form has no picture.
+    """
+    parts = read_parts(request.headers.get("content-type", ""), await request.body())
+    picture = next((part for part in parts if part.is_file and part.name == "image"), None)
+    if picture is None:
+        raise RequestError("the form has no `image`", do="Send a PNG, JPEG or WebP as `image`.")
+    kept = await asyncio.to_thread(context.intake.add_picture, picture.content)
+    return {"name": f"{kept.id}.png", "subfolder": "", "type": "input"}
+
+
 async def _tell(context: ServerContext, names: ComfyNames, prompt_id: str) -> dict[str, Any]:
     """Return the history of one prompt id; empty until it has ended, as there."""
     found = names.find(prompt_id)
     if found is None:
         return {}
-    job_id, node, number = found
-    job = await context.find(job_id)
+    job, node = await context.find(found.job_id), found.saving_node
     if not job.has_ended:
         return {}
-    images = [{"filename": f"{file.id}.png", "subfolder": "", "type": "output"} for file in job.files]
+    output = describe_outputs(job)
     error = dict(job.error or {})
     messages = [] if job.state == "done" else [["execution_error", {"exception_message": error.get("what", job.state)}]]
     status = {"status_str": "success" if job.state == "done" else "error", "completed": job.state == "done"}
     return {
         prompt_id: {
-            "prompt": [number, prompt_id, {}, {}, [node]],
-            "outputs": {node: {"images": images}} if images else {},
+            "prompt": [found.number, prompt_id, {}, {}, [node]],
+            "outputs": {node: output} if output else {},
             "status": status | {"messages": messages},
             "meta": {},
         }

@@ -46,11 +46,12 @@ class UnknownNodeError(RequestError):
 
 @dataclass(frozen=True, kw_only=True)
 class CompiledGraph:
-    """The job that a graph means: its kind, its settings, and the id of the node that saves."""
+    """The job that a graph means: its kind, its settings, and the ids of the nodes that draw and save."""
 
     kind: JobKind
     settings: Mapping[str, Any]
-    output: str
+    drawing_node: str
+    saving_node: str
 
 
 def compile_graph(graph: Mapping[str, Any], find_picture: Callable[[str], str]) -> CompiledGraph:
@@ -84,16 +85,22 @@ class _Graph:
     depth: int = 0
 
     def compile(self, output: str) -> CompiledGraph:
-        kind, inputs = self._follow(self._inputs(output), "images")
+        saving = self._inputs(output)
+        kind, inputs = self._follow(saving, "images")
         if kind == "ImageUpscaleWithModel":
-            return self._upscale(output, inputs)
+            self._upscale(inputs)
+            return CompiledGraph(
+                kind="upscale", settings=self.settings, drawing_node=str(saving["images"][0]), saving_node=output
+            )
         if kind not in ("VAEDecode", "VAEDecodeTiled"):
             raise RequestError("what is saved is not drawn by a sampler", got=kind)
         self._read_vae(inputs)
         self._sample(*self._follow(inputs, "samples"))
-        return CompiledGraph(kind="render", settings=self.settings, output=output)
+        return CompiledGraph(
+            kind="render", settings=self.settings, drawing_node=str(inputs["samples"][0]), saving_node=output
+        )
 
-    def _upscale(self, output: str, inputs: Mapping[str, Any]) -> CompiledGraph:
+    def _upscale(self, inputs: Mapping[str, Any]) -> None:
         _, network = self._follow(inputs, "upscale_model")
         kind, picture = self._follow(inputs, "image")
         if kind != "LoadImage":
@@ -102,7 +109,6 @@ class _Graph:
         # A network of the ESRGAN family gives four times the side; other sizes are not said by this node.
         self.settings = {"picture": self.find_picture(str(picture.get("image"))), "scale": 4.0}
         self.settings["upscaler"] = _stem(network.get("model_name"))
-        return CompiledGraph(kind="upscale", settings=self.settings, output=output)
 
     def _sample(self, kind: str, inputs: Mapping[str, Any]) -> None:
         if kind not in ("KSampler", "KSamplerAdvanced"):

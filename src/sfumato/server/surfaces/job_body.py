@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sfumato import api
+from sfumato.core.request_parts.weights import MOST_REGIONS, PromptRegion
 from sfumato.server.queue.records import JobKind
 
 Name = Annotated[str, Field(max_length=255)]
@@ -26,6 +27,15 @@ class FocusBoxBody(BaseModel):
     width: int
     height: int
     prompt: str = ""
+
+
+class RegionBody(BaseModel):
+    """A part of the picture and its words: left, right, top, bottom, middle, or "LEFT,TOP,WIDTH,HEIGHT" in shares."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    region: Name
+    words: str
 
 
 class HandBoxBody(BaseModel):
@@ -93,6 +103,8 @@ class JobBody(BaseModel):
     outpaint: Name | None = None
     variation_seed: int | None = None
     variation_strength: float | None = None
+    regions: Annotated[list[str | RegionBody], Field(max_length=MOST_REGIONS)] | None = None
+    seamless: Literal["off", "x", "y", "both"] | None = None
     styles: Annotated[list[Name], Field(max_length=32)] | None = None
     picture: Name | None = None
     scale: float | None = None
@@ -112,10 +124,14 @@ class JobBody(BaseModel):
         Raises:
             RequestError: a box is none.
         """
-        said = self.model_dump(exclude_none=True, exclude={"kind", "focus_boxes", "hand_boxes"})
+        said = self.model_dump(exclude_none=True, exclude={"kind", "focus_boxes", "hand_boxes", "regions"})
         if self.focus_boxes is not None:
             said["focus_boxes"] = [
                 one if isinstance(one, str) else api.FocusBox(**one.model_dump()) for one in self.focus_boxes
+            ]
+        if self.regions is not None:
+            said["regions"] = [
+                one if isinstance(one, str) else PromptRegion(**one.model_dump()) for one in self.regions
             ]
         if self.hand_boxes is not None:
             said["hand_boxes"] = [

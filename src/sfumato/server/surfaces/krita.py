@@ -16,15 +16,19 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
 
+import numpy as np
 from fastapi import APIRouter, HTTPException, Request
 from PIL import Image
 from pydantic import BaseModel, ConfigDict
 
 from sfumato import api
 from sfumato.core.errors import RequestError
+from sfumato.core.prompt.region import CELLS, pack_region
+from sfumato.core.request_parts.weights import MOST_REGIONS, PromptRegion
 from sfumato.server.context import ServerContext
 from sfumato.server.intake import Intake
 from sfumato.server.queue.records import JobKind, JobRecord, list_safety
+from sfumato.server.surfaces.comfy import keep_sent
 from sfumato.workflows.checkpoints import list_models
 
 _CELL_PX, _MOST_KEPT, _MOST_IMAGES = 8, 64, 32
@@ -128,6 +132,9 @@ def make_krita_routes(context: ServerContext) -> APIRouter:
 
     @router.post("/upload/image")
     async def open_upload(request: Request) -> dict[str, str]:
+        if "multipart/form-data" in request.headers.get("content-type", ""):
+            # A client of ComfyUI, which sends the picture itself to this path.
+            return await keep_sent(context, request)
         name = blobs.open()
         return {"url": f"{str(request.base_url).rstrip('/')}/upload/blob/{name}", "object": name}
 
@@ -196,9 +203,8 @@ def read_workflow(
     if kind not in _KINDS_HERE:
         raise RequestError("this kind of workflow is not here", got=kind, do=f"Kinds: {', '.join(_KINDS_HERE)}.")
     conditioning = _get_map(workflow, "conditioning")
-    for name in ("control", "regions"):
-        if conditioning.get(name):
-            raise RequestError(f"`{name}` of krita-ai-diffusion is not here", do="Draw without it.")
+    if conditioning.get("control"):
+        raise RequestError("`control` of krita-ai-diffusion is not here", do="Draw without it.")
     images = _get_map(workflow, "images")
     pictures = _read_pictures(_get_map(workflow, "image_data"), blobs)
     settings = _read_words(workflow, conditioning)
@@ -212,6 +218,10 @@ def read_workflow(
         more = {"picture": kept.id, "size": _write_size(images, "target") or size}
         return "upscale", words | more | {"level_strength": settings.get("strength")}
     settings["size"] = size
+    regions = _read_regions(conditioning, pictures, intake, size)
+    if regions:
+        # Elsewhere nobody knows where in a window a region lies.
+        settings |= {"regions": regions, "method": "native"}
     if kind == "generate":
         settings.pop("strength", None)
         return "render", settings
@@ -256,6 +266,42 @@ def _read_words(workflow: Mapping[str, Any], conditioning: Mapping[str, Any]) ->
         "clip_skip": models.get("clip_skip") or None,
         "loras": loras or None,
     }
+
+
+def _read_regions(
+    conditioning: Mapping[str, Any], pictures: list[bytes], intake: Intake, size: str
+) -> list[PromptRegion]:
+    """Return the layers of a picture that have words of their own, each with its mask as cells.
+
+    A mask is as large as the picture, or as its `bounds`, which lie in a picture of `size`. The style holds for regions
+    too.
+
+    Raises:
+        RequestError: a region with layers of control or with LoRAs of its own, or a mask that is none.
+    """
+    width, height = (int(side) for side in size.split("x"))
+    found = list[PromptRegion]()
+    for one in cast("list[dict[str, Any]]", conditioning.get("regions") or [])[: MOST_REGIONS + 1]:
+        if one.get("control") or one.get("loras"):
+            raise RequestError("`control` and `loras` of a region are not here", do="Use them for the whole picture.")
+        words = str(one.get("positive") or "").strip()
+        if not words:
+            continue
+        mask = intake.open_picture(_pick(pictures, one.get("mask"), "mask of a region")).convert("RGB").convert("L")
+        bounds = one.get("bounds")
+        if isinstance(bounds, list) and len(cast("list[Any]", bounds)) == 4:
+            left, top, wide, high = (int(side) for side in cast("list[Any]", bounds))
+            if mask.size == (wide, high) != (width, height):
+                whole = Image.new("L", (width, height))
+                whole.paste(mask, (left, top))
+                mask = whole
+        region = pack_region(np.asarray(mask, np.float32) / np.float32(255))
+        if not region.removeprefix(CELLS).strip("0"):
+            # Nothing of the layer lies in what is drawn.
+            continue
+        text = ", ".join(part for part in (words, str(conditioning.get("style") or "")) if part)
+        found.append(PromptRegion(region=region, words=text))
+    return found
 
 
 def _read_size(images: Mapping[str, Any]) -> str:

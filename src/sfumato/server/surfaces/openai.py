@@ -298,7 +298,9 @@ def _encode(path: Path, body: ImageBody) -> bytes:
     stream = io.BytesIO()
     quality = 90 if body.output_compression is None else body.output_compression
     with Image.open(path) as picture:
-        picture.convert("RGB").save(stream, kind, quality=quality)
+        # What the file says of its origin goes along; the request does not, as with OpenAI.
+        more = {"xmp": picture.info["xmp"]} if "xmp" in picture.info else {}
+        picture.convert("RGB").save(stream, kind, quality=quality, **more)
     return stream.getvalue()
 
 

@@ -46,6 +46,7 @@ class PaintBody(BaseModel):
     sd_model: str = ""
     sd_vae: str = ""
     clip_skip: int = 1
+    tiling: bool = False
     src_img: str = ""
     mask_img: str | None = None
     is_inpaint: bool = False
@@ -78,6 +79,7 @@ class PaintBody(BaseModel):
             "model": None if model.casefold() in AUTOMATIC else model,
             "vae": None if self.sd_vae.casefold() in AUTOMATIC else self.sd_vae,
             "clip_skip": self.clip_skip if self.clip_skip > 1 else None,
+            "seamless": "both" if self.tiling else None,
         }
 
 

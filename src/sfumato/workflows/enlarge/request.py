@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, ClassVar
 from sfumato.canvas.formats.images import read_texts
 from sfumato.core import serialize
 from sfumato.core.defaults import DEFAULTS
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.geometry import PixelSize
+from sfumato.core.metadata.provenance import XMP_NAME, choose_enlarged_type, write_xmp
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,8 +43,14 @@ class EnlargeRequest:
         return "lanczos" if self.upscaler == DEFAULTS.upscaler else "esrgan"
 
     def write_texts(self) -> dict[str, str]:
-        """Return the texts that a picture file carries."""
-        return {OURS: serialize.canonical_text(serialize.to_json(self))}
+        """Return the texts that a picture file carries; what the picture itself says of a model stays true."""
+        try:
+            said = read_texts(self.path)
+        except SfumatoError:
+            # It was only in memory, or is gone.
+            said = dict[str, str]()
+        xmp = write_xmp(choose_enlarged_type(said))
+        return {OURS: serialize.canonical_text(serialize.to_json(self)), XMP_NAME: xmp}
 
 
 def read_enlarge_request(path: Path) -> EnlargeRequest:

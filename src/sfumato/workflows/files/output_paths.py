@@ -16,6 +16,7 @@ from sfumato.canvas.workspace.disk_workspace import find_resumable, name_work, r
 from sfumato.canvas.workspace.fingerprint import join_differences, list_differences
 from sfumato.core.errors import RequestError, SfumatoError
 from sfumato.core.files import check_path, remove_leftovers
+from sfumato.core.metadata.provenance import XMP_NAME
 from sfumato.core.metadata.write import WeightDigests, write_metadata
 from sfumato.core.request import InpaintSource, TextSource
 
@@ -114,7 +115,9 @@ def is_finished(path: Path, request: RenderRequest, digests: WeightDigests) -> b
             return False
     except SfumatoError:
         return False
-    return all(found.get(name) == text for name, text in write_metadata(request, digests).items())
+    # Pictures of older versions carry no XMP and are whole all the same.
+    texts = {name: text for name, text in write_metadata(request, digests).items() if name != XMP_NAME}
+    return all(found.get(name) == text for name, text in texts.items())
 
 
 def find_stopped(outs: Iterable[Path], request: RenderRequest) -> Path | None:

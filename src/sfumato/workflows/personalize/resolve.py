@@ -147,7 +147,7 @@ def resolve_concepts(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
         found.append(
             ResolvedConcept(concept=concept, build=build, weight=ref.weight, region=ref.region, words=ref.words)
         )
-    if any(one.region for one in found):
+    if request.regions or any(one.region for one in found):
         _check_regional(request)
     return tuple(found)
 
@@ -158,11 +158,13 @@ def _check_regional(request: RenderRequest) -> None:
     parsed = parse_prompt(request.prompt)
     single = parsed.is_constant and len(parsed.at_step(0, 1)) == 1
     if request.method.kind != "native" or not single:
-        raise RequestError(
-            "concepts in regions need a picture that is drawn in one piece", got=request.method.kind, do=do
-        )
+        raise RequestError("regions need a picture that is drawn in one piece", got=request.method.kind, do=do)
     if request.focus is not None or (request.anatomy is not None and request.anatomy.mode == "repair"):
-        raise RequestError("concepts in regions exclude passes that redraw parts", do=do)
+        raise RequestError("regions exclude passes that redraw parts", do=do)
+    for one in request.regions:
+        words = parse_prompt(one.words)
+        if not words.is_constant or len(words.at_step(0, 1)) != 1:
+            raise RequestError("the words of a region are one prompt that does not change", got=one.words[:60])
 
 
 def list_active(request: RenderRequest) -> tuple[ResolvedConcept, ...]:
@@ -203,7 +205,7 @@ def attach_concepts(
                 continue
             for path in concept.loras:
                 attached.callback(model.attach_lora(path, concept.weight).detach)
-        if regional and request is not None:
+        if request is not None and (regional or request.regions):
             attached.enter_context(_attach_regional(model, regional, request))
         yield
 
@@ -211,7 +213,7 @@ def attach_concepts(
 def _attach_regional(
     model: LatentModel, concepts: Sequence[ResolvedConcept], request: RenderRequest
 ) -> AbstractContextManager[None]:
-    """Attach concepts to their regions, after all embeddings: the words of one region may name another concept."""
+    """Attach concepts and words to their regions, after all embeddings: the words of one may name another concept."""
     # A plan resolves concepts and computes nothing.
     import torch
 
@@ -223,6 +225,10 @@ def _attach_regional(
     every = {one.words: parse_prompt(one.words).at_step(0, 1)[0] for one in concepts if one.words}
     texts = [part.segments, parse_prompt(request.negative).at_step(0, 1)[0].segments]
     chunks = max(model.text.count_chunks(one) for one in texts)
+    for one in request.regions:
+        if model.text.count_chunks(parse_prompt(one.words).at_step(0, 1)[0].segments) > chunks:
+            do = "Shorten them, or write a longer prompt for the whole picture."
+            raise RequestError("the words of a region are longer than the prompt allows", got=one.words[:60], do=do)
     encode = partial(model.encode_prompt, size=request.size, clip_skip=request.clip_skip, chunks=chunks)
     height, width = request.size.to_latent(model.contract.factor).shape_hw
     regions: list[AdapterRegion] = []
@@ -237,6 +243,10 @@ def _attach_regional(
         words = encode([every[one.words]]).parts[0].hidden if one.words else None
         positions = model.text.find_words(part.segments, one.trigger)
         regions.append(AdapterRegion(factors=factors, mask=mask, context=words, positions=positions))
+    for one in request.regions:
+        mask = torch.from_numpy(make_region_mask(one.region, height, width))
+        words = encode([parse_prompt(one.words).at_step(0, 1)[0]]).parts[0].hidden
+        regions.append(AdapterRegion(factors={}, mask=mask, context=words))
     return attach_regions(model.unet, regions, encode([part]).parts[0].hidden, (height, width))
 
 

@@ -31,7 +31,7 @@ from sfumato.core.request import (
 # Formats whose bytes repeat only in the same format; a name without a suffix becomes a PNG.
 _DEFAULT_SUFFIX = ".png"
 # The values of all other settings are numbers.
-_TEXT_SETTINGS = frozenset({"negative", "sampler", "schedule", "method", "upscaler"})
+_TEXT_SETTINGS = frozenset({"negative", "sampler", "schedule", "method", "upscaler", "seamless"})
 _DECIMALS = re.compile(r"(?<=\d)\.0\b")
 
 
@@ -99,7 +99,7 @@ def write_python(request: RenderRequest) -> str | None:
 
 
 def _write_setting(name: str, values: list[str]) -> str:
-    lists = {"lora": "loras", "embedding": "embeddings"}
+    lists = {"lora": "loras", "embedding": "embeddings", "region": "regions"}
     if name in lists:
         return f"{lists[name]}={values!r}"
     if name in ("size", "window"):
@@ -134,6 +134,9 @@ def _list_options(request: RenderRequest) -> list[str]:
     if request.variation_seed is not None:
         options += ["--variation-seed", str(request.variation_seed)]
         options += ["--variation-strength", _write_number(request.variation_strength)]
+    options += [] if request.seamless == "off" else ["--seamless", request.seamless]
+    for one in request.regions:
+        options += ["--region", f"{one.region}:{one.words}"]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
     for concept in request.concepts:

@@ -47,7 +47,8 @@ def check_prompt(request: RenderRequest) -> None:
 def join_prompts(request: RenderRequest) -> str:
     """Return all that a request asks for in words: the prompt, and those of its focus boxes and regions."""
     boxes = request.focus.boxes if request.focus else ()
-    return " ".join([request.prompt, *(box.prompt for box in boxes), *(one.words for one in request.concepts)])
+    parts = (*request.concepts, *request.regions)
+    return " ".join([request.prompt, *(box.prompt for box in boxes), *(one.words for one in parts)])
 
 
 def find_category(prompt: str) -> str | None:

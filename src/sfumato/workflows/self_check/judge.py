@@ -78,6 +78,7 @@ def find_lines(plan: Plan, factor: int) -> Lines | None:
     if last.moving:
         return None
     boxes = [box.to_pixels(factor) for box in last.windows]
-    xs = {edge for box in boxes for edge in (box.left, box.right)} - {0, last.canvas.width}
-    ys = {edge for box in boxes for edge in (box.top, box.bottom)} - {0, last.canvas.height}
+    # Windows of a picture whose sides meet may stick out, and end on the other side.
+    xs = {edge % last.canvas.width for box in boxes for edge in (box.left, box.right)} - {0}
+    ys = {edge % last.canvas.height for box in boxes for edge in (box.top, box.bottom)} - {0}
     return Lines(tuple(sorted(xs)), tuple(sorted(ys)))

@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from PIL import Image
 
 from servers import ADDRESS, forget_settings, make_context, make_server
+from sfumato.core.prompt.region import make_region_mask
 
 
 @pytest.fixture(scope="module")
@@ -106,9 +107,43 @@ def test_krita_refines_a_region_with_pictures_that_it_has_put(client):
     }
     order(client, workflow)
     assert last_job(client)["source"] == "inpaint"
-    for wrong in ({"kind": "custom"}, {"conditioning": {"regions": [{}]}}, {"image_data": {"base64": "?"}}):
+    control = {"regions": [{"positive": "a cat", "mask": 1, "control": [{}]}]}
+    for wrong in (
+        {"kind": "custom"},
+        {"conditioning": control},
+        {"conditioning": {"control": [{}]}},
+        {"image_data": {"base64": "?"}},
+    ):
         assert client.post("/generate", json={"input": {"workflow": workflow | wrong}}).status_code == 422
     assert client.put("/upload/blob/unknown", content=b"x").status_code == 404
+
+
+def test_krita_gives_layers_words_of_their_own(client):
+    left = Image.new("L", (64, 64))
+    left.paste(255, (0, 0, 32, 64))
+    stream = io.BytesIO()
+    left.save(stream, "PNG")
+    first, second, empty = stream.getvalue(), pack((16, 64), (255, 255, 255)), pack((64, 64), (0, 0, 0))
+    offsets = [0, len(first), len(first) + len(second)]
+    regions = [
+        {"mask": 0, "bounds": [0, 0, 32, 64], "positive": "a cat"},
+        {"mask": 1, "bounds": [48, 0, 16, 64], "positive": "a tree"},
+        {"mask": 2, "bounds": [0, 0, 64, 64], "positive": "nowhere"},
+        {"mask": 0, "bounds": [0, 0, 64, 64], "positive": ""},
+    ]
+    workflow = {
+        "kind": "generate",
+        "images": EXTENT,
+        "image_data": {"base64": base64.b64encode(first + second + empty).decode(), "offsets": offsets},
+        "sampling": SAMPLING,
+        "conditioning": {"positive": "a field", "style": "oil", "regions": regions},
+    }
+    order(client, workflow)
+    request = last_job(client)["request"]
+    assert [one["words"] for one in request["regions"]] == ["a cat, oil", "a tree, oil"]
+    masks = [make_region_mask(one["region"], 8, 8)[0].tolist() for one in request["regions"]]
+    assert masks == [[1, 1, 1, 1, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 1, 1]]
+    assert request["method"]["kind"] == "native"
 
 
 GRAPH = {
@@ -153,14 +188,92 @@ def test_a_graph_of_comfyui_is_drawn_under_the_id_of_its_client(client, prefix):
     )
 
 
+# The test client has another name for us otherwise.
+SOCKETS = ADDRESS.replace("http", "ws")
+
+
+def hear(client, graph, *, name, path="/ws", **more):
+    """Return what a client hears of a graph until it ends, texts and pictures apart, and the status at its begin."""
+    with client.websocket_connect(f"{SOCKETS}{path}?clientId={name}") as socket:
+        first = socket.receive_json()
+        told = client.post("/prompt", json={"prompt": graph, "client_id": name, **more}).json()
+        heard, pictures = [], []
+        while not heard or heard[-1] != {"type": "executing", "data": {"node": None, "prompt_id": told["prompt_id"]}}:
+            message = socket.receive()
+            if message.get("bytes"):
+                pictures.append(message["bytes"])
+            else:
+                heard.append(json.loads(message["text"]))
+        return first, heard, pictures
+
+
+def write_graph(prompt, steps=2):
+    words = {"class_type": "CLIPTextEncode", "inputs": {"text": prompt, "clip": ["4", 1]}}
+    return GRAPH | {"6": words, "3": GRAPH["3"] | {"inputs": GRAPH["3"]["inputs"] | {"steps": steps}}}
+
+
+@pytest.mark.parametrize("path", ["/ws", "/api/ws"])
+def test_a_client_of_comfyui_hears_its_graph_in_the_order_of_that_server(client, path):
+    first, heard, pictures = hear(client, write_graph("0.3", steps=6), name=f"hears{len(path)}", path=path)
+    assert (first["type"], first["data"]["sid"]) == ("status", f"hears{len(path)}")
+    kinds = list(dict.fromkeys(message["type"] for message in heard if message["type"] != "status"))
+    order = ["execution_start", "execution_cached", "executing", "progress_state", "progress", "executed"]
+    assert (kinds, pictures) == ([*order, "execution_success"], [])
+    bars = [message["data"] for message in heard if message["type"] == "progress"]
+    assert {(bar["node"], bar["max"]) for bar in bars} == {("3", 6)}
+    assert [bar["value"] for bar in bars] == sorted({bar["value"] for bar in bars})
+    nodes = [message["data"]["node"] for message in heard if message["type"] == "executing"]
+    assert nodes == ["3", "9", None]
+    output = next(message["data"]["output"] for message in heard if message["type"] == "executed")
+    assert client.get("/view", params=output["images"][0]).status_code == 200
+    # The usual client stops at this, and reads the history next.
+    assert [one["data"]["status"]["exec_info"]["queue_remaining"] for one in heard if one["type"] == "status"][-1] == 0
+
+
+def test_a_client_of_comfyui_gets_pictures_on_the_way_when_it_asks(client):
+    more = {"extra_data": {"preview_method": "auto"}}
+    _, _, pictures = hear(client, write_graph("0.4", steps=8), name="looks", **more)
+    assert pictures
+    assert pictures[0][:8] == bytes([0, 0, 0, 1, 0, 0, 0, 1])
+    assert Image.open(io.BytesIO(pictures[0][8:])).format == "JPEG"
+
+
+def test_a_client_of_comfyui_that_comes_late_hears_all_and_errors_have_words(client):
+    told = client.post("/prompt", json={"prompt": write_graph("refuse"), "client_id": "late"}).json()
+    wait(lambda: client.get(f"/history/{told['prompt_id']}").json(), bool)
+    with client.websocket_connect(f"{SOCKETS}/ws?clientId=late") as socket:
+        heard = [socket.receive_json() for _ in range(6)]
+    assert [one["type"] for one in heard[:4]] == ["execution_start", "execution_cached", "executing", "execution_error"]
+    error = heard[3]["data"]
+    assert (error["node_id"], error["node_type"], error["traceback"]) == ("3", "KSampler", [])
+    assert "gave no numbers" in error["exception_message"]
+    assert heard[5] == {"type": "executing", "data": {"node": None, "prompt_id": told["prompt_id"]}}
+
+
+def test_a_graph_is_interrupted_by_its_name(client):
+    with client.websocket_connect(f"{SOCKETS}/ws?clientId=stops") as socket:
+        told = client.post("/prompt", json={"prompt": write_graph("0.1", steps=50), "client_id": "stops"}).json()
+        while socket.receive_json()["type"] != "progress":
+            pass
+        running = client.get("/queue").json()["queue_running"]
+        assert running[0][1] == told["prompt_id"]
+        client.post("/interrupt", json={"prompt_id": "another"})
+        assert client.get("/queue").json()["queue_running"]
+        client.post("/interrupt", json={"prompt_id": told["prompt_id"]})
+        while (message := socket.receive_json())["type"] != "execution_interrupted":
+            assert message["type"] != "execution_success"
+    assert message["data"]["prompt_id"] == told["prompt_id"]
+
+
 def test_other_nodes_are_refused_by_name_and_pictures_come_from_uploads(client):
     strange = GRAPH | {"10": {"class_type": "IPAdapter", "inputs": {}}}
     told = client.post("/prompt", json={"prompt": strange})
     assert (told.status_code, "IPAdapter" in told.json()["error"]["details"]) == (400, True)
     assert set(told.json()["node_errors"]) == {"10"}
-    sent = client.post("/upload/image", files={"image": ("a.png", pack())}).json()
-    assert "name" not in sent
+    assert "name" not in client.post("/upload/image", json={}).json()
+    bare = client.post("/upload/image", files={"image": ("a.png", pack())}).json()
     sent = client.post("/api/upload/image", files={"image": ("a.png", pack())}).json()
+    assert sent == bare
     graph = GRAPH | {
         "5": {"class_type": "VAEEncode", "inputs": {"pixels": ["11", 0], "vae": ["4", 2]}},
         "11": {"class_type": "LoadImage", "inputs": {"image": sent["name"]}},

@@ -24,7 +24,6 @@ AUTOMATIC = ("", "automatic", "none")
 # Fields that would change the picture elsewhere and have no effect here, with the values that mean nothing.
 _WITHOUT_EFFECT: dict[str, tuple[object, ...]] = {
     "restore_faces": (None, False),
-    "tiling": (None, False),
     "refiner_checkpoint": (None, "", "None"),
     "hr_prompt": (None, ""),
     "hr_negative_prompt": (None, ""),
@@ -46,6 +45,7 @@ class TextBody(BaseModel):
     subseed: int | None = -1
     subseed_strength: float | None = 0.0
     styles: list[Word] | None = None
+    tiling: bool | None = None
     steps: int | None = None
     cfg_scale: float | None = None
     sampler_name: Word | None = None
@@ -105,6 +105,7 @@ class TextBody(BaseModel):
             "batch": max(1, self.batch_size or 1) * max(1, self.n_iter or 1),
             "model": read_title(model) if isinstance(model, str) else None,
             "styles": self.styles or None,
+            "seamless": "both" if self.tiling else None,
             "variation_strength": self.subseed_strength or None,
             "variation_seed": self.subseed if self.subseed_strength and (self.subseed or -1) >= 0 else None,
             "vae": vae if isinstance(vae, str) and vae.casefold() not in AUTOMATIC else None,
@@ -116,6 +117,9 @@ class TextBody(BaseModel):
             settings["size"] = f"{size.width}x{size.height}"
         if self.enable_hr:
             settings |= self._read_second_pass(size)
+        if self.tiling:
+            # Such a picture is drawn in windows of its final size, without a level below.
+            settings.pop("level_strength", None)
         return settings
 
     def read_size(self) -> api.PixelSize | None:
