@@ -61,7 +61,7 @@ _TEXTS = ("text_encoder", "text_encoder_2")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class _Rows:
+class _StepRows:
     """Hold rows of one step: pictures of the subject, then others for prompts without the trigger.
 
     `texts` is what the base reads for each row; `captions` what is learned on, "" for the rows without the trigger.
@@ -76,11 +76,11 @@ class _Rows:
     shares: Tensor
     keeps: Tensor
 
-    def cut(self, size: int) -> list[_Rows]:
+    def cut(self, size: int) -> list[_StepRows]:
         """Return the rows in pieces of at most `size`."""
         pieces = [slice(at, at + size) for at in range(0, len(self.batch), size)]
         return [
-            _Rows(
+            _StepRows(
                 batch=self.batch.cut(one),
                 captions=self.captions[one],
                 texts=self.texts[one],
@@ -275,7 +275,7 @@ class Learner:
     def _measure_fixed(self, batch: NoisedBatch, captions: tuple[str, ...], masks: Tensor) -> Tensor:
         return measure_subject(batch, self._predict(batch, self._encode(captions)), masks)
 
-    def _measure(self, rows: _Rows) -> Tensor:
+    def _measure(self, rows: _StepRows) -> Tensor:
         """Return the loss of some rows of a step: the error on the subject, and the distance from the base."""
         # The base is asked only where its answer counts.
         counts = (rows.keeps > 0) & (rows.masks.amin(dim=(1, 2, 3)) < 1)
@@ -288,7 +288,7 @@ class Learner:
         distances = measure_distance(rows.batch.pick(asked), found[asked], base, 1 - rows.masks[asked])
         return loss + (rows.keeps[asked] * distances).sum()
 
-    def _draw(self, noise: torch.Generator) -> _Rows:
+    def _draw(self, noise: torch.Generator) -> _StepRows:
         """Draw the rows of a step: pictures of the subject; every other step others, where the UNet may change."""
         count, examples, device = self.settings.batch, self.examples, self.model.device
         picks, crops = _pick(len(examples), count, noise), _pick(examples.latents.shape[1], count, noise)
@@ -306,7 +306,7 @@ class Learner:
         others, other_crops = (_pick(limit, kept, noise) for limit in examples.latents.shape[:2])
         other = self._noise(examples.latents[others, other_crops], noise)
         texts = [self._retention[at] for at in _pick(len(RETENTION), kept, noise)]
-        return _Rows(
+        return _StepRows(
             batch=_join(batch, other),
             captions=(*captions, *[""] * kept),
             texts=(*map(self._without_trigger, captions), *texts),
@@ -315,7 +315,7 @@ class Learner:
             keeps=torch.cat([keeps, torch.full((kept,), self.settings.keep / max(kept, 1))]).to(device),
         )
 
-    def _encode_rows(self, rows: _Rows) -> EncodedText:
+    def _encode_rows(self, rows: _StepRows) -> EncodedText:
         """Encode what each row is learned on; what does not depend on what is trained was encoded once."""
         if self._text_layers:
             return self._encode([mine or text for mine, text in zip(rows.captions, rows.texts, strict=True)])
