@@ -29,7 +29,7 @@ from sfumato.customize.losses import (
 )
 from sfumato.customize.methods.checkpointing import CheckpointedBlocks
 from sfumato.customize.methods.lora import LoraLayers
-from sfumato.customize.settings import ConceptSettings
+from sfumato.customize.settings import RETENTION_ROWS, ConceptSettings
 from sfumato.customize.stop import LossCheck
 from sfumato.models.text.encoder import EncodedText
 from sfumato.train.checkpoints import Checkpoint
@@ -46,7 +46,6 @@ RETENTION = (
     "a red house in a green meadow", "an open hand", "a cartoon of a man in a street", "a dog in a meadow", "a tree",
     "a city street with houses",
 )  # fmt: skip
-RETENTION_ROWS = 4
 CHECK_ROWS = 16
 WARMUP_STEPS = 20
 AVERAGE = 0.97
@@ -174,7 +173,7 @@ class Learner:
                 do = "Use a smaller rate, or `fresh`."
                 raise ModelError("training gave numbers that are no loss", got=value, do=do)
             # Rows without the trigger do not reach the vectors.
-            found = torch.autograd.grad(loss, parameters, allow_unused=True)
+            found = cast("tuple[Tensor | None, ...]", torch.autograd.grad(loss, parameters, allow_unused=True))
             if not summed:
                 summed = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
                 continue

@@ -14,6 +14,8 @@ Rung = Literal["words", "inversion", "lora"]
 RUNGS: tuple[Rung, ...] = ("words", "inversion", "lora")
 MOST_VECTORS, MOST_RANK, MOST_BATCH = 8, 16, 64
 NUMBER_TYPES = ("fp32", "bf16")
+# Rows that every other step adds for prompts without the trigger, where the UNet may change.
+RETENTION_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

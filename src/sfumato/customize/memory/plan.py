@@ -14,6 +14,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from sfumato.core.errors import BudgetError
+from sfumato.customize.settings import RETENTION_ROWS
 from sfumato.models.autoencoder.estimate import LEAST_BYTES, WORKSPACE_BYTES, estimate_kl_bytes
 from sfumato.models.describe import load_contract
 
@@ -26,8 +27,6 @@ _NUMBER_BYTES = {"fp32": 4, "bf16": 2}
 # A trained number stands in its parameter, its gradient, Adam's two averages, the running average, the best so far, and
 # for a moment in the step's own temporary.
 TRAINED_COPIES = 7
-# Rows that a step adds for prompts without the trigger, at most; see `learn.RETENTION_ROWS`.
-RETENTION_ROWS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -201,7 +200,7 @@ def simulate_cost(ref: str, settings: ConceptSettings) -> StepCost:
 
 _Kind = tuple[str, bool, str]
 # By parameters of the denoiser, width of its text and native side; then by rung, checkpoints, number type of the base.
-# Counted by `sfumato evaluate customize --memory`; the rank was 8.
+# Counted by `measure_step` with a LoRA of rank 8; a slow test counts those of mini again.
 STEPS: dict[tuple[int, int, int], dict[_Kind, StepCost]] = {
     # mini
     (19_306_884, 256, 128): {

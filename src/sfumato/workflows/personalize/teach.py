@@ -200,8 +200,10 @@ def plan_teaching(options: TeachOptions) -> MemoryPlan:
 
     Raises:
         BudgetError: nothing fits; says the least that would.
+        RequestError: there is no such concept.
         ModelError, UnsafeFileError: the base is no checkpoint that can be opened.
     """
+    find_concept(options.concept)
     program = measure_program_bytes()
     if options.budget_gb is None:
         return plan_memory(options.model, options.settings, program_bytes=program)

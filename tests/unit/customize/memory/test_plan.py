@@ -6,7 +6,7 @@ import pytest
 
 from bundles import tiny_mini
 from sfumato.core.errors import BudgetError
-from sfumato.customize.memory.plan import GB, choose_settings, find_step_cost, plan_memory
+from sfumato.customize.memory.plan import GB, choose_settings, find_step_cost, plan_memory, simulate_cost
 from sfumato.customize.settings import ConceptSettings
 from sfumato.models.describe import load_contract
 
@@ -40,6 +40,13 @@ def test_shapes_that_nobody_counted_are_simulated():
     assert 0 < twice.each < usual.each
     # A rank of 1 is a row of numbers on either side of each projection.
     assert usual.rank_numbers == twice.rank_numbers > 0
+
+
+@pytest.mark.slow  # torch runs shapes without numbers slowly
+def test_the_counted_bytes_of_mini_are_what_a_simulation_counts():
+    settings = replace(LORA, vectors=4, rank=8)
+    known, counted = find_step_cost("mini", load_contract("mini"), settings), simulate_cost("mini", settings)
+    assert (known.each, known.rank_numbers) == (counted.each, counted.rank_numbers)
 
 
 def test_a_wide_budget_changes_nothing():
