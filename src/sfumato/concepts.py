@@ -8,13 +8,14 @@ from sfumato.customize.build import ConceptBuild, find_build, list_builds
 from sfumato.customize.concept import ConceptFolder, find_concept, list_concepts
 from sfumato.customize.create import NewConcept, create_concept
 from sfumato.customize.export import ExportedConcept, ExportOptions, export_build
-from sfumato.customize.learn import ConceptSettings
+from sfumato.customize.memory.plan import MemoryPlan
+from sfumato.customize.settings import ConceptSettings
 from sfumato.workflows.personalize.ladder import ClimbedConcept, climb
 from sfumato.workflows.personalize.masks import find_person_mask
 from sfumato.workflows.personalize.probing import ProbeOptions, ProbeResult, probe
 from sfumato.workflows.personalize.promptset import PromptSetCheck, check_prompts, lock_prompts, read_prompts
 from sfumato.workflows.personalize.rebase import RebasedConcept, RebaseOptions, rebase
-from sfumato.workflows.personalize.teach import TaughtConcept, TeachOptions, teach_concept
+from sfumato.workflows.personalize.teach import TaughtConcept, TeachOptions, plan_teaching, teach_concept
 
 __all__ = [
     "ClimbedConcept",
@@ -23,6 +24,7 @@ __all__ = [
     "ConceptSettings",
     "ExportOptions",
     "ExportedConcept",
+    "MemoryPlan",
     "NewConcept",
     "ProbeOptions",
     "ProbeResult",
@@ -41,6 +43,7 @@ __all__ = [
     "list_builds",
     "list_concepts",
     "lock_prompts",
+    "plan_teaching",
     "probe",
     "read_prompts",
     "rebase",

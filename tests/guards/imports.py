@@ -76,6 +76,8 @@ INSIDE_FUNCTIONS = {
     "sfumato.models.hardware.policy": "a plan reads the rates that an earlier process measured with torch",
     "sfumato.models.files.vae_file": "a plan describes an autoencoder and reads no weights",
     "sfumato.customize.build": "a plan finds what was learned and writes no weights",
+    "sfumato.customize.memory.plan": "a plan of a usual shape, and a refusal, must not wait for torch",
+    "sfumato.models.empty": "the shapes of mini need no diffusers",
     "sfumato.customize.export": "a refusal of an export must not wait for torch",
     "sfumato.render.cohesive.input_picture": "a plan lays a picture out and looks at it with no network",
     "sfumato.render.cohesive.journal": "a plan asks for the version of the journal",

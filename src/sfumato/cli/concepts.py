@@ -85,28 +85,45 @@ def concept_train(
         str,
         typer.Option(
             "--rung",
-            help="words: no training. inversion: vectors. lora: vectors and a LoRA. auto: the first that is enough.",
+            help="words: no training. inversion: vectors. lora: vectors and a LoRA (default). auto: the first that is "
+            "enough.",
             metavar="NAME",
+            show_default=False,
         ),
-    ] = "lora",
+    ] = "",
     rank: Annotated[int, typer.Option("--rank", help="Rank of the LoRA, 1 to 16.", metavar="N")] = 8,
+    text_lora: Annotated[
+        bool, typer.Option("--text-lora", help="A LoRA in the text encoders too.", show_default=False)
+    ] = False,
     vectors: Annotated[int, typer.Option("--vectors", help="Vectors of the trigger, 1 to 8.", metavar="N")] = 4,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the training.", metavar="N")] = 1,
     fresh: Annotated[
         bool, typer.Option("--fresh", help="Forget stopped training and start again.", show_default=False)
     ] = False,
     no_card: Annotated[bool, typer.Option("--no-card", help="Draw and score nothing.", show_default=False)] = False,
+    budget_gb: Annotated[
+        float | None,
+        typer.Option(
+            "--budget-gb",
+            help="Memory it may use: batch, checkpoints, numbers, rank and rung are chosen to fit. Exit 3 if none does.",
+            metavar="X",
+            show_default=False,
+        ),
+    ] = None,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the memory that it takes and train nothing.", show_default=False)
+    ] = False,
     device: Annotated[str, typer.Option("--device", help="auto, cpu, cuda, cuda:N or mps.", metavar="NAME")] = "auto",
     json: _Json = False,
 ) -> None:
     """Teach a base a concept; the base's files are only read. Ctrl-C keeps everything: the same command goes on."""
     from sfumato.cli.exit_codes import print_json
-    from sfumato.customize.learn import ConceptSettings
+    from sfumato.customize.settings import ConceptSettings
     from sfumato.workflows.personalize.ladder import climb
-    from sfumato.workflows.personalize.teach import TeachOptions, teach_concept
+    from sfumato.workflows.personalize.teach import TeachOptions, plan_teaching, teach_concept
 
-    way = "lora" if rung == "auto" else rung
-    settings = ConceptSettings(rung=way, rank=rank, vectors=vectors, seed=seed)  # pyright: ignore[reportArgumentType]
+    way = "lora" if rung in ("", "auto") else rung
+    settings = ConceptSettings(rung=way, rank=rank, vectors=vectors, seed=seed, text_lora=text_lora)  # pyright: ignore[reportArgumentType]
     options = TeachOptions(
         concept=name,
         model=model,
@@ -116,7 +133,16 @@ def concept_train(
         fresh=fresh,
         device=device,
         score=not no_card,
+        budget_gb=budget_gb,
+        any_rung=not rung,
     )
+    if plan:
+        planned = plan_teaching(options)
+        if json:
+            print_json(planned.to_json())
+        else:
+            _say(planned.to_text())
+        return
     with _stop_softly() as should_stop:
         if rung == "auto":
             taught = climb(options, on_event=_tell, should_stop=should_stop).taught

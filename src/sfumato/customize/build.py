@@ -20,7 +20,13 @@ from sfumato.core.errors import ModelError, RequestError, SfumatoError, StorageE
 from sfumato.core.escape import write_command
 from sfumato.core.files import file_sha256
 from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
-from sfumato.customize.file_forms import NotedBuild, name_kohya, write_embedding_notes, write_lora_notes
+from sfumato.customize.file_forms import (
+    NotedBuild,
+    name_kohya,
+    name_vectors_keys,
+    write_embedding_notes,
+    write_lora_notes,
+)
 from sfumato.models.describe import MINI, find_checkpoint
 from sfumato.models.files.gate import check_checkpoint
 
@@ -178,7 +184,8 @@ def write_build(
 ) -> ConceptBuild:
     """Write the files of a build, `build.json` last; return it with their names and digests.
 
-    `tensors` holds "vectors" [n, width] and, for a LoRA, "unet.LAYER.down" and "unet.LAYER.up".
+    `tensors` holds "vectors" [n, width], "vectors_2" for a second text encoder, and for a LoRA "unet.LAYER.down" and
+    "unet.LAYER.up", or the same below "text_encoder" and "text_encoder_2".
 
     Raises:
         StorageError: the disk refuses.
@@ -192,8 +199,9 @@ def write_build(
     alpha = build.strength * int(build.settings["rank"])
     noted = note_build(concept, build, alpha=alpha)
     notes = write_embedding_notes(noted, contract)
-    write_weights(build.folder / embedding, {name: tensors["vectors"]}, torch.float32, notes)
-    factors = {key.removeprefix("unet."): value for key, value in tensors.items() if key.startswith("unet.")}
+    vectors = [tensors[key] for key in ("vectors", "vectors_2") if key in tensors]
+    write_weights(build.folder / embedding, name_vectors_keys(vectors, name), torch.float32, notes)
+    factors = {key.removeprefix("unet."): t for key, t in tensors.items() if not key.startswith("vectors")}
     if factors:
         lora = f"{name}_lora.safetensors"
         notes = write_lora_notes(noted, contract)

@@ -67,8 +67,8 @@ class ConceptExamples:
         )
 
 
-def load_examples(concept: ConceptFolder, model: LatentModel, *, seed: int) -> ConceptExamples:
-    """Encode every picture of a concept in `CROPS` crops of the native size of a model.
+def load_examples(concept: ConceptFolder, model: LatentModel, *, seed: int, rows: int = 0) -> ConceptExamples:
+    """Encode every picture of a concept in `CROPS` crops of the native size of a model, `rows` at once (0: all crops).
 
     Raises:
         RequestError: a picture cannot be read.
@@ -79,7 +79,8 @@ def load_examples(concept: ConceptFolder, model: LatentModel, *, seed: int) -> C
         crops = list(_cut(concept, picture, native, random.Random(f"crops {seed} {number}")))
         pixels = torch.stack([_to_pixels(colour) for colour, _ in crops])
         # Copies: what inference mode made cannot be learned from.
-        latents.append(model.encode_image(pixels.to(model.device)).float().clone())
+        found = [model.encode_image(some.to(model.device)).float() for some in pixels.split(rows or len(pixels))]
+        latents.append(torch.cat(found).clone())
         shares = torch.stack([torch.from_numpy(np.asarray(mask, np.float32) / 255.0)[None] for _, mask in crops])
         masks.append(torch.nn.functional.avg_pool2d(shares, factor).to(model.device))
     return ConceptExamples(

@@ -16,10 +16,13 @@ from sfumato.core.validate import check_float
 from sfumato.customize.build import find_build, note_build
 from sfumato.customize.concept import find_concept
 from sfumato.customize.file_forms import (
+    TWO_VECTORS,
     Form,
     find_form,
+    list_vectors,
     name_diffusers,
     name_kohya,
+    name_vectors_keys,
     read_kohya,
     write_diffusers_notes,
     write_digests,
@@ -96,7 +99,8 @@ def export_build(options: ExportOptions) -> ExportedConcept:
     _write_embedding(embedding, concept, build, contract, form, options)
     if lora is not None:
         _write_lora(lora, concept, build, contract, form, options)
-    use = _describe_use(options.form, concept.trigger, embedding, lora)
+    double = bool(contract.pooled_width)
+    use = _describe_use(options.form, concept.trigger, embedding, lora, double=double)
     return ExportedConcept(concept=concept, form=options.form, embedding=embedding, lora=lora, use=use)
 
 
@@ -121,9 +125,9 @@ def _write_embedding(
     form: FileForm,
     options: ExportOptions,
 ) -> None:
-    ((_, vectors),) = _read(build.embedding_path).items()
+    vectors = list_vectors(_read(build.embedding_path))
     noted = note_build(concept, build)
-    tensors = {form.vectors_key.replace("{}", concept.trigger): vectors}
+    tensors = name_vectors_keys(vectors, form.vectors_key.replace("{}", concept.trigger))
     _write(path, tensors, write_embedding_notes(noted, contract), options.dtype)
 
 
@@ -160,11 +164,19 @@ def _write(path: Path, tensors: Mapping[str, Tensor], notes: Mapping[str, str], 
     write_weights(path, tensors, kind, {**notes, **write_digests(tensors, kind)})
 
 
-def _describe_use(form: Form, trigger: str, embedding: Path, lora: Path | None) -> str:
+def _describe_use(form: Form, trigger: str, embedding: Path, lora: Path | None, *, double: bool) -> str:
     if form == "a1111":
         return f"{trigger}" + (f" <lora:{lora.stem}:1>" if lora else "")
     if form == "comfyui":
         return f"embedding:{trigger}" + (f", and LoraLoader with {lora.name}" if lora else "")
     loads = [f'pipe.load_textual_inversion("{embedding}")']
+    if double:
+        # diffusers reads each encoder's vectors by a call of its own.
+        loads = [f'vectors = safetensors.torch.load_file("{embedding}")']
+        loads += [
+            f'pipe.load_textual_inversion(vectors["{key}"], token="<{trigger}>", text_encoder=pipe.text_encoder{part}, '
+            f"tokenizer=pipe.tokenizer{part})"
+            for key, part in zip(TWO_VECTORS, ("", "_2"), strict=True)
+        ]
     loads += [f'pipe.load_lora_weights("{lora.parent}")'] if lora else []
     return "; ".join([*loads, f"then <{trigger}> in the prompt"])

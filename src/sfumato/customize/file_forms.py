@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,9 +26,19 @@ if TYPE_CHECKING:
 
 Form = Literal["a1111", "comfyui", "diffusers"]
 _UNET = "lora_unet_"
+# What stands in front of a layer's name in our own names and in kohya's files: one text encoder has no number.
+_TEXT, _TEXT_2 = "text_encoder.", "text_encoder_2."
+_KOHYA_TEXTS = {"lora_te_": _TEXT, "lora_te1_": _TEXT, "lora_te2_": _TEXT_2}
+# The keys of an embedding for two text encoders: A1111's, ComfyUI's, kohya's.
+TWO_VECTORS = ("clip_l", "clip_g")
 # What A1111 and kohya call the families, so that a LoRA is filed under the right one.
-_KOHYA_FAMILIES = {"sd1": "sd_v1", "sd2": "sd_v2", "mini": "sd_v1"}
-_SPEC_FAMILIES = {"sd1": "stable-diffusion-v1", "sd2": "stable-diffusion-v2-512", "mini": "sfumato-mini"}
+_KOHYA_FAMILIES = {"sd1": "sd_v1", "sd2": "sd_v2", "sdxl": "sdxl_base_v1-0", "mini": "sd_v1"}
+_SPEC_FAMILIES = {
+    "sd1": "stable-diffusion-v1",
+    "sd2": "stable-diffusion-v2-512",
+    "sdxl": "stable-diffusion-xl-v1-base",
+    "mini": "sfumato-mini",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,14 +105,32 @@ class NotedBuild:
     seed: int
 
 
+def name_vectors_keys(vectors: Sequence[Tensor], key: str) -> dict[str, Tensor]:
+    """Return the vectors of each text encoder under the keys of a file; one encoder's under `key`."""
+    keys = (key,) if len(vectors) == 1 else TWO_VECTORS
+    return dict(zip(keys, vectors, strict=True))
+
+
+def list_vectors(tensors: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+    """Return the vectors of a build's own file, in the order of the text encoders."""
+    return tuple(tensors[key] for key in TWO_VECTORS) if len(tensors) > 1 else tuple(tensors.values())
+
+
 def name_kohya(factors: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """Return factors "LAYER.down" and "LAYER.up" under the keys of kohya's files, with an alpha for each layer."""
+    """Return factors "LAYER.down" and "LAYER.up" under the keys of kohya's files, with an alpha for each layer.
+
+    Layers of text encoders begin with "text_encoder." or "text_encoder_2.", as they do in `read_kohya`.
+    """
     import torch
 
+    first = "lora_te1_" if any(name.startswith(_TEXT_2) for name in factors) else "lora_te_"
     named: dict[str, Tensor] = {}
     for name, factor in factors.items():
         layer, _, role = name.rpartition(".")
-        key = _UNET + layer.replace(".", "_")
+        if layer.startswith((_TEXT, _TEXT_2)):
+            key = (first if layer.startswith(_TEXT) else "lora_te2_") + _name_text_layer(layer).replace(".", "_")
+        else:
+            key = _UNET + layer.replace(".", "_")
         named[f"{key}.lora_{role}.weight"] = factor
         named[f"{key}.alpha"] = torch.tensor(float(alpha))
     return named
@@ -119,13 +147,31 @@ def read_kohya(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]
     for key, value in tensors.items():
         stem, _, rest = key.partition(".")
         role = {"lora_down.weight": "down", "lora_up.weight": "up", "alpha": "alpha"}.get(rest)
-        if role is None or not stem.startswith(_UNET):
+        layer = _read_layer(stem)
+        if role is None or not layer:
             raise StorageError("the concept's LoRA holds a key of another kind", got=key, do="Train it again.")
         if role == "alpha":
             alpha = float(value)
         else:
-            factors[f"{_write_dots(stem.removeprefix(_UNET))}.{role}"] = value
+            factors[f"{layer}.{role}"] = value
     return factors, alpha
+
+
+def _read_layer(stem: str) -> str:
+    """Return the layer of a key in kohya's form; empty where it is of another kind."""
+    if stem.startswith(_UNET):
+        return _write_dots(stem.removeprefix(_UNET))
+    for start, ours in _KOHYA_TEXTS.items():
+        if stem.startswith(start):
+            number, _, rest = stem.removeprefix(start).removeprefix("text_model_encoder_layers_").partition("_")
+            return f"{ours}text_model.encoder.layers.{number}.{rest.replace('self_attn_', 'self_attn.')}"
+    return ""
+
+
+def _name_text_layer(layer: str) -> str:
+    """Return the name of a text encoder's layer as files say it, with "text_model" before it."""
+    bare = layer.removeprefix(_TEXT_2).removeprefix(_TEXT)
+    return bare if bare.startswith("text_model.") else f"text_model.{bare}"
 
 
 def _write_dots(flat: str) -> str:
@@ -140,8 +186,17 @@ def name_diffusers(factors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     named: dict[str, Tensor] = {}
     for name, factor in factors.items():
         layer, _, role = name.rpartition(".")
-        named[f"unet.{layer}.{roles[role]}.weight"] = factor
+        owner, bare = _split_owner(layer)
+        named[f"{owner}.{bare}.{roles[role]}.weight"] = factor
     return named
+
+
+def _split_owner(layer: str) -> tuple[str, str]:
+    """Return the network of a layer and its name in there."""
+    for owner in (_TEXT, _TEXT_2):
+        if layer.startswith(owner):
+            return owner.removesuffix("."), _name_text_layer(layer)
+    return "unet", layer
 
 
 def write_embedding_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, str]:
@@ -175,15 +230,23 @@ def write_lora_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, st
 
 def write_diffusers_notes(noted: NotedBuild, contract: ModelContract, layers: Iterable[str]) -> dict[str, str]:
     """Return the header texts of a LoRA in diffusers' form: peft's settings, without which alpha would be the rank."""
+    targets: dict[str, list[str]] = {}
+    for layer in sorted(layers):
+        owner, bare = _split_owner(layer)
+        targets.setdefault(owner, []).append(bare)
+    usual = {
+        "peft_type": "LORA",
+        "r": noted.rank,
+        "lora_alpha": noted.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "use_rslora": False,
+        "use_dora": False,
+    }
     settings = {
-        "unet.peft_type": "LORA",
-        "unet.r": noted.rank,
-        "unet.lora_alpha": noted.alpha,
-        "unet.target_modules": sorted(layers),
-        "unet.lora_dropout": 0.0,
-        "unet.bias": "none",
-        "unet.use_rslora": False,
-        "unet.use_dora": False,
+        f"{owner}.{name}": value
+        for owner, names in targets.items()
+        for name, value in {**usual, "target_modules": names}.items()
     }
     return _write_spec(noted, contract, "lora") | {
         "format": "pt",

@@ -18,12 +18,13 @@ from torch import Tensor
 
 from sfumato.core.errors import RequestError
 from sfumato.core.prompt.grammar import WeightedSpan
+from sfumato.customize.settings import MOST_VECTORS
 from sfumato.models.text.clip import Concept
+from sfumato.models.text.encoder import EncodedText
 
 if TYPE_CHECKING:
     from sfumato.models.text.clip import TextTower
 
-MOST_VECTORS = 8
 # Of the median word's norm. Without a bound 100 steps took vectors of mini to three times that.
 LONGEST_NORM = 1.25
 
@@ -64,16 +65,6 @@ class TriggerVectors:
         """Return the standard deviation of the numbers in the encoder's own table: the unit of a learning rate."""
         return float(self.tower.embedding.weight.detach().float().std())
 
-    def encode(self, captions: Sequence[str]) -> Tensor:
-        """Encode captions as the UNet reads them: float32 [captions, length + 2, width].
-
-        Gradients flow into the vectors where they are on.
-
-        Raises:
-            RequestError: a caption is longer than the encoder reads at once.
-        """
-        return encode_captions(self.tower, captions)
-
     def _replace_rows(self, module: Any, inputs: tuple[Tensor, ...], rows: Tensor) -> Tensor:
         del module
         places = inputs[0] - self._own_rows
@@ -85,16 +76,33 @@ class TriggerVectors:
 
 
 def encode_captions(tower: TextTower, captions: Sequence[str]) -> Tensor:
-    """Encode captions in one batch; see `TriggerVectors.encode`."""
-    ids: list[list[int]] = []
-    for caption in captions:
-        first, *more = tower.cut([[WeightedSpan(caption)]])
-        if more:
-            do = f"Shorten it to {tower.length} tokens."
-            raise RequestError("a caption is longer than the text encoder reads at once", got=caption, do=do)
-        ids.append(tower.frame(first))
-    hidden, _ = tower.run_body(torch.tensor(ids, device=tower.embedding.weight.device))
-    return hidden.float()
+    """Encode captions by one text encoder: float32 [captions, length + 2, width]; see `encode_texts`."""
+    return encode_texts((tower,), captions).hidden
+
+
+def encode_texts(towers: Sequence[TextTower], captions: Sequence[str]) -> EncodedText:
+    """Encode captions by all text encoders of a model, in one batch, as its UNet reads them.
+
+    Gradients flow where they are on.
+
+    Raises:
+        RequestError: a caption is longer than an encoder reads at once.
+    """
+    columns: list[Tensor] = []
+    pooled: Tensor | None = None
+    for tower in towers:
+        framed: list[list[int]] = []
+        for caption in captions:
+            first, *more = tower.cut([[WeightedSpan(caption)]])
+            if more:
+                do = f"Shorten it to {tower.length} tokens."
+                raise RequestError("a caption is longer than the text encoder reads at once", got=caption, do=do)
+            framed.append(tower.frame(first))
+        ids = torch.tensor(framed, device=tower.embedding.weight.device)
+        hidden, last = tower.run_body(ids)
+        columns.append(hidden.float())
+        pooled = tower.pool(last, ids)
+    return EncodedText(torch.cat(columns, dim=-1), pooled)
 
 
 def read_words(tower: TextTower, words: str, most: int) -> Tensor:

@@ -11,16 +11,15 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Literal, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.customize.examples import ConceptExamples, load_examples
-from sfumato.customize.inversion import MOST_VECTORS, TriggerVectors, encode_captions, read_words, start_vectors
-from sfumato.customize.lora import MOST_RANK, LoraLayers
+from sfumato.customize.inversion import TriggerVectors, encode_texts, read_words, start_vectors
 from sfumato.customize.losses import (
     ConceptLoss,
     NoisedBatch,
@@ -28,7 +27,11 @@ from sfumato.customize.losses import (
     measure_drift,
     measure_subject,
 )
+from sfumato.customize.methods.checkpointing import CheckpointedBlocks
+from sfumato.customize.methods.lora import LoraLayers
+from sfumato.customize.settings import RETENTION_ROWS, ConceptSettings
 from sfumato.customize.stop import LossCheck
+from sfumato.models.text.encoder import EncodedText
 from sfumato.train.checkpoints import Checkpoint
 from sfumato.train.optimiser import Optimiser, clip_gradients
 from sfumato.train.task import Recipe
@@ -37,50 +40,55 @@ if TYPE_CHECKING:
     from sfumato.customize.concept import ConceptFolder
     from sfumato.models.latent_model import LatentModel
 
-Rung = Literal["words", "inversion", "lora"]
-RUNGS: tuple[Rung, ...] = ("words", "inversion", "lora")
 # Prompts whose pictures are to stay as they are; {} is the class noun. The empty one is what guidance starts from.
 RETENTION = (
     "", "a photo of a {}", "a portrait of a {}", "a {} in a room", "a woman with long hair", "two people on a beach",
     "a red house in a green meadow", "an open hand", "a cartoon of a man in a street", "a dog in a meadow", "a tree",
     "a city street with houses",
 )  # fmt: skip
-RETENTION_ROWS = 4
 CHECK_ROWS = 16
 WARMUP_STEPS = 20
 AVERAGE = 0.97
 CLIP_NORM = 1.0
+# Vectors move nothing but their own pictures, so the distance from the base outside masks is measured on every third
+# row alone, the rows taking turns, and counts three times: the same on average, for a third of the base's passes.
+OUTSIDE_EVERY = 3
 _NO_DECAY = Recipe(batch=1, learning_rate=1.0, optimiser="adam", weight_decay=0.0)
+_VECTORS = "vectors"
+# Networks by the names that adapters use.
+_TEXTS = ("text_encoder", "text_encoder_2")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConceptSettings:
-    """Say how a concept is trained: everything that changes the weights.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _StepRows:
+    """Hold rows of one step: pictures of the subject, then others for prompts without the trigger.
 
-    `rung` is words (no training: the description), inversion (vectors), or lora (vectors and a LoRA). `keep` weighs the
-    distance from the frozen base, outside masks and on prompts without the trigger. `vector_rate` counts in the spread
-    of the encoder's table.
+    `texts` is what the base reads for each row; `captions` what is learned on, "" for the rows without the trigger.
+    `masks` [B, 1, h, w] are 0 there. `shares` [B] weighs the error on the subject, `keeps` [B] the distance from the
+    base.
     """
 
-    rung: Rung = "lora"
-    vectors: int = 4
-    rank: int = 8
-    batch: int = 6
-    vector_rate: float = 0.06
-    lora_rate: float = 5e-4
-    keep: float = 1.0
-    seed: int = 1
+    batch: NoisedBatch
+    captions: tuple[str, ...]
+    texts: tuple[str, ...]
+    masks: Tensor
+    shares: Tensor
+    keeps: Tensor
 
-    def __post_init__(self) -> None:
-        if self.rung not in RUNGS:
-            raise RequestError("unknown `rung`", got=self.rung, do=f"Use {', '.join(RUNGS)}.")
-        for name, value, most in (("vectors", self.vectors, MOST_VECTORS), ("rank", self.rank, MOST_RANK)):
-            if not 1 <= value <= most:
-                raise RequestError(f"`{name}` is out of range", got=value, do=f"Say 1 to {most}.")
-
-    def to_json(self) -> dict[str, float | int | str]:
-        """Return the settings as JSON values."""
-        return asdict(self)
+    def cut(self, size: int) -> list[_StepRows]:
+        """Return the rows in pieces of at most `size`."""
+        pieces = [slice(at, at + size) for at in range(0, len(self.batch), size)]
+        return [
+            _StepRows(
+                batch=self.batch.cut(one),
+                captions=self.captions[one],
+                texts=self.texts[one],
+                masks=self.masks[one],
+                shares=self.shares[one],
+                keeps=self.keeps[one],
+            )
+            for one in pieces
+        ]
 
 
 class Learner:
@@ -91,16 +99,15 @@ class Learner:
 
         Raises:
             RequestError: a picture cannot be read, or a caption is too long.
-            ModelError: the model has two text encoders, or another kind of prediction.
+            ModelError: the model has another kind of prediction.
         """
-        if len(model.text.towers) != 1:
-            do = "Use an SD 1.x or 2.x checkpoint, or mini."
-            raise ModelError("concepts are trained on models with one text encoder", got=model.contract.family, do=do)
         self.concept, self.model, self.settings = concept, model, settings
-        (self.tower,) = model.text.towers
+        self.towers = model.text.towers
         self.steps = 0
         self.layers: LoraLayers | None = None
-        self.vectors = TriggerVectors(self.tower, concept.trigger, self._start())
+        self.triggers: list[TriggerVectors] = []
+        self._text_layers: dict[str, LoraLayers] = {}
+        self._checkpointed: CheckpointedBlocks | None = None
         try:
             self._set_up()
         except BaseException:
@@ -109,21 +116,31 @@ class Learner:
 
     def _set_up(self) -> None:
         model, settings = self.model, self.settings
+        for tower, start in zip(self.towers, self._start(), strict=True):
+            self.triggers.append(TriggerVectors(tower, self.concept.trigger, start))
         if settings.rung == "lora":
             self.layers = LoraLayers(model.unet, settings.rank, seed=settings.seed)
+        if settings.text_lora:
+            for name, encoder in zip(_TEXTS, model.text_encoders, strict=False):
+                self._text_layers[name] = LoraLayers(encoder, settings.rank, seed=settings.seed)
         self.loss = ConceptLoss(model=model, layers=self.layers)
-        self.parameters: dict[str, Tensor] = {"vectors": self.vectors.vectors}
-        if self.layers is not None:
-            self.parameters |= {f"unet.{name}": factor for name, factor in self.layers.factors.items()}
+        self.parameters: dict[str, Tensor] = {
+            name_vectors(at): trigger.vectors for at, trigger in enumerate(self.triggers)
+        }
+        for network, layers in {"unet": self.layers, **self._text_layers}.items():
+            if layers is not None:
+                self.parameters |= {f"{network}.{name}": factor for name, factor in layers.factors.items()}
         self.averages = {name: value.detach().clone() for name, value in self.parameters.items()}
         if settings.rung != "words":
             self._prepare()
+            if settings.checkpointing:
+                self._checkpointed = CheckpointedBlocks(model.unet, *model.text_encoders)
 
     def close(self) -> None:
         """Take the trainable parts off the model."""
-        self.vectors.detach()
-        if self.layers is not None:
-            self.layers.detach()
+        for part in (self._checkpointed, self.layers, *self._text_layers.values(), *self.triggers):
+            if part is not None:
+                part.detach()
 
     def begin_from(self, values: Mapping[str, Tensor]) -> None:
         """Start from weights that another base or run learned; names that are missing keep their start.
@@ -137,7 +154,7 @@ class Learner:
                 raise ModelError("weights to begin from have another shape", got=got, do="Use the settings of before.")
         whole = {name: value.detach().clone() for name, value in self.parameters.items()} | dict(values)
         self._load(whole)
-        self.vectors.limit_norms()
+        self._limit_norms()
         self.averages = {name: value.detach().clone() for name, value in self.parameters.items()}
 
     def step(self) -> float:
@@ -146,23 +163,25 @@ class Learner:
         Raises:
             ModelError: the loss is no number.
         """
-        noise = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.steps)
-        batch, captions, masks, plain = self._draw(noise)
-        kept, contexts = self._draw_retention(noise)
-        joined = _join(batch, kept)
-        with torch.no_grad():
-            base = self.loss.predict_base(joined, torch.cat([plain, contexts]))
-        found = self.loss.predict(joined, torch.cat([self._encode(captions), contexts]))
-        own, count = measure_subject(batch, found[: len(batch)], masks), len(batch)
-        outside = measure_distance(batch, found[:count], base[:count], 1 - masks)
-        loss = own.mean() + self.settings.keep * outside.mean()
-        if len(kept):
-            loss = loss + self.settings.keep * measure_distance(kept, found[count:], base[count:]).mean()
-        if not math.isfinite(value := float(loss.detach())):
-            raise ModelError("training gave numbers that are no loss", got=value, do="Use a smaller rate, or `fresh`.")
-        gradients = dict(zip(self.parameters, torch.autograd.grad(loss, list(self.parameters.values())), strict=True))
-        self._update(gradients)
-        return value
+        rows = self._draw(torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.steps))
+        parameters = list(self.parameters.values())
+        total, summed = 0.0, list[Tensor]()
+        for piece in rows.cut(self.settings.micro_batch or len(rows.batch)):
+            loss = self._measure(piece)
+            total += (value := float(loss.detach()))
+            if not math.isfinite(value):
+                do = "Use a smaller rate, or `fresh`."
+                raise ModelError("training gave numbers that are no loss", got=value, do=do)
+            # Rows without the trigger do not reach the vectors.
+            found = cast("tuple[Tensor | None, ...]", torch.autograd.grad(loss, parameters, allow_unused=True))
+            if not summed:
+                summed = [torch.zeros_like(p) if g is None else g for p, g in zip(parameters, found, strict=True)]
+                continue
+            for old, new in zip(summed, found, strict=True):
+                if new is not None:
+                    old.add_(new)
+        self._update(dict(zip(self.parameters, summed, strict=True)))
+        return total
 
     @torch.no_grad()
     def check(self) -> LossCheck:
@@ -171,8 +190,8 @@ class Learner:
             train, held_out = (self._measure_fixed(*each) for each in self._fixed)
             drift = 0.0
             if self.layers is not None:
-                batch, contexts = self._fixed_retention
-                drift = measure_drift(self.loss.predict(batch, contexts), self.loss.predict_base(batch, contexts))
+                batch, texts = self._fixed_retention
+                drift = measure_drift(self._predict(batch, self._encode(texts)), self._predict_base(batch, texts))
         rows = tuple(float(row) for row in held_out)
         return LossCheck(
             step=self.steps, train=float(train.mean()), held_out=float(held_out.mean()), drift=drift, rows=rows
@@ -192,13 +211,14 @@ class Learner:
         finally:
             self._load(kept)
 
-    def state(self) -> Checkpoint:
-        """Return everything that `restore` needs."""
+    def state(self, *, copied: bool = True) -> Checkpoint:
+        """Return everything that `restore` needs; not `copied`, it holds what the next step changes."""
         tensors = {f"parameter.{name}": value for name, value in self.parameters.items()}
         tensors |= {f"average.{name}": value for name, value in self.averages.items()}
         for group, optimiser in self._optimisers.items():
             tensors |= {f"{group}.{name}": value for name, value in optimiser.state().items()}
-        return Checkpoint({name: value.detach().clone() for name, value in tensors.items()}, {"step": self.steps})
+        kept = {name: value.detach().clone() if copied else value.detach() for name, value in tensors.items()}
+        return Checkpoint(kept, {"step": self.steps})
 
     def restore(self, saved: Checkpoint) -> None:
         """Go on from a saved state of the same settings."""
@@ -209,35 +229,37 @@ class Learner:
             optimiser.restore({n.removeprefix(start): t for n, t in saved.tensors.items() if n.startswith(start)})
         self.steps = int(saved.values["step"])
 
-    def _start(self) -> Tensor:
+    def _start(self) -> list[Tensor]:
         settings, concept = self.settings, self.concept
         if settings.rung == "words":
             if not concept.description:
                 do = "Make the concept with a description, or use the rung inversion or lora."
                 raise RequestError("the rung words needs a description", got=concept.name, do=do)
-            return read_words(self.tower, concept.description, self.tower.length)
-        return start_vectors(self.tower, f"a {concept.noun}", settings.vectors, seed=settings.seed)
+            return [read_words(tower, concept.description, tower.length) for tower in self.towers]
+        noun = f"a {concept.noun}"
+        return [start_vectors(tower, noun, settings.vectors, seed=settings.seed) for tower in self.towers]
 
     def _prepare(self) -> None:
-        examples = load_examples(self.concept, self.model, seed=self.settings.seed)
+        rows = self.settings.micro_batch
+        examples = load_examples(self.concept, self.model, seed=self.settings.seed, rows=rows)
         self.examples, self.held_out = examples.split()
-        recipes = {"vectors": ["vectors"], "lora": [name for name in self.parameters if name != "vectors"]}
+        vectors = [name for name in self.parameters if name.startswith(_VECTORS)]
+        groups = {name: [name] for name in vectors} | {"lora": [n for n in self.parameters if n not in vectors]}
         self._optimisers = {
             group: Optimiser([(name, self.parameters[name]) for name in names], _NO_DECAY)
-            for group, names in recipes.items()
+            for group, names in groups.items()
             if names
         }
+        self._retention = tuple(text.replace("{}", self.concept.noun) for text in RETENTION)
+        captions = (each for one in (*self.examples.captions, *self.held_out.captions) for each in one)
+        texts = list(dict.fromkeys([*self._retention, *(self._without_trigger(each) for each in captions)]))
         with torch.no_grad():
-            self._retention = encode_captions(self.tower, [text.replace("{}", self.concept.noun) for text in RETENTION])
-            self._plain = {
-                caption: encode_captions(self.tower, [self._without_trigger(caption)])
-                for each in (*self.examples.captions, *self.held_out.captions)
-                for caption in each
-            }
+            # What the frozen base reads never changes.
+            self._plain = {text: encode_texts(self.towers, [text]) for text in texts}
         self._fixed = tuple(self._fix(each, seed) for seed, each in ((1, self.examples), (2, self.held_out)))
         latents = self.examples.latents[:, 0].repeat(CHECK_ROWS, 1, 1, 1)[:CHECK_ROWS]
-        contexts = self._retention.repeat(CHECK_ROWS, 1, 1)[:CHECK_ROWS]
-        self._fixed_retention = (self._noise(latents, torch.Generator().manual_seed(3)), contexts)
+        texts = (self._retention * CHECK_ROWS)[:CHECK_ROWS]
+        self._fixed_retention = (self._noise(latents, torch.Generator().manual_seed(3)), texts)
 
     def _without_trigger(self, caption: str) -> str:
         noun = f"a {self.concept.noun}"
@@ -249,32 +271,93 @@ class Learner:
         captions = tuple(examples.captions[at][0] for at in picks)
         return self._noise(latents, torch.Generator().manual_seed(seed)), captions, masks
 
-    def _measure_fixed(self, batch: NoisedBatch, captions: Sequence[str], masks: Tensor) -> Tensor:
-        found = self.loss.predict(batch, self._encode(captions))
-        return measure_subject(batch, found, masks)
+    def _measure_fixed(self, batch: NoisedBatch, captions: tuple[str, ...], masks: Tensor) -> Tensor:
+        return measure_subject(batch, self._predict(batch, self._encode(captions)), masks)
 
-    def _draw(self, noise: torch.Generator) -> tuple[NoisedBatch, list[str], Tensor, Tensor]:
-        count, examples = self.settings.batch, self.examples
+    def _measure(self, rows: _StepRows) -> Tensor:
+        """Return the loss of some rows of a step: the error on the subject, and the distance from the base."""
+        # The base is asked only where its answer counts.
+        counts = (rows.keeps > 0) & (rows.masks.amin(dim=(1, 2, 3)) < 1)
+        asked = [at for at, wanted in enumerate(counts.tolist()) if wanted]
+        base = self._predict_base(rows.batch.pick(asked), tuple(rows.texts[at] for at in asked)) if asked else None
+        found = self._predict(rows.batch, self._encode_rows(rows))
+        loss = (rows.shares * measure_subject(rows.batch, found, rows.masks)).sum()
+        if base is None:
+            return loss
+        distances = measure_distance(rows.batch.pick(asked), found[asked], base, 1 - rows.masks[asked])
+        return loss + (rows.keeps[asked] * distances).sum()
+
+    def _draw(self, noise: torch.Generator) -> _StepRows:
+        """Draw the rows of a step: pictures of the subject; every other step others, where the UNet may change."""
+        count, examples, device = self.settings.batch, self.examples, self.model.device
         picks, crops = _pick(len(examples), count, noise), _pick(examples.latents.shape[1], count, noise)
         ways = _pick(1_000_003, count, noise)
         captions = [
             examples.captions[at][way % len(examples.captions[at])] for at, way in zip(picks, ways, strict=True)
         ]
         batch = self._noise(examples.latents[picks, crops], noise)
-        return batch, captions, examples.masks[picks, crops], torch.cat([self._plain[each] for each in captions])
+        masks = examples.masks[picks, crops]
+        keeps = torch.full((count,), self.settings.keep / count)
+        kept = RETENTION_ROWS if self.layers is not None and self.steps % 2 == 0 else 0
+        if self.layers is None and count >= OUTSIDE_EVERY:
+            turn = torch.arange(count) % OUTSIDE_EVERY == self.steps % OUTSIDE_EVERY
+            keeps = torch.where(turn, keeps * count / turn.sum(), 0.0)
+        others, other_crops = (_pick(limit, kept, noise) for limit in examples.latents.shape[:2])
+        other = self._noise(examples.latents[others, other_crops], noise)
+        texts = [self._retention[at] for at in _pick(len(RETENTION), kept, noise)]
+        return _StepRows(
+            batch=_join(batch, other),
+            captions=(*captions, *[""] * kept),
+            texts=(*map(self._without_trigger, captions), *texts),
+            masks=torch.cat([masks, torch.zeros_like(masks[:1]).expand(kept, -1, -1, -1)]),
+            shares=torch.cat([torch.full((count,), 1 / count), torch.zeros(kept)]).to(device),
+            keeps=torch.cat([keeps, torch.full((kept,), self.settings.keep / max(kept, 1))]).to(device),
+        )
 
-    def _encode(self, captions: Sequence[str]) -> Tensor:
-        """Encode captions, each text once."""
+    def _encode_rows(self, rows: _StepRows) -> EncodedText:
+        """Encode what each row is learned on; what does not depend on what is trained was encoded once."""
+        if self._text_layers:
+            return self._encode([mine or text for mine, text in zip(rows.captions, rows.texts, strict=True)])
+        trained = [caption for caption in rows.captions if caption]
+        encoded = self._encode(trained) if trained else None
+        plain = self._read_plain([text for mine, text in zip(rows.captions, rows.texts, strict=True) if not mine])
+        # The rows of the subject stand first.
+        return _stack([one for one in (encoded, plain) if one is not None])
+
+    def _encode(self, captions: Sequence[str]) -> EncodedText:
+        """Encode captions with what is trained in force, each text once."""
         unique = list(dict.fromkeys(captions))
-        return self.vectors.encode(unique)[[unique.index(each) for each in captions]]
+        found = encode_texts(self.towers, unique)
+        rows = [unique.index(each) for each in captions]
+        return EncodedText(found.hidden[rows], None if found.pooled is None else found.pooled[rows])
 
-    def _draw_retention(self, noise: torch.Generator) -> tuple[NoisedBatch, Tensor]:
-        """Noise pictures for prompts without the trigger, every other step; none where the UNet is frozen."""
-        count = RETENTION_ROWS if self.layers is not None and self.steps % 2 == 0 else 0
-        picks, crops = (_pick(limit, count, noise) for limit in self.examples.latents.shape[:2])
-        return self._noise(self.examples.latents[picks, crops], noise), self._retention[
-            _pick(len(RETENTION), count, noise)
+    def _read_plain(self, texts: Sequence[str]) -> EncodedText | None:
+        return _stack([self._plain[text] for text in texts]) if texts else None
+
+    def _predict(self, batch: NoisedBatch, text: EncodedText) -> Tensor:
+        """Predict with what is trained in force; without gradients in pieces, as many rows at once as a step takes."""
+        most = len(batch) if torch.is_grad_enabled() else self.settings.micro_batch or len(batch)
+        pieces = [slice(at, at + most) for at in range(0, len(batch), most)]
+        pooled = [None if text.pooled is None else text.pooled[one] for one in pieces]
+        found = [
+            self.loss.predict(batch.cut(one), text.hidden[one], each) for one, each in zip(pieces, pooled, strict=True)
         ]
+        return torch.cat(found)
+
+    @torch.no_grad()
+    def _predict_base(self, batch: NoisedBatch, texts: Sequence[str]) -> Tensor:
+        text = self._read_plain(texts)
+        assert text is not None, "there are rows"
+        most = self.settings.micro_batch or len(batch)
+        pieces = [slice(at, at + most) for at in range(0, len(batch), most)]
+        return torch.cat(
+            [
+                self.loss.predict_base(
+                    batch.cut(one), text.hidden[one], None if text.pooled is None else text.pooled[one]
+                )
+                for one in pieces
+            ]
+        )
 
     def _noise(self, latents: Tensor, noise: torch.Generator) -> NoisedBatch:
         """Add noise at levels spread evenly over the rows, the same whatever the device."""
@@ -287,12 +370,12 @@ class Learner:
     def _update(self, gradients: dict[str, Tensor]) -> None:
         warm = min(1.0, (self.steps + 1) / WARMUP_STEPS)
         clip_gradients(gradients, CLIP_NORM)
+        rates = {name_vectors(at): self.settings.vector_rate * one.spread for at, one in enumerate(self.triggers)}
         for group, optimiser in self._optimisers.items():
-            of_vectors = group == "vectors"
-            rate = self.settings.vector_rate * self.vectors.spread if of_vectors else self.settings.lora_rate
+            rate = rates.get(group, self.settings.lora_rate)
             optimiser.step({name: gradients[name] for name in optimiser.parameters}, warm * rate)
         if self.settings.rung != "words":
-            self.vectors.limit_norms()
+            self._limit_norms()
         self.steps += 1
         # Early averages forget the start sooner.
         keep = min(AVERAGE, self.steps / (self.steps + 9))
@@ -300,10 +383,24 @@ class Learner:
             for name, value in self.parameters.items():
                 self.averages[name].lerp_(value, 1 - keep)
 
+    def _limit_norms(self) -> None:
+        for trigger in self.triggers:
+            trigger.limit_norms()
+
     def _load(self, values: Mapping[str, Tensor]) -> None:
         with torch.no_grad():
             for name, value in self.parameters.items():
                 value.copy_(values[name])
+
+
+def name_vectors(encoder: int) -> str:
+    """Return the name of the vectors of a text encoder: the first has no number."""
+    return _VECTORS if encoder == 0 else f"{_VECTORS}_{encoder + 1}"
+
+
+def _stack(texts: Sequence[EncodedText]) -> EncodedText:
+    pooled = [text.pooled for text in texts if text.pooled is not None]
+    return EncodedText(torch.cat([text.hidden for text in texts]), torch.cat(pooled) if pooled else None)
 
 
 def _pick(below: int, count: int, noise: torch.Generator) -> list[int]:

@@ -21,9 +21,10 @@ import torch
 from torch import Tensor
 
 from sfumato.core.errors import ModelError
+from sfumato.models.text.encoder import size_condition
 
 if TYPE_CHECKING:
-    from sfumato.customize.lora import LoraLayers
+    from sfumato.customize.methods.lora import LoraLayers
     from sfumato.models.latent_model import LatentModel
 
 # As mini was trained: v's error counts as x0's times (ratio + 1), which at little noise is thousands for errors nobody sees.
@@ -44,6 +45,14 @@ class NoisedBatch:
     def __len__(self) -> int:
         """Count the rows."""
         return len(self.times)
+
+    def pick(self, rows: list[int]) -> NoisedBatch:
+        """Return the rows at some places."""
+        return NoisedBatch(self.noised[rows], self.times[rows], self.target[rows], self.weights[rows])
+
+    def cut(self, rows: slice) -> NoisedBatch:
+        """Return some of the rows."""
+        return NoisedBatch(self.noised[rows], self.times[rows], self.target[rows], self.weights[rows])
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -73,22 +82,30 @@ class ConceptLoss:
             raise ModelError("concepts are not trained on this kind of model", got=contract.prediction, do=do)
         return NoisedBatch(kept * latents + lost * normal, times, target, weights)
 
-    def predict(self, batch: NoisedBatch, context: Tensor) -> Tensor:
-        """Predict for each row with its context [B, tokens, width]; float32 [B, 4, h, w]."""
-        policy = self.model.policy
+    def predict(self, batch: NoisedBatch, context: Tensor, pooled: Tensor | None = None) -> Tensor:
+        """Predict for each row with its context [B, tokens, width]; float32 [B, 4, h, w].
+
+        `pooled` [B, projection] is the second text encoder's, for models that have one.
+        """
+        policy, contract = self.model.policy, self.model.contract
+        words: dict[str, Tensor] | None = None
+        if pooled is not None:
+            sizes = size_condition(contract.native).to(policy.device)[None].expand(len(batch), -1)
+            words = {"text_embeds": pooled.to(policy.unet_dtype), "time_ids": sizes}
         found = self.model.unet(
             batch.noised.to(policy.unet_dtype).contiguous(memory_format=policy.memory_format),
             batch.times,
             encoder_hidden_states=context.to(policy.unet_dtype),
+            added_cond_kwargs=words,
             return_dict=False,
         )
         return found[0].float()
 
     @torch.no_grad()
-    def predict_base(self, batch: NoisedBatch, context: Tensor) -> Tensor:
+    def predict_base(self, batch: NoisedBatch, context: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Predict as the frozen base does."""
         with nullcontext() if self.layers is None else self.layers.bypass():
-            return self.predict(batch, context)
+            return self.predict(batch, context, pooled)
 
 
 def measure_subject(batch: NoisedBatch, found: Tensor, masks: Tensor) -> Tensor:

@@ -38,16 +38,26 @@ def fill_network(build: Callable[[], Any], state: State, what: str) -> Any:
     Raises:
         ModelError: it cannot be built, or the weights do not belong to it.
     """
-    try:
-        with torch.device("meta"), _Unwritten():
-            network = build()
-    except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, AttributeError) as error:
-        raise ModelError(f"the {what} cannot be built as its configuration says", got=str(error)[:300]) from error
+    network = build_unfilled(build, what)
     _check_fit(network, state, what)
     network.load_state_dict(state, strict=True, assign=True)
     for name, buffer in list(network.named_buffers()):
         if buffer.is_meta:
             _restore_buffer(network, name, buffer)
+    return network
+
+
+def build_unfilled(build: Callable[[], Any], what: str) -> Any:
+    """Build a network on torch's "meta" device, in evaluation mode and without gradients.
+
+    Raises:
+        ModelError: it cannot be built.
+    """
+    try:
+        with torch.device("meta"), _Unwritten():
+            network = build()
+    except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError, AttributeError) as error:
+        raise ModelError(f"the {what} cannot be built as its configuration says", got=str(error)[:300]) from error
     return network.requires_grad_(requires_grad=False).eval()
 
 

@@ -41,7 +41,7 @@ def build_unet(config: dict[str, Any], state: State, policy: Policy) -> UNet2DCo
     Raises:
         ModelError: configuration and weights do not belong together.
     """
-    unet = fill_network(lambda: _from_config(UNet2DConditionModel, config), state, "UNet")
+    unet = fill_network(lambda: make_unet(config), state, "UNet")
     unet = unet.to(device=policy.device, memory_format=policy.memory_format)
     speed_up(unet, fit_policy(policy, sum(tensor.nbytes for tensor in state.values())))
     return unet
@@ -64,17 +64,29 @@ def build_text(config: dict[str, Any], state: State, policy: Policy) -> CLIPText
     Raises:
         ModelError: configuration and weights do not belong together.
     """
-    chosen = CLIPTextConfig(**{key: value for key, value in config.items() if key in _TEXT_FIELDS})
-    projected = "CLIPTextModelWithProjection" in (config.get("architectures") or [])
-    if projected:
+    if _is_projected(config):
         state = {name if name.startswith("text_projection") else f"text_model.{name}": t for name, t in state.items()}
     else:
         state = {name: tensor for name, tensor in state.items() if not name.startswith("text_projection")}
-    kind = CLIPTextModelWithProjection if projected else CLIPTextModel
+    encoder = fill_network(lambda: make_text(config), state, "text encoder")
+    return encoder.to(device=policy.device)
+
+
+def make_unet(config: dict[str, Any]) -> UNet2DConditionModel:
+    """Make the denoiser of a configuration, with random weights."""
+    return _from_config(UNet2DConditionModel, config)
+
+
+def make_text(config: dict[str, Any]) -> CLIPTextModel | CLIPTextModelWithProjection:
+    """Make the text encoder of a configuration, with random weights."""
+    chosen = CLIPTextConfig(**{key: value for key, value in config.items() if key in _TEXT_FIELDS})
     # The only way in that opens no file.
     chosen._attn_implementation = "sdpa"  # noqa: SLF001
-    encoder = fill_network(lambda: kind(chosen), state, "text encoder")
-    return encoder.to(device=policy.device)
+    return (CLIPTextModelWithProjection if _is_projected(config) else CLIPTextModel)(chosen)
+
+
+def _is_projected(config: dict[str, Any]) -> bool:
+    return "CLIPTextModelWithProjection" in (config.get("architectures") or [])
 
 
 def _from_config(kind: Any, config: dict[str, Any]) -> Any:

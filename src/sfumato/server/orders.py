@@ -17,7 +17,7 @@ from sfumato.core import serialize
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.customize.concept import find_concept
-from sfumato.customize.learn import ConceptSettings
+from sfumato.customize.settings import ConceptSettings
 from sfumato.server.names import check_concept, check_name, check_names
 from sfumato.server.queue.records import JOB_KINDS, JobKind
 from sfumato.workflows.check.check import check_box

@@ -20,7 +20,8 @@ from sfumato.customize.build import (
     write_build,
 )
 from sfumato.customize.inversion import encode_captions
-from sfumato.customize.learn import ConceptSettings, Learner
+from sfumato.customize.learn import Learner
+from sfumato.customize.settings import ConceptSettings
 from sfumato.models.load import load_model
 
 SETTINGS = ConceptSettings(rung="lora", vectors=2, rank=2, batch=2)

@@ -16,7 +16,8 @@ from sfumato.customize.build import BASE_DIGITS, ConceptBuild, hash_base, write_
 from sfumato.customize.export import ExportOptions, export_build
 from sfumato.customize.file_forms import FORMS, name_kohya, read_kohya
 from sfumato.customize.inversion import encode_captions
-from sfumato.customize.learn import ConceptSettings, Learner
+from sfumato.customize.learn import Learner
+from sfumato.customize.settings import ConceptSettings
 from sfumato.models.load import load_model
 
 SETTINGS = ConceptSettings(rung="lora", vectors=2, rank=3, batch=2)

@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bundles import tiny_mini
 from concept_folders import make_concept
-from sfumato.core.errors import ModelError, RequestError
+from sfumato.core.errors import RequestError
 from sfumato.customize.inversion import encode_captions
-from sfumato.customize.learn import ConceptSettings, Learner
+from sfumato.customize.learn import Learner
 from sfumato.customize.losses import measure_subject
-from sfumato.models.load import load_model
+from sfumato.customize.settings import ConceptSettings
 
 LORA = ConceptSettings(rung="lora", vectors=3, rank=2, batch=2)
 
@@ -81,7 +80,8 @@ def test_vectors_alone_cannot_move_the_base(concept, model):
 
 
 def test_bypassed_the_unet_predicts_as_the_base_does(model, learner):
-    batch, contexts = learner._fixed_retention
+    batch, texts = learner._fixed_retention
+    contexts = learner._encode(texts).hidden
     with torch.no_grad():
         before = learner.loss.predict_base(batch, contexts)
         for name, factor in learner.layers.factors.items():
@@ -95,7 +95,7 @@ def test_the_words_rung_equals_the_words_in_the_prompt(photos, model):
     concept = make_concept(photos, description="a red dog")
     learner = Learner(concept, model, ConceptSettings(rung="words"))
     try:
-        ours, typed = encode_captions(learner.tower, ["bo, cat", "a red dog, cat"]).detach()
+        ours, typed = encode_captions(learner.towers[0], ["bo, cat", "a red dog, cat"]).detach()
     finally:
         learner.close()
     assert torch.equal(ours, typed)
@@ -107,9 +107,8 @@ def test_the_words_rung_needs_a_description(concept, model):
 
 
 def test_outside_the_mask_nothing_is_learned(learner):
-    noise = torch.Generator().manual_seed(1)
-    batch, _, masks, _ = learner._draw(noise)
-    masks = (masks > 0.5).float()
+    rows = learner._draw(torch.Generator().manual_seed(1)).cut(learner.settings.batch)[0]
+    batch, masks = rows.batch, (rows.masks > 0.5).float()
     found = batch.target.clone()
     assert measure_subject(batch, found + 5 * (1 - masks), masks).abs().max() == 0
     assert measure_subject(batch, found + 5 * masks, masks).min() > 0
@@ -122,11 +121,21 @@ def test_settings_out_of_range_are_refused(wrong):
     assert caught.value.do
 
 
-def test_models_with_two_text_encoders_are_refused(concept):
-    model = load_model(str(tiny_mini()), dtype="fp32")
-    model.text.towers *= 2
-    with pytest.raises(ModelError, match="one text encoder"):
-        Learner(concept, model, LORA)
+def test_pieces_of_a_batch_and_checkpoints_change_the_last_bits_at_most(concept, model):
+    found = []
+    for settings in (LORA, replace(LORA, micro_batch=1), replace(LORA, checkpointing=True)):
+        learner = Learner(concept, model, settings)
+        try:
+            losses = [learner.step() for _ in range(2)]
+            found.append((losses, {name: value.detach().clone() for name, value in learner.parameters.items()}))
+        finally:
+            learner.close()
+    (losses, whole), (pieces_losses, pieces), (again_losses, again) = found
+    assert pieces_losses == pytest.approx(losses, rel=1e-4)
+    assert all(torch.allclose(pieces[name], value, atol=2e-3) for name, value in whole.items())
+    assert again_losses == losses
+    assert all(torch.equal(again[name], value) for name, value in whole.items())
+    assert not any("forward" in vars(block) for block in model.unet.modules() if type(block).__name__ == "ResnetBlock")
 
 
 def test_a_caption_that_does_not_fit_is_refused_and_leaves_no_trace(photos, model):

@@ -25,8 +25,9 @@ from sfumato.core.request import RenderRequest
 from sfumato.customize.concept import ConceptFolder, ConceptPicture
 from sfumato.customize.create import PROMPTS
 from sfumato.customize.inversion import encode_captions
-from sfumato.customize.learn import RETENTION, ConceptSettings, Learner
+from sfumato.customize.learn import RETENTION, Learner
 from sfumato.customize.losses import ConceptLoss, measure_drift
+from sfumato.customize.settings import ConceptSettings
 from sfumato.lab.customize.character import draw_character, make_character, write_character
 from sfumato.lab.customize.recipes import RECIPES
 from sfumato.models.describe import MINI
@@ -41,7 +42,7 @@ from sfumato.workflows.personalize.score import draw_all
 
 if TYPE_CHECKING:
     from sfumato.critic.reader.reader import Readings
-    from sfumato.customize.lora import LoraLayers
+    from sfumato.customize.methods.lora import LoraLayers
     from sfumato.lab.customize.recipes import RecipeRun
     from sfumato.models.latent_model import LatentModel
 

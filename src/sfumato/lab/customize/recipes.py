@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sfumato.customize.inversion import TriggerVectors, encode_captions, start_vectors
-from sfumato.customize.lora import LoraLayers
 from sfumato.customize.losses import ConceptLoss
+from sfumato.customize.methods.lora import LoraLayers
 
 if TYPE_CHECKING:
     from sfumato.models.latent_model import LatentModel

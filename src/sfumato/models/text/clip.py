@@ -145,9 +145,9 @@ class TextTower:
         vector float32 [1, projection]. One chunk at a time, so what else is encoded with it cannot
         change its bits.
         """
-        ids = self.frame(chunk)
-        hidden, last = self.run_body(torch.tensor([ids], device=self.embedding.weight.device), clip_skip=clip_skip)
-        return self._weigh(hidden.float(), chunk), self._pool(last, ids.index(self._end))
+        ids = torch.tensor([self.frame(chunk)], device=self.embedding.weight.device)
+        hidden, last = self.run_body(ids, clip_skip=clip_skip)
+        return self._weigh(hidden.float(), chunk), self.pool(last, ids)
 
     def frame(self, chunk: Chunk) -> list[int]:
         """Return the ids of a chunk between begin and end, padded to `length` + 2."""
@@ -207,12 +207,18 @@ class TextTower:
         ids = self._tokenize(",")
         return ids[0] if len(ids) == 1 else None
 
-    def _pool(self, last: Tensor, end_at: int) -> Tensor | None:
+    def pool(self, last: Tensor, ids: Tensor) -> Tensor | None:
+        """Return the pooled vectors float32 [B, projection] of last states [B, length + 2, width] and their framed ids.
+
+        None where the encoder has no projection head. Gradients flow where they are on.
+        """
         projection = self._projection
         if projection is None:
             return None
         # Not the encoder's own pooling: it looks for the largest id, which a concept's row would be.
-        return projection(self.body.final_layer_norm(last)[:, end_at]).float()
+        ends = (ids == self._end).int().argmax(dim=1)
+        rows = torch.arange(len(ids), device=last.device)
+        return projection(self.body.final_layer_norm(last)[rows, ends]).float()
 
     def _weigh(self, hidden: Tensor, chunk: Chunk) -> Tensor:
         if not chunk.weighted:

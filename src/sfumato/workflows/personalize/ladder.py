@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from sfumato.core.errors import RequestError
 from sfumato.customize.concept import find_concept
-from sfumato.customize.learn import RUNGS, Rung
+from sfumato.customize.settings import RUNGS, Rung
 from sfumato.models.describe import load_contract
 from sfumato.workflows.personalize.likeness import make_likeness
 from sfumato.workflows.personalize.score import ConceptScores, load_photos

@@ -39,8 +39,9 @@ from sfumato.customize.concept import (
     write_json,
 )
 from sfumato.customize.file_forms import read_kohya
-from sfumato.customize.learn import ConceptSettings, Learner
+from sfumato.customize.learn import Learner
 from sfumato.customize.rebase import filter_factors, map_vectors, read_table, read_weights
+from sfumato.customize.settings import ConceptSettings
 from sfumato.models.adapters.tensor_file import open_tensors
 from sfumato.models.load import load_model
 from sfumato.workflows.personalize.likeness import make_likeness

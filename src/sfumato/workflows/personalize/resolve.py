@@ -236,6 +236,9 @@ def _attach_regional(
         factors: dict[str, Tensor] = {}
         for path in one.loras:
             found, alpha = read_kohya(open_tensors(path).tensors)
+            if any(name.startswith("text_encoder") for name in found):
+                do = "Teach it without `text_lora`, or leave its region out."
+                raise RequestError("a LoRA in the text encoders cannot act in a region", got=one.name, do=do)
             rank = int(one.build.settings["rank"])
             scale = one.weight * alpha / rank
             factors |= {name: value * (scale if name.endswith(".up") else 1.0) for name, value in found.items()}

@@ -22,16 +22,21 @@ from torch import Tensor
 
 from sfumato.core.errors import InterruptedRender, RequestError
 from sfumato.core.request import RenderRequest
+from sfumato.core.request_parts.arithmetic import Arithmetic
+from sfumato.core.settings import LARGEST_BUDGET_GB
 from sfumato.core.validate import check_float, check_int
 from sfumato.customize.build import BASE_DIGITS, ConceptBuild, check_base, hash_base, write_build
 from sfumato.customize.concept import ConceptFolder, check_pictures, find_concept
-from sfumato.customize.learn import ConceptSettings, Learner
+from sfumato.customize.learn import Learner
+from sfumato.customize.memory.plan import GB, MemoryPlan, choose_settings, estimate_pictures, plan_memory
+from sfumato.customize.settings import ConceptSettings
 from sfumato.customize.stop import CHECK_EVERY, LossCheck, StopRule
 from sfumato.customize.trigger import check_trigger, is_known_to_clip
 from sfumato.models.describe import MINI
 from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.train.checkpoints import Checkpoint, clear_checkpoints, load_checkpoint, save_checkpoint
+from sfumato.workflows.forecast.plan_request import measure_program_bytes
 from sfumato.workflows.personalize.candidates import (
     CANDIDATE_EVERY,
     PROMPTS,
@@ -61,7 +66,10 @@ _BEST = "best."
 
 @dataclass(frozen=True, kw_only=True)
 class TeachOptions:
-    """Say how to train: for `minutes`, or until so many `steps` in all; `fresh` forgets stopped training."""
+    """Say how to train: for `minutes`, or until so many `steps` in all; `fresh` forgets stopped training.
+
+    Within `budget_gb` of memory settings are chosen that fit; of `any_rung`, vectors alone too where a LoRA does not.
+    """
 
     concept: str
     model: str = MINI
@@ -71,8 +79,12 @@ class TeachOptions:
     fresh: bool = False
     device: str = "auto"
     score: bool = True
+    budget_gb: float | None = None
+    any_rung: bool = False
 
     def __post_init__(self) -> None:
+        if self.budget_gb is not None:
+            check_float("`budget_gb`", self.budget_gb, low=0.1, high=LARGEST_BUDGET_GB)
         if self.minutes is not None:
             check_float("`minutes`", self.minutes, low=0.05, high=MOST_MINUTES)
         if self.steps is not None:
@@ -144,16 +156,21 @@ def teach_concept(
         InterruptedRender: stopped; everything is kept.
         ModelError: the base cannot be trained on, gave no numbers, or changed meanwhile.
         StorageError: the disk refuses; what was saved before stays.
+        BudgetError: no settings fit the memory.
     """
     report = on_event or (lambda _event: None)
     concept = find_concept(options.concept)
     check_trigger(concept.trigger)
     check_pictures(concept)
+    if options.budget_gb is not None:
+        plan = plan_teaching(options)
+        options = replace(options, settings=plan.settings)
+        report(TeachEvent(what=plan.to_text()))
     base = hash_base(options.model)
     work = _TrainingWork(options=options, concept=concept, base=base)
     saved = work.load()
     report(TeachEvent(what="opening the model"))
-    model = load_model(options.model, device=options.device, dtype="fp32")
+    model = _open_for_training(options)
     learner = Learner(concept, model, options.settings)
     try:
         if saved is not None:
@@ -176,6 +193,33 @@ def teach_concept(
         report(TeachEvent(what="drawing the pictures of the card"))
         scores = score_concept(concept, build, model, options.model)
     return TaughtConcept(concept=concept, build=build, scores=scores, warnings=_list_warnings(concept, options.model))
+
+
+def plan_teaching(options: TeachOptions) -> MemoryPlan:
+    """Plan the memory of a training before anything is loaded; with a budget, choose what fits.
+
+    Raises:
+        BudgetError: nothing fits; says the least that would.
+        RequestError: there is no such concept.
+        ModelError, UnsafeFileError: the base is no checkpoint that can be opened.
+    """
+    find_concept(options.concept)
+    program = measure_program_bytes()
+    if options.budget_gb is None:
+        return plan_memory(options.model, options.settings, program_bytes=program)
+    budget = round(options.budget_gb * GB)
+    return choose_settings(options.model, options.settings, budget, program_bytes=program, is_free=options.any_rung)
+
+
+def _open_for_training(options: TeachOptions) -> LatentModel:
+    number_type = options.settings.number_type
+    if options.budget_gb is None:
+        return load_model(options.model, device=options.device, dtype=number_type)
+    # Packed copies of the weights are for speed.
+    plain = Arithmetic(number_type=number_type)
+    model = load_model(options.model, device=options.device, dtype=number_type, arithmetic=plain)
+    model.autoencoder_bytes = estimate_pictures(model.contract)
+    return model
 
 
 def _list_warnings(concept: ConceptFolder, base: str) -> tuple[str, ...]:
@@ -233,7 +277,7 @@ class _TrainingWork:
         self.best = {n.removeprefix(_BEST): t for n, t in saved.tensors.items() if n.startswith(_BEST)}
 
     def save(self, learner: Learner) -> None:
-        state = learner.state()
+        state = learner.state(copied=False)
         best = self.rule.best
         history = {
             "checks": [asdict(check) for check in self.rule.checks],

@@ -10,7 +10,7 @@ from bundles import tiny_mini, write_tiny_mini
 from concept_folders import make_concept
 from sfumato.core.errors import RequestError
 from sfumato.customize.build import find_build, hash_base
-from sfumato.customize.learn import ConceptSettings
+from sfumato.customize.settings import ConceptSettings
 from sfumato.workflows.personalize import rebase as module
 from sfumato.workflows.personalize.rebase import RebaseOptions, rebase
 from sfumato.workflows.personalize.teach import TeachOptions, teach_concept

@@ -17,7 +17,7 @@ from sfumato.core.focus import FocusBox, FocusSettings
 from sfumato.core.request import RenderRequest
 from sfumato.customize.build import find_build, hash_base
 from sfumato.customize.concept import find_concept
-from sfumato.customize.learn import ConceptSettings
+from sfumato.customize.settings import ConceptSettings
 from sfumato.workflows.personalize import teach
 from sfumato.workflows.personalize.resolve import attach_for_part, find_concept_ref, list_active, list_used
 from sfumato.workflows.personalize.teach import TeachOptions, teach_concept

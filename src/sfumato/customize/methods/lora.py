@@ -1,6 +1,6 @@
-"""A LoRA in training: small matrices beside the attention layers of a UNet, switched on and off without touching a weight.
+"""A LoRA in training: small matrices beside attention layers, switched on and off without touching a weight.
 
-Knows one UNet by the names of its layers, diffusers' and ours alike; no file. Start reading at `LoraLayers`; for
+Knows one UNet or text encoder by the names of its layers, diffusers' and ours alike; no file. Start reading at `LoraLayers`; for
 pictures the file is merged by `models.adapters`.
 
 Source: Hu et al. 2021, LoRA, section 4.1.
@@ -17,30 +17,31 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sfumato.core.errors import ModelError, RequestError
+from sfumato.customize.settings import MOST_RANK
 
-MOST_RANK = 16
 PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
+TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
 class LoraLayers:
-    """Factors `down` [rank, in] and `up` [out, rank] for each attention projection of a UNet, until `detach`.
+    """Factors `down` [rank, in] and `up` [out, rank] for each attention projection of a network, until `detach`.
 
     `factors` maps "LAYER.down" and "LAYER.up" to tensors with gradients. An `up` of zeros changes nothing, so training
     starts at the base.
     """
 
-    def __init__(self, unet: Any, rank: int, *, seed: int) -> None:
+    def __init__(self, network: Any, rank: int, *, seed: int) -> None:
         """Put them in force.
 
         Raises:
             RequestError: the rank is out of range.
-            ModelError: the UNet has no attention layer under the usual names.
+            ModelError: the network has no attention layer under the usual names.
         """
         if not 1 <= rank <= MOST_RANK:
             raise RequestError("the rank of a LoRA is out of range", got=rank, do=f"Say 1 to {MOST_RANK}.")
-        layers = {name: module for name, module in unet.named_modules() if _is_projection(name, module)}
+        layers = {name: module for name, module in network.named_modules() if _is_projection(name, module)}
         if not layers:
-            raise ModelError("the denoiser has no attention layers that a LoRA could change")
+            raise ModelError("the network has no attention layers that a LoRA could change")
         self.rank = rank
         self.factors: dict[str, Tensor] = {}
         self._active = True
@@ -55,13 +56,13 @@ class LoraLayers:
             self._hooks.append(layer.register_forward_hook(self._make_hook(name)))
 
     def detach(self) -> None:
-        """Take them off the UNet again."""
+        """Take them off the network again."""
         for hook in self._hooks:
             hook.remove()
 
     @contextmanager
     def bypass(self) -> Generator[None]:
-        """Let the UNet compute as the base does, for a while."""
+        """Let the network compute as the base does, for a while."""
         self._active = False
         try:
             yield
@@ -81,4 +82,7 @@ class LoraLayers:
 
 
 def _is_projection(name: str, module: nn.Module) -> bool:
-    return isinstance(module, nn.Linear) and ".attn" in name and name.endswith(PROJECTIONS)
+    if not isinstance(module, nn.Linear):
+        return False
+    of_text = ".self_attn." in name and name.endswith(TEXT_PROJECTIONS)
+    return of_text or (".attn" in name and name.endswith(PROJECTIONS))
