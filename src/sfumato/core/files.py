@@ -37,7 +37,7 @@ _IMPOSSIBLE = (errno.ENAMETOOLONG, errno.EILSEQ, errno.EINVAL, errno.ELOOP)
 _NAME_BYTES = 255
 _DIGEST_CHARACTERS = 8
 # What `name_unfinished` puts behind a name.
-_BEHIND = re.compile(r"\.[0-9a-f]{8}\.part")
+_BEHIND = re.compile(r"\.[0-9a-f]{8}\.part\Z")
 
 
 class UnfinishedFile:
@@ -182,12 +182,25 @@ def remove_leftovers(path: Path) -> None:
     """Remove what processes left beside `path` that were killed while they wrote or removed it; never what is held."""
     head = f".{shorten_name(path, len('.') + len('.00000000.part'))}"
     for found in path.parent.glob(f"{glob.escape(head)}.*.part"):
-        if _BEHIND.fullmatch(found.name.removeprefix(head)) and not found.is_symlink() and _is_abandoned(found):
-            with suppress(OSError):
-                if found.is_dir():
-                    shutil.rmtree(found)
-                else:
-                    found.unlink()
+        if _BEHIND.fullmatch(found.name.removeprefix(head)):
+            _remove_abandoned(found)
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove from a folder, not from those in it, what killed processes left unfinished; never what is held."""
+    for found in folder.glob(".*.part"):
+        if _BEHIND.search(found.name):
+            _remove_abandoned(found)
+
+
+def _remove_abandoned(path: Path) -> None:
+    if path.is_symlink() or not _is_abandoned(path):
+        return
+    with suppress(OSError):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _is_abandoned(path: Path) -> bool:

@@ -67,23 +67,45 @@ class NetworkFiles:
         """Read the weights of a folder in float32.
 
         Raises:
-            ModelError: there is no such file, or it is cut off.
-            UnsafeFileError: the file breaks the rules of the gate, or holds more than a network of this kind.
+            ModelError: there is no such file.
+            UnsafeFileError: it is cut off, no file of xz, larger than a network of this kind, or against the gate's rules.
         """
         path = folder / self.weights
-        try:
-            with open_regular(path, what=f"the weights of the {self.name}") as stream:
-                whole = lzma.LZMADecompressor(memlimit=MOST_XZ_BYTES).decompress(stream.read(), LARGEST_WEIGHTS_BYTES + 1)
-        except (RequestError, lzma.LZMAError, EOFError) as error:
-            raise ModelError(f"the weights of the {self.name} cannot be read", got=f"{path}: {error}", do=self._train) from error
-        if len(whole) > LARGEST_WEIGHTS_BYTES:
-            what = f"the weights of the {self.name} are larger than any such network"
-            raise UnsafeFileError(what, got=str(path), do=f"{self._train} again.")
+        whole = self._unpack(path)
         # The gate reads files alone, so the weights lie in one for a moment.
         with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as room:
             plain = Path(room) / f"{self.name}.safetensors"
             plain.write_bytes(whole)
-            return dict(read_tensors(check_weights_file(plain), torch.float32))
+            try:
+                return dict(read_tensors(check_weights_file(plain), torch.float32))
+            except UnsafeFileError as error:
+                # Its message names the file of a moment, which nobody can look at.
+                raise self._refuse("are refused", path, error.got or "no safetensors file") from error
+
+    def _unpack(self, path: Path) -> bytes:
+        """Return the bytes of the safetensors file in a file of xz, never more than the limit."""
+        try:
+            with open_regular(path, what=f"the weights of the {self.name}") as stream:
+                packed = stream.read(LARGEST_WEIGHTS_BYTES + 1)
+        except RequestError as error:
+            what = f"the weights of the {self.name} cannot be read"
+            raise ModelError(what, got=error.got, do=f"{self._train}.") from error
+        unpacking = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MOST_XZ_BYTES)
+        try:
+            # A file longer than the limit is refused below: what is cut off has no end.
+            whole = unpacking.decompress(packed, LARGEST_WEIGHTS_BYTES + 1)
+        except lzma.LZMAError as error:
+            raise self._refuse("cannot be unpacked", path, str(error)) from error
+        if len(whole) > LARGEST_WEIGHTS_BYTES:
+            raise self._refuse("are too large", path, f"more than {LARGEST_WEIGHTS_BYTES} bytes")
+        if not unpacking.eof or unpacking.unused_data:
+            raise self._refuse("cannot be unpacked", path, "no end" if not unpacking.eof else "bytes behind its end")
+        return whole
+
+    def _refuse(self, why: str, path: Path, got: object) -> UnsafeFileError:
+        return UnsafeFileError(
+            f"the weights of the {self.name} {why}", got=f"{path}: {got}", do=f"{self._train} again."
+        )
 
     def write(self, folder: Path, config: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
         """Write both files.

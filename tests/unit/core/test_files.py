@@ -10,6 +10,7 @@ from sfumato.core.errors import RequestError, StorageError
 from sfumato.core.files import (
     UnfinishedFile,
     check_path,
+    clear_leftovers,
     expand_path,
     file_sha256,
     name_unfinished,
@@ -102,6 +103,26 @@ def test_what_a_killed_process_left_is_removed_and_nothing_else(tmp_path):
     assert sorted(tmp_path.iterdir()) == sorted(kept)
     living.publish()
     assert path.exists()
+
+
+def test_a_folder_is_cleared_of_what_killed_processes_left(tmp_path):
+    living, below = UnfinishedFile(tmp_path / "a.png"), tmp_path / "b"
+    below.mkdir()
+    kept = [
+        living._beside,
+        below,
+        tmp_path / ".c.part",
+        tmp_path / ".c.12345678.part.png",
+        tmp_path / "c.12345678.part",
+    ]
+    for other in kept[2:]:
+        other.write_bytes(b"")
+    kept.append(name_unfinished(below / "d.png"))
+    for left in (kept[-1], name_unfinished(tmp_path / "a.png"), name_unfinished(tmp_path / "e.png")):
+        left.write_bytes(b"left")
+    clear_leftovers(tmp_path)
+    assert sorted(tmp_path.rglob("*")) == sorted(kept)
+    living.discard()
 
 
 def test_leftovers_of_the_longest_names_are_found(tmp_path):

@@ -23,9 +23,7 @@ from sfumato.models.files.header import Header, read_header, refuse
 WEIGHTS = frozenset({".safetensors", ".sft"})
 PICKLES = frozenset({".ckpt", ".pt", ".pth", ".bin", ".pkl", ".pickle"})
 # What a diffusers folder legitimately holds; everything else is named and refused. The critics of `mini` are packed by xz.
-SUFFIXES = frozenset(
-    {".json", ".safetensors", ".xz", ".txt", ".md", ".png", ".jpg", ".jpeg", ".webp", ".yaml", ".yml"}
-)
+SUFFIXES = frozenset({".json", ".safetensors", ".xz", ".txt", ".md", ".png", ".jpg", ".jpeg", ".webp", ".yaml", ".yml"})
 PLAIN_NAMES = frozenset({"LICENSE", "NOTICE", ".gitattributes", ".gitignore"})
 # Left by download tools beside the model; nothing below them is opened.
 IGNORED_FOLDERS = frozenset({".cache", ".git"})

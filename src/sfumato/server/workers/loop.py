@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeAlias
 
 from sfumato.core.errors import InterruptedRender, SfumatoError
-from sfumato.core.files import hold
+from sfumato.core.files import clear_leftovers, hold
 from sfumato.server.queue.records import FileRole, JobRecord, StoredFile
 from sfumato.server.queue.store import LEASE_S, MOST_KILLS, JobStore, LostLeaseError
 
@@ -148,6 +148,8 @@ class WorkerLoop:
         self._tell({"event": "began", "job": job.id})
         folder = self.folder / "jobs" / job.id
         folder.mkdir(parents=True, exist_ok=True)
+        # A worker that was killed within a file left its beginning here.
+        clear_leftovers(folder)
         attempt = Attempt(
             job=job,
             folder=folder,

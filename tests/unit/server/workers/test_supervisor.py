@@ -1,6 +1,8 @@
 """Workers die, hang and refuse; the queue goes on, and the bad job says why."""
 
 import asyncio
+import io
+import os
 import time
 from contextlib import asynccontextmanager
 
@@ -10,6 +12,7 @@ import fake_worker
 from kill_queue import kill_and_count
 from sfumato.server.hub import Hub
 from sfumato.server.queue.store import JobStore
+from sfumato.server.workers.loop import WorkerLoop
 from sfumato.server.workers.supervisor import Supervisor
 
 LONGEST_S = 30
@@ -108,6 +111,26 @@ def test_progress_is_heard_and_previews_are_drawn_only_for_somebody(tmp_path):
     assert unwatched == {}
     assert told["steps"] == 10_000
     assert packed.startswith(b"\xff\xd8")
+
+
+def test_what_a_worker_left_that_was_killed_within_a_file_is_gone_after_the_next_attempt(tmp_path):
+    store = JobStore(tmp_path)
+    job = store.submit({"prompt": "0", "steps": 1, "batch": 1, "seed": 7}, surface="test")
+    folder = tmp_path / "jobs" / job.id
+    folder.mkdir(parents=True)
+    (folder / ".picture-1.png.0123abcd.part").write_bytes(b"\x89PNG")
+    ours, servers = os.pipe()
+
+    def draw_and_end(attempt):
+        drawn = fake_worker.draw(attempt)
+        os.close(servers)
+        return drawn
+
+    with os.fdopen(ours, "rb") as told:
+        WorkerLoop(folder=tmp_path, name="one", draw=draw_and_end, input=told, output=io.BytesIO()).run()
+    assert store.find(job.id).state == "done"
+    assert [path.name for path in folder.iterdir()] == ["picture-0.png"]
+    store.close()
 
 
 def test_kills_at_random_moments_lose_and_double_nothing(tmp_path):
