@@ -1,6 +1,6 @@
 """A trained parser: square crops of hands in; where each digit, segment and nail is, and answers about the hand, out.
 
-Kept as a folder: `parser.safetensors` (fp16 weights) and `parser.json` (shape, and how far evidence is believed). Knows
+Kept as a folder: `parser.safetensors.xz` (fp16 weights) and `parser.json` (shape, and how far evidence is believed). Knows
 neither world nor training. Start reading at `Parser.read`.
 """
 

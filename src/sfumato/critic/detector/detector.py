@@ -1,6 +1,6 @@
 """A trained detector: pictures of any size in; people, faces, hands and houses with boxes and confidences out.
 
-Kept as a folder: `detector.safetensors` (fp16 weights) and `detector.json` (shape, how far scores are believed). Knows neither
+Kept as a folder: `detector.safetensors.xz` (fp16 weights) and `detector.json` (shape, how far scores are believed). Knows neither
 world nor training. Start reading at `Detector.find`.
 """
 

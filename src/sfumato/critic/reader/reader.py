@@ -1,6 +1,6 @@
 """A trained reader: pictures in, words and confidences out.
 
-Kept as a folder: `reader.safetensors` (fp16 weights) and `reader.json` (shape, vocabulary,
+Kept as a folder: `reader.safetensors.xz` (fp16 weights) and `reader.json` (shape, vocabulary,
 temperatures). Knows neither world nor training. Start reading at `Reader.read`.
 """
 
