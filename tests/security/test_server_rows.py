@@ -74,7 +74,13 @@ ROWS = {
     "CVE-2024-4325 join": ("POST", "/queue/join", b'{"data":["file:///etc/passwd"]}', JSON, {404, 405}),
     # Forms and kinds of messages.
     "CVE-2021-32677 JSON as text": ("POST", "/api/v1/jobs", b'{"prompt":"x"}', {"Content-Type": "text/plain"}, {415}),
-    "urlencoded form": ("POST", "/prompt", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"}, {415}),
+    "urlencoded form": ("POST", "/api/v1/jobs", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"}, {415}),
+    # Scripts for ComfyUI may send their JSON so; another site's page may not, nor may it be anything but JSON.
+    "urlencoded graph": ("POST", "/prompt", b"a=1", {"Content-Type": "application/x-www-form-urlencoded"}, {422}),
+    "urlencoded graph of a page": (
+        "POST", "/prompt", b'{"prompt":{}}',
+        {"Content-Type": "application/x-www-form-urlencoded", "Origin": "http://evil.example"}, {403},
+    ),
     "CVE-2024-10821 long boundary": (
         "POST", "/v1/images/edits", b"x", {"Content-Type": "multipart/form-data; boundary=" + "-" * 60_000}, {400, 422}
     ),
