@@ -13,7 +13,7 @@ from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.finders.people import FACES, HANDS, PARTS, PERSONS, PeopleFinder
 from sfumato.models.parts.graph import load_graph
 
-DRAWN_HANDS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_hand.jpg"
+DRAWN_HANDS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_hand.webp"
 # Of scikit-image's astronaut, by eye: left, top, right, bottom of the face; the middles of eyes and mouth.
 FACE, LEFT_EYE, RIGHT_EYE, MOUTH = (171, 62, 281, 176), (203, 101), (247, 103), (223, 147)
 
