@@ -41,8 +41,8 @@ def test_a_second_plan_goes_by_the_first_render(render):
 
 @pytest.mark.slow
 def test_a_probe_is_used_by_the_plan_that_asks_for_it_and_by_later_ones(render):
-    assert render(*LARGE, "--probe", "--json", command="plan").json["basis"] == "probe"
-    assert render(*LARGE, "--json", command="plan").json["basis"] == "probe"
+    assert render(*LARGE, "--probe", "--json", command="plan").json["seconds_basis"] == "probe"
+    assert render(*LARGE, "--json", command="plan").json["seconds_basis"] == "probe"
 
 
 def test_a_large_render_says_beforehand_what_it_will_cost(render):

@@ -102,7 +102,7 @@ def kill_after(room, entries, wait_s, *more):
 @pytest.mark.parametrize("seed", range(2))
 def test_killed_at_random_moments_it_gives_the_same_bytes(seed, room, render, one_thread):
     moments, more, killed = random.Random(seed), (), 0
-    while killed < 6 and kill_after(room, moments.randrange(1, 25), moments.random() / 50, *more):
+    while killed < 6 and kill_after(room, moments.randrange(1, 10), moments.random() / 50, *more):
         more, killed = ("--resume",), killed + 1
     assert killed >= 3
     whole = render("a cat", *LARGE, "--out", "b.png", "--json")

@@ -39,6 +39,9 @@ def describe_checks(
         found: list[str] = []
         for defect in defects:
             curve = _measure_curve(name, defect, judged_on)
+            if not curve:
+                notes.append(f"{name}: no picture had anything that {defect} applies to")
+                continue
             rows += curve
             found += [defect] if is_usable(curve, DEFECTS[defect].visible, defect) else []
         limits, found = _judge_limit(name, found, (chosen_on, judged_on))
@@ -79,6 +82,9 @@ def _measure_curve(name: str, defect: str, values: Values) -> list[Measurement]:
     for dose in planted.doses:
         both = np.stack([values[name, "", 0.0], values[name, defect, dose]], axis=1)
         both = both if planted.everywhere else both[~np.isnan(both[:, 1])]
+        if not len(both):
+            # Few and unlucky pictures: there is nothing to judge, and no row can say how well.
+            return []
         low, high = bootstrap_interval(both, lambda rows: measure_auc(name, rows[:, 0], rows[:, 1]))
         title = f"{name}: {defect} of {dose:g} {planted.unit}"
         area, aim = measure_auc(name, both[:, 0], both[:, 1]), LEAST_AUC if dose == planted.visible else None

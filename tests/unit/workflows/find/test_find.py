@@ -17,7 +17,7 @@ from sfumato.workflows.find.find import find_things, is_drawn, join_found, open_
 from sfumato.workflows.find.finders import FINDERS, list_kinds, make_finders
 from sfumato.workflows.find.mark import draw_marks
 
-PORTRAITS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_portrait.jpg"
+PORTRAITS = Path(__file__).parents[4] / "docs" / "pictures" / "mini_portrait.webp"
 
 
 def make_found(kind, left, by, confidence=0.9, side=10):
