@@ -1,7 +1,7 @@
-"""Give a trained tiny autoencoder more channels and blocks without changing what it computes.
+"""Give trained networks more room: an autoencoder more channels and blocks, a table of tokens more rows.
 
-It knows the layout of diffusers' AutoencoderTiny: convolutions, ReLU, residual blocks. Start reading at
-`grow_layers`.
+It knows the layout of diffusers' AutoencoderTiny (convolutions, ReLU, residual blocks) and that special tokens stand
+last. Start reading at `grow_layers` and `grow_rows`.
 
 Source: function-preserving growth, Chen et al. 2016 (arXiv:1511.05641).
 """
@@ -16,7 +16,7 @@ from torch import nn
 from sfumato.core.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
 
 @torch.no_grad()
@@ -48,6 +48,21 @@ def grow_layers(small: nn.Sequential, large: nn.Sequential) -> None:
                     _copy_convolution(a, b)
             else:
                 _silence(convolutions[-1].weight, convolutions[-1].bias)
+
+
+SPECIAL_TOKENS = 2
+
+
+@torch.no_grad()
+def grow_rows(rows: torch.Tensor, spellings: Sequence[Sequence[int]]) -> torch.Tensor:
+    """Return a table of tokens [N + K, width] grown from `rows` [N, width], its last two being the special tokens.
+
+    `spellings`: for each of the K new tokens the rows that spelled it before; it begins as their mean. Old tokens keep
+    their places, and the special ones move to the end.
+    """
+    plain, special = rows[:-SPECIAL_TOKENS], rows[-SPECIAL_TOKENS:]
+    fresh = [rows[list(ids)].mean(dim=0, keepdim=True) for ids in spellings]
+    return torch.cat([plain, *fresh, special])
 
 
 def _split_stages(layers: Iterable[nn.Module]) -> list[tuple[nn.Module, list[nn.Module]]]:

@@ -70,8 +70,6 @@ class Average:
 
 # A broken step (loss not finite) is skipped; this many in a row is a broken run.
 BROKEN_STEPS_ALLOWED = 20
-# The average of a landing reaches back a hundred steps: one of a thousand would bring back weights of the plateau.
-LANDING_EMA_DECAY = 0.99
 # Spreads (seed, step, lane) over 63 bits; any large odd numbers do.
 SEED_STRIDES = (1_000_003, 7_919)
 
@@ -137,7 +135,7 @@ def land_training(
 
     """
     place = find_landing(folder) if resume else None
-    falling = replace(recipe, decay_from_frac=0.0, ema_decay=min(recipe.ema_decay, LANDING_EMA_DECAY))
+    falling = replace(recipe, decay_from_frac=0.0)
     if place is not None:
         return run_training(task, falling, budget, place, report=report)
     plateau = load_checkpoint(folder)

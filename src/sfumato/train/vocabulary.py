@@ -15,7 +15,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
 START, END, WORD_END = "<|startoftext|>", "<|endoftext|>", "</w>"
@@ -47,14 +47,21 @@ def count_words(captions: Iterable[str]) -> Counter[str]:
     return counts
 
 
-def learn_merges(words: Counter[str], *, at_most: int = 3000) -> list[tuple[str, str]]:
-    """Join the most frequent neighbours until every word is one token or `at_most` merges are made."""
+def learn_merges(
+    words: Counter[str], known: Sequence[tuple[str, str]] = (), *, at_most: int = 3000
+) -> list[tuple[str, str]]:
+    """Join the most frequent neighbours until every word is one token or `at_most` merges are made.
+
+    `known` are merges of an earlier vocabulary. They stay first, so its tokens keep their ids.
+    """
     alphabet = byte_alphabet()
     pieces: dict[str, list[str]] = {}
     for word in words:
         letters = [alphabet[byte] for byte in word.encode()]
         pieces[word] = [*letters[:-1], letters[-1] + WORD_END]
-    merges: list[tuple[str, str]] = []
+    for pair in known:
+        pieces = {word: _join(parts, pair) for word, parts in pieces.items()}
+    merges = list(known)
     while len(merges) < at_most:
         pairs: Counter[tuple[str, str]] = Counter()
         for word, parts in pieces.items():
@@ -69,16 +76,34 @@ def learn_merges(words: Counter[str], *, at_most: int = 3000) -> list[tuple[str,
     return merges
 
 
+def list_tokens(merges: Sequence[tuple[str, str]]) -> list[str]:
+    """Return the plain tokens of a vocabulary in the order of their ids; the special ones follow."""
+    alphabet = byte_alphabet()
+    return [*alphabet, *(letter + WORD_END for letter in alphabet), *dict.fromkeys(a + b for a, b in merges)]
+
+
+def split_new_tokens(known: Sequence[tuple[str, str]], merges: Sequence[tuple[str, str]]) -> list[list[int]]:
+    """Return, for each token that `merges` has and `known` has not, the known tokens (ids) that spell it."""
+    ids = {token: number for number, token in enumerate(list_tokens(known))}
+    split: list[list[int]] = []
+    for token in list_tokens(merges)[len(ids) :]:
+        letters = list(token.removesuffix(WORD_END))
+        parts = [*letters[:-1], letters[-1] + token[len(letters) :]]
+        for pair in known:
+            parts = _join(parts, pair)
+        split.append([ids[part] for part in parts])
+    return split
+
+
+def read_merges(folder: Path) -> list[tuple[str, str]]:
+    """Return the merges that `save_vocabulary` wrote to a folder, the first first."""
+    lines = (folder / "merges.txt").read_text("utf-8").splitlines()[1:]
+    return [(first, second) for first, second in (line.split() for line in lines)]
+
+
 def save_vocabulary(folder: Path, merges: list[tuple[str, str]]) -> int:
     """Write vocab.json, merges.txt and the tokenizer's configuration; return the number of tokens."""
-    alphabet = byte_alphabet()
-    tokens = [
-        *alphabet,
-        *(letter + WORD_END for letter in alphabet),
-        *dict.fromkeys(a + b for a, b in merges),
-        START,
-        END,
-    ]
+    tokens = [*list_tokens(merges), START, END]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.json").write_text(
         json.dumps({token: index for index, token in enumerate(tokens)}, ensure_ascii=False, indent=0), "utf-8"

@@ -1,4 +1,4 @@
-"""A grown autoencoder computes what the small one did."""
+"""A grown network computes what the small one did."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ from torch import nn
 
 from sfumato.core.errors import ModelError
 from sfumato.models.mini import make_mini_autoencoder
-from sfumato.train.grow import grow_layers
+from sfumato.train.grow import grow_layers, grow_rows
 
 
 def test_more_channels_and_blocks_change_nothing() -> None:
@@ -31,3 +31,9 @@ def test_a_stage_cannot_shrink_or_change_its_kind() -> None:
         grow_layers(small, large)
     with pytest.raises(ModelError, match="stages"):
         grow_layers(nn.Sequential(nn.Conv2d(3, 3, 1)), large)
+
+
+def test_new_tokens_begin_as_the_mean_of_their_pieces() -> None:
+    rows = torch.arange(10.0).view(5, 2)
+    grown = grow_rows(rows, [[0, 2], [1]])
+    assert torch.equal(grown, torch.stack([*rows[:3], (rows[0] + rows[2]) / 2, rows[1], *rows[3:]]))

@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
-from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
+from sfumato.train.vocabulary import (
+    count_words,
+    learn_merges,
+    list_tokens,
+    read_merges,
+    save_vocabulary,
+    split_new_tokens,
+)
 
 CAPTIONS = ["a red house in a green meadow", "a red hand, photograph", "the hand of a woman"]
 
@@ -48,3 +55,16 @@ def test_the_same_captions_give_the_same_file(tmp_path: Path) -> None:
     make_tokenizer(tmp_path / "a")
     save_vocabulary(tmp_path / "b", learn_merges(count_words(reversed(CAPTIONS))))
     assert (tmp_path / "a" / "vocab.json").read_bytes() == (tmp_path / "b" / "vocab.json").read_bytes()
+
+
+def test_a_vocabulary_grows_behind_the_known_one(tmp_path: Path) -> None:
+    known = learn_merges(count_words(["a red house", "a green house"]))
+    grown = learn_merges(count_words(["a red house", "a mountain by a lake", "mountains"]), known)
+    assert grown[: len(known)] == known
+    before, after = list_tokens(known), list_tokens(grown)
+    assert after[: len(before)] == before
+    assert {"mountain</w>", "lake</w>"} <= set(after[len(before) :])
+    for token, ids in zip(after[len(before) :], split_new_tokens(known, grown), strict=True):
+        assert "".join(before[number] for number in ids) == token
+    save_vocabulary(tmp_path, grown)
+    assert read_merges(tmp_path) == grown

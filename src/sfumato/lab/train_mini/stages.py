@@ -40,20 +40,21 @@ from sfumato.models.mini import (
 from sfumato.train.autoencoder import AutoencoderLoss, AutoencoderTask, Patches
 from sfumato.train.denoiser import DenoiserLoss, DenoiserTask, Examples
 from sfumato.train.discriminator import Discriminator
-from sfumato.train.grow import grow_layers
+from sfumato.train.grow import grow_layers, grow_rows
 from sfumato.train.lanes import choose_lanes, count_lanes
 from sfumato.train.loop import land_training, run_training
 from sfumato.train.pictures import load_pixels
 from sfumato.train.store import ExampleStore
 from sfumato.train.task import Budget, Recipe
 from sfumato.train.teacher import Teacher, TeacherTask, load_teacher, save_teacher
-from sfumato.train.vocabulary import count_words, learn_merges, save_vocabulary
+from sfumato.train.vocabulary import count_words, learn_merges, read_merges, save_vocabulary, split_new_tokens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from diffusers import AutoencoderTiny
     from numpy.typing import NDArray
+    from transformers import CLIPTextModel
 
     from sfumato.train.loop import TrainingResult
     from sfumato.train.task import Task
@@ -150,11 +151,12 @@ class MiniTraining:
 
 
 def train_vocabulary(wanted: MiniTraining) -> int:
-    """Learn the byte-pair vocabulary from the drawn captions; return its size."""
+    """Learn the byte-pair vocabulary from the drawn captions, behind that of `init`; return its size."""
     draw_pictures(wanted.state, wanted.pictures)
     notes = open_pictures(wanted.state).read_notes()
     words = count_words(caption for note in notes for caption in note["captions"])
-    return save_vocabulary(wanted.state / "tokenizer", learn_merges(words))
+    known = read_merges(wanted.init / "tokenizer") if wanted.init else ()
+    return save_vocabulary(wanted.state / "tokenizer", learn_merges(words, known))
 
 
 def train_teacher(wanted: MiniTraining) -> TrainingResult:
@@ -255,9 +257,7 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     """Train the text encoder and the UNet on the cached latents; save them as `text_encoder/` and `unet/`."""
     tokenizer = load_mini_tokenizer(wanted.state / "tokenizer")
     torch.manual_seed(0)
-    text = open_mini_part(wanted.init, "text_encoder") or make_mini_text_encoder(
-        len(tokenizer), **special_ids(tokenizer)
-    )
+    text = _begin_text_encoder(wanted.init, wanted.state / "tokenizer")
     unet: Any = open_mini_part(wanted.init, "unet") or make_mini_unet()
     decoder: Any = load_mini_autoencoder(wanted.state / "vae").decoder
     networks = nn.ModuleDict({"unet": unet.to(memory_format=torch.channels_last), "text": text}).train()
@@ -274,6 +274,18 @@ def train_denoiser(wanted: MiniTraining) -> TrainingResult:
     for name, part in (("unet", unet), ("text_encoder", text)):
         part.cpu().save_pretrained(wanted.state / name)
     return result
+
+
+def _begin_text_encoder(init: Path | None, tokenizer: Path) -> CLIPTextModel:
+    """Make the text encoder, with the weights of the one in `init` if there is one; new words begin as their pieces."""
+    words = load_mini_tokenizer(tokenizer)
+    text = make_mini_text_encoder(len(words), **special_ids(words))
+    if init is not None:
+        weights = open_mini_part(init, "text_encoder").state_dict()
+        name = next(key for key in weights if key.endswith("token_embedding.weight"))
+        fresh = split_new_tokens(read_merges(init / "tokenizer"), read_merges(tokenizer))
+        text.load_state_dict(weights | {name: grow_rows(weights[name], fresh)})
+    return text
 
 
 def fit_recipe(recipe: Recipe) -> Recipe:
