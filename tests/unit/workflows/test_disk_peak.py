@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -36,11 +37,21 @@ NARROW = {
 }
 
 
+# Folders in memory count only the pages that were written, so what a disk takes is weighed on a disk.
+DISK = "/var/tmp" if Path("/var/tmp").is_dir() else None
+
+
 @pytest.fixture
 def watch(tmp_path, monkeypatch):
     """Return a function that renders a request into an empty folder: the plan, and the most bytes there at once."""
+    with tempfile.TemporaryDirectory(dir=DISK) as room:
+        yield _watch(Path(room) / "out", tmp_path, monkeypatch)
+        # Removing the room must not be watched.
+        monkeypatch.undo()
+
+
+def _watch(out, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    out = tmp_path / "out"
     seen = []
     # What is drawn again comes on top, and the plan says so.
     monkeypatch.setattr(rendering, "look_again", lambda result, **_: CheckedRender(result, None))
