@@ -5,7 +5,15 @@ from pathlib import Path
 import numpy as np
 
 from sfumato.lab.train_mini.parts import CLASSES, PATTERNS, classify_parts, draw_parts, open_parts
-from sfumato.lab.train_mini.pictures import TABLES, draw_pictures, open_pictures
+from sfumato.lab.train_mini.pictures import (
+    FIRST,
+    SEEDS_PER_TABLE,
+    TABLES,
+    TRAINING_SEEDS,
+    draw_example,
+    draw_pictures,
+    open_pictures,
+)
 from sfumato.world.stream import Wish, make_sample
 
 
@@ -36,3 +44,18 @@ def test_maps_follow_the_pictures_of_their_table_and_go_on_where_they_stopped(tm
     borders = np.diff(maps[0].astype(int), axis=1) != 0
     steps = np.abs(np.diff(picture, axis=1)).sum(axis=2)
     assert steps[borders].mean() > 3 * steps[~borders].mean()
+
+
+def test_the_first_world_speaks_its_own_captions_and_leaves_photographs_of_hands_to_the_model() -> None:
+    drawn = [draw_example(FIRST, place, 40, with_truth=True) for place in range(40)]
+    labels = [one.note["labels"] for one in drawn]
+    hands = [label for label in labels if isinstance(label, dict) and label["shot"] in ("hand", "hands")]
+    assert hands
+    assert {label["style"] for label in hands} == {"cartoon"}
+    seed = TRAINING_SEEDS + SEEDS_PER_TABLE * TABLES.index(FIRST)
+    others = [place for place, label in enumerate(labels) if label not in hands]
+    for place in others[:8]:
+        sample = make_sample(seed + place)
+        assert drawn[place].captions == sample.captions
+        assert np.array_equal(drawn[place].image, sample.image)
+        assert drawn[place].truth is not None

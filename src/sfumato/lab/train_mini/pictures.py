@@ -1,6 +1,6 @@
 """Draw the world once and keep it on disk, so that training never waits for drawing.
 
-Whole pictures of the broad mix, square, wide and tall, close-ups, and hands in photograph style.
+Whole pictures of the broad mix, square, wide and tall, close-ups, hands in photograph style, and the first world.
 It knows the world and the example store, no network. Start reading at `draw_pictures`.
 """
 
@@ -26,7 +26,7 @@ from sfumato.world.broad.caption import make_broad_captions
 from sfumato.world.broad.characters import pick_appearance
 from sfumato.world.broad.closeup import make_closeup
 from sfumato.world.hands3d.stream import HandWish, make_hand_picture
-from sfumato.world.stream import BROAD, BROAD_VERSION, Wish, make_sample
+from sfumato.world.stream import BROAD, BROAD_VERSION, Sample, Wish, make_sample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,7 +47,7 @@ MOST_WORKERS = 256
 class PictureTable:
     """A kind of training picture: its folder's name, its size in pixels, how many there are per square one, its source.
 
-    `source` is scenes, closeups or hands; `named` says that named characters appear, in exact numbers.
+    `source` is scenes, first, closeups or hands; `named` says that named characters appear, in exact numbers.
     """
 
     name: str
@@ -62,6 +62,8 @@ SQUARES = PictureTable("pictures", 128, 128, 1.0, named=True)
 HELD_OUT = PictureTable("held_out", 128, 128, 0.0)
 CROPS = PictureTable("pictures_crops", 128, 128, 0.3, "closeups")
 HANDS = PictureTable("pictures_hands", 128, 128, 0.1, "hands")
+# The first world in its own words: what the shipped weights know is not forgotten, and the frozen judges ask for it.
+FIRST = PictureTable("pictures_first", 128, 128, 0.4, "first")
 # The order fixes the seeds. Sizes are what a render takes as its base for wide and tall pictures.
 TABLES = (
     SQUARES,
@@ -71,6 +73,7 @@ TABLES = (
     PictureTable("pictures_144x112", 144, 112, 0.1),
     PictureTable("pictures_112x144", 112, 144, 0.1),
     HANDS,
+    FIRST,
 )
 
 
@@ -186,6 +189,9 @@ def draw_example(table: PictureTable, place: int, total: int, *, with_truth: boo
         hand = make_hand_picture(_load_mesh(), seed, size=table.height, wish=HandWish("captions"))
         captions = make_broad_captions(hand.scene, random.Random(f"hand caption {seed}"))
         return _note(hand.image, captions, hand.labels, hand.truth())
+    if table.source == "first":
+        sample = _draw_first(seed, with_truth=with_truth)
+        return _note(sample.image, sample.captions, sample.labels, sample.truth)
     who = pick_appearance(place, total) if table.named else None
     wish = Wish(
         mix=BROAD,
@@ -197,6 +203,14 @@ def draw_example(table: PictureTable, place: int, total: int, *, with_truth: boo
     sample = make_sample(seed, size=table.height, wish=wish)
     labels = dict(sample.labels) | ({"character": who.name, "age": who.age} if who else {})
     return _note(sample.image, sample.captions, labels, sample.truth)
+
+
+def _draw_first(seed: int, *, with_truth: bool) -> Sample:
+    """Draw a sample of the first world; hands in photograph style are left to the 3-D model."""
+    sample = make_sample(seed, wish=Wish(with_truth=with_truth))
+    if sample.scene.shot in ("hand", "hands") and sample.scene.style == "photo":
+        return make_sample(seed, wish=Wish(style="cartoon", with_truth=with_truth))
+    return sample
 
 
 def _note(
