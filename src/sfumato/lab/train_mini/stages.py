@@ -22,7 +22,6 @@ from sfumato.lab.train_mini.pictures import (
     SQUARES,
     TABLES,
     PictureTable,
-    draw_pictures,
     draw_tables,
     list_filled,
     open_pictures,
@@ -152,8 +151,8 @@ class MiniTraining:
 
 def train_vocabulary(wanted: MiniTraining) -> int:
     """Learn the byte-pair vocabulary from the drawn captions, behind that of `init`; return its size."""
-    draw_pictures(wanted.state, wanted.pictures)
-    notes = open_pictures(wanted.state).read_notes()
+    draw_tables(wanted.state, wanted.pictures, workers=wanted.workers)
+    notes = (note for table in list_filled(wanted.state) for note in open_pictures(wanted.state, table).read_notes())
     words = count_words(caption for note in notes for caption in note["captions"])
     known = read_merges(wanted.init / "tokenizer") if wanted.init else ()
     return save_vocabulary(wanted.state / "tokenizer", learn_merges(words, known))
