@@ -25,6 +25,14 @@ def test_a_picture_is_found_deleted_and_brought_back(visit):
     page.get_by_label("Search the prompts").fill("")
     page.get_by_label("Open: a photo of a watch").first.wait_for()
     visit.check("gallery")
+    page.get_by_role("button", name="Look alike: a photo of a tree by the sea").click()
+    page.get_by_role("button", name="Show the newest first again").wait_for()
+    page.wait_for_function(
+        "document.querySelector('.gallery .open')?.ariaLabel === 'Open: a photo of a tree by the sea'"
+    )
+    visit.check("alike")
+    page.get_by_role("button", name="Show the newest first again").click()
+    page.wait_for_function("document.querySelector('.gallery .open')?.ariaLabel === 'Open: a photo of a watch'")
     page.get_by_role("button", name="Favourites").click()
     page.get_by_text("1 picture", exact=True).wait_for()
     page.get_by_role("button", name="Delete: a photo of a tree by the sea").click()

@@ -23,6 +23,7 @@ from sfumato.server.queue.records import JOB_KINDS, JobKind
 from sfumato.workflows.check.check import check_box
 from sfumato.workflows.enlarge.enlarge import check_method, read_size_of
 from sfumato.workflows.find.find import check_finder, check_kinds
+from sfumato.workflows.personalize.rebase import RebaseOptions
 from sfumato.workflows.personalize.teach import TeachOptions
 from sfumato.workflows.requests import METHOD_SETTINGS
 from sfumato.workflows.stored import read_stored
@@ -47,6 +48,7 @@ TAKES: Mapping[JobKind, frozenset[str]] = {
     "check": frozenset({"picture", "prompt", "hand_boxes", "by"}),
     "find": frozenset({"picture", "kinds", "by"}),
     "teach": _LEARNING | {"concept", "model", "minutes", "steps", "fresh", "score"},
+    "rebase": frozenset({"concept", "model", "old", "steps", "withhold", "score"}),
 }
 _ENLARGING = frozenset({"picture", "scale", "size", "method", "upscaler"})
 
@@ -118,7 +120,36 @@ class TeachOrder:
         )
 
 
-Order: TypeAlias = api.RenderRequest | EnlargeOrder | LookOrder | TeachOrder
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RebaseOrder:
+    """A concept that is carried from the base `old` ("" is the only one that was taught) to `model`."""
+
+    kind: ClassVar[str] = "rebase"
+    concept: str
+    model: str
+    old: str = ""
+    steps: int | None = None
+    withhold: bool = False
+    score: bool = True
+
+    def to_options(self, device: str = "auto") -> RebaseOptions:
+        """Return the options of the carrying.
+
+        Raises:
+            RequestError: a value is out of range.
+        """
+        return RebaseOptions(
+            concept=self.concept,
+            new=self.model,
+            old=self.old,
+            steps=self.steps,
+            withhold=self.withhold,
+            device=device,
+            score=self.score,
+        )
+
+
+Order: TypeAlias = api.RenderRequest | EnlargeOrder | LookOrder | TeachOrder | RebaseOrder
 
 
 def read_order(value: Mapping[str, Any]) -> Order:
@@ -127,7 +158,7 @@ def read_order(value: Mapping[str, Any]) -> Order:
     Raises:
         RequestError: another version wrote it.
     """
-    for order in (TeachOrder, LookOrder, EnlargeOrder):
+    for order in (TeachOrder, RebaseOrder, LookOrder, EnlargeOrder):
         if value.get("kind") == order.kind:
             return serialize.from_json(order, dict(value), where="the job")
     return api.RenderRequest.from_json(dict(value))
@@ -157,6 +188,8 @@ def make_order(kind: str, said: Mapping[str, Any], find_path: FindPath, *, needs
         return _make_render(settings, needs_prompt=needs_prompt)
     if known == "teach":
         return _make_teach(settings)
+    if known == "rebase":
+        return _make_rebase(settings)
     if "picture" not in settings:
         raise RequestError(f"a job of kind {kind} needs a `picture`", do="Send it to /api/v1/files, and name its id.")
     picture = find_path(str(settings.pop("picture")))
@@ -230,12 +263,7 @@ def _write_box(one: str | api.HandBox) -> str:
 
 
 def _make_teach(settings: dict[str, Any]) -> TeachOrder:
-    if "concept" not in settings:
-        raise RequestError("a job of kind teach needs a `concept`", do="Make it with sfumato concept new.")
-    check_concept(settings["concept"])
-    find_concept(settings["concept"])
-    if settings.get("model") not in (None, api.DEFAULTS.model):
-        check_name("checkpoint", settings["model"])
+    _check_concept_and_bases("teach", settings, "model")
     order = TeachOrder(
         concept=settings["concept"],
         model=settings.get("model", api.DEFAULTS.model),
@@ -247,3 +275,22 @@ def _make_teach(settings: dict[str, Any]) -> TeachOrder:
     )
     order.to_options()
     return order
+
+
+def _make_rebase(settings: dict[str, Any]) -> RebaseOrder:
+    _check_concept_and_bases("rebase", settings, "model", "old")
+    if "model" not in settings:
+        raise RequestError("a job of kind rebase needs a `model`", do="Name the base to carry the concept to.")
+    order = RebaseOrder(**settings)
+    order.to_options()
+    return order
+
+
+def _check_concept_and_bases(kind: JobKind, settings: dict[str, Any], *bases: str) -> None:
+    if "concept" not in settings:
+        raise RequestError(f"a job of kind {kind} needs a `concept`", do="Make it with sfumato concept new.")
+    check_concept(settings["concept"])
+    find_concept(settings["concept"])
+    for name in bases:
+        if settings.get(name) not in (None, api.DEFAULTS.model):
+            check_name("checkpoint", settings[name])

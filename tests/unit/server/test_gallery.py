@@ -15,6 +15,7 @@ from sfumato.server.before import keep_base
 from sfumato.server.queue.gallery import UNDO_S, Gallery, GallerySearch
 from sfumato.server.queue.records import StoredFile
 from sfumato.server.queue.store import JobStore
+from sfumato.server.views import ViewMaker
 
 JOBS = (
     {"prompt": "a red house", "size": "64x64", "steps": 1, "seed": 7, "batch": 2},
@@ -102,7 +103,7 @@ def test_a_file_goes_when_the_time_to_undo_is_over(client, context, drawn):
     picture = context.intake.find_path(drawn[2])
     beside, neighbour = picture.with_suffix(".facts.json"), context.intake.find_path(drawn[1])
     beside.write_text("{}")
-    tomorrow = Gallery(context.store, clock=lambda: time.time() + UNDO_S + 1)
+    tomorrow = Gallery(context.store, ViewMaker().make_thumbnail, clock=lambda: time.time() + UNDO_S + 1)
     client.delete(f"/api/v1/gallery/{drawn[2]}")
     assert tomorrow.purge() == 1
     assert not picture.exists()
@@ -170,7 +171,7 @@ def test_pictures_of_every_kind_of_job_are_listed(tmp_path, method, told):
         id="one", path="one.png", media_type="image/png", width=64, height=64, bytes=1, sha256="0" * 64, job_id=job.id
     )
     store.finish(job.id, "worker", [file, replace(file, id="two", number=1, role="evidence")])
-    found, count = Gallery(store).search(GallerySearch(), most=5)
+    found, count = Gallery(store, ViewMaker().make_thumbnail).search(GallerySearch(), most=5)
     assert ([one.file_id for one in found], count) == (["one"], 1)
     assert found[0].method == told
     store.close()

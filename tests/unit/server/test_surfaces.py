@@ -94,6 +94,7 @@ def test_the_same_order_is_one_job(client):
         ({"kind": "focus"}, 422, "picture"),
         ({"kind": "check", "picture": "../queue.sqlite"}, 404, "file"),
         ({"kind": "teach", "concept": "../x"}, 404, "concept"),
+        ({"kind": "rebase", "concept": "../x", "model": "mini"}, 404, "concept"),
         ({"kind": "magic", "prompt": "x"}, 422, "kind"),
         ({"prompt": "x", "steps": 10**9}, 422, "steps"),
         ({"prompt": "x", "batch": 10**6}, 422, "pictures"),

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, false, func, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, false, func, select, update
 
+from sfumato.server.queue.alike import Alike, MakeThumbnail
 from sfumato.server.queue.records import NotFoundError
 from sfumato.server.queue.store import JobStore
 from sfumato.server.queue.tables import files, jobs, marks
@@ -28,6 +29,7 @@ class GallerySearch:
     """Say which pictures are wanted; None where nothing is said. Times are seconds since 1970.
 
     `words` are all found in the prompt, in any order. `deleted` asks for those that can be brought back, and for no others.
+    `similar` is the id of a picture, drawn or sent: the most alike come first, itself before all.
     """
 
     words: str = ""
@@ -36,6 +38,7 @@ class GallerySearch:
     until_s: float | None = None
     favourites: bool = False
     deleted: bool = False
+    similar: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +78,19 @@ class GalleryPicture:
 class Gallery:
     """The pictures that jobs have drawn. Threads may share it."""
 
-    def __init__(self, store: JobStore, *, clock: Callable[[], float] = time.time) -> None:
-        """Use the database of the queue."""
+    def __init__(
+        self, store: JobStore, make_thumbnail: MakeThumbnail, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        """Use the database of the queue, and small copies to tell which pictures look alike."""
         self._store, self._clock = store, clock
+        self._alike = Alike(store, make_thumbnail)
 
     def search(self, wanted: GallerySearch, *, most: int, skip: int = 0) -> tuple[list[GalleryPicture], int]:
-        """Return the newest pictures that fit, at most `most` after the first `skip`, and how many fit in all."""
+        """Return the newest or most alike pictures that fit, at most `most` after the first `skip`, and how many fit in all.
+
+        Raises:
+            NotFoundError: pictures like one that is not there are wanted.
+        """
         prompt, model = jobs.c.request["prompt"].as_string(), jobs.c.request["model"].as_string()
         gone = marks.c.deleted_s
         rules: list[ColumnElement[bool]] = [gone.is_not(None) if wanted.deleted else gone.is_(None)]
@@ -97,11 +107,24 @@ class Gallery:
         joined = files.join(jobs, files.c.job_id == jobs.c.id).outerjoin(marks, marks.c.file_id == files.c.id)
         columns = (files, jobs.c.request, func.coalesce(marks.c.favourite, false()).label("liked"), marks.c.deleted_s)
         found = select(*columns).select_from(joined).where(*rules)
+        if wanted.similar is not None:
+            return self._search_alike(wanted.similar, found, most=most, skip=skip)
         newest = found.order_by(jobs.c.number.desc(), files.c.number.desc()).limit(most).offset(skip)
         with self._store.engine.connect().execution_options(reads_only=True) as connection, connection.begin():
             rows = connection.execute(newest).mappings().all()
             count = connection.execute(select(func.count()).select_from(joined).where(*rules)).scalar_one()
         return [_make_picture(row) for row in rows], int(count)
+
+    def _search_alike(
+        self, similar: str, found: Select[Any], *, most: int, skip: int
+    ) -> tuple[list[GalleryPicture], int]:
+        with self._store.engine.connect().execution_options(reads_only=True) as connection, connection.begin():
+            fitting = list(connection.execute(found.with_only_columns(files.c.id)).scalars())
+        order = [one for one in self._alike.rank(similar, fitting) if one in set(fitting)]
+        page = order[skip : skip + most]
+        with self._store.engine.connect().execution_options(reads_only=True) as connection, connection.begin():
+            rows = {row["id"]: row for row in connection.execute(found.where(files.c.id.in_(page))).mappings()}
+        return [_make_picture(rows[one]) for one in page if one in rows], len(order)
 
     def list_models(self) -> list[str]:
         """Return the models of the pictures, by name."""

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias, get_args
 from sfumato.core.errors import RequestError
 
 JobState: TypeAlias = Literal["queued", "running", "done", "failed", "cancelled", "quarantined"]
-JobKind: TypeAlias = Literal["render", "upscale", "focus", "repair", "check", "find", "teach"]
+JobKind: TypeAlias = Literal["render", "upscale", "focus", "repair", "check", "find", "teach", "rebase"]
 JOB_KINDS: tuple[JobKind, ...] = get_args(JobKind)
 FileRole: TypeAlias = Literal["picture", "evidence"]
 # A job in one of these states stays there until somebody asks for it again.

@@ -18,6 +18,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -92,6 +93,14 @@ marks = Table(
     Column("file_id", String(64), ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
     Column("favourite", Boolean, nullable=False, default=False),
     Column("deleted_s", Float),
+)
+# How a picture looks, as numbers, so that pictures like it are found.
+looks = Table(
+    "looks",
+    metadata,
+    Column("file_id", String(64), ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, nullable=False),
+    Column("vector", LargeBinary, nullable=False),
 )
 # What each version before added, as (table, column, type and default).
 _ADDED = {

@@ -20,6 +20,7 @@ from sfumato.server.before import Before, list_before, make_before
 from sfumato.server.context import ServerContext
 from sfumato.server.queue.gallery import Gallery, GallerySearch
 from sfumato.server.queue.records import JobRecord, NotFoundError, StoredFile
+from sfumato.server.views import ViewMaker
 from sfumato.workflows.files.describe_picture import describe_picture
 from sfumato.workflows.stored import carry_over
 
@@ -36,7 +37,7 @@ Second = Annotated[float | None, Query(ge=0, le=1e11)]
 def make_gallery_routes(context: ServerContext) -> APIRouter:
     """Return the routes of kept pictures."""
     router = APIRouter(prefix="/api/v1", tags=["gallery"])
-    _add_gallery_routes(router, Gallery(context.store))
+    _add_gallery_routes(router, Gallery(context.store, ViewMaker().make_thumbnail))
     _add_before_routes(router, context)
 
     @router.post("/settings")
@@ -57,12 +58,22 @@ def _add_gallery_routes(router: APIRouter, gallery: Gallery) -> None:
         until: Second = None,
         favourites: bool = False,
         deleted: bool = False,
+        similar: Annotated[str | None, Query(max_length=64)] = None,
         most: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 60,
         skip: Annotated[int, Query(ge=0, le=10**9)] = 0,
     ) -> dict[str, Any]:
-        """Find finished pictures, the newest first. All `words` lie in the prompt; times are seconds since 1970."""
+        """Find finished pictures, the newest first, or those that look most like the picture `similar`.
+
+        All `words` lie in the prompt; times are seconds since 1970.
+        """
         wanted = GallerySearch(
-            words=words, model=model, since_s=since, until_s=until, favourites=favourites, deleted=deleted
+            words=words,
+            model=model,
+            since_s=since,
+            until_s=until,
+            favourites=favourites,
+            deleted=deleted,
+            similar=similar,
         )
         found, count = await asyncio.to_thread(gallery.search, wanted, most=most, skip=skip)
         models = await asyncio.to_thread(gallery.list_models)

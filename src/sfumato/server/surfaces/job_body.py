@@ -54,7 +54,7 @@ class JobBody(BaseModel):
     """The settings of one job, by the names that the library uses. `init`, `mask` and `picture` are ids of files.
 
     `kind` says what is done: render draws; upscale, focus and repair change a `picture`; check and find look at one; teach
-    trains a `concept`. Boxes are objects, or texts as on the command line.
+    trains a `concept`, and rebase carries it from the base `old` to `model`. Boxes are objects, or texts as on the command line.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -107,6 +107,8 @@ class JobBody(BaseModel):
     seamless: Literal["off", "x", "y", "both"] | None = None
     styles: Annotated[list[Name], Field(max_length=32)] | None = None
     picture: Name | None = None
+    old: Name | None = None
+    withhold: bool | None = None
     scale: float | None = None
     kinds: Annotated[list[Name], Field(max_length=32)] | None = None
     by: Name | None = None

@@ -19,10 +19,10 @@ from typing import Any
 from sfumato import api
 from sfumato.core.memory import give_back_memory
 from sfumato.core.settings import load_settings
-from sfumato.server.orders import EnlargeOrder, LookOrder, TeachOrder, read_order
+from sfumato.server.orders import EnlargeOrder, LookOrder, RebaseOrder, TeachOrder, read_order
 from sfumato.server.workers.loop import Attempt, Drawing, WorkerLoop
 from sfumato.server.workers.models import ModelCache, ModelKey
-from sfumato.server.workers.other_kinds import enlarge_picture, look, teach
+from sfumato.server.workers.other_kinds import carry, enlarge_picture, look, teach
 from sfumato.server.workers.results import describe_pictures
 
 _GB = 1024**3
@@ -59,6 +59,9 @@ class EngineDraw:
             # Training wants the memory of the model that drew.
             self.models.clear()
             return teach(order, attempt, self._device)
+        if isinstance(order, RebaseOrder):
+            self.models.clear()
+            return carry(order, attempt, self._device)
         return self._render(order, attempt)
 
     def _render(self, request: api.RenderRequest, attempt: Attempt) -> Drawing:

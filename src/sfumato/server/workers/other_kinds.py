@@ -1,4 +1,4 @@
-"""Jobs that draw no picture from a prompt: look at one, enlarge one without a model, or teach a concept.
+"""Jobs that draw no picture from a prompt: look at one, enlarge one without a model, teach or carry a concept.
 
 Start reading at `look`.
 """
@@ -14,7 +14,7 @@ from PIL import Image
 from sfumato.core.errors import InterruptedRender
 from sfumato.critic.anatomy.judge import JudgedHand
 from sfumato.models.hardware.policy import choose_policy
-from sfumato.server.orders import EnlargeOrder, LookOrder, TeachOrder
+from sfumato.server.orders import EnlargeOrder, LookOrder, RebaseOrder, TeachOrder
 from sfumato.server.workers.loop import Attempt, Drawing
 from sfumato.server.workers.results import EvidenceFolder, describe_file
 from sfumato.workflows.check.check import check_picture
@@ -23,7 +23,11 @@ from sfumato.workflows.check.mark import draw_verdicts
 from sfumato.workflows.enlarge.enlarge import enlarge
 from sfumato.workflows.find.find import find_things, open_store
 from sfumato.workflows.find.mark import draw_marks
+from sfumato.workflows.personalize.rebase import rebase
 from sfumato.workflows.personalize.teach import TeachEvent, teach_concept
+
+# Both bases are opened, the result is polished, and the card is drawn.
+_REBASE_STAGES = 4
 
 
 def look(order: LookOrder, attempt: Attempt) -> Drawing:
@@ -107,6 +111,26 @@ def teach(order: TeachOrder, attempt: Attempt, device: str) -> Drawing:
         with Image.open(shown) as opened:
             told["preview"] = evidence.add(opened.convert("RGB"))
     return Drawing(files=evidence.files, result=told)
+
+
+def carry(order: RebaseOrder, attempt: Attempt, device: str) -> Drawing:
+    """Carry a concept to another base; a stopped one begins again with the next attempt.
+
+    Raises: as `rebase`.
+    """
+    _begin(attempt, "rebase")
+    stages = 0
+
+    def hear(said: str) -> None:
+        nonlocal stages
+        stages += 1
+        attempt.tell(_make_progress("rebase", stages, _REBASE_STAGES, stages / _REBASE_STAGES) | {"what": said})
+
+    carried = rebase(order.to_options(device), on_event=hear, should_stop=attempt.should_stop)
+    told = carried.to_json()
+    # A base may be named by where it lies.
+    told["build"] = {name: told["build"][name] for name in ("steps", "best_step", "seconds") if name in told["build"]}
+    return Drawing(files=[], result=told)
 
 
 def _begin(attempt: Attempt, stage: str) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from PIL import Image
 
 from sfumato.canvas.formats.images import save_picture
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import InterruptedRender, RequestError
 from sfumato.core.files import file_sha256
 from sfumato.core.request import ConceptRef, RenderRequest
 from sfumato.core.validate import check_int
@@ -115,15 +115,30 @@ class RebasedConcept:
         }
 
 
-def rebase(options: RebaseOptions, *, on_event: Callable[[str], object] | None = None) -> RebasedConcept:
-    """Carry a concept to another base; both bases' files are only read.
+def rebase(
+    options: RebaseOptions,
+    *,
+    on_event: Callable[[str], object] | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> RebasedConcept:
+    """Carry a concept to another base; both bases' files are only read. `should_stop` is asked after every step.
 
     Raises:
+        InterruptedRender: it was to stop; nothing was written.
         RequestError: there is no such concept or build, or both bases are the same.
         ModelError: the bases share hardly a word, or the new one cannot be trained on.
         StorageError: the disk refuses.
     """
-    tell = on_event or (lambda _said: None)
+
+    def check_stop() -> None:
+        if should_stop is not None and should_stop():
+            raise InterruptedRender("the concept was not carried to its end", do="Start it again.")
+
+    def tell(said: str) -> None:
+        check_stop()
+        if on_event is not None:
+            on_event(said)
+
     concept = find_concept(options.concept)
     old_ref = options.old or _find_only_base(concept)
     build = find_build(concept, old_ref)
@@ -152,7 +167,8 @@ def rebase(options: RebaseOptions, *, on_event: Callable[[str], object] | None =
         kept, lora_how = filter_factors(factors, weights, new.unet) if factors else ({}, "")
         said = [how, *([lora_how] if lora_how else [])]
         values = {"vectors": mapped.to(new.device)} | {f"unet.{name}": t.to(new.device) for name, t in kept.items()}
-        made, steps = _polish(source, new, build, values, options)
+        tell("polishing")
+        made, steps = _polish(source, new, build, values, options, check_stop)
     said.append(f"{steps} steps of polish on {'drawn' if options.withhold else 'the'} pictures")
     seconds = time.monotonic() - began
     written = write_build(
@@ -194,7 +210,12 @@ def _find_only_base(concept: ConceptFolder) -> str:
 
 
 def _polish(
-    source: ConceptFolder, model: LatentModel, build: ConceptBuild, values: dict[str, Tensor], options: RebaseOptions
+    source: ConceptFolder,
+    model: LatentModel,
+    build: ConceptBuild,
+    values: dict[str, Tensor],
+    options: RebaseOptions,
+    check_stop: Callable[[], None],
 ) -> tuple[dict[str, Tensor], int]:
     """Train a little from the carried tensors; return the averaged weights and how many steps."""
     settings = ConceptSettings(**build.settings)
@@ -209,6 +230,7 @@ def _polish(
         learner.begin_from(values)
         for _ in range(steps):
             learner.step()
+            check_stop()
         return {name: value.detach().clone() for name, value in learner.averages.items()}, steps
     finally:
         learner.close()

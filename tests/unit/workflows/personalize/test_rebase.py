@@ -2,15 +2,22 @@
 
 import json
 import shutil
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 import bundles
 from bundles import tiny_mini, write_tiny_mini
 from concept_folders import make_concept
-from sfumato.core.errors import RequestError
-from sfumato.customize.build import find_build, hash_base
+from sfumato.core import serialize
+from sfumato.core.errors import InterruptedRender, RequestError
+from sfumato.customize.build import find_build, hash_base, list_builds
 from sfumato.customize.settings import ConceptSettings
+from sfumato.server.orders import make_order, read_order
+from sfumato.server.workers.other_kinds import carry
 from sfumato.workflows.personalize import rebase as module
 from sfumato.workflows.personalize.rebase import RebaseOptions, rebase
 from sfumato.workflows.personalize.teach import TeachOptions, teach_concept
@@ -56,6 +63,33 @@ def test_a_sibling_takes_vectors_and_lora_and_a_tenth_of_the_steps(taught, sibli
     assert {name: (old.folder / name).read_bytes() for name in old.files} == before
     (row,) = json.loads((taught.path / "lineage.json").read_text())
     assert (row["from"], row["to"]) == (hash_base(BASE), hash_base(sibling))
+
+
+def test_stopped_at_any_place_it_writes_nothing(taught, sibling):
+    asked = []
+
+    def stop_at(count):
+        asked.append(1)
+        return len(asked) > count
+
+    for count in (0, 3):
+        asked.clear()
+        with pytest.raises(InterruptedRender):
+            rebase(RebaseOptions(concept="bo", new=sibling, steps=3, score=False), should_stop=partial(stop_at, count))
+        assert [build.base for build in list_builds(taught)] == [BASE]
+
+
+def test_a_job_of_the_server_carries_it_too(taught, sibling, tmp_path):
+    order = make_order("rebase", {"concept": "bo", "model": "mini", "steps": 1, "score": False}, Path)
+    assert read_order(serialize.to_json(order)) == order
+    told = []
+    attempt = SimpleNamespace(tell=told.append, should_stop=lambda: False, folder=tmp_path)
+    carried = carry(replace(order, model=sibling, old=BASE), attempt, "cpu")
+    assert carried.result["build"]["steps"] == 1
+    assert str(sibling) not in json.dumps(carried.result["build"])
+    assert [one["what"] for one in told if "what" in one][-1] == "polishing"
+    with pytest.raises(RequestError, match="needs a `model`"):
+        make_order("rebase", {"concept": "bo"}, Path)
 
 
 def test_a_wider_encoder_takes_mapped_vectors(taught, wider):
