@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sfumato.critic.picture.colour import LOOK_LENGTH, measure_look
 from sfumato.server.queue import alike
-from sfumato.server.queue.alike import LOOK_LENGTH, Alike, measure_look
+from sfumato.server.queue.alike import Alike
 from sfumato.server.queue.gallery import Gallery, GallerySearch
 from sfumato.server.queue.records import NotFoundError, StoredFile
 from sfumato.server.queue.store import JobStore

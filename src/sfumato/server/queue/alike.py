@@ -2,8 +2,6 @@
 
 Each picture has a short vector, made once from its small copy and kept beside its row. It knows what a picture looks
 like, not what it means: a red coat and a red car may be near. Start reading at `Alike.rank`.
-
-Source of the edges: Dalal and Triggs 2005, histograms of oriented gradients.
 """
 
 from __future__ import annotations
@@ -16,43 +14,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from skimage.color import rgb2lab
-from skimage.feature import hog
 from sqlalchemy import select
 
 from sfumato.core.errors import RequestError
+from sfumato.critic.picture.colour import LOOK_VERSION, measure_look
 from sfumato.server.queue.records import NotFoundError
 from sfumato.server.queue.store import JobStore
 from sfumato.server.queue.tables import files, looks
 
-# Raised when `measure_look` changes: older vectors are made again.
-LOOK_VERSION = 1
-_SIDE_PX, _CELLS, _DIRECTIONS = 64, 4, 8
-# A vector is 4 x 4 cells of three colour numbers and eight directions.
-LOOK_LENGTH = _CELLS * _CELLS * (3 + _DIRECTIONS)
-# Lightness spans 100 and colour about 60 to each side; the eye weighs a colour more than its lightness.
-_COLOUR_SCALE = np.array((1 / 100, 1 / 60, 1 / 60))
-_EDGE_WEIGHT = 0.8
 _WRITTEN_TOGETHER = 64
 
 MakeThumbnail = Callable[[str, Path], bytes]
 """Returns a small copy of a picture, as JPEG, from its id and path."""
-
-
-def measure_look(picture: Image.Image) -> NDArray[np.float32]:
-    """Return the look of an RGB picture of any size: float32 [LOOK_LENGTH]; the distance of two is Euclid's."""
-    small = np.asarray(picture.convert("RGB").resize((_SIDE_PX, _SIDE_PX), Image.Resampling.BOX))
-    lab = rgb2lab(small) * _COLOUR_SCALE
-    cell_px = _SIDE_PX // _CELLS
-    colours = lab.reshape(_CELLS, cell_px, _CELLS, cell_px, 3).mean(axis=(1, 3)).ravel() / _CELLS
-    edges = hog(
-        lab[..., 0],
-        orientations=_DIRECTIONS,
-        pixels_per_cell=(cell_px, cell_px),
-        cells_per_block=(_CELLS, _CELLS),
-        feature_vector=True,
-    )
-    return np.concatenate([colours, _EDGE_WEIGHT * edges]).astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import Response
+from pydantic import BaseModel, Field
 
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
@@ -31,7 +32,33 @@ _FILE_HEADERS = {"Content-Security-Policy": "default-src 'none'; sandbox", "Cach
 # Settings of a request that a person chooses, by the names of a job.
 _SETTINGS = ("prompt", "negative", "seed", "steps", "sampler", "schedule", "guidance", "clip_skip", "model")
 
-Second = Annotated[float | None, Query(ge=0, le=1e11)]
+Second = Annotated[float | None, Field(ge=0, le=1e11)]
+
+
+class GalleryQuery(BaseModel):
+    """What a client looks for in the gallery, and which page of it."""
+
+    words: Annotated[str, Field(max_length=_LONGEST_WORDS)] = ""
+    model: Annotated[str | None, Field(max_length=255)] = None
+    since: Second = None
+    until: Second = None
+    favourites: bool = False
+    deleted: bool = False
+    similar: Annotated[str | None, Field(max_length=64)] = None
+    most: Annotated[int, Field(ge=1, le=_MOST_LISTED)] = 60
+    skip: Annotated[int, Field(ge=0, le=10**9)] = 0
+
+    def to_search(self) -> GallerySearch:
+        """Return the search alone."""
+        return GallerySearch(
+            words=self.words,
+            model=self.model,
+            since_s=self.since,
+            until_s=self.until,
+            favourites=self.favourites,
+            deleted=self.deleted,
+            similar=self.similar,
+        )
 
 
 def make_gallery_routes(context: ServerContext) -> APIRouter:
@@ -51,31 +78,12 @@ def make_gallery_routes(context: ServerContext) -> APIRouter:
 
 def _add_gallery_routes(router: APIRouter, gallery: Gallery) -> None:
     @router.get("/gallery")
-    async def search(
-        words: Annotated[str, Query(max_length=_LONGEST_WORDS)] = "",
-        model: Annotated[str | None, Query(max_length=255)] = None,
-        since: Second = None,
-        until: Second = None,
-        favourites: bool = False,
-        deleted: bool = False,
-        similar: Annotated[str | None, Query(max_length=64)] = None,
-        most: Annotated[int, Query(ge=1, le=_MOST_LISTED)] = 60,
-        skip: Annotated[int, Query(ge=0, le=10**9)] = 0,
-    ) -> dict[str, Any]:
+    async def search(wanted: Annotated[GalleryQuery, Query()]) -> dict[str, Any]:
         """Find finished pictures, the newest first, or those that look most like the picture `similar`.
 
         All `words` lie in the prompt; times are seconds since 1970.
         """
-        wanted = GallerySearch(
-            words=words,
-            model=model,
-            since_s=since,
-            until_s=until,
-            favourites=favourites,
-            deleted=deleted,
-            similar=similar,
-        )
-        found, count = await asyncio.to_thread(gallery.search, wanted, most=most, skip=skip)
+        found, count = await asyncio.to_thread(gallery.search, wanted.to_search(), most=wanted.most, skip=wanted.skip)
         models = await asyncio.to_thread(gallery.list_models)
         return {"pictures": [picture.to_json() for picture in found], "count": count, "models": models}
 
