@@ -32,7 +32,7 @@ def test_a_picture_is_found_deleted_and_brought_back(visit):
     )
     visit.check("alike")
     page.get_by_role("button", name="Show the newest first again").click()
-    page.wait_for_function("document.querySelector('.gallery .open')?.ariaLabel === 'Open: a photo of a watch'")
+    page.locator('.gallery li:first-child [aria-label="Open: a photo of a watch"]').wait_for()
     page.get_by_role("button", name="Favourites").click()
     page.get_by_text("1 picture", exact=True).wait_for()
     page.get_by_role("button", name="Delete: a photo of a tree by the sea").click()
