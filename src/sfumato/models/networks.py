@@ -8,6 +8,7 @@ Start reading at `build_unet`.
 from __future__ import annotations
 
 import inspect
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -70,6 +71,23 @@ def build_text(config: dict[str, Any], state: State, policy: Policy) -> CLIPText
         state = {name: tensor for name, tensor in state.items() if not name.startswith("text_projection")}
     encoder = fill_network(lambda: make_text(config), state, "text encoder")
     return encoder.to(device=policy.device)
+
+
+def build_control(config: dict[str, Any], state: State, policy: Policy) -> Any:
+    """Build a control network, diffusers' `ControlNetModel`, with the attention, layout and place of `policy`.
+
+    Its weights are never packed: a second copy of them would be used in few steps.
+
+    Raises:
+        ModelError: configuration and weights do not belong together.
+    """
+    # Pictures without control do not wait for it.
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+
+    network = fill_network(lambda: _from_config(ControlNetModel, config), state, "control network")
+    network = network.to(device=policy.device, memory_format=policy.memory_format)
+    speed_up(network, replace(policy, packed=False))
+    return network
 
 
 def make_unet(config: dict[str, Any]) -> UNet2DConditionModel:
