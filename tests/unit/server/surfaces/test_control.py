@@ -57,7 +57,7 @@ def draw(client, *units, route="txt2img", **more):
 
 
 def test_our_own_interface_takes_units_by_ids_and_names(client):
-    sent = client.post("/api/v1/files", content=make_png()).json()["id"]
+    sent = client.post("/api/v1/files", content=make_png(), headers={"Content-Type": "image/png"}).json()["id"]
     unit = {"network": "edges", "picture": sent, "weight": 0.5, "end": 0.8}
     answer = client.post("/api/v1/jobs", json=OWN | {"controls": [unit]})
     assert answer.status_code == 202, answer.text
@@ -80,13 +80,13 @@ def test_our_own_interface_takes_units_by_ids_and_names(client):
     ],
 )
 def test_our_own_interface_refuses(client, unit, status):
-    sent = client.post("/api/v1/files", content=make_png()).json()["id"]
+    sent = client.post("/api/v1/files", content=make_png(), headers={"Content-Type": "image/png"}).json()["id"]
     answer = client.post("/api/v1/jobs", json=OWN | {"controls": [{"picture": sent} | unit]})
     assert answer.status_code in (status, 400), answer.text
 
 
 def test_a_network_that_does_not_fit_queues_nothing(client):
-    sent = client.post("/api/v1/files", content=make_png()).json()["id"]
+    sent = client.post("/api/v1/files", content=make_png(), headers={"Content-Type": "image/png"}).json()["id"]
     answer = client.post("/api/v1/jobs", json=OWN | {"controls": [{"network": "wide", "picture": sent}]})
     assert answer.status_code >= 400
     assert "does not fit" in answer.text
