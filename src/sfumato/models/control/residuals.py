@@ -8,7 +8,7 @@ by depth: the authors' guess mode.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sfumato.core.request_parts.control import CONTROL, PROMPT
@@ -38,14 +38,24 @@ class ControlInput:
 
 
 def load_control(ref: str, policy: Policy) -> Any:
-    """Open a control network with the number type, attention and place of a policy.
+    """Open a control network, diffusers' `ControlNetModel`, with the number type, attention and place of a policy.
+
+    Its weights are never packed: a second copy of them would be used in few steps.
 
     Raises: as `control_file.open_control`; also ModelError where configuration and weights do not belong together.
     """
-    from sfumato.models.networks import build_control
+    from diffusers.models.controlnets.controlnet import ControlNetModel
+
+    from sfumato.models.fill import fill_network
+    from sfumato.models.hardware.fast_unet import speed_up
+    from sfumato.models.networks import from_config
 
     source = open_control(ref)
-    return build_control(source.config, source.read(policy.unet_dtype), policy)
+    state = source.read(policy.unet_dtype)
+    network = fill_network(lambda: from_config(ControlNetModel, source.config), state, "control network")
+    network = network.to(device=policy.device, memory_format=policy.memory_format)
+    speed_up(network, replace(policy, packed=False))
+    return network
 
 
 def sum_residuals(

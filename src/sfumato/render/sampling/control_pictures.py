@@ -14,6 +14,7 @@ from sfumato.core.geometry import LatentBox, PixelSize
 from sfumato.core.request import InpaintSource
 from sfumato.core.request_parts.seamless import OFF
 from sfumato.core.resampling import fit_box
+from sfumato.models.control.residuals import ControlInput
 from sfumato.nn.ring import cut_ring
 from sfumato.render.layout import show_whole
 from sfumato.render.sampling.pixels import cut_picture, to_tensor
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from sfumato.core.request import RenderRequest
     from sfumato.core.resampling import FloatBox
-    from sfumato.models.control.residuals import ControlInput
     from sfumato.render.stages import Stage
 
 # A picture is laid on a canvas of up to so many px once, and then cut; on a larger canvas it is resampled window by
@@ -51,8 +51,6 @@ class ControlPictures:
 
         Where `boxes` go beyond a canvas whose sides meet, so do the pictures.
         """
-        from sfumato.models.control.residuals import ControlInput
-
         return [
             ControlInput(
                 network=self.networks[ref.network],

@@ -18,9 +18,10 @@ from sfumato.core.errors import RequestError
 from sfumato.core.request import InpaintSource
 from sfumato.core.request_parts.control import MODES, ControlRef
 from sfumato.models.control.control_file import check_control_fits, open_control
+from sfumato.models.control.modules import CROP, MODULES, NONE, check_module, make_control_picture
+from sfumato.models.control.residuals import load_control
 from sfumato.models.describe import describe_checkpoint
 from sfumato.render.sampling.pixels import flatten
-from sfumato.workflows.control.modules import CROP, MODULES, NONE, check_module, make_control_picture
 from sfumato.workflows.edit.sources import cut_crop, find_file
 from sfumato.workflows.values import ControlUnit
 
@@ -88,7 +89,9 @@ def _make_ref(said: str | ControlUnit, size: PixelSize) -> ControlRef:
     picture = unit.picture
     if unit.module != NONE or unit.fit != CROP or unit.thresholds is not None:
         loaded = load_picture(picture) if isinstance(picture, str | Path) else picture
-        picture = make_control_picture(loaded, unit.module, size=size, fit=unit.fit, thresholds=unit.thresholds)
+        picture = make_control_picture(
+            flatten(loaded), unit.module, size=size, fit=unit.fit, thresholds=unit.thresholds
+        )
     path = find_file(picture)
     # A path is resolved, so that the request is repeated from another folder; a name stays one.
     name = str(source.path.resolve()) if Path(unit.network).exists() else unit.network
@@ -189,8 +192,6 @@ def attach_controls(model: LatentModel, request: RenderRequest) -> Generator[Non
         ModelError, UnsafeFileError: as `models.control.residuals.load_control`.
     """
     if request.controls:
-        from sfumato.models.control.residuals import load_control
-
         names = dict.fromkeys(one.network for one in request.controls)
         model.controls = {name: load_control(_find_network(name), model.policy) for name in names}
     try:

@@ -18,7 +18,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata.read import read_parameters
 from sfumato.core.request import RenderRequest
 from sfumato.core.request_parts.control import ControlRef
-from sfumato.workflows.control.modules import make_control_picture
+from sfumato.models.control.modules import make_control_picture
 from sfumato.workflows.control.units import make_control_refs, parse_unit, write_control_pictures
 from sfumato.workflows.report.commands import write_command
 from sfumato.workflows.values import ControlUnit

@@ -17,9 +17,10 @@ from pydantic import BaseModel, ConfigDict
 from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.core.request_parts.control import MOST_CONTROLS
+from sfumato.models.control.modules import CANNY, MODULES, NONE, THRESHOLDS, make_control_picture
+from sfumato.render.sampling.pixels import flatten
 from sfumato.server.context import ServerContext
 from sfumato.server.surfaces.a1111.bodies import ImageToImageBody, TextBody, read_base64, read_title
-from sfumato.workflows.control.modules import CANNY, MODULES, NONE, THRESHOLDS, make_control_picture
 
 if TYPE_CHECKING:
     from sfumato.server.intake import Intake
@@ -208,7 +209,7 @@ def _detect(intake: Intake, packed: bytes, module: str, limits: tuple[float, flo
     name = NONE if module in _NO_MODULES else module
     # As large as it is, but no more pixels than edges are found in.
     size = api.PixelSize(picture.width, picture.height)
-    made = make_control_picture(picture, name, size=size, thresholds=limits if name == CANNY else None)
+    made = make_control_picture(flatten(picture), name, size=size, thresholds=limits if name == CANNY else None)
     stream = io.BytesIO()
     made.save(stream, "PNG")
     return base64.b64encode(stream.getvalue()).decode()

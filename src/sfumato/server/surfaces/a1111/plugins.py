@@ -16,10 +16,10 @@ from PIL import Image, ImageFilter
 from pydantic import BaseModel, ConfigDict
 
 from sfumato import api
+from sfumato.models.control.modules import MODULES
 from sfumato.server.context import ServerContext
 from sfumato.server.surfaces.a1111.bodies import read_base64
 from sfumato.server.surfaces.a1111.control import add_control_routes, list_control_names
-from sfumato.workflows.control.modules import MODULES
 
 PHOTOSHOP = "/sdapi/auto-photoshop-sd"
 # The version of the plug-in whose requests were read.

@@ -15,7 +15,6 @@ from PIL import Image, ImageOps
 from sfumato.core.errors import RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.validate import check_float
-from sfumato.render.sampling.pixels import flatten
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,7 +51,7 @@ def make_control_picture(
     fit: str = CROP,
     thresholds: Sequence[float] | None = None,
 ) -> Image.Image:
-    """Return the control picture of an RGB picture: itself (none), or white lines on black where it has edges (canny).
+    """Return the control picture, RGB, of an RGB picture: itself (none), or white lines on black where it has edges (canny).
 
     With a `size` it is brought to that, or to its shape at 4 megapixels: cropped, stretched, or filled with black at
     its sides. `thresholds` are the two of canny.
@@ -66,11 +65,10 @@ def make_control_picture(
         check_float("a threshold of canny", threshold, low=0.0, high=255.0)
     if thresholds is not None and module != CANNY:
         raise RequestError("thresholds have no effect without canny", got=module, do="Leave them out.")
-    picture = flatten(picture)
     if size is not None:
         picture = _fit(picture, size, fit)
     if module == NONE:
-        return picture
+        return picture.convert("RGB")
     # A second of imports that no other picture needs.
     from skimage.feature import canny
 
