@@ -223,7 +223,8 @@ def _read_unit(said: Any, find_path: FindPath) -> api.ControlUnit:
         )
     limits = unit.get("thresholds")
     more: dict[str, Any] = {"thresholds": None if limits is None else tuple(limits)}
-    return api.ControlUnit(**unit | more | {"picture": find_path(str(unit["picture"]))})
+    more["picture"] = find_path(str(unit["picture"]))
+    return api.ControlUnit(**unit | more)
 
 
 def _make_change(kind: JobKind, picture: Path, settings: dict[str, Any]) -> api.RenderRequest:
