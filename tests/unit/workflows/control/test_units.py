@@ -13,6 +13,8 @@ import sfumato
 from checkpoints import write_folder
 from control_networks import write_control_file
 from sfumato.canvas.formats.images import read_request, read_texts
+from sfumato.cli.app import make_app
+from sfumato.cli.exit_codes import run_command
 from sfumato.core.errors import ModelError, RequestError
 from sfumato.core.geometry import PixelSize
 from sfumato.core.metadata.read import read_parameters
@@ -163,3 +165,16 @@ def test_other_networks_are_refused_before_anything_is_loaded(room, tmp_path):
 def test_pictures_are_written_only_where_there_are_some(tmp_path):
     with pytest.raises(RequestError, match="without `control`"):
         write_control_pictures(RenderRequest(prompt="", size=SIZE), tmp_path / "a.png")
+
+
+def test_the_command_line_steers_tiles_and_writes_what_the_network_sees(room, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    unit = f"{room / 'net.safetensors'}:{room / 'box.png'}:0.7:0-1:canny"
+    words = ["render", "a cat", "--model", str(room / "tiny"), "--size", "96x64", "--seed", "1", "--steps", "1"]
+    words += ["--method", "multidiffusion", "--window", "64x64", "--control", unit, "--no-report", "--out", "a.png"]
+    assert run_command(make_app(), [*words, "--control-out", "lines.png"]) == 0
+    (ref,) = read_request(tmp_path / "a.png").controls
+    assert np.array_equal(np.asarray(Image.open("lines.png")), np.asarray(Image.open(ref.picture)))
+    assert np.asarray(Image.open("lines.png")).shape == (64, 96, 3)
+    assert run_command(make_app(), ["render", "a cat", "--control", unit, "--out", "b.png"]) == 5
+    assert not Path("b.png").exists()
