@@ -66,7 +66,7 @@ class GaussianModel:
     """Pictures whose every latent number is normal with mean 0.2 and spread 0.3, whatever the prompt.
 
     Latents are the mean colours of cells of 8x8 pixels and a zero. `calls` keeps (batch, height,
-    width, sigma) of every prediction, `coded` the bands that were encoded and decoded; `poison` makes the n-th
+    width, sigma) of every prediction, `steered` what controls it, `coded` the bands that were encoded and decoded; `poison` makes the n-th
     prediction NaN.
     """
 
@@ -74,6 +74,8 @@ class GaussianModel:
     policy: Policy = CPU
     poison: int | None = None
     calls: list[tuple[int, int, int, float]] = field(default_factory=list)
+    controls: dict[str, object] = field(default_factory=dict)
+    steered: list[list] = field(default_factory=list)
     coded: list[tuple[str, int]] = field(default_factory=list)
     prompts: list[tuple[object, PixelSize]] = field(default_factory=list)
     text: OneChunk = field(default_factory=OneChunk)
@@ -90,9 +92,10 @@ class GaussianModel:
         self.prompts.append((parts, size))
         return Conditioning(tuple(ConditioningPart(part.weight, torch.zeros(1, 77, 4)) for part in parts))
 
-    def denoise_guided(self, x: Tensor, sigma: float, cond, uncond, guidance, *, rescale=0.0) -> Tensor:
+    def denoise_guided(self, x: Tensor, sigma: float, cond, uncond, guidance, *, rescale=0.0, controls=()) -> Tensor:
         """Return the mean of x0 given x: exact for this Gaussian."""
         self.calls.append((*x.shape[:1], *x.shape[2:], float(sigma)))
+        self.steered.append([*controls])
         share = SPREAD**2 / (SPREAD**2 + float(sigma) ** 2)
         clean = MEAN + share * (x - MEAN)
         return clean * float("nan") if self.poison == len(self.calls) else clean

@@ -64,7 +64,7 @@ from sfumato.workflows.run import run, run_all
 from sfumato.workflows.run_options import RunOptions
 from sfumato.workflows.series.axes import GridAxis
 from sfumato.workflows.series.series import SeriesPlan, run_series
-from sfumato.workflows.values import PictureLike, RequestValues, SizeLike, make_values
+from sfumato.workflows.values import ControlUnit, PictureLike, RequestValues, SizeLike, make_values
 
 if TYPE_CHECKING:
     from sfumato.models.latent_model import LatentModel
@@ -77,6 +77,7 @@ __all__ = [
     "CheckedPicture",
     "Comparison",
     "ConceptRef",
+    "ControlUnit",
     "Defaults",
     "EnlargedPicture",
     "Event",

@@ -71,6 +71,7 @@ LAB_ONLY = {"scipy.stats": "takes more than a second of every render to import; 
 INSIDE_FUNCTIONS = {
     "sfumato.cli": "`sfumato --help` must not wait for torch",
     "sfumato.models.load": "a picture of mini must not wait for diffusers and transformers",
+    "sfumato.models.control": "a plan reads headers alone; networks and the filters of scikit-image come when they are used",
     "sfumato.models.upscaler.upscaler": "only a network upscaler needs spandrel",
     "sfumato.models.upscaler.number_type": "only the first use of a network needs the pictures of scikit-image",
     "sfumato.models.hardware.policy": "a plan reads the rates that an earlier process measured with torch",

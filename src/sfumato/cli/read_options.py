@@ -35,6 +35,7 @@ _RENAMED = {
     "box": "hand_boxes",
     "style": "styles",
     "region": "regions",
+    "control": "controls",
 }
 PREVIEW_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 OUT_SUFFIXES = (*PREVIEW_SUFFIXES, ".tif", ".tiff", ".dzi")

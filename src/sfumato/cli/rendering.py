@@ -62,6 +62,10 @@ def render(options: RenderOptions) -> None:
     check_options(options)
     request = make_request(options)
     request, run_options = place_output(options, request, request.prompt)
+    if options.control_out is not None:
+        from sfumato.workflows.control.units import write_control_pictures
+
+        write_control_pictures(request, options.control_out)
     run_request(request, run_options, as_json=options.json)
 
 

@@ -19,6 +19,7 @@ from sfumato.core.errors import RequestError
 from sfumato.core.focus import LARGEST_COORDINATE_PX, MOST_BOXES, FocusSettings
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.core.request_parts.arithmetic import Arithmetic
+from sfumato.core.request_parts.control import MOST_CONTROLS, ControlRef
 from sfumato.core.request_parts.edit import CropBox
 from sfumato.core.request_parts.seamless import check_seamless
 from sfumato.core.request_parts.weights import (
@@ -358,10 +359,13 @@ class RenderRequest:
     seamless: str = "off"
     # Parts of the picture with words of their own.
     regions: tuple[PromptRegion, ...] = ()
+    # Networks that steer the picture by others.
+    controls: tuple[ControlRef, ...] = ()
 
     def __post_init__(self) -> None:
         check_seamless(self.seamless)
         check_int("the number of regions", len(self.regions), low=0, high=MOST_REGIONS)
+        check_int("the number of controls", len(self.controls), low=0, high=MOST_CONTROLS)
         self._check_words()
         self._check_variation()
         if self.prediction not in (None, "epsilon", "v"):
@@ -377,6 +381,9 @@ class RenderRequest:
         if isinstance(self.source, PictureSource) and not self.method.grows_picture:
             do = "Use the cohesive method, or start from the picture with `init`."
             raise RequestError("only the cohesive method grows a given picture", got=self.method.kind, do=do)
+        if isinstance(self.source, PictureSource) and self.controls:
+            do = "Start from the picture with `init`, or leave `control` out."
+            raise RequestError("a picture that grows takes no control", got=len(self.controls), do=do)
         if self.focus is not None:
             self._check_focus(self.focus)
         if self.anatomy is not None:
@@ -439,6 +446,7 @@ class RenderRequest:
             "crop": None,
             "seamless": "off",
             "regions": [],
+            "controls": [],
         }
         for concept in cast("list[dict[str, serialize.Json]]", value.get("concepts", [])):
             for key in [key for key in ("region", "words") if not concept[key]]:

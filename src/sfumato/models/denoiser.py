@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from sfumato.core.errors import ModelError
+from sfumato.models.control.residuals import sum_residuals
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from sfumato.models.contract import ModelContract, Prediction
+    from sfumato.models.control.residuals import ControlInput
     from sfumato.models.hardware.policy import Policy
     from sfumato.models.text.conditioning import ConditioningPart
 
@@ -30,8 +32,13 @@ def predict_clean(
     *,
     contract: ModelContract,
     policy: Policy,
+    controls: Sequence[ControlInput] = (),
+    wanted: int | None = None,
 ) -> list[Tensor]:
     """Predict x0 [B, C, h, w] float32 for each part, all in one batch.
+
+    `controls` add what their networks see in pictures [B, 3, 8h, 8w]. The first `wanted` parts are prompts (None: all),
+    the others what guidance points away from.
 
     Raises:
         ModelError: a prediction is not finite.
@@ -42,13 +49,14 @@ def predict_clean(
     times = torch.from_numpy(contract.schedule.sigma_to_t(sigmas.numpy())).to(policy.device)
     level = sigmas.to(policy.device)[:, None, None, None]
     seen = x / (level.square() + 1).sqrt()
-    out = unet(
-        seen.repeat(count, 1, 1, 1).to(policy.unet_dtype, memory_format=policy.memory_format),
-        times.repeat(count),
-        encoder_hidden_states=_spread([part.hidden for part in parts], batch).to(policy.unet_dtype),
-        added_cond_kwargs=_size_words(parts, batch, policy.unet_dtype),
-        return_dict=False,
-    )[0].float()
+    sample = seen.repeat(count, 1, 1, 1).to(policy.unet_dtype, memory_format=policy.memory_format)
+    words = {
+        "encoder_hidden_states": _spread([part.hidden for part in parts], batch).to(policy.unet_dtype),
+        "added_cond_kwargs": _size_words(parts, batch, policy.unet_dtype),
+    }
+    prompts = batch * (count if wanted is None else wanted)
+    added = sum_residuals(controls, sample, times.repeat(count), words, prompts=prompts)
+    out = unet(sample, times.repeat(count), **words, **added, return_dict=False)[0].float()
     if not bool(torch.isfinite(out.sum())):
         raise ModelError("the denoiser gave numbers that are no picture", do="Try `dtype` fp32 or bf16.")
     return [to_clean(x, half, level, contract.prediction) for half in out.chunk(count)]

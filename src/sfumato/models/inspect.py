@@ -10,9 +10,11 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sfumato.models.control.control_file import open_control
 from sfumato.models.describe import describe_checkpoint, find_checkpoint
 from sfumato.models.files.gate import check_weights_file
 from sfumato.models.files.kinds import find_kind
+from sfumato.models.files.library import CONFIG, INDEX
 from sfumato.models.upscaler.detect_shape import find_upscaler
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ SAID_BY = {
 
 
 def inspect_model(path: str | Path) -> dict[str, Any]:
-    """Describe a checkpoint, LoRA, embedding, autoencoder or upscaler as a JSON object.
+    """Describe a checkpoint, LoRA, embedding, autoencoder, upscaler or control network as a JSON object.
 
     `prediction` is "unknown" where only the network itself can tell (SD 2.x single files).
 
@@ -41,6 +43,8 @@ def inspect_model(path: str | Path) -> dict[str, Any]:
         ModelError: nothing is there, or it is no checkpoint that can be opened.
     """
     place = find_checkpoint(path)
+    if place.is_dir() and (place / CONFIG).is_file() and not (place / INDEX).is_file():
+        return {"path": str(place), "kind": "control network"} | _count(open_control(place).headers)
     if not place.is_dir():
         header = check_weights_file(place)
         kind = find_kind(header)

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from sfumato.core.prompt.grammar import PromptPart
     from sfumato.models.adapters.attach import Attachment
     from sfumato.models.autoencoder.kl_tiles import CoderCheckpoint
+    from sfumato.models.control.residuals import ControlInput
     from sfumato.models.hardware.policy import Policy
     from sfumato.models.text.attention_maps import WordMaps
     from sfumato.models.text.encoder import PromptEncoder
@@ -50,7 +51,8 @@ class LatentModel:
 
     The networks are in evaluation mode on `policy.device`; latents and pixels go in and out as
     float32 whatever the networks compute in. `autoencoder_bytes` bounds the memory that encoding and
-    decoding take above the weights; None leaves them a share of what is free.
+    decoding take above the weights; None leaves them a share of what is free. `controls` are control networks, by the
+    names that a request gives them; a call says which of them act, and by which pictures.
     """
 
     contract: ModelContract
@@ -61,6 +63,7 @@ class LatentModel:
     tokenizers: tuple[Any, ...]
     text: PromptEncoder
     autoencoder_bytes: int | None = None
+    controls: dict[str, Any] = field(default_factory=dict[str, Any])
     adapters: AttachedAdapters = field(init=False)
 
     def __post_init__(self) -> None:
@@ -114,23 +117,33 @@ class LatentModel:
         )
 
     @torch.inference_mode()
-    def denoise(self, x: Tensor, sigma: float | Tensor, conditioning: Conditioning) -> Tensor:
+    def denoise(
+        self,
+        x: Tensor,
+        sigma: float | Tensor,
+        conditioning: Conditioning,
+        *,
+        controls: Sequence[ControlInput] = (),
+        wanted: bool = True,
+    ) -> Tensor:
         """Predict the clean latents x0 from x = x0 + sigma * noise.
 
         x is [B, 4, h, w] float32, sigma one number or [B]; returns float32 like x. Several AND
-        parts are averaged by weight; guidance needs them apart: see `denoise_guided`.
+        parts are averaged by weight; guidance needs them apart: see `denoise_guided`. Conditioning that is not `wanted`
+        is what guidance points away from.
 
         Raises:
             RequestError: the weights of several parts add up to zero or less.
             ModelError: the prediction is not finite.
         """
         parts = conditioning.parts
+        prompts = len(parts) if wanted else 0
         if len(parts) == 1:
-            return self._denoise_parts(x, sigma, parts)[0]
+            return self._denoise_parts(x, sigma, parts, controls, prompts)[0]
         total = conditioning.total_weight
         if total <= 0:
             raise RequestError("AND weights without guidance have to add up to more than zero", got=total)
-        clean = self._denoise_parts(x, sigma, parts)
+        clean = self._denoise_parts(x, sigma, parts, controls, prompts)
         return sum((part.weight / total) * one for part, one in zip(parts, clean, strict=True))  # pyright: ignore[reportReturnType]
 
     @torch.inference_mode()
@@ -143,8 +156,9 @@ class LatentModel:
         guidance: float,
         *,
         rescale: float = 0.0,
+        controls: Sequence[ControlInput] = (),
     ) -> Tensor:
-        """Predict x0 with classifier-free guidance, AND parts composed.
+        """Predict x0 with classifier-free guidance, AND parts composed, steered by control pictures [B, 3, 8h, 8w].
 
         x0 = uncond + guidance * sum_i w_i (cond_i - uncond); shapes as in `denoise`; AND parts of
         `uncond` are averaged. A guidance of exactly 1 with one part of weight 1 skips the second
@@ -156,12 +170,13 @@ class LatentModel:
         """
         single = len(cond.parts) == 1 and cond.parts[0].weight == 1.0
         if guidance == 1.0 and single:
-            return self.denoise(x, sigma, cond)
+            return self.denoise(x, sigma, cond, controls=controls)
         weights = [part.weight for part in cond.parts]
         if len(uncond.parts) == 1:
-            *clean, base = self._denoise_parts(x, sigma, (*cond.parts, *uncond.parts))
+            *clean, base = self._denoise_parts(x, sigma, (*cond.parts, *uncond.parts), controls, len(cond.parts))
         else:
-            clean, base = self._denoise_parts(x, sigma, cond.parts), self.denoise(x, sigma, uncond)
+            clean = self._denoise_parts(x, sigma, cond.parts, controls, len(cond.parts))
+            base = self.denoise(x, sigma, uncond, controls=controls, wanted=False)
         return guide(compose(clean, weights, base), base, guidance, rescale)
 
     def watch_words(self, conditioning: Conditioning, size: PixelSize) -> AbstractContextManager[WordMaps]:
@@ -264,11 +279,27 @@ class LatentModel:
             vae=self.vae, contract=self.contract, policy=self.policy, most_bytes=self.autoencoder_bytes
         )
 
-    def _denoise_parts(self, x: Tensor, sigma: float | Tensor, parts: Sequence[ConditioningPart]) -> list[Tensor]:
-        """Predict x0 for each part; parts of one length share a forward pass where that is faster."""
+    def _denoise_parts(
+        self,
+        x: Tensor,
+        sigma: float | Tensor,
+        parts: Sequence[ConditioningPart],
+        controls: Sequence[ControlInput],
+        wanted: int,
+    ) -> list[Tensor]:
+        """Predict x0 for each part, the first `wanted` prompts; parts of one length share a forward pass where that is faster."""
         lengths = {part.hidden.shape[1] for part in parts}
         if self.policy.pair_batch and len(lengths) == 1:
-            return predict_clean(self.unet, x, sigma, parts, contract=self.contract, policy=self.policy)
-        return [
-            predict_clean(self.unet, x, sigma, [part], contract=self.contract, policy=self.policy)[0] for part in parts
-        ]
+            return self._predict(x, sigma, parts, controls, wanted)
+        return [self._predict(x, sigma, [part], controls, int(at < wanted))[0] for at, part in enumerate(parts)]
+
+    def _predict(
+        self,
+        x: Tensor,
+        sigma: float | Tensor,
+        parts: Sequence[ConditioningPart],
+        controls: Sequence[ControlInput],
+        wanted: int,
+    ) -> list[Tensor]:
+        said: dict[str, Any] = {"contract": self.contract, "policy": self.policy}
+        return predict_clean(self.unet, x, sigma, parts, controls=controls, wanted=wanted, **said)

@@ -54,7 +54,7 @@ def build_vae(config: dict[str, Any], state: State, policy: Policy) -> Autoencod
         ModelError: configuration and weights do not belong together.
     """
     kind = _AUTOENCODERS[config["_class_name"]]
-    vae = fill_network(lambda: _from_config(kind, config), state, "autoencoder")
+    vae = fill_network(lambda: from_config(kind, config), state, "autoencoder")
     return vae.to(device=policy.device, memory_format=policy.memory_format)
 
 
@@ -74,7 +74,7 @@ def build_text(config: dict[str, Any], state: State, policy: Policy) -> CLIPText
 
 def make_unet(config: dict[str, Any]) -> UNet2DConditionModel:
     """Make the denoiser of a configuration, with random weights."""
-    return _from_config(UNet2DConditionModel, config)
+    return from_config(UNet2DConditionModel, config)
 
 
 def make_text(config: dict[str, Any]) -> CLIPTextModel | CLIPTextModelWithProjection:
@@ -89,6 +89,7 @@ def _is_projected(config: dict[str, Any]) -> bool:
     return "CLIPTextModelWithProjection" in (config.get("architectures") or [])
 
 
-def _from_config(kind: Any, config: dict[str, Any]) -> Any:
+def from_config(kind: Any, config: dict[str, Any]) -> Any:
+    """Make a network of diffusers from what it knows of a configuration, with random weights."""
     known = inspect.signature(kind.__init__).parameters
     return kind(**{key: value for key, value in config.items() if key in known})

@@ -12,6 +12,8 @@ from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.models.upscaler.upscaler import load_upscaler
 from sfumato.render.methods.registry import find_method
 from sfumato.render.progress import Inputs, Progress, RenderResult, Stopwatch
+from sfumato.render.sampling.control_pictures import ControlPictures
+from sfumato.render.sampling.pixels import flatten
 from sfumato.render.sampling.preview import Preview
 from sfumato.render.sampling.prompt_schedule import PromptSchedule
 from sfumato.render.sampling.run_steps import Work
@@ -50,7 +52,22 @@ def run_plan(
         request=request,
         prompts=PromptSchedule(model, request),
         preview=Preview(model),
+        controls=_open_controls(request, plan, model, inputs or Inputs()),
         upscaler=None if name is None else load_upscaler(name, model.device),
     )
     run = find_method(request.method).run
     return (yield from run(work, plan, inputs or Inputs(), space or MemoryWorkspace(), Stopwatch(plan)))
+
+
+def _open_controls(request: RenderRequest, plan: Plan, model: LatentModel, inputs: Inputs) -> ControlPictures | None:
+    """Return the control pictures of a request, None where it has none."""
+    if not request.controls:
+        return None
+    assert len(inputs.controls) == len(request.controls), "the workflow reads the control pictures"
+    return ControlPictures(
+        request=request,
+        networks=model.controls,
+        pictures=tuple(flatten(picture) for picture in inputs.controls),
+        base=plan.stages[0].canvas,
+        factor=model.contract.factor,
+    )

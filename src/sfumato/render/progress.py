@@ -34,13 +34,15 @@ STAGE_PRIOR_FRAC = {"probe": 0.25, "measured": 0.25, "guess": 0.05}
 class Inputs:
     """Hold the pictures a request names: the starting picture and the mask already read, one to grow opened.
 
-    `focus` finds and judges parts that are drawn while the picture is sampled; None where there are none.
+    `focus` finds and judges parts that are drawn while the picture is sampled; None where there are none. `controls` are
+    the control pictures, one for each of the request's.
     """
 
     picture: Image.Image | None = None
     mask: Image.Image | None = None
     source: SourcePicture | None = None
     focus: FocusWhileSampling | None = None
+    controls: tuple[Image.Image, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -239,7 +239,9 @@ class Intake:
         """Name files relative to the state folder, where the worker works: the request is stored in every picture."""
         places = {name: getattr(request.source, name, None) for name in ("path", "mask")}
         changes = {name: self._cut_folder(place) for name, place in places.items() if place}
-        return replace(request, source=replace(request.source, **changes)) if changes else request
+        controls = tuple(replace(one, picture=self._cut_folder(one.picture)) for one in request.controls)
+        source = replace(request.source, **changes) if changes else request.source
+        return replace(request, source=source, controls=controls)
 
     def _hide_path(self, value: Any) -> dict[str, Any]:
         return value | {"path": self._cut_folder(value["path"])} if "path" in value else value

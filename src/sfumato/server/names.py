@@ -37,6 +37,9 @@ def check_names(values: api.RequestValues) -> None:
     for kind, name in named:
         if name not in (None, api.DEFAULTS.model, api.DEFAULTS.upscaler):
             check_name(kind, name)
+    for unit in values.controls or ():
+        # A text would name a path of this machine.
+        check_name("controlnet", unit.network if isinstance(unit, api.ControlUnit) else None)
     for concept in values.concepts or ():
         check_concept(cut_weight(str(concept)))
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias, cast
 
 from sfumato import api
 from sfumato.core import serialize
@@ -30,12 +30,12 @@ from sfumato.workflows.stored import read_stored
 
 FindPath: TypeAlias = Callable[[str], Path]
 _PICTURES = ("init", "mask")
-_LISTS = ("loras", "embeddings", "concepts", "focus_boxes", "hand_boxes", "styles", "regions")
+_LISTS = ("loras", "embeddings", "concepts", "focus_boxes", "hand_boxes", "styles", "regions", "controls")
 # A job writes PNG, which has no levels for the detail of focus.
 _VALUES = frozenset(field.name for field in fields(api.RequestValues)) - {"focus_detail"}
 _EDITS = frozenset({"mask_blur", "mask_fill", "only_masked", "mask_padding", "outpaint"})
 _VARIATION = frozenset({"variation_seed", "variation_strength"})
-_INPUTS = frozenset({"init", "strength", "mask", "batch", "seamless", "regions"}) | _EDITS | _VARIATION
+_INPUTS = frozenset({"init", "strength", "mask", "batch", "seamless", "regions", "controls"}) | _EDITS | _VARIATION
 _SHAPE = frozenset({"size", "method", *METHOD_SETTINGS}) | _INPUTS
 _FOCUS = frozenset({"focus", "focus_boxes"})
 _ANATOMY = frozenset({"anatomy", "hand_boxes", "unrepaired"})
@@ -185,6 +185,8 @@ def make_order(kind: str, said: Mapping[str, Any], find_path: FindPath, *, needs
         for name in _PICTURES:
             if name in settings:
                 settings[name] = find_path(str(settings[name]))
+        if "controls" in settings:
+            settings["controls"] = tuple(_read_unit(one, find_path) for one in settings["controls"])
         return _make_render(settings, needs_prompt=needs_prompt)
     if known == "teach":
         return _make_teach(settings)
@@ -205,6 +207,24 @@ def _make_render(settings: dict[str, Any], *, needs_prompt: bool) -> api.RenderR
     check_names(values)
     contract = api.load_contract(values.model or api.DEFAULTS.model, vae=values.vae, prediction=values.prediction)
     return api.make_request(values, contract, needs_prompt=needs_prompt)
+
+
+def _read_unit(said: Any, find_path: FindPath) -> api.ControlUnit:
+    """Return a unit of control of named values, its picture by id.
+
+    Raises:
+        RequestError: a value has no name, or is no such unit.
+    """
+    known = {field.name for field in fields(api.ControlUnit)}
+    unit = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
+    if not {"network", "picture"} <= unit.keys() <= known:
+        raise RequestError(
+            "a unit of `controls` names a network and a picture", do=f"Names: {', '.join(sorted(known))}."
+        )
+    limits = unit.get("thresholds")
+    more: dict[str, Any] = {"thresholds": None if limits is None else tuple(limits)}
+    more["picture"] = find_path(str(unit["picture"]))
+    return api.ControlUnit(**unit | more)
 
 
 def _make_change(kind: JobKind, picture: Path, settings: dict[str, Any]) -> api.RenderRequest:

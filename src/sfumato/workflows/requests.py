@@ -41,6 +41,7 @@ from sfumato.core.request_parts.weights import PromptRegion
 from sfumato.nn.samplers import choose_schedule, make_sampler
 from sfumato.render.exact_scale import SCALE_PARTS, scale_size
 from sfumato.render.plan.choose_method import make_method
+from sfumato.workflows.control.units import make_control_refs
 from sfumato.workflows.edit.sources import choose_drawn_size, find_file, make_source, read_crop
 from sfumato.workflows.files.source_picture import make_picture_source
 from sfumato.workflows.focus.kinds import read_words
@@ -111,6 +112,8 @@ def make_request(
         )
     if values.regions is not None:
         changes["regions"] = tuple(PromptRegion.parse(one) if isinstance(one, str) else one for one in values.regions)
+    if values.controls is not None:
+        changes["controls"] = make_control_refs(values.controls, size)
     changes |= _choose_variation(values, stored)
     changes["focus"] = choose_focus(values, stored)
     changes["anatomy"] = choose_anatomy(values, stored)
@@ -184,7 +187,7 @@ def _take_words(values: RequestValues, contract: ModelContract, stored: RenderRe
     base = None
     if stored is not None:
         base = replace(stored, source=TextSource(), method=NativeMethod(), focus=None, anatomy=None, batch=1)
-        base = replace(base, seamless="off", regions=())
+        base = replace(base, seamless="off", regions=(), controls=())
     plain = replace(
         values,
         size=contract.native,

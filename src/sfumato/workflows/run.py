@@ -26,6 +26,7 @@ from sfumato.models.load import load_model
 from sfumato.render.engine import run_plan
 from sfumato.render.exact_scale import widen_inputs, widen_request
 from sfumato.render.methods.registry import find_method
+from sfumato.workflows.control.units import attach_controls
 from sfumato.workflows.deliver import DrawnPicture, deliver
 from sfumato.workflows.files.digests import find_lora
 from sfumato.workflows.files.inputs import put_back
@@ -100,6 +101,7 @@ def run(job: Job, *, model: LatentModel | None = None) -> Generator[Event, None,
             # A copy of the record, not of the networks: limits of one job are nothing to another.
             model = copy.copy(model)
             attached.enter_context(attach_adapters(model, job.request))
+            attached.enter_context(attach_controls(model, job.request))
         for index in range(job.request.batch):
             work = _PictureWork(job=job, index=index, opened_s=None if done else opened_s)
             if job.finished and job.finished[index]:

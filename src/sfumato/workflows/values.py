@@ -15,11 +15,31 @@ from sfumato.core.errors import RequestError
 from sfumato.core.focus import FocusBox
 from sfumato.core.geometry import PixelSize
 from sfumato.core.request import ConceptRef, HandBox, LoraRef
+from sfumato.core.request_parts.control import ControlRef
 from sfumato.core.request_parts.edit import Borders
 from sfumato.core.request_parts.weights import PromptRegion
 
 SizeLike = PixelSize | tuple[int, int] | str
 PictureLike = Path | str | Image.Image
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlUnit:
+    """A control network by name or path, and the picture that it sees or that its control picture is made of.
+
+    `module` makes the control picture: none (it is one), or canny, with two `thresholds` in 0 to 255. `fit` brings it to
+    the shape of what is drawn: crop, stretch or fill. The rest is as in `ControlRef`.
+    """
+
+    network: str
+    picture: PictureLike
+    module: str = "none"
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    mode: str = "balanced"
+    fit: str = "crop"
+    thresholds: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +53,8 @@ class RequestValues:
     `hand_boxes` are "X,Y,W,H:CAUSE" or `HandBox`es, and `unrepaired` is flag or withhold. `mask_blur` to `outpaint` change
     what `init` and `mask` say, see `workflows.edit`. `variation_seed` is another seed, and `variation_strength` how far the
     noise goes that way. `styles` are named styles. A prompt may hold choices, see `series.expand`.
-    `seamless` is off, x, y or both: the sides that meet. `regions` are "REGION:WORDS" or `PromptRegion`s.
+    `seamless` is off, x, y or both: the sides that meet. `regions` are "REGION:WORDS" or `PromptRegion`s. `controls` are
+    "NETWORK:PICTURE:WEIGHT:START-END" or `ControlUnit`s.
     """
 
     prompt: str | None = None
@@ -84,6 +105,7 @@ class RequestValues:
     styles: tuple[str, ...] | None = None
     seamless: str | None = None
     regions: tuple[str | PromptRegion, ...] | None = None
+    controls: tuple[str | ControlUnit | ControlRef, ...] | None = None
 
 
 def make_values(settings: dict[str, Any]) -> RequestValues:
@@ -97,4 +119,6 @@ def make_values(settings: dict[str, Any]) -> RequestValues:
     if unknown:
         do = f"Settings: {', '.join(sorted(known))}."
         raise RequestError("a picture has no such setting", got=", ".join(unknown), do=do)
-    return RequestValues(**settings)
+    # A list is as good as a tuple.
+    fixed: dict[str, Any] = {name: tuple(one) if isinstance(one, list) else one for name, one in settings.items()}
+    return RequestValues(**fixed)

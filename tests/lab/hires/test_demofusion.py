@@ -26,7 +26,7 @@ REQUEST = RenderRequest(prompt="a cat", size=PixelSize(192, 192), steps=3)
 class Echo(GaussianModel):
     """Predicts what it is given: whatever is cut and joined has to come back as it was."""
 
-    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0):
+    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0, controls=()):
         self.calls.append((*x.shape[:1], *x.shape[2:], float(sigma)))
         return x
 

@@ -122,7 +122,7 @@ class FailsOnce(GaussianModel):
     fails_at: int = 20
     ever: bool = False
 
-    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0):
+    def denoise_guided(self, x, sigma, cond, uncond, guidance, *, rescale=0.0, controls=()):
         self.fails_at -= 1
         if self.fails_at == 0 or (self.ever and self.fails_at < 0):
             raise ModelError("the denoiser gave numbers that are no picture")

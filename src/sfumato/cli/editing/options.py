@@ -6,6 +6,7 @@ Start reading at `EditOptions`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -92,6 +93,20 @@ class EditOptions:
             meta="PLACE:WORDS",
         ),
     ] = None
+    control: Annotated[
+        list[str] | None,
+        _option(
+            "--control",
+            words="A control network and its picture; a weight (default 1), a share of the steps as 0-0.8, canny for its edges, "
+            "and prompt or control, which then leads, may follow; may be given several times.",
+            panel=_PICTURE,
+            meta="NETWORK:PICTURE[:W][:FROM-TO]",
+        ),
+    ] = None
+    control_out: Annotated[
+        Path | None,
+        _option("--control-out", words="Write the picture that --control sees.", panel=_PICTURE, meta="FILE"),
+    ] = None
     seamless: Annotated[
         str | None,
         _option(
@@ -106,6 +121,8 @@ class EditOptions:
 EDITS = frozenset(
     {
         "region",
+        "control",
+        "control_out",
         "seamless",
         "mask_blur",
         "mask_fill",

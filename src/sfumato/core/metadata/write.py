@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from sfumato.core import serialize
 from sfumato.core.metadata.provenance import XMP_NAME, choose_source_type, write_xmp
 from sfumato.core.request import ImageSource, InpaintSource, RenderRequest
+from sfumato.core.request_parts.control import ControlRef
 from sfumato.core.version import __version__
 
 # Names that other tools know; ours pass through when they have no name there.
@@ -37,6 +38,11 @@ _SCHEDULES = {
     "trailing": "Trailing",
 }
 _NEGATIVE = "Negative prompt: "
+_CONTROL_MODES = {
+    "balanced": "Balanced",
+    "prompt": "My prompt is more important",
+    "control": "ControlNet is more important",
+}
 # Shown widths of digests that other tools look up: checkpoints by 10 hex digits, adapters by 12.
 _MODEL_DIGITS, _ADAPTER_DIGITS = 10, 12
 
@@ -66,6 +72,7 @@ def write_infotext(request: RenderRequest, digests: WeightDigests) -> str:
     if request.negative:
         lines.append(_NEGATIVE + request.negative)
     pairs = {**_render_pairs(request), **_weight_pairs(request, digests), **_method_pairs(request)}
+    pairs |= {f"ControlNet {index}": _describe_control(one) for index, one in enumerate(request.controls)}
     pairs["Version"] = f"sfumato {__version__}"
     lines.append(", ".join(f"{key}: {_quote(str(value))}" for key, value in pairs.items() if value is not None))
     return "\n".join(lines)
@@ -105,6 +112,13 @@ def _write_strength(request: RenderRequest) -> str | None:
 
 def _method_pairs(request: RenderRequest) -> dict[str, object]:
     return {"Method": request.method.kind, **request.method.to_pairs()}
+
+
+def _describe_control(one: ControlRef) -> str:
+    """Return a unit of control as A1111's extension writes it; its picture is prepared, whatever made it."""
+    name = f"{PurePath(one.network).stem} [{one.network_sha256[:8]}]"
+    shares = f"Guidance Start: {one.start:g}, Guidance End: {one.end:g}"
+    return f"Module: none, Model: {name}, Weight: {one.weight:g}, {shares}, Control Mode: {_CONTROL_MODES[one.mode]}"
 
 
 def _join_digests(named: tuple[tuple[str, str], ...]) -> str | None:

@@ -134,7 +134,7 @@ def load_configs(layout: CheckpointLayout, shapes: Shapes) -> dict[str, dict[str
 
 def _load_configs(layout: CheckpointLayout, shapes: Shapes) -> dict[str, dict[str, Any]]:
     base = load_family_configs(packaged_name(layout.family, layout.prediction))
-    configs = {"unet": base["unet"] | _describe_unet(_below(shapes, UNET), layout.family)}
+    configs = {"unet": base["unet"] | describe_unet(_below(shapes, UNET), layout.family)}
     if "vae" in layout.parts:
         configs["vae"] = base["vae"] | describe_vae(_below(shapes, VAE))
     for part in ("text_encoder", "text_encoder_2"):
@@ -168,7 +168,12 @@ def load_family_configs(name: str) -> dict[str, dict[str, Any]]:
     return configs
 
 
-def _describe_unet(shapes: Shapes, family: Family) -> dict[str, Any]:
+def describe_unet(shapes: Shapes, family: Family) -> dict[str, Any]:
+    """Describe a UNet of the original names, without a prefix; of a control network, which ends in the middle, too.
+
+    Raises:
+        ModelError: its blocks do not follow the pattern of their family.
+    """
     channels: list[int] = []
     depths: list[int] = []
     resnets = [0]
@@ -178,7 +183,7 @@ def _describe_unet(shapes: Shapes, family: Family) -> dict[str, Any]:
             resnets[-1] += 1
             if resnets[-1] == 1:
                 channels.append(out[0])
-                depths.append(_count(shapes, f"input_blocks.{block}.1.transformer_blocks."))
+                depths.append(count_names(shapes, f"input_blocks.{block}.1.transformer_blocks."))
         elif f"input_blocks.{block}.0.op.weight" in shapes:
             resnets.append(0)
         else:
@@ -196,7 +201,7 @@ def _describe_unet(shapes: Shapes, family: Family) -> dict[str, Any]:
     if family != "sd1":
         described["attention_head_dim"] = [max(1, width // HEAD_WIDTH) for width in channels]
     if family == "sdxl":
-        middle = _count(shapes, "middle_block.1.transformer_blocks.")
+        middle = count_names(shapes, "middle_block.1.transformer_blocks.")
         described["transformer_layers_per_block"] = [depth or 1 for depth in depths[:-1]] + [middle]
         described["projection_class_embeddings_input_dim"] = shapes["label_emb.0.0.weight"][1]
     return described
@@ -209,13 +214,13 @@ def describe_vae(shapes: Shapes) -> dict[str, Any]:
         ModelError: it is another kind of network.
     """
     block, layer = ("down", "block") if any(name.startswith("encoder.down.") for name in shapes) else _NEW_VAE_NAMES
-    levels = _count(shapes, f"encoder.{block}.")
+    levels = count_names(shapes, f"encoder.{block}.")
     widths = [shapes.get(f"encoder.{block}.{level}.{layer}.0.conv1.weight", (0,))[0] for level in range(levels)]
     if not levels or 0 in widths:
         raise ModelError("the autoencoder is of no known kind", got=_sketch(shapes), do="Use a KL autoencoder of SD.")
     return {
         "block_out_channels": widths,
-        "layers_per_block": _count(shapes, f"encoder.{block}.0.{layer}."),
+        "layers_per_block": count_names(shapes, f"encoder.{block}.0.{layer}."),
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
     }
@@ -227,7 +232,7 @@ def _describe_clip(shapes: Shapes) -> dict[str, Any]:
     return {
         "hidden_size": width,
         "intermediate_size": below["encoder.layers.0.mlp.fc1.weight"][0],
-        "num_hidden_layers": _count(below, "encoder.layers."),
+        "num_hidden_layers": count_names(below, "encoder.layers."),
         "num_attention_heads": max(1, width // HEAD_WIDTH),
         "projection_dim": width,
         "vocab_size": vocabulary,
@@ -239,7 +244,7 @@ def _describe_open_clip(shapes: Shapes) -> dict[str, Any]:
     return {
         "hidden_size": width,
         "intermediate_size": shapes["transformer.resblocks.0.mlp.c_fc.weight"][0],
-        "num_hidden_layers": _count(shapes, "transformer.resblocks."),
+        "num_hidden_layers": count_names(shapes, "transformer.resblocks."),
         "num_attention_heads": max(1, width // HEAD_WIDTH),
         "projection_dim": shapes.get("text_projection", (0, width))[1],
         "vocab_size": vocabulary,
@@ -250,7 +255,7 @@ def _below(shapes: Shapes, prefix: str) -> dict[str, tuple[int, ...]]:
     return {name[len(prefix) :]: shape for name, shape in shapes.items() if name.startswith(prefix)}
 
 
-def _count(shapes: Shapes, prefix: str) -> int:
+def count_names(shapes: Shapes, prefix: str) -> int:
     """Count the different numbers that follow a prefix."""
     return len({name[len(prefix) :].partition(".")[0] for name in shapes if name.startswith(prefix)})
 

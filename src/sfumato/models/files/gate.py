@@ -15,7 +15,15 @@ from typing import Any, Literal, Never
 
 from sfumato.core.errors import ModelError, UnsafeFileError
 from sfumato.core.escape import write_command
-from sfumato.models.files.gate_configs import COMPONENTS, CONFIG_NAMES, NEVER_LOADED, check_component, check_index
+from sfumato.models.files.gate_configs import (
+    ALONE,
+    COMPONENTS,
+    CONFIG_NAMES,
+    CONTROL,
+    NEVER_LOADED,
+    check_component,
+    check_index,
+)
 from sfumato.models.files.gate_json import LARGEST_CONFIG_BYTES, read_config, read_json
 from sfumato.models.files.header import Header, read_header, refuse
 
@@ -31,7 +39,7 @@ MOST_FILES = 500
 DEEPEST_FOLDER = 3
 MOST_SHARDS = 64
 
-_WEIGHTS = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text": "model"}
+_WEIGHTS = dict.fromkeys(("unet", "vae", CONTROL), "diffusion_pytorch_model") | {"text": "model"}
 _VARIANTS = ("", ".fp16", ".bf16", ".fp32")
 
 
@@ -178,7 +186,7 @@ def find_weights(folder: Path, component: str) -> tuple[Header, ...]:
         ModelError: there are none.
         UnsafeFileError: a file or shard index is not sound.
     """
-    assert component in COMPONENTS, "the index was checked"
+    assert component in COMPONENTS | ALONE, "the index was checked"
     assert component not in NEVER_LOADED, "the index leaves these out"
     stem = _WEIGHTS["text" if component.startswith("text") else component]
     for variant in _VARIANTS:

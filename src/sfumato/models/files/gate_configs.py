@@ -42,6 +42,9 @@ COMPONENTS: dict[str, frozenset[str]] = {
     "feature_extractor": frozenset({"CLIPImageProcessor", "CLIPFeatureExtractor"}),
     "image_encoder": frozenset({"CLIPVisionModelWithProjection"}),
 }
+# What lies in a folder of its own beside a checkpoint; no `model_index.json` names it.
+CONTROL = "controlnet"
+ALONE: dict[str, frozenset[str]] = {CONTROL: frozenset({"ControlNetModel"})}
 LIBRARIES = frozenset({"diffusers", "transformers", "stable_diffusion"})
 FLAGS = frozenset({"requires_safety_checker", "force_zeros_for_empty_prompt", "add_watermarker"})
 NEVER_LOADED = frozenset({"safety_checker", "feature_extractor", "image_encoder"})
@@ -70,6 +73,7 @@ LARGEST = {
     "num_encoder_blocks": 16,
     "num_decoder_blocks": 16,
     "block_out_channels": 8192,
+    "conditioning_embedding_out_channels": 8192,
     "num_train_timesteps": 100_000,
     "vocab_size": 1_000_000,
 }
@@ -112,7 +116,7 @@ def check_component(path: Path, component: str, config: dict[str, Any]) -> None:
     Raises:
         UnsafeFileError: a class that is not on the list, or a number beyond its bound.
     """
-    allowed = COMPONENTS[component]
+    allowed = (COMPONENTS | ALONE)[component]
     for name in (config.get("_class_name"), *_as_list(config.get("architectures"))):
         if name is not None and not _is_listed(name, allowed | {"CLIPModel"}):
             refuse(path, f"the class of {component!r} is not on the list", got=name, do=_DO)

@@ -1,4 +1,4 @@
-"""Find checkpoints, autoencoders, LoRAs, embeddings and upscalers by a short name in the folder of models.
+"""Find checkpoints, autoencoders, LoRAs, embeddings, upscalers and control networks by a short name in the folder of models.
 
 Knows names and folders: the layout of A1111 (its own folder or its `models`), that of ComfyUI, and files that lie
 in the folder itself. It reads headers only where a name leaves a question. Start reading at `find_model_file`.
@@ -23,7 +23,7 @@ from sfumato.models.files.kinds import find_kind
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-Kind = Literal["checkpoint", "vae", "lora", "embedding", "upscaler"]
+Kind = Literal["checkpoint", "vae", "lora", "embedding", "upscaler", "controlnet"]
 # The folders of each kind, in lower case: A1111's first, ComfyUI's second.
 FOLDERS: dict[Kind, frozenset[str]] = {
     "checkpoint": frozenset({"stable-diffusion", "checkpoints", "diffusers"}),
@@ -31,6 +31,7 @@ FOLDERS: dict[Kind, frozenset[str]] = {
     "lora": frozenset({"lora", "loras", "lycoris"}),
     "embedding": frozenset({"embeddings"}),
     "upscaler": frozenset({"esrgan", "realesrgan", "upscale_models", "upscalers"}),
+    "controlnet": frozenset({"controlnet"}),
 }
 NAMES: dict[Kind, str] = {
     "checkpoint": "model",
@@ -38,12 +39,20 @@ NAMES: dict[Kind, str] = {
     "lora": "LoRA",
     "embedding": "embedding",
     "upscaler": "upscaler",
+    "controlnet": "control network",
 }
 # What `find_kind` calls the file of each kind; only files outside the folders above are asked.
-HEADER_KINDS = {"autoencoder": "vae", "lora": "lora", "embedding": "embedding", "upscaler": "upscaler"}
+HEADER_KINDS = {
+    "autoencoder": "vae",
+    "lora": "lora",
+    "embedding": "embedding",
+    "upscaler": "upscaler",
+    "control network": "controlnet",
+}
 DEEPEST, MOST_FILES = 6, 50_000
 MOST_SHOWN = 8
-INDEX = "model_index.json"
+# What makes a folder a checkpoint, and what makes it a control network in the folder of these.
+INDEX, CONFIG = "model_index.json", "config.json"
 # kohya's note of the name under which a LoRA was trained: the name that shared prompts use.
 ALIAS_NOTE = "ss_output_name"
 
@@ -66,7 +75,7 @@ def find_model_file(kind: Kind, ref: str | Path, *, paths: bool = True) -> Path:
 
     Raises:
         RequestError: no LoRA or embedding has this name, or several files have it.
-        ModelError: no checkpoint, autoencoder or upscaler has this name.
+        ModelError: no checkpoint, autoencoder, upscaler or control network has this name.
     """
     path = expand_path(ref, what=f"the {NAMES[kind]}")
     if paths and _exists(path):
@@ -129,12 +138,12 @@ def _exists(path: Path) -> bool:
 
 
 def _list_kind(folder: Path, kind: Kind) -> Iterator[LibraryEntry]:
-    for path in _walk(folder):
+    for path in _walk(folder, CONFIG if kind == "controlnet" else INDEX):
         yield LibraryEntry(kind, path.relative_to(folder).as_posix(), _follow(path))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
-    """Yield the weight files and diffusers folders below a folder; linked folders count, loops do not."""
+def _walk(folder: Path, index: str) -> Iterator[Path]:
+    """Yield the weight files and diffusers folders, which hold an `index`, below a folder; linked folders count, loops do not."""
     seen: set[str] = set()
     count = 0
     for here, names, files in os.walk(folder, followlinks=True):
@@ -148,16 +157,16 @@ def _walk(folder: Path) -> Iterator[Path]:
         if count > MOST_FILES:
             do = "Point SFUMATO_MODELS at the models alone."
             raise RequestError("the folder of models holds too many files", got=f"more than {MOST_FILES}", do=do)
-        whole = [name for name in names if (at / name / INDEX).is_file()]
+        whole = [name for name in names if (at / name / index).is_file()]
         names[:] = sorted(name for name in names if name not in whole and not name.startswith("."))
-        yield from (at / name for name in sorted((*whole, *files)) if _is_model(at / name))
+        yield from (at / name for name in sorted((*whole, *files)) if _is_model(at / name, index))
 
 
-def _is_model(path: Path) -> bool:
+def _is_model(path: Path, index: str = INDEX) -> bool:
     if path.name.startswith("."):
         return False
     if path.is_dir():
-        return (path / INDEX).is_file()
+        return (path / index).is_file()
     return path.suffix.lower() in WEIGHTS and path.is_file()
 
 

@@ -62,7 +62,7 @@ def read_part(
         for name, tensor in read_tensors(header, dtype, keep=lambda name: name.startswith(prefix))
     }
     if component == "unet":
-        return _rename(old, name_unet(_unet_shape(config)))
+        return rename_tensors(old, name_unet(read_unet_shape(config)))
     if component == "vae":
         return read_vae_names(old, config)
     if prefix in (detect_layout.SD2_TEXT, detect_layout.SDXL_TEXT_2):
@@ -73,7 +73,7 @@ def read_part(
 def read_vae_names(old: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tensor]:
     """Give a KL autoencoder's tensors diffusers' names, whichever they have."""
     if any(name.startswith("encoder.down.") for name in old):
-        old = _rename(old, name_vae(len(config["block_out_channels"]), config["layers_per_block"]))
+        old = rename_tensors(old, name_vae(len(config["block_out_channels"]), config["layers_per_block"]))
     state = {_modern_name(name): tensor for name, tensor in old.items()}
     _flatten_attention(state)
     return state
@@ -113,12 +113,18 @@ def _check_finite(header: Header, name: str, tensor: Tensor) -> None:
         )
 
 
-def _unet_shape(config: dict[str, Any]) -> UnetShape:
+def read_unet_shape(config: dict[str, Any]) -> UnetShape:
+    """Return the shape that the names of a UNet, or of a control network, follow."""
     depths = tuple(int(kind.startswith("CrossAttn")) for kind in config["down_block_types"])
     return UnetShape(config["layers_per_block"], depths, config.get("addition_embed_type") == "text_time")
 
 
-def _rename(old: dict[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
+def rename_tensors(old: dict[str, Tensor], pairs: Pairs) -> dict[str, Tensor]:
+    """Give tensors other names.
+
+    Raises:
+        ModelError: a name belongs to no layer of the pairs.
+    """
     named = {name: find_name(name, pairs) for name in old}
     unknown = [name for name, new in named.items() if new is None]
     if unknown:
@@ -142,7 +148,7 @@ def _open_clip(old: dict[str, Tensor], config: dict[str, Any]) -> dict[str, Tens
         elif name == "text_projection":
             state["text_projection.weight"] = tensor.T.contiguous()
         else:
-            state |= _rename({name: tensor}, pairs)
+            state |= rename_tensors({name: tensor}, pairs)
     return state
 
 

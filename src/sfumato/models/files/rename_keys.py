@@ -59,6 +59,21 @@ def name_unet(shape: UnetShape) -> Pairs:
     return pairs | _name_down(shape) | _name_up(shape)
 
 
+def name_control(shape: UnetShape, hints: int) -> Pairs:
+    """Map module names of an original control network (below `control_model.`) to diffusers'.
+
+    It is the first half of a UNet, with layers that read a picture (`hints` counts their widths) and layers of one
+    pixel behind every block.
+    """
+    read, pairs = "controlnet_cond_embedding", name_unet(shape)
+    blocks = 2 * (hints - 1)
+    pairs |= {"input_hint_block.0": f"{read}.conv_in", f"input_hint_block.{2 * blocks + 2}": f"{read}.conv_out"}
+    pairs |= {f"input_hint_block.{2 * block + 2}": f"{read}.blocks.{block}" for block in range(blocks)}
+    count = len(shape.depths) * (shape.resnets + 1)
+    pairs |= {f"zero_convs.{block}.0": f"controlnet_down_blocks.{block}" for block in range(count)}
+    return pairs | {"middle_block_out.0": "controlnet_mid_block"}
+
+
 def _name_down(shape: UnetShape) -> Pairs:
     pairs: Pairs = {}
     block = 1

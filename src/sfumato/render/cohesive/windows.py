@@ -42,12 +42,15 @@ def full_precision(model: LatentModel) -> Generator[None]:
     if policy.unet == "fp32":
         yield
         return
-    model.unet.to(torch.float32)
+    networks = (model.unet, *model.controls.values())
+    for network in networks:
+        network.to(torch.float32)
     model.policy = replace(policy, unet="fp32")
     try:
         yield
     finally:
-        model.unet.to(policy.unet_dtype)
+        for network in networks:
+            network.to(policy.unet_dtype)
         model.policy = policy
 
 
@@ -126,10 +129,12 @@ class WindowRows:
             return self._predict_again(boxes, cuts, step, sigma)
 
     def _guide(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:
-        request = self.work.request
+        request, controls = self.work.request, self.work.controls
+        # A level walks the end of the schedule: a control that acts on its first half alone is over by then.
+        acting = () if controls is None else controls.cut(self.stage, boxes, step, self.stage.steps)
         prompt, negative = self._condition(boxes, step)
         return self.work.model.denoise_guided(
-            cuts, sigma, prompt, negative, request.guidance, rescale=request.guidance_rescale
+            cuts, sigma, prompt, negative, request.guidance, rescale=request.guidance_rescale, controls=acting
         )
 
     def _predict_again(self, boxes: tuple[LatentBox, ...], cuts: Tensor, step: int, sigma: float) -> Tensor:

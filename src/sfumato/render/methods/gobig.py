@@ -21,7 +21,7 @@ from sfumato.render.layout import show_whole
 from sfumato.render.methods.native import run_sample
 from sfumato.render.progress import RenderResult
 from sfumato.render.sampling.pixels import to_picture, to_tensor
-from sfumato.render.sampling.run_steps import Work, make_noise, predict, run_steps, split_batches, stage_sigmas
+from sfumato.render.sampling.run_steps import Work, make_noise, predict_windows, run_steps, split_batches, stage_sigmas
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -84,11 +84,7 @@ def _refine_slices(
     latents = work.model.encode_image(torch.cat(cuts).to(work.model.device))
     noise = make_noise(work, stage, boxes)
     start = latents + float(stage_sigmas(work, stage)[0]) * noise.initial()
-    return (yield from run_steps(work, stage, start, partial(_predict_slices, work, stage), noise))
-
-
-def _predict_slices(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
-    return predict(work, x, sigma, step=step, steps=stage.steps)
+    return (yield from run_steps(work, stage, start, partial(predict_windows, work, stage, boxes), noise))
 
 
 class Blend:

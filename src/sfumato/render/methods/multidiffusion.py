@@ -20,7 +20,7 @@ from sfumato.nn.ring import cut_ring
 from sfumato.nn.windows import Fusion, make_weights
 from sfumato.render.methods.native import meet_sides, run_canvas
 from sfumato.render.progress import RenderResult
-from sfumato.render.sampling.run_steps import Work, predict, split_batches
+from sfumato.render.sampling.run_steps import Work, predict_windows, split_batches
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -53,7 +53,7 @@ def predict_fused(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) 
         # All windows have one size; one that is as wide as the canvas meets itself.
         whole = {"across": across and boxes[0].width == canvas.width, "down": down and boxes[0].height == canvas.height}
         with meet_sides(work, **whole):
-            clean = predict(work, cuts, sigma, step=step, steps=stage.steps)
+            clean = predict_windows(work, stage, boxes, step, cuts, sigma)
         for box, values in zip(boxes, clean.split(1), strict=True):
             fusion.add(box, values, make_weights(box, canvas, stage.overlap_cells, across=across, down=down))
     return fusion.finish()

@@ -6,7 +6,7 @@ Knows no windows; `multidiffusion` differs from this in one function. Start read
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -29,11 +29,10 @@ from sfumato.render.sampling.pixels import (
     to_picture,
     to_tensor,
 )
-from sfumato.render.sampling.run_steps import make_noise, predict, run_steps, stage_sigmas
+from sfumato.render.sampling.run_steps import make_noise, predict_windows, run_steps, stage_sigmas
 
 if TYPE_CHECKING:
     from collections.abc import Generator
-    from contextlib import AbstractContextManager
 
     import numpy as np
     from numpy.typing import NDArray
@@ -155,12 +154,16 @@ def keep_outside(start: Start, denoise: StepDenoise, step: int, x: Tensor, sigma
 def _predict_whole(work: Work, stage: Stage, step: int, x: Tensor, sigma: float) -> Tensor:
     word = work.request.seamless
     with meet_sides(work, across=wraps_across(word), down=wraps_down(word)):
-        return predict(work, x, sigma, step=step, steps=stage.steps)
+        return predict_windows(work, stage, (stage.canvas.to_latent(work.model.contract.factor).box,), step, x, sigma)
 
 
-def meet_sides(work: Work, *, across: bool, down: bool) -> AbstractContextManager[None]:
-    """Let the denoiser read around the edges that are named while this is open."""
-    return pad_circularly(work.model.unet, across=across, down=down) if across or down else nullcontext()
+@contextmanager
+def meet_sides(work: Work, *, across: bool, down: bool) -> Generator[None]:
+    """Let the denoiser, and control networks, read around the edges that are named while this is open."""
+    with ExitStack() as stack:
+        for network in (work.model.unet, *work.model.controls.values()) if across or down else ():
+            stack.enter_context(pad_circularly(network, across=across, down=down))
+        yield
 
 
 def decode_canvas(work: Work, clean: Tensor) -> Tensor:

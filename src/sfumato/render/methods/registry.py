@@ -60,7 +60,8 @@ class MethodRow:
 
     `list_stages` is pure and says all that the cost depends on; `run` draws the stages of a plan and decides nothing.
     `check` raises what only the model's contract tells. A method that `keeps_work` keeps its canvases and a journal in
-    the workspace, so a stopped render can be resumed. One that `draws_whole` holds the canvas in one call of the
+    the workspace, so a stopped render can be resumed. One that `takes_control` cuts control
+    pictures for its windows. One that `draws_whole` holds the canvas in one call of the
     denoiser: beyond native size it draws duplicates. One that `wraps` draws pictures whose sides meet. Only those
     `offered` are named to users.
     """
@@ -73,6 +74,7 @@ class MethodRow:
     keeps_work: bool = False
     draws_whole: bool = False
     wraps: bool = False
+    takes_control: bool = False
     offered: bool = True
 
     @property
@@ -128,11 +130,13 @@ for _row in (
         run=_run_later("methods.native", "run_native"),
         draws_whole=True,
         wraps=True,
+        takes_control=True,
     ),
     MethodRow(
         settings=GobigMethod,
         list_stages=list_gobig_stages,
         run=_run_later("methods.gobig", "run_gobig"),
+        takes_control=True,
         check=check_gobig,
         suit_model=lambda contract: GobigMethod(strength=contract.slice_strength),
     ),
@@ -141,6 +145,7 @@ for _row in (
         list_stages=list_multidiffusion_stages,
         run=_run_later("methods.multidiffusion", "run_multidiffusion"),
         wraps=True,
+        takes_control=True,
     ),
     MethodRow(
         settings=PictureMethod,
@@ -162,6 +167,7 @@ for _row in (
         run=_run_later("cohesive.run", "run_cohesive"),
         check=check_cohesive,
         keeps_work=True,
+        takes_control=True,
     ),
 ):
     register_method(_row)

@@ -42,6 +42,7 @@ def make_part_request(
     """
     return replace(
         request,
+        controls=(),
         prompt=prompt or request.prompt,
         size=canvas,
         batch=1,

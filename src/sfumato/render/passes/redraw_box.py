@@ -90,6 +90,7 @@ def draw_box(
         source=ImageSource(path="box", sha256=hashlib.sha256(start.tobytes()).hexdigest(), strength=proposal.strength),
         method=NativeMethod() if is_native else MultidiffusionMethod(),
         seamless="off",
+        controls=(),
     )
     budget = RenderBudget(memory_bytes=_ANY_BYTES, cost=GUESSES[model.contract.family], window_batch=window_batch)
     plan = plan_render(single, model.contract, budget)

@@ -67,6 +67,7 @@ def make_candidate_request(
     """Return the request of one candidate: the picture's own, on another canvas, with other words and a mask."""
     return replace(
         request,
+        controls=(),
         prompt=prompt,
         size=canvas,
         batch=1,

@@ -56,6 +56,7 @@ class RenderBudget:
     of these. `base_bytes` is the memory of the loaded model, on a CPU with the program. A device with memory of its own
     is `separate`; then `host_bytes` limits the host, where the program takes `host_base_bytes`.
     `disk_bytes` is free where the picture goes, `spill_bytes` in TMPDIR, `spill_shared` if that is one disk.
+    Control networks have `control_parameters` weights.
     A number that the denoiser computes with has `number_bytes`. `upscaler` is the network that enlarges. The file of
     the picture may be a `pyramid`; a format that is not written in bands takes `whole_bytes` of memory a pixel.
     None is no limit.
@@ -74,6 +75,7 @@ class RenderBudget:
     spill_shared: bool = False
     upscaler: UpscalerShape | None = None
     number_bytes: int = 4
+    control_parameters: int = 0
     pyramid: bool = False
     whole_bytes: int = 0
     window_batch: int = WINDOW_BATCH

@@ -45,6 +45,10 @@ def check_request(request: RenderRequest, contract: ModelContract) -> None:
     if min(cells.width, cells.height) < SMALLEST_SIDE_CELLS:
         least = SMALLEST_SIDE_CELLS * contract.factor
         raise RequestError(f"a side has at least {least} pixels", got=str(request.size), do=f"Ask for {least} or more.")
+    if request.controls and not find_method(request.method).takes_control:
+        rows = " or ".join(name for name, row in METHODS.items() if row.takes_control)
+        what = f"{request.method.kind} takes no `control`"
+        raise RequestError(what, got=len(request.controls), do=f"Use `method` {rows}.")
     find_method(request.method).check(request, contract)
     if request.seamless != OFF:
         _check_seamless(request, contract)

@@ -23,12 +23,13 @@ from sfumato.models.autoencoder.estimate import (
 from sfumato.models.upscaler.detect_shape import HALO_PX, TILE_PX
 from sfumato.render.cohesive.stages import MARGIN_CELLS, choose_band_cells
 from sfumato.render.plan.budget import MIB
+from sfumato.render.sampling.control_pictures import MOST_LAID_PX
 
 if TYPE_CHECKING:
     from sfumato.core.geometry import PixelSize
     from sfumato.models.contract import ModelContract
     from sfumato.models.upscaler.detect_shape import UpscalerShape
-    from sfumato.render.plan.budget import CostModel, RenderBudget
+    from sfumato.render.plan.budget import RenderBudget
     from sfumato.render.plan.list_stages import StageUse
     from sfumato.render.stages import Stage
 
@@ -37,6 +38,9 @@ _FLOAT_BYTES, PIXEL_BYTES = 4, 3
 # memory of calls less what was held, random weights, CPU: SD 1.5 11 to 15 thousand in bf16, 16 in float32; SDXL 10 in
 # bf16; mini 5.4.
 _CELL_NUMBERS = {"mini": 5_600, "sd1": 16_000, "sd2": 16_000, "sdxl": 12_000}
+# With control a call holds what the networks add to every layer, twice while two are summed: 2,000 numbers for each cell
+# of SD 1.x each. The pictures of eight units on the canvas.
+_CONTROLLED, _LAID_PIXEL_BYTES = 1.3, 24
 # Bytes of a tiny autoencoder per pixel that it holds at once, each way.
 _DECODE_PIXEL_BYTES, _ENCODE_PIXEL_BYTES = 1000, 800
 # Rows that its layers keep for the next ones, as if all of them were rows of its largest map; a strip is at most so wide.
@@ -83,13 +87,21 @@ def price_stage(use: StageUse, contract: ModelContract, budget: RenderBudget, ha
     """Return what a stage takes; `halves` counts the evaluations of one window."""
     device, host = _hold_canvas(use, contract)
     upscaler = budget.upscaler.parameters * _FLOAT_BYTES if budget.upscaler else 0
-    standing = budget.base_bytes + upscaler + (device if budget.separate else device + host)
+    standing = (
+        budget.base_bytes
+        + upscaler
+        + budget.control_parameters * budget.number_bytes
+        + (device if budget.separate else device + host)
+    )
     room = budget.memory_bytes - standing
     if budget.free_bytes is not None:
         room = min(room, int((budget.free_bytes - standing) * budget.decode_share))
     coded, spill, maps = _find_coding(use, contract, budget, room)
     numbers = _CELL_NUMBERS[contract.family] * budget.number_bytes
     denoised = numbers * use.stage.windows[0].size.area * use.stage.window_batch * halves
+    if budget.control_parameters:
+        laid = min(use.stage.canvas.area, MOST_LAID_PX) if use.in_bands else use.stage.canvas.area
+        denoised = round(denoised * _CONTROLLED) + laid * _LAID_PIXEL_BYTES
     # A device's allocator gives the autoencoder what the denoiser took. A heap keeps the blocks of a small network;
     # those of a large one go back to the system at once, and a KL autoencoder in tiles gives back the rest.
     keeps = contract.autoencoder == "tiny" and not budget.separate
@@ -101,7 +113,7 @@ def price_stage(use: StageUse, contract: ModelContract, budget: RenderBudget, ha
         use.stage,
         memory_bytes=memory,
         work_bytes=use.work_bytes + marks,
-        seconds=_count_seconds(use, contract, budget.cost),
+        seconds=_count_seconds(use, contract, budget),
     )
     return StageCost(
         stage=stage,
@@ -193,13 +205,14 @@ def _count_enlarging(use: StageUse, upscaler: UpscalerShape | None) -> int:
     return kept + tile * upscaler.channels * _FLOAT_BYTES * _UPSCALER_MAPS
 
 
-def _count_seconds(use: StageUse, contract: ModelContract, cost: CostModel) -> float:
-    """Return what a stage takes: calls of the denoiser, then the autoencoder.
+def _count_seconds(use: StageUse, contract: ModelContract, budget: RenderBudget) -> float:
+    """Return what a stage takes: calls of the denoiser, with control networks by their size, then the autoencoder.
 
     Strips of a tiny autoencoder compute their margins as well; in a KL one every cell reads every other.
     """
-    cells = use.stage.windows[0].size.area
-    drawn = use.calls * cost.call_s + use.stage.evaluations * cells * cost.cell_s
+    cost, cells = budget.cost, use.stage.windows[0].size.area
+    networks = 1.0 + budget.control_parameters / max(1, contract.denoiser_parameters or budget.control_parameters)
+    drawn = (use.calls * cost.call_s + use.stage.evaluations * cells * cost.cell_s) * networks
     tiny, factor = contract.autoencoder == "tiny", contract.factor
     margin, rows = (_STRIP_MARGIN_CELLS, _DECODE_ROWS_CELLS) if tiny else (0, 0)
     encoded = _grow(use.coded.width, factor, margin) * _grow(use.coded.height, factor, margin)

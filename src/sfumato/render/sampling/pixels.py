@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from sfumato.core.resampling import FloatBox
+
 # What is not drawn over in a picture with transparency shows paper.
 PAPER = (255, 255, 255)
 # Rows turned into bytes at once.
@@ -82,6 +84,12 @@ def place_picture(picture: Image.Image, canvas: PixelSize, target: PixelSize) ->
     scale = (given[2] - given[0]) / (shown[2] - shown[0])
     left, top = given[0] - shown[0] * scale, given[1] - shown[1] * scale
     right, bottom = given[2] + (canvas.width - shown[2]) * scale, given[3] + (canvas.height - shown[3]) * scale
+    return cut_picture(picture, (left, top, right, bottom), canvas)
+
+
+def cut_picture(picture: Image.Image, box: FloatBox, size: PixelSize) -> Image.Image:
+    """Return a box of an RGB picture at a size (Lanczos); beyond the edges of the picture these repeat."""
+    left, top, right, bottom = box
     before = [max(0, math.ceil(-side - _TOUCHING)) for side in (top, left)]
     behind = [max(0, math.ceil(side - _TOUCHING)) for side in (bottom - picture.height, right - picture.width)]
     if any((*before, *behind)):
@@ -89,7 +97,7 @@ def place_picture(picture: Image.Image, canvas: PixelSize, target: PixelSize) ->
         picture = Image.fromarray(np.pad(np.asarray(picture), ways, mode="edge"))
     box = (max(0.0, left + before[1]), max(0.0, top + before[0]), right + before[1], bottom + before[0])
     box = (*box[:2], min(float(picture.width), box[2]), min(float(picture.height), box[3]))
-    return picture.resize((canvas.width, canvas.height), Image.Resampling.LANCZOS, box=box)
+    return picture.resize((size.width, size.height), Image.Resampling.LANCZOS, box=box)
 
 
 def pad_picture(picture: Image.Image, size: PixelSize) -> Image.Image:

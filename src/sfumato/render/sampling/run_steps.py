@@ -21,7 +21,7 @@ from sfumato.nn.samplers import SamplerState, make_sampler
 from sfumato.nn.schedules import make_sigmas
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -29,8 +29,10 @@ if TYPE_CHECKING:
 
     from sfumato.core.geometry import LatentBox
     from sfumato.core.request import RenderRequest
+    from sfumato.models.control.residuals import ControlInput
     from sfumato.models.latent_model import LatentModel
     from sfumato.models.upscaler.upscaler import Upscaler
+    from sfumato.render.sampling.control_pictures import ControlPictures
     from sfumato.render.sampling.phrase_maps import PhraseMaps
     from sfumato.render.sampling.preview import Preview
     from sfumato.render.sampling.prompt_schedule import PromptSchedule
@@ -47,7 +49,10 @@ class StepDenoise(Protocol):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Work:
-    """Hold what all stages of one picture share; there is an `upscaler` if the settings of the method name one."""
+    """Hold what all stages of one picture share; there is an `upscaler` if the settings of the method name one.
+
+    `controls` are cut for each call; None where the request has none.
+    """
 
     model: LatentModel
     request: RenderRequest
@@ -55,6 +60,7 @@ class Work:
     preview: Preview
     upscaler: Upscaler | None = None
     phrases: PhraseMaps | None = None
+    controls: ControlPictures | None = None
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -106,12 +112,29 @@ def make_noise(work: Work, stage: Stage, boxes: tuple[LatentBox, ...]) -> Canvas
     )
 
 
-def predict(work: Work, x: Tensor, sigma: float, *, step: int, steps: int) -> Tensor:
+def predict(
+    work: Work, x: Tensor, sigma: float, *, step: int, steps: int, controls: Sequence[ControlInput] = ()
+) -> Tensor:
     """Predict x0 of a batch of equal windows with guidance, at a step of a schedule of so many steps."""
     contract, request = work.model.contract, work.request
     size = LatentSize(x.shape[-1], x.shape[-2]).to_pixels(contract.factor)
     wanted, unwanted = work.prompts.at_step(step, steps, size)
-    return work.model.denoise_guided(x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale)
+    return work.model.denoise_guided(
+        x, sigma, wanted, unwanted, request.guidance, rescale=request.guidance_rescale, controls=controls
+    )
+
+
+def predict_windows(
+    work: Work, stage: Stage, boxes: tuple[LatentBox, ...], step: int, x: Tensor, sigma: float
+) -> Tensor:
+    """Predict x0 of a batch of equal windows of a stage's canvas, with the control pictures under them.
+
+    The share of the steps in which a control acts counts from the step that the stage begins with.
+    """
+    controls = None
+    if work.controls is not None:
+        controls = work.controls.cut(stage, boxes, step - stage.first_step, stage.steps - stage.first_step)
+    return predict(work, x, sigma, step=step, steps=stage.steps, controls=controls or ())
 
 
 def split_batches(boxes: tuple[LatentBox, ...], batch: int) -> list[tuple[LatentBox, ...]]:

@@ -243,6 +243,7 @@ def _describe_nodes() -> dict[str, Any]:
         "KSamplerAdvanced": {"sampler_name": [list(SAMPLERS)], "scheduler": [list(SCHEDULES)]},
         "VAELoader": {"vae_name": [_list_names("autoencoder")]},
         "LoraLoader": {"lora_name": [_list_names("LoRA")]},
+        "ControlNetLoader": {"control_net_name": [_list_names("control network")]},
         "UpscaleModelLoader": {"model_name": [_list_names("upscaler")]},
     }
     return {

@@ -14,12 +14,13 @@ from sfumato.core.errors import RequestError
 from sfumato.server.queue.records import JobKind
 
 MOST_NODES, DEEPEST = 200, 64
+CONTROL_NODES = ("ControlNetApply", "ControlNetApplyAdvanced")
 NODES = frozenset(
     {
         "CheckpointLoaderSimple", "CLIPTextEncode", "CLIPSetLastLayer", "EmptyLatentImage", "LoadImage", "LoadImageMask",
         "VAEEncode", "VAEEncodeForInpaint", "VAELoader", "SetLatentNoiseMask", "KSampler", "KSamplerAdvanced",
         "LatentUpscale", "LatentUpscaleBy", "LoraLoader", "UpscaleModelLoader", "ImageUpscaleWithModel", "VAEDecode",
-        "VAEDecodeTiled", "SaveImage", "PreviewImage",
+        "VAEDecodeTiled", "SaveImage", "PreviewImage", *CONTROL_NODES, "ControlNetLoader", "Canny",
     }
 )  # fmt: skip
 SAMPLERS = {
@@ -82,6 +83,7 @@ class _Graph:
     graph: Mapping[str, Any]
     find_picture: Callable[[str], str]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
+    controls: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
     depth: int = 0
 
     def compile(self, output: str) -> CompiledGraph:
@@ -96,6 +98,8 @@ class _Graph:
             raise RequestError("what is saved is not drawn by a sampler", got=kind)
         self._read_vae(inputs)
         self._sample(*self._follow(inputs, "samples"))
+        if self.controls:
+            self.settings["controls"] = list(self.controls.values())
         return CompiledGraph(
             kind="render", settings=self.settings, drawing_node=str(inputs["samples"][0]), saving_node=output
         )
@@ -176,6 +180,12 @@ class _Graph:
 
     def _read_text(self, inputs: Mapping[str, Any], name: str) -> str:
         kind, found = self._follow(inputs, name)
+        if kind in CONTROL_NODES:
+            self._read_control(str(inputs[name][0]), found)
+            # The simple node has one way through; of the other each output is one of its two inputs.
+            output = cast("list[Any]", inputs[name])[1:2]
+            through = "conditioning" if kind == "ControlNetApply" else ("negative" if output == [1] else "positive")
+            return self._read_text(found, through)
         if kind != "CLIPTextEncode":
             raise RequestError("words come from another node here", got=kind)
         clip, more = self._follow(found, "clip")
@@ -185,6 +195,26 @@ class _Graph:
         if not isinstance(text, str):
             raise RequestError("the text of CLIPTextEncode is a text here", got=type(text).__name__)
         return text
+
+    def _read_control(self, node: str, inputs: Mapping[str, Any]) -> None:
+        """Read a node that applies a control network; one that both halves of guidance pass counts once."""
+        kind, network = self._follow(inputs, "control_net")
+        if kind != "ControlNetLoader":
+            raise RequestError("a control network comes from another node here", got=kind)
+        kind, found = self._follow(inputs, "image")
+        picture, module = (found, "canny") if kind == "Canny" else (inputs, "none")
+        unit: dict[str, Any] = {
+            "network": str(network.get("control_net_name") or ""),
+            "picture": self._read_picture(picture, "image"),
+            "module": module,
+            "weight": _number(inputs, "strength", float),
+        }
+        if "start_percent" in inputs or "end_percent" in inputs:
+            unit |= {"start": _number(inputs, "start_percent", float), "end": _number(inputs, "end_percent", float)}
+        if module == "canny":
+            # Shares of the whole range there.
+            unit["thresholds"] = [255.0 * _number(found, f"{name}_threshold", float) for name in ("low", "high")]
+        self.controls[node] = unit
 
     def _read_vae(self, inputs: Mapping[str, Any]) -> None:
         kind, found = self._follow(inputs, "vae")

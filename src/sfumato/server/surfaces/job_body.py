@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from sfumato import api
+from sfumato.core.request_parts.control import MOST_CONTROLS
 from sfumato.core.request_parts.weights import MOST_REGIONS, PromptRegion
 from sfumato.server.queue.records import JobKind
 
@@ -36,6 +37,22 @@ class RegionBody(BaseModel):
 
     region: Name
     words: str
+
+
+class ControlBody(BaseModel):
+    """A control network by name, and the id of the picture it sees; `module` canny makes that of the picture's edges."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    network: Name
+    picture: Name
+    module: Name = "none"
+    weight: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+    mode: Name = "balanced"
+    fit: Name = "crop"
+    thresholds: tuple[float, float] | None = None
 
 
 class HandBoxBody(BaseModel):
@@ -104,6 +121,7 @@ class JobBody(BaseModel):
     variation_seed: int | None = None
     variation_strength: float | None = None
     regions: Annotated[list[str | RegionBody], Field(max_length=MOST_REGIONS)] | None = None
+    controls: Annotated[list[ControlBody], Field(max_length=MOST_CONTROLS)] | None = None
     seamless: Literal["off", "x", "y", "both"] | None = None
     styles: Annotated[list[Name], Field(max_length=32)] | None = None
     picture: Name | None = None

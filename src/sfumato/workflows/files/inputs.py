@@ -5,12 +5,13 @@ Knows files and sizes; no model and no plan. Start reading at `read_inputs`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PIL.Image import Resampling
 
-from sfumato.canvas.formats.images import count_decode_bytes, file_sha256, load_picture
+from sfumato.canvas.formats.images import count_decode_bytes, file_sha256, load_picture, read_size
 from sfumato.canvas.mask import read_mask
 from sfumato.core.errors import BudgetError, RequestError
 from sfumato.core.files import check_path
@@ -18,6 +19,7 @@ from sfumato.core.geometry import PixelSize
 from sfumato.core.request import ImageSource, InpaintSource, PictureSource, RenderRequest, TextSource
 from sfumato.render.progress import Inputs
 from sfumato.render.sampling.pixels import put_inside
+from sfumato.workflows.control.units import cut_control
 from sfumato.workflows.edit.sources import cut_crop, make_grey
 from sfumato.workflows.files.source_picture import count_source_bytes, open_picture
 
@@ -35,6 +37,18 @@ def read_inputs(request: RenderRequest) -> Inputs:
         RequestError: a file is not there, is no picture, is not the one the request was made with, or
             a mask has another size than its picture or selects nothing.
     """
+    inputs = _read_source(request)
+    if not request.controls:
+        return inputs
+    size = None
+    if request.crop is not None and isinstance(request.source, InpaintSource):
+        known = read_size(request.source.path)
+        size = (known.width, known.height)
+    pictures = [_read_same(one.picture, one.sha256, "`control`") for one in request.controls]
+    return replace(inputs, controls=tuple(cut_control(one, request, size) for one in pictures))
+
+
+def _read_source(request: RenderRequest) -> Inputs:
     source = request.source
     if isinstance(source, TextSource):
         return Inputs()
@@ -94,7 +108,11 @@ def check_decoding(request: RenderRequest, memory_bytes: int) -> None:
         UnsafeFileError: a picture has more pixels than pictures from outside may have.
     """
     source = request.source
+    for one in request.controls:
+        check_path(Path(one.picture), what="a control picture")
+    controls = sum(count_decode_bytes(one.picture) for one in request.controls if Path(one.picture).exists())
     if isinstance(source, TextSource):
+        _check_bytes(controls, memory_bytes)
         return
     for path in [source.path, *([source.mask] if isinstance(source, InpaintSource) else [])]:
         check_path(Path(path), what="a picture of the request")
@@ -107,6 +125,10 @@ def check_decoding(request: RenderRequest, memory_bytes: int) -> None:
         needed = count_decode_bytes(source.path)
         if isinstance(source, InpaintSource):
             needed += count_decode_bytes(source.mask)
+    _check_bytes(needed + controls, memory_bytes)
+
+
+def _check_bytes(needed: int, memory_bytes: int) -> None:
     if needed > memory_bytes:
         got = f"{needed / _GB:.2f} of {memory_bytes / _GB:.2f} GB"
         do = "Make the picture smaller, or allow more memory."
@@ -115,7 +137,9 @@ def check_decoding(request: RenderRequest, memory_bytes: int) -> None:
 
 def _read_same(path: str, sha256: str, option: str) -> Image:
     if not Path(path).exists():
-        raise RequestError("a picture of the request is not there", got=path, do="Give it again, as `init` or `mask`.")
+        raise RequestError(
+            "a picture of the request is not there", got=path, do="Give it again, as `init`, `mask` or `control`."
+        )
     _check_same(path, sha256, do=f"Give it as {option}.")
     return load_picture(path)
 

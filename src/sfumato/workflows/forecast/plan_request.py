@@ -41,6 +41,7 @@ from sfumato.render.exact_scale import widen_request
 from sfumato.render.plan.budget import MIB, RenderBudget
 from sfumato.render.plan.make_plan import plan_render
 from sfumato.render.stages import FocusForecast, Plan
+from sfumato.workflows.control.units import check_controls
 from sfumato.workflows.files.digests import list_adapters
 from sfumato.workflows.files.inputs import check_decoding, read_inputs
 from sfumato.workflows.files.output_paths import check_places
@@ -149,7 +150,8 @@ def make_plan(
     """
     check_focus(request, contract)
     check_while_sampling(request)
-    budget = replace(make_budget(contract, policy, options, loaded=loaded), upscaler=read_upscaler(request))
+    budget = make_budget(contract, policy, options, loaded=loaded)
+    budget = replace(budget, upscaler=read_upscaler(request), control_parameters=check_controls(request))
     plan = plan_render(widen_request(request, contract.factor), contract, budget)
     is_after = request.focus is not None and request.focus.is_after
     focus = plan_focus(request, contract, budget) if is_after else None

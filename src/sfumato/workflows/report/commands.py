@@ -99,7 +99,7 @@ def write_python(request: RenderRequest) -> str | None:
 
 
 def _write_setting(name: str, values: list[str]) -> str:
-    lists = {"lora": "loras", "embedding": "embeddings", "region": "regions"}
+    lists = {"lora": "loras", "embedding": "embeddings", "region": "regions", "control": "controls"}
     if name in lists:
         return f"{lists[name]}={values!r}"
     if name in ("size", "window"):
@@ -137,6 +137,8 @@ def _list_options(request: RenderRequest) -> list[str]:
     options += [] if request.seamless == "off" else ["--seamless", request.seamless]
     for one in request.regions:
         options += ["--region", f"{one.region}:{one.words}"]
+    for one in request.controls:
+        options += ["--control", str(one)]
     for lora in request.loras:
         options += ["--lora", f"{lora.path}:{_write_number(lora.weight)}"]
     for concept in request.concepts:
@@ -248,6 +250,7 @@ def list_settings(request: RenderRequest) -> list[tuple[str, str]]:
         ("LoRA", ", ".join(f"{lora.path} : {lora.weight:g}" for lora in request.loras)),
         ("Concepts", ", ".join(f"{one.path} : {one.weight:g}, {one.sha256[:12]}" for one in request.concepts)),
         ("embeddings", ", ".join(request.embeddings)),
+        ("control", ", ".join(map(str, request.controls))),
         ("source", _source(request)),
         ("method", _method(request)),
         ("focus", _focus(request)),

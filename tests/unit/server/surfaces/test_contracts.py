@@ -309,7 +309,10 @@ def test_auto_photoshop_finds_its_routes(client):
     assert Image.open(io.BytesIO(base64.b64decode(grown["mask"]))).size == (64, 64)
     assert client.post(f"{base}/search/image/", json={"keywords": "dog"}).status_code == 501
     assert client.get("/controlnet/model_list").json() == {"model_list": []}
-    assert client.get("/controlnet/module_list", params={"alias_names": True}).json()["module_list"] == ["none"]
+    assert client.get("/controlnet/module_list", params={"alias_names": True}).json()["module_list"] == [
+        "none",
+        "canny",
+    ]
     body = {"prompt": "a dog", "seed": "7", "sampler_index": "Euler a", "width": 64, "height": 64, "steps": 2}
     told = client.post("/sdapi/v1/txt2img", json=body | {"mask_blur": 4, "selection_info": {}, "uniqueDocumentId": "x"})
     picture = {"image": "data:image/png;base64," + told.json()["images"][0]}

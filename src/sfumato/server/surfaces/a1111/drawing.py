@@ -10,6 +10,7 @@ import base64
 import io
 import json
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from sfumato.core.version import __version__
 from sfumato.server.context import ServerContext
 from sfumato.server.queue.records import JobRecord, list_safety
 from sfumato.server.surfaces.a1111.bodies import ImageToImageBody, TextBody, drop_second_pass
+from sfumato.server.surfaces.a1111.control import read_control_units
 from sfumato.server.surfaces.a1111.scripts import ScriptPlan, read_scripts
 from sfumato.workflows.series.grid import draw_grid
 
@@ -62,7 +64,10 @@ def add_drawing_routes(router: APIRouter, context: ServerContext) -> None:
 
 async def _draw(context: ServerContext, body: TextBody, settings: dict[str, Any]) -> dict[str, Any]:
     native = await asyncio.to_thread(context.intake.find_native, settings.get("model"))
+    units, unread = await asyncio.to_thread(read_control_units, body, context.intake)
+    settings |= {"controls": units} if units else {}
     plan = read_scripts(body, drop_second_pass(settings, native))
+    plan = replace(plan, ignored=(*plan.ignored, *unread))
     ordered = list[JobRecord]()
     for one in plan.variants:
         submit = partial(context.intake.submit, surface=SURFACE, kind=plan.kind, needs_prompt=False)

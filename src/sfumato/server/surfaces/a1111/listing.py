@@ -20,6 +20,7 @@ from sfumato.models.upscaler.find_upscaler import list_networks
 from sfumato.server.context import ServerContext
 from sfumato.server.names import check_name
 from sfumato.server.surfaces.a1111.bodies import AUTOMATIC, read_base64, read_title
+from sfumato.server.surfaces.a1111.control import SCRIPT as CONTROL_SCRIPT
 from sfumato.server.surfaces.a1111.extras import AUTO_UPSCALER
 from sfumato.server.surfaces.a1111.scripts import PICTURE_SCRIPTS, TEXT_SCRIPTS
 from sfumato.workflows.series.expand import load_styles
@@ -77,7 +78,8 @@ def add_listing_routes(router: APIRouter, context: ServerContext) -> None:
     @router.get("/scripts")
     async def scripts() -> dict[str, list[str]]:
         # A client that finds a name here sends the script with every picture, mostly switched off.
-        return {"txt2img": ["adetailer", *TEXT_SCRIPTS], "img2img": ["adetailer", *TEXT_SCRIPTS, *PICTURE_SCRIPTS]}
+        always = ("adetailer", CONTROL_SCRIPT)
+        return {"txt2img": [*always, *TEXT_SCRIPTS], "img2img": [*always, *TEXT_SCRIPTS, *PICTURE_SCRIPTS]}
 
     @router.get("/script-info")
     async def list_script_rows() -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Routes that extensions of A1111 add and plug-ins ask for: those of Auto-Photoshop, and a ControlNet that has no model.
+"""Routes that extensions of A1111 add and plug-ins ask for: those of Auto-Photoshop, and of ControlNet.
 
 Every answer is honest and in the shape that the plug-in reads: empty lists, and refusals in words. Start reading at
 `make_plugin_routes`.
@@ -16,8 +16,10 @@ from PIL import Image, ImageFilter
 from pydantic import BaseModel, ConfigDict
 
 from sfumato import api
+from sfumato.models.control.modules import MODULES
 from sfumato.server.context import ServerContext
 from sfumato.server.surfaces.a1111.bodies import read_base64
+from sfumato.server.surfaces.a1111.control import add_control_routes, list_control_names
 
 PHOTOSHOP = "/sdapi/auto-photoshop-sd"
 # The version of the plug-in whose requests were read.
@@ -47,7 +49,7 @@ def make_plugin_routes(context: ServerContext) -> APIRouter:
     """Return the routes of extensions."""
     router = APIRouter(tags=["a1111"])
     _add_photoshop_routes(router, context)
-    _add_controlnet_routes(router)
+    add_control_routes(router, context)
     return router
 
 
@@ -76,7 +78,7 @@ def _add_photoshop_routes(router: APIRouter, context: ServerContext) -> None:
 
     @router.post(f"{PHOTOSHOP}/controlnet/filter")
     async def filter_models() -> dict[str, list[str]]:
-        return {"module_list": ["none"], "model_list": ["None"]}
+        return {"module_list": list(MODULES), "model_list": ["None", *await asyncio.to_thread(list_control_names)]}
 
     @router.post(f"{PHOTOSHOP}/search/image/")
     @router.post(f"{PHOTOSHOP}/search/image")
@@ -91,32 +93,6 @@ def _add_photoshop_routes(router: APIRouter, context: ServerContext) -> None:
         with Image.open(io.BytesIO(packed), formats=["PNG", "JPEG", "WEBP"]) as picture:
             text = picture.info.get("parameters", "")
         return {"info": text if isinstance(text, str) else ""}
-
-
-def _add_controlnet_routes(router: APIRouter) -> None:
-    @router.get("/controlnet/version")
-    async def tell_version() -> dict[str, int]:
-        return {"version": 3}
-
-    @router.get("/controlnet/model_list")
-    async def list_networks() -> dict[str, list[str]]:
-        return {"model_list": []}
-
-    @router.get("/controlnet/module_list")
-    async def list_modules() -> dict[str, Any]:
-        return {"module_list": ["none"], "module_detail": {"none": {"model_free": False, "sliders": []}}}
-
-    @router.get("/controlnet/control_types")
-    async def list_types() -> dict[str, Any]:
-        return {"control_types": {}}
-
-    @router.get("/controlnet/settings")
-    async def tell_settings() -> dict[str, int]:
-        return {"control_net_max_models_num": 0, "control_net_unit_count": 0}
-
-    @router.post("/controlnet/detect")
-    async def detect() -> None:
-        raise HTTPException(422, "ControlNet is not here")
 
 
 def _grow(picture: Image.Image, expansion_px: int, blur_px: int) -> str:

@@ -15,6 +15,7 @@ from sfumato import api
 from sfumato.core.errors import RequestError
 from sfumato.server.queue.records import JobKind
 from sfumato.server.surfaces.a1111.bodies import AUTOMATIC, ImageToImageBody, TextBody
+from sfumato.server.surfaces.a1111.control import SCRIPT as CONTROL_SCRIPT
 from sfumato.workflows.requests import choose_seed
 from sfumato.workflows.series.axes import (
     REPLACE,
@@ -91,6 +92,8 @@ def read_scripts(body: TextBody, settings: Mapping[str, Any]) -> ScriptPlan:
         plan = _read_series(name, args, settings | {"seed": choose_seed(settings.get("seed"))}, body)
     else:
         raise HTTPException(422, f"Script '{body.script_name}' not found")
+    if plan.kind == "upscale" and settings.get("controls"):
+        ignored = (*ignored, "ControlNet")
     return replace(plan, ignored=ignored)
 
 
@@ -160,7 +163,7 @@ def _read_upscale(name: str, args: list[Any], settings: dict[str, Any]) -> Scrip
         said = api.PixelSize(int(said.width * scale), int(said.height * scale))
     sides = [max(_CELL_PX, side // _CELL_PX * _CELL_PX) for side in (said.width, said.height)]
     dropped = ("init", "strength", "mask", "batch", "size", "mask_blur", "mask_fill", "only_masked", "mask_padding")
-    dropped = (*dropped, "variation_seed", "variation_strength")
+    dropped = (*dropped, "variation_seed", "variation_strength", "controls")
     kept = {name: value for name, value in settings.items() if name not in dropped}
     more = {"picture": settings["init"], "size": f"{sides[0]}x{sides[1]}", "level_strength": settings.get("strength")}
     more["model"] = settings.get("model") or api.DEFAULTS.model
@@ -173,6 +176,9 @@ def _read_always_on(body: TextBody) -> tuple[list[str], tuple[str, ...]]:
     for name, script in (body.alwayson_scripts or {}).items():
         said = cast("Any", script.get("args")) if isinstance(script, dict) else script
         units = cast("list[Any]", said if isinstance(said, list) else [said])
+        if name.casefold() == CONTROL_SCRIPT:
+            # Its pictures are read where they are kept.
+            continue
         if name.casefold() != "adetailer":
             if any(_unit_is_in_use(unit) for unit in units):
                 raise HTTPException(422, f"always on script {name[:100]} not found")
