@@ -10,18 +10,10 @@ from sfumato.core.errors import RequestError
 from sfumato.critic.anatomy.auditor import AuditorShape, load_auditor
 from sfumato.critic.anatomy.network import ParserShape
 from sfumato.critic.anatomy.parser import make_parser
+from sfumato.lab.critic.close_ups import FAULTS, draw_hand, find_hand_box, list_open_hands
 from sfumato.lab.critic.counters import count_by_convexity, count_by_skeleton
 from sfumato.lab.critic.drawn_hands import draw_hand_examples
-from sfumato.lab.critic.evaluate_repair import (
-    FAULTS,
-    RepairEvaluation,
-    draw_hand,
-    find_hand_box,
-    judge_auditor,
-    judge_right,
-    judge_twins,
-    list_open_hands,
-)
+from sfumato.lab.critic.evaluate_repair import RepairEvaluation, judge_auditor, judge_right, judge_twins
 from sfumato.lab.critic.examples import SOLID, save_examples
 from sfumato.lab.critic.train_auditor import RECIPE, AuditorTraining, mirror_directions, run_train_auditor
 from sfumato.train.task import Budget
@@ -106,7 +98,7 @@ def test_no_hand_has_no_digits():
     assert count_by_convexity(np.zeros((64, 64), bool)) == count_by_skeleton(np.zeros((64, 64), bool)) == 0
 
 
-@pytest.mark.parametrize("wrong", [{"hands": 1}, {"hands": 10_000}, {"renders": -1}])
+@pytest.mark.parametrize("wrong", [{"hands": 1}, {"hands": 10_000}, {"renders": -1}, {"baselines": -1}, {"k": 1}])
 def test_numbers_out_of_range_are_refused(wrong):
     with pytest.raises(RequestError):
         RepairEvaluation(**wrong)

@@ -93,6 +93,10 @@ def evaluate_critic(
 def evaluate_repair(
     n: Annotated[int, typer.Option("--n", help="Labelled hands of each kind; half as many twins.", metavar="N")] = 200,
     renders: Annotated[int, typer.Option("--renders", help="Hands that mini repairs.", metavar="N")] = 8,
+    baselines: Annotated[
+        int, typer.Option("--baselines", help="Faults and right twins that ours and others repair.", metavar="N")
+    ] = 0,
+    k: Annotated[int, typer.Option("--k", help="Candidates of best of k.", metavar="K")] = 4,
     state: Annotated[
         Path, typer.Option("--state", help="Folder of the sets of hands; made on first use.", metavar="DIR")
     ] = Path(".state/mini/parser"),
@@ -103,7 +107,7 @@ def evaluate_repair(
     """Judge the repair of hands: auditor, acceptance with truth, harm, and what mini mends; last line JSON."""
     from sfumato.lab.critic.evaluate_repair import RepairEvaluation, run_evaluate_repair
 
-    wanted = RepairEvaluation(hands=n, renders=renders, state=state, sheets=sheets)
+    wanted = RepairEvaluation(hands=n, renders=renders, baselines=baselines, k=k, state=state, sheets=sheets)
     card = run_evaluate_repair(wanted, on_progress=_count)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")
 

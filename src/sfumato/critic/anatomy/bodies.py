@@ -94,8 +94,13 @@ def _judge(
     person: Found, own: Sequence[tuple[Found, str]], beside: Sequence[Found], *, alone: bool, size: PixelSize
 ) -> JudgedBody:
     if len(person.points) < COUNT:
-        reason = "nobody sees the joints of this person"
-        return JudgedBody(person=person, arms=(), legs=(), hands=len(beside), verdict=NOT_COUNTABLE, reason=reason)
+        extra = _count_hands(beside) if alone else ()
+        verdict, reason = (
+            (ABSTAIN, extra[0].words) if extra else (NOT_COUNTABLE, "nobody sees the joints of this person")
+        )
+        return JudgedBody(
+            person=person, arms=(), legs=(), hands=len(beside), verdict=verdict, reason=reason, findings=extra
+        )
     arms, legs = _list_shown(person, ARMS, size), _list_shown(person, LEGS, size)
     findings = [*_find_extra(own, beside), *_find_sides(own), *_find_proportions(person, arms, legs)]
     verdict, reason = _decide(arms, legs, findings, alone=alone)
@@ -199,6 +204,12 @@ def _find_extra(own: Sequence[tuple[Found, str]], beside: Sequence[Found]) -> li
         words = f"{loose} more hand{'s' if loose > 1 else ''} beside one on each wrist"
         found.append(BodyFinding(cause="extra", part="arm", words=words))
     return found
+
+
+def _count_hands(beside: Sequence[Found]) -> tuple[BodyFinding, ...]:
+    """Find more than two sure hands on somebody who is alone in the picture and whose joints nobody sees."""
+    sure = sum(hand.confidence >= LEAST_SURE for hand in beside)
+    return (BodyFinding(cause="extra", part="arm", words=f"{sure} hands on one person"),) if sure > 2 else ()
 
 
 def _find_sides(own: Sequence[tuple[Found, str]]) -> list[BodyFinding]:

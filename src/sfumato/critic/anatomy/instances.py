@@ -77,9 +77,13 @@ def _has_nail(maps: HandMaps, cells: NDArray[np.bool_]) -> bool:
 
 def count_tips(maps: HandMaps) -> int:
     """Return how many fingertips light up."""
+    return find_tips(maps)[1]
+
+
+def find_tips(maps: HandMaps) -> tuple[NDArray[np.int32], int]:
+    """Return where fingertips light up, numbered from 1 on, int32 [h, w], and how many there are."""
     reach = 2 * TIP_REACH_CELLS + 1
-    peaks = (maps.tips == ndimage.maximum_filter(maps.tips, reach)) & (maps.tips > LEAST_TIP)
-    return _label(peaks)[1]
+    return _label((maps.tips == ndimage.maximum_filter(maps.tips, reach)) & (maps.tips > LEAST_TIP))
 
 
 def _label(cells: NDArray[np.bool_]) -> tuple[NDArray[np.int32], int]:

@@ -20,6 +20,7 @@ from sfumato.critic.anatomy.parser import SHIPPED, Parser, load_parser
 from sfumato.critic.anatomy.verdict import HandVerdict, believe_causes, judge_evidence
 from sfumato.lab.critic.calibrate import pick_countable, read_evidence
 from sfumato.lab.critic.examples import UNKNOWN, HandExamples
+from sfumato.lab.critic.judge_drawn_bodies import judge_drawn_bodies
 from sfumato.lab.critic.tables import DRAWN_COUNTS, make_table
 from sfumato.lab.reader.autoencoder_round_trip import find_trained_autoencoder
 
@@ -28,6 +29,8 @@ Flags = NDArray[np.bool_]
 
 # Bins of equal mass of the calibration error.
 BINS = 10
+# For so many hands one drawn person is judged: a person takes as long as ten hands.
+HANDS_A_BODY = 6
 KINDS = {"drawn": "drawn", "hands3d": "3-D"}
 
 
@@ -70,12 +73,18 @@ def run_evaluate_critic(wanted: CriticEvaluation, *, on_progress: OnProgress | N
                 on_progress(name, done, count)
 
         rows += judge_set(name, parser, examples, on_progress=report)
+    rows += judge_drawn_bodies(wanted.hands // HANDS_A_BODY, on_progress or _keep_quiet)
     notes = (
         "seeds, shapes, poses and backgrounds apart from those of training and calibration; some decoded by an autoencoder",
         "half of the hands carry a planted fault; right hands include none that differ by wish",
         "verdicts as of pictures with a prompt that allows nothing",
+        "drawn people: whole, alone, faults in turn; told: a finding of that cause, whatever the verdict",
     )
     return Card(title="the critic of hands", rows=tuple(rows), seed=0, command=wanted.command, notes=notes)
+
+
+def _keep_quiet(what: str, done: int, count: int) -> None:
+    del what, done, count
 
 
 def judge_set(

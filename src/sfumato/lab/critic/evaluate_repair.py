@@ -3,6 +3,8 @@
 | part | truth | what is counted |
 | --- | --- | --- |
 | auditor | labels of hands that it never saw | its own error, before anything is built on it |
+| plans | the twin without the fault | a lacking digit's place is freed, right digits stay |
+| baselines | planted fault or none | redrawing, templates and best of k beside ours, see `repair_baselines` |
 | twins | the same drawn hand without the fault, or with another | accepted as a repair, or not |
 | right hands | nothing is wrong | how many are called goof, and so would be worked on |
 | renders | none: look at the sheets | hands with a planted fault that mini repaired, and every pixel outside |
@@ -13,7 +15,7 @@ Joins the worlds, the critic and the engine; prints nothing. Start reading at `r
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,20 +25,21 @@ from PIL import Image
 
 from sfumato.canvas.formats.save import save_canvas
 from sfumato.canvas.pixels import MemoryPixels
-from sfumato.canvas.workspace.workspace import MemoryWorkspace
 from sfumato.core.cards import Card, Measurement, measure_share
 from sfumato.core.errors import RequestError
 from sfumato.core.found import Found
-from sfumato.core.geometry import PixelBox, PixelSize
-from sfumato.core.request import REPAIR, AnatomySettings, HandBox, PictureMethod, PictureSource, RenderRequest
+from sfumato.core.geometry import PixelSize
 from sfumato.critic.anatomy.auditor import Opinion, SecondJudge
 from sfumato.critic.anatomy.judge import judge_hands
 from sfumato.critic.anatomy.labels import MOST_DIGITS
 from sfumato.critic.anatomy.parser import Parser, load_parser
 from sfumato.critic.anatomy.verdict import judge_evidence
 from sfumato.lab.critic.calibrate import pick_countable, read_evidence
+from sfumato.lab.critic.close_ups import FAULTS, PICTURE_PX, draw_hand, find_hand_box, list_open_hands
 from sfumato.lab.critic.evaluate import KINDS, measure_area
 from sfumato.lab.critic.examples import UNKNOWN, HandExamples
+from sfumato.lab.critic.judge_plans import judge_plans
+from sfumato.lab.critic.repair_baselines import judge_baselines, repair_sample
 from sfumato.lab.critic.tables import DRAWN_COUNTS, make_table
 from sfumato.lab.critic.train_auditor import list_expected
 from sfumato.lab.reader.autoencoder_round_trip import find_trained_autoencoder
@@ -44,20 +47,16 @@ from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.render.passes.repair import HandCrop, HandWork, RepairOutcome
 from sfumato.render.passes.repair_box import RepairStep
-from sfumato.render.progress import RenderResult
 from sfumato.workflows.repair.judge import HandJudge
-from sfumato.workflows.repair.run import mend_result, open_auditor
-from sfumato.world.stream import Sample, Wish, make_sample
+from sfumato.workflows.repair.run import open_auditor
+from sfumato.world.stream import Sample
 
 OnProgress = Callable[[str, int, int], None]
 Flags = NDArray[np.bool_]
 
 # Seeds of pictures that trained, calibrated and judged nothing else; see `lab.critic.tables`.
 TWIN_SEEDS, RENDER_SEEDS = 250_000_000, 255_000_000
-FAULTS = ("extra_digit", "missing_digit", "fused_digits", "split_digit")
-OPEN = ("open", "five", "relaxed")
-AMOUNT, PICTURE_PX = 0.9, 192
-MOST_TWINS, MOST_RENDERS = 5000, 500
+MOST_RENDERS, MOST_K = 500, 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +65,8 @@ class RepairEvaluation:
 
     hands: int = 200
     renders: int = 8
+    baselines: int = 0
+    k: int = 4
     state: Path = Path(".state/mini/parser")
     sheets: Path | None = None
     vae: Path | None = None
@@ -73,13 +74,17 @@ class RepairEvaluation:
     def __post_init__(self) -> None:
         if not 8 <= self.hands <= DRAWN_COUNTS["judge"]:
             raise RequestError("this number of hands is not possible", got=self.hands, do="Use 8 to 600.")
-        if not 0 <= self.renders <= MOST_RENDERS:
-            raise RequestError("this number of renders is not possible", got=self.renders, do="Use 0 to 500.")
+        for name, count in (("renders", self.renders), ("baselines", self.baselines)):
+            if not 0 <= count <= MOST_RENDERS:
+                raise RequestError(f"this number of {name} is not possible", got=count, do="Use 0 to 500.")
+        if not 2 <= self.k <= MOST_K:
+            raise RequestError("this number of candidates is not possible", got=self.k, do=f"Use a k of 2 to {MOST_K}.")
 
     @property
     def command(self) -> str:
         """Write the command line that repeats this evaluation."""
-        return f"sfumato evaluate repair --n {self.hands} --renders {self.renders}"
+        more = f" --baselines {self.baselines} --k {self.k}" if self.baselines else ""
+        return f"sfumato evaluate repair --n {self.hands} --renders {self.renders}{more}"
 
 
 def run_evaluate_repair(wanted: RepairEvaluation, *, on_progress: OnProgress | None = None) -> Card:
@@ -100,8 +105,12 @@ def run_evaluate_repair(wanted: RepairEvaluation, *, on_progress: OnProgress | N
         rows += judge_auditor(name, auditor, examples)
         rows += judge_right(name, parser, auditor, examples)
     rows += judge_twins(parser, auditor, wanted.hands // 2, tell)
-    if wanted.renders:
-        rows += judge_renders(load_model("mini"), wanted.renders, wanted.sheets, tell)
+    rows += judge_plans(parser, wanted.hands // 4, tell)
+    model = load_model("mini") if wanted.renders or wanted.baselines else None
+    if model is not None and wanted.renders:
+        rows += judge_renders(model, wanted.renders, wanted.sheets, tell)
+    if model is not None and wanted.baselines:
+        rows += judge_baselines(model, parser, wanted.baselines, wanted.k, tell)
     notes = (
         "twins: the judges see the true picture without the fault, or with another fault, as if it were a candidate",
         "harm of renders is not counted here: no truth is known of what a model draws; look at the sheets",
@@ -220,38 +229,6 @@ def _accepts(judge: HandJudge, crop: HandCrop, wrong: Sample, twin: Sample) -> b
     return choice.index is not None and judge.audit(pixels, crop, twin.image).index is not None
 
 
-def list_open_hands(first: int, count: int) -> Iterator[tuple[str, int]]:
-    """Yield so many faults and seeds of open hands in close-up, the faults in turn."""
-    seed = first
-    for number in range(count):
-        fault = FAULTS[number % len(FAULTS)]
-        while True:
-            seed += 1
-            sample = make_sample(seed, size=32, wish=_wish(fault))
-            spec = sample.scene.hands[0].spec
-            is_open = sample.labels.get("gesture") in OPEN and spec.view != "side"
-            if sample.faults and is_open and sample.scene.hands[0].exception is None:
-                break
-        yield fault, seed
-
-
-def _wish(fault: str) -> Wish:
-    return Wish(shot="hand", style="photo", fault=fault, amount=AMOUNT, with_truth=True)
-
-
-def draw_hand(seed: int, fault: str) -> Sample:
-    """Draw a hand in close-up, with a fault or ("") without."""
-    return make_sample(seed, size=PICTURE_PX, wish=_wish(fault))
-
-
-def find_hand_box(sample: Sample) -> PixelBox:
-    """Return the box of the hand in px, as drawn."""
-    assert sample.truth is not None, "the truth was asked for"
-    box = sample.truth.box("hand1")
-    assert box is not None, "a close-up shows its hand"
-    return PixelBox(*box).clip(PixelSize(PICTURE_PX, PICTURE_PX))
-
-
 def judge_renders(model: LatentModel, count: int, sheets: Path | None, tell: OnProgress) -> list[Measurement]:
     """Let mini repair planted faults, and return how many it mended, how fast, and what changed outside."""
     outcomes: list[tuple[str, RepairOutcome]] = []
@@ -289,29 +266,6 @@ def judge_renders(model: LatentModel, count: int, sheets: Path | None, tell: OnP
         )
         for cause in causes
     ]
-
-
-def repair_sample(model: LatentModel, sample: Sample, seed: int) -> tuple[NDArray[np.uint8], RepairOutcome]:
-    """Repair the hand of a drawn picture; return the picture after, and what became of the hand."""
-    size, box = PixelSize(PICTURE_PX, PICTURE_PX), find_hand_box(sample)
-    hand = HandBox(left=box.left, top=box.top, width=box.width, height=box.height)
-    request = RenderRequest(
-        prompt=sample.caption,
-        size=size,
-        seed=seed,
-        guidance=model.contract.guidance,
-        source=PictureSource(path="hand", sha256="0" * 64, size=size),
-        method=PictureMethod(),
-        anatomy=AnatomySettings(mode=REPAIR, boxes=(hand,)),
-    )
-    result = RenderResult(shown=MemoryPixels(size, sample.image.copy()), base=None, trace=())
-    steps = mend_result(result, request=request, model=model, space=MemoryWorkspace(), window_batch=1)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            mended, anatomy = end.value
-            return mended.pixels.read(size.box), anatomy.outcomes[0]
 
 
 def _share(name: str, hits: Flags, aim: float | None = None) -> Measurement:

@@ -27,7 +27,7 @@ from sfumato.critic.finders.finder import Finder
 from sfumato.render.passes.repair import Choice, HandCrop
 from sfumato.render.passes.repair_box import RepairStep
 from sfumato.workflows.focus.judge import grow_window, measure_union
-from sfumato.workflows.repair.plan_round import to_frame
+from sfumato.workflows.repair.hand_masks import to_frame
 
 # The probability of a fault falls at least by so much, and to the limit below which the critic says ok.
 LEAST_FALL = 0.3

@@ -34,8 +34,9 @@ from sfumato.workflows.check.check import BY_USER, LEAST_HAND_PX, UnreadHand
 from sfumato.workflows.find.finders import make_finders
 from sfumato.workflows.focus.owner import ANYBODY, choose_owner, list_owners, word_crop
 from sfumato.workflows.focus.run import list_judges, list_rows
+from sfumato.workflows.repair.hand_masks import SeenHand
 from sfumato.workflows.repair.judge import HandJudge
-from sfumato.workflows.repair.plan_round import SeenHand, plan_round
+from sfumato.workflows.repair.plan_round import plan_round
 
 if TYPE_CHECKING:
     from sfumato.canvas.pixels import PixelStore

@@ -75,6 +75,19 @@ def test_who_is_cut_off_or_has_no_joints_is_not_countable():
     assert body.verdict == "not-countable"
 
 
+def test_three_hands_on_somebody_without_joints_are_told():
+    bare = Found(kind="person", box=PixelBox(80, 60, 330, 760), confidence=0.9, by="drawn")
+    hands = (*BOTH, make_hand(200, 300))
+    (body,) = judge_bodies((bare, *hands), SIZE)
+    assert [one.cause for one in body.findings] == ["extra"]
+    assert (body.verdict, body.hands) == ("abstain", 3)
+    (body,) = judge_bodies((bare, *BOTH, make_hand(200, 300, sure=0.9)), SIZE)
+    assert body.verdict == "not-countable"
+    # With somebody else there, the hand may be theirs.
+    other = Found(kind="person", box=PixelBox(180, 60, 390, 760), confidence=0.9, by="drawn")
+    assert all(body.verdict == "not-countable" for body in judge_bodies((bare, other, *hands), SIZE))
+
+
 def test_an_arm_far_longer_than_its_twin_is_told():
     long = make_person(p13=(325, 420), p15=(320, 750))
     (body,) = judge_bodies((long,), SIZE)

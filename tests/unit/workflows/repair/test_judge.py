@@ -9,8 +9,10 @@ from sfumato.core.found import Found
 from sfumato.core.geometry import PixelBox, PixelSize
 from sfumato.critic.anatomy.judge import judge_hands
 from sfumato.render.passes.repair import HandCrop, HandWork
+from sfumato.workflows.repair.copy_fingers import insert_finger
+from sfumato.workflows.repair.hand_masks import SeenHand
 from sfumato.workflows.repair.judge import HandJudge
-from sfumato.workflows.repair.plan_round import SeenHand, plan_round
+from sfumato.workflows.repair.plan_round import plan_round
 
 SIZE, FRAME = PixelSize(SIDE, SIDE), PixelBox(10, 10, 182, 182)
 STRENGTHS = (0.35, 0.55, 0.75)
@@ -74,14 +76,33 @@ def test_a_missing_finger_is_copied_into_the_gap():
     values[place_bar(2).slices_hw] = GROUND
     _, _, _, hand = see(4, "missing", values=values)
     for number in range(2):
-        step = plan_round(hand, "missing", number, STRENGTHS)
+        step = insert_finger(hand, number, 0.5)
         slot = place_bar(2).shift(-FRAME.left, -FRAME.top)
-        inner = PixelBox(slot.left + 1, slot.top + 10, slot.right - 1, slot.bottom - 10).slices_hw
-        assert (step.change[inner] > 0.5).mean() > 0.7
-        assert (step.start[inner][..., 0] > 160).mean() > 0.6
+        # The gap is three bars wide, and a copy that leans fills a third of it.
+        gap = PixelBox(slot.left - 7, slot.top + 10, slot.right + 7, slot.bottom - 10).slices_hw
+        assert (step.change[gap] > 0.5).mean() > 0.3
+        assert (step.start[gap][..., 0] > 160).mean() > 0.25
         for other in (0, 1, 3, 4):
             bar = place_bar(other).shift(-FRAME.left, -FRAME.top)
-            assert (step.change[bar.slices_hw] == 0).mean() > 0.9
+            assert (step.change[bar.slices_hw] == 0).mean() > 0.8
+
+
+def test_two_that_grew_together_become_two_copies_of_a_neighbour():
+    values = draw_hand(5)
+    both = PixelBox(place_bar(2).left, place_bar(2).top, place_bar(3).right, place_bar(3).bottom)
+    values[both.slices_hw] = (230, 80, 30)
+    _, _, _, hand = see(4, "fused", values=values)
+    for number in range(2):
+        step = plan_round(hand, "fused", number, STRENGTHS)
+        slot = both.shift(-FRAME.left, -FRAME.top)
+        upper = PixelBox(slot.left, slot.top + 6, slot.right, slot.bottom - 20).slices_hw
+        assert (step.change[upper] > 0.5).mean() > 0.8
+        # Background shows between and beside the copies, and both of them are there.
+        red = step.start[upper][..., 0] > 160
+        assert 0.3 < red.mean() < 0.9
+        for other in (0, 1, 4):
+            bar = place_bar(other).shift(-FRAME.left, -FRAME.top)
+            assert (step.change[bar.slices_hw] == 0).mean() > 0.8
 
 
 def test_a_hand_without_digits_is_planned_too():
