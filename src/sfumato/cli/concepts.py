@@ -35,6 +35,16 @@ _Rung = Annotated[
     ),
 ]
 
+_Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-gb",
+        help="Memory it may use: batch, checkpoints, numbers, rank and rung are chosen to fit. Exit 3 if none does.",
+        metavar="X",
+        show_default=False,
+    ),
+]
+
 
 def concept_new(
     name: Annotated[str, typer.Argument(help="Its name: a-z, 0-9, - and _.", metavar="NAME", show_default=False)],
@@ -107,15 +117,7 @@ def concept_train(
         bool, typer.Option("--fresh", help="Forget stopped training and start again.", show_default=False)
     ] = False,
     no_card: Annotated[bool, typer.Option("--no-card", help="Draw and score nothing.", show_default=False)] = False,
-    budget_gb: Annotated[
-        float | None,
-        typer.Option(
-            "--budget-gb",
-            help="Memory it may use: batch, checkpoints, numbers, rank and rung are chosen to fit. Exit 3 if none does.",
-            metavar="X",
-            show_default=False,
-        ),
-    ] = None,
+    budget_gb: _Budget = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print the memory that it takes and train nothing.", show_default=False)
     ] = False,
