@@ -77,10 +77,11 @@ def measure_memory(
         ModelError: a process failed.
     """
     tell = on_event or (lambda _said: None)
-    usual = {"unet": {"block_out_channels": CHANNELS, "sample_size": SIDE_CELLS}}
+    usual: dict[str, dict[str, Any]] = {"unet": {"block_out_channels": CHANNELS, "sample_size": SIDE_CELLS}}
     with TemporaryDirectory(prefix="sfumato-memory-") as folder:
-        base = write_random_folder(Path(folder) / "base", "sd15", usual if changes is None else changes)
-        side = 8 * (usual if changes is None else changes)["unet"].get("sample_size", 64)
+        shape = usual if changes is None else changes
+        base = write_random_folder(Path(folder) / "base", "sd15", shape)
+        side = 8 * int(shape["unet"]["sample_size"])
         concept = _make_concept(Path(folder) / "bo.concept", side)
         rows: list[Measurement] = []
         for settings in trials:

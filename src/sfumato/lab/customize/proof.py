@@ -43,6 +43,7 @@ from sfumato.workflows.personalize.score import draw_all
 if TYPE_CHECKING:
     from sfumato.critic.reader.reader import Readings
     from sfumato.customize.methods.lora import LoraLayers
+    from sfumato.customize.methods.oft import OftLayers
     from sfumato.lab.customize.recipes import RecipeRun
     from sfumato.models.latent_model import LatentModel
 
@@ -73,7 +74,7 @@ class _Training(Protocol):
     def subject(self) -> str: ...
 
     @property
-    def layers(self) -> LoraLayers | None: ...
+    def layers(self) -> LoraLayers | OftLayers | None: ...
 
     def step(self) -> None: ...
 
@@ -84,7 +85,7 @@ class _OwnTraining:
     subject: str = TRIGGER
 
     @property
-    def layers(self) -> LoraLayers | None:
+    def layers(self) -> LoraLayers | OftLayers | None:
         return self.learner.layers
 
     def step(self) -> None:
@@ -187,7 +188,7 @@ class _RecipeTraining:
         return f"a {self.run.subject}"
 
     @property
-    def layers(self) -> LoraLayers | None:
+    def layers(self) -> LoraLayers | OftLayers | None:
         return self.run.layers
 
     def step(self) -> None:
