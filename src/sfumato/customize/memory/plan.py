@@ -212,6 +212,9 @@ def _plan_full(contract: ModelContract, settings: ConceptSettings, cost: StepCos
     # Its gradient, and Adam's arithmetic in float32.
     update = cost.largest * (number + 4 * UPDATE_COPIES)
     step = max(cost.each * rows + cost.inside + update, estimate_pictures(contract))
+    if settings.offload:
+        # Weights are in memory once, before they move into files.
+        step = max(step, weights["weights that learn"])
     files = sum(averages.values()) + weights["weights that learn"] if settings.offload else 0
     held = {"other weights": weights["other weights"]} if settings.offload else weights | averages
     parts = {"the program": program_bytes, **held, f"a step of {rows} rows at once, or a picture": step}
