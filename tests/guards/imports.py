@@ -78,6 +78,7 @@ INSIDE_FUNCTIONS = {
     "sfumato.models.files.vae_file": "a plan describes an autoencoder and reads no weights",
     "sfumato.customize.build": "a plan finds what was learned and writes no weights",
     "sfumato.customize.memory.plan": "a plan of a usual shape, and a refusal, must not wait for torch",
+    "sfumato.models.write_checkpoint": "a folder is copied without transformers; only a single file lacks tokenizers",
     "sfumato.models.empty": "the shapes of mini need no diffusers",
     "sfumato.customize.export": "a refusal of an export must not wait for torch",
     "sfumato.render.cohesive.input_picture": "a plan lays a picture out and looks at it with no network",

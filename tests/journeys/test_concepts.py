@@ -1,5 +1,7 @@
 """From photos to a picture with the concept, by the command line; and what a newcomer gets wrong."""
 
+import re
+
 import pytest
 
 from bundles import tiny_mini
@@ -79,3 +81,35 @@ def test_a_taught_concept_is_composed_and_exported_and_a_name_is_probed(sfumato,
     asked = sfumato("concept", "probe", "--names", "names.txt", "--class", "cat", *base, "--json")
     assert {one["name"] for one in asked.json["names"]} == {"zorb", "babu"}
     assert sfumato("concept", "probe", *base).code == 2
+
+
+def test_a_budget_that_is_too_small_names_the_least_that_fits(sfumato, photos, monkeypatch):
+    monkeypatch.setattr("sfumato.workflows.personalize.teach.measure_program_bytes", lambda: 300_000_000)
+    assert sfumato("concept", "new", "bo", photos, "--class", "cat").code == 0
+    for rung in ("lora", "full"):
+        asked = ("concept", "train", "bo", "--model", tiny_mini(), "--no-card", "--rung", rung, "--steps", 1)
+        refused = sfumato(*asked, "--budget-gb", 0.1)
+        assert refused.code == 3
+        least = re.search(r"--budget-gb[` ]+to ([0-9.]+)", refused.err)
+        assert least, refused.err
+        assert ("blocks computed twice" in refused.err) or ("rows at once" in refused.err)
+        planned = sfumato(*asked, "--budget-gb", least[1], "--plan", "--json")
+        assert planned.code == 0
+        assert planned.json["peak_bytes"] <= float(least[1]) * 1e9
+        assert planned.json["settings"]["rung"] == rung
+        taught = sfumato(*asked, "--budget-gb", least[1], "--json")
+        assert taught.code == 0, taught.err
+        assert taught.json["build"]["settings"] == planned.json["settings"]
+
+
+def test_a_whole_model_is_exported_and_drawn_with(sfumato, render, photos, room):
+    assert sfumato("concept", "new", "bo", photos, "--class", "cat").code == 0
+    base = ("--model", tiny_mini())
+    taught = sfumato("concept", "train", "bo", "--rung", "full", "--steps", 1, "--no-card", *base, "--json")
+    assert taught.json["build"]["model"] == "model"
+    exported = sfumato("concept", "export", "bo", "--out", "files", "--form", "diffusers", *base, "--json")
+    assert exported.json["model"].endswith("files/bo")
+    drawn = render("a bo", "--model", "files/bo", "--out", "bo.png", "--json")
+    assert drawn.code == 0
+    refused = sfumato("concept", "export", "bo", "--out", "files", "--form", "a1111", *base)
+    assert (refused.code, "single-file" in refused.err) == (5, True)

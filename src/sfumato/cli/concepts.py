@@ -24,6 +24,27 @@ _Json = Annotated[bool, typer.Option("--json", help="Print one JSON object last 
 _Name = Annotated[str, typer.Argument(help="The concept, by name or folder.", metavar="NAME", show_default=False)]
 _Model = Annotated[str, typer.Option("--model", help="The base: mini, a diffusers folder, or a file.", metavar="REF")]
 
+_Rung = Annotated[
+    str,
+    typer.Option(
+        "--rung",
+        help="words: no training. inversion: vectors. lora: vectors and a LoRA (default). oft: vectors and rotations. "
+        "full: every weight, for thousands of pictures. auto: the first that is enough.",
+        metavar="NAME",
+        show_default=False,
+    ),
+]
+
+_Budget = Annotated[
+    float | None,
+    typer.Option(
+        "--budget-gb",
+        help="Memory it may use: batch, checkpoints, numbers, rank and rung are chosen to fit. Exit 3 if none does.",
+        metavar="X",
+        show_default=False,
+    ),
+]
+
 
 def concept_new(
     name: Annotated[str, typer.Argument(help="Its name: a-z, 0-9, - and _.", metavar="NAME", show_default=False)],
@@ -81,19 +102,14 @@ def concept_train(
         int | None, typer.Option("--steps", help="Steps in all, earlier runs counted.", metavar="N", show_default=False)
     ] = None,
     model: _Model = "mini",
-    rung: Annotated[
-        str,
-        typer.Option(
-            "--rung",
-            help="words: no training. inversion: vectors. lora: vectors and a LoRA (default). auto: the first that is "
-            "enough.",
-            metavar="NAME",
-            show_default=False,
-        ),
-    ] = "",
+    rung: _Rung = "",
     rank: Annotated[int, typer.Option("--rank", help="Rank of the LoRA, 1 to 16.", metavar="N")] = 8,
     text_lora: Annotated[
         bool, typer.Option("--text-lora", help="A LoRA in the text encoders too.", show_default=False)
+    ] = False,
+    block: Annotated[int, typer.Option("--block", help="Width of a rotation of an OFT, 2 to 64.", metavar="N")] = 8,
+    train_text: Annotated[
+        bool, typer.Option("--train-text", help="Full tuning of the text encoders too.", show_default=False)
     ] = False,
     vectors: Annotated[int, typer.Option("--vectors", help="Vectors of the trigger, 1 to 8.", metavar="N")] = 4,
     seed: Annotated[int, typer.Option("--seed", help="Seed of the training.", metavar="N")] = 1,
@@ -101,15 +117,7 @@ def concept_train(
         bool, typer.Option("--fresh", help="Forget stopped training and start again.", show_default=False)
     ] = False,
     no_card: Annotated[bool, typer.Option("--no-card", help="Draw and score nothing.", show_default=False)] = False,
-    budget_gb: Annotated[
-        float | None,
-        typer.Option(
-            "--budget-gb",
-            help="Memory it may use: batch, checkpoints, numbers, rank and rung are chosen to fit. Exit 3 if none does.",
-            metavar="X",
-            show_default=False,
-        ),
-    ] = None,
+    budget_gb: _Budget = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="Print the memory that it takes and train nothing.", show_default=False)
     ] = False,
@@ -123,7 +131,15 @@ def concept_train(
     from sfumato.workflows.personalize.teach import TeachOptions, plan_teaching, teach_concept
 
     way = "lora" if rung in ("", "auto") else rung
-    settings = ConceptSettings(rung=way, rank=rank, vectors=vectors, seed=seed, text_lora=text_lora)  # pyright: ignore[reportArgumentType]
+    settings = ConceptSettings(
+        rung=way,  # pyright: ignore[reportArgumentType]
+        rank=rank,
+        block=block,
+        vectors=vectors,
+        seed=seed,
+        text_lora=text_lora,
+        train_text=train_text,
+    )
     options = TeachOptions(
         concept=name,
         model=model,
@@ -229,9 +245,11 @@ def concept_export(
     if json:
         print_json(exported.to_json())
         return
-    for path in (exported.embedding, exported.lora):
+    for path in (exported.embedding, exported.lora, exported.model):
         if path is not None:
             _say(f"file     {path}")
+    if exported.lost:
+        _say(f"lost     {exported.lost}")
     _say(f"use      {exported.use}")
 
 
@@ -394,7 +412,7 @@ def _describe(taught: TaughtConcept) -> None:
         _say(taught.scores.card.to_text())
     stopped = f", {build.stopped}" if build.stopped else ""
     _say(f"steps    {build.steps}, kept {build.best_step}{stopped}")
-    for file in build.files:
+    for file in [build.model] if build.model else build.files:
         _say(f"file     {build.folder / file}")
     if taught.scores:
         _say(f"card     {taught.scores.page}")

@@ -3,7 +3,8 @@
 Knows files; trains nothing. Start reading at `find_build`; `write_build` is the other way.
 
 Files that other tools read: `TRIGGER.safetensors` is an embedding, one tensor under the trigger; `TRIGGER_lora.safetensors`
-a LoRA with kohya's keys. A1111 and ComfyUI call an embedding by its file, diffusers by its key: both are the trigger.
+a LoRA with kohya's keys, `TRIGGER_oft.safetensors` an OFT. Full tuning writes a whole model instead, a diffusers folder
+`model`. A1111 and ComfyUI call an embedding by its file, diffusers by its key: both are the trigger.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,9 +24,11 @@ from sfumato.customize.concept import ConceptFolder, read_json_file, write_json
 from sfumato.customize.file_forms import (
     NotedBuild,
     name_kohya,
+    name_oft,
     name_vectors_keys,
     write_embedding_notes,
     write_lora_notes,
+    write_oft_notes,
 )
 from sfumato.models.describe import MINI, find_checkpoint
 from sfumato.models.files.gate import check_checkpoint
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from sfumato.models.contract import ModelContract
 
 BUILD = "build.json"
+# The folder of a whole model.
+MODEL = "model"
 # Enough of a digest to tell bases apart in a folder's name.
 BASE_DIGITS = 16
 
@@ -44,7 +49,8 @@ BASE_DIGITS = 16
 class ConceptBuild:
     """What a base learned: its files by name with their digests, the settings, and the checks on the way.
 
-    `strength` is the one that a sweep found best; the LoRA's alpha holds it, so readers apply it by themselves.
+    `strength` is the one that a sweep found best; the LoRA's alpha holds it, so readers apply it by themselves. After
+    full tuning `model` names the folder of a whole model, and there is neither embedding nor LoRA.
     """
 
     folder: Path
@@ -52,6 +58,7 @@ class ConceptBuild:
     base_sha256: str
     embedding: str
     lora: str = ""
+    model: str = ""
     files: Mapping[str, str] = field(default_factory=dict)
     settings: Mapping[str, Any] = field(default_factory=dict)
     steps: int = 0
@@ -62,13 +69,18 @@ class ConceptBuild:
     checks: tuple[Mapping[str, float], ...] = ()
 
     @property
-    def embedding_path(self) -> Path:
-        """Return the file of the vectors."""
-        return self.folder / self.embedding
+    def embedding_path(self) -> Path | None:
+        """Return the file of the vectors, None after full tuning."""
+        return self.folder / self.embedding if self.embedding else None
+
+    @property
+    def model_path(self) -> Path | None:
+        """Return the folder of the whole model, None but after full tuning."""
+        return self.folder / self.model if self.model else None
 
     @property
     def lora_path(self) -> Path | None:
-        """Return the file of the LoRA, None where only vectors were learned."""
+        """Return the file of the LoRA or OFT, None where only vectors were learned."""
         return self.folder / self.lora if self.lora else None
 
     @property
@@ -79,7 +91,7 @@ class ConceptBuild:
     def to_json(self) -> dict[str, Any]:
         """Return the build as JSON values."""
         names = (
-            "base", "base_sha256", "embedding", "lora", "steps", "best_step", "strength", "seconds", "stopped",
+            "base", "base_sha256", "embedding", "lora", "model", "steps", "best_step", "strength", "seconds", "stopped",
         )  # fmt: skip
         values = {name: getattr(self, name) for name in names}
         return values | {"files": dict(self.files), "settings": dict(self.settings), "checks": list(self.checks)}
@@ -155,14 +167,23 @@ def read_build(folder: Path) -> ConceptBuild:
     try:
         checks = tuple(values.pop("checks"))
         build = ConceptBuild(folder=folder, checks=checks, **values)
-        names = [build.embedding, *([build.lora] if build.lora else [])]
-        if any(Path(name).name != name for name in names) or set(names) != set(build.files):
-            raise ValueError("it names files outside its folder")
+        _check_names(build)
         return build
     except (TypeError, KeyError, ValueError, AttributeError) as error:
         raise StorageError(
             "the concept's build cannot be read", got=f"{folder}: {error}", do="Train it again."
         ) from error
+
+
+def _check_names(build: ConceptBuild) -> None:
+    names = {name for name in (build.embedding, build.lora) if name}
+    if build.model:
+        names = {name for name in build.files if Path(name).parts[0] == MODEL and ".." not in Path(name).parts}
+        names = names if build.model == MODEL else set()
+    elif any(Path(name).name != name for name in names):
+        names = set()
+    if not names or names != set(build.files):
+        raise ValueError("it names files outside its folder")
 
 
 def list_builds(concept: ConceptFolder) -> list[ConceptBuild]:
@@ -185,7 +206,7 @@ def write_build(
     """Write the files of a build, `build.json` last; return it with their names and digests.
 
     `tensors` holds "vectors" [n, width], "vectors_2" for a second text encoder, and for a LoRA "unet.LAYER.down" and
-    "unet.LAYER.up", or the same below "text_encoder" and "text_encoder_2".
+    "unet.LAYER.up", or the same below "text_encoder" and "text_encoder_2"; for an OFT "unet.LAYER.oft_blocks".
 
     Raises:
         StorageError: the disk refuses.
@@ -202,16 +223,35 @@ def write_build(
     vectors = [tensors[key] for key in ("vectors", "vectors_2") if key in tensors]
     write_weights(build.folder / embedding, name_vectors_keys(vectors, name), torch.float32, notes)
     factors = {key.removeprefix("unet."): t for key, t in tensors.items() if not key.startswith("vectors")}
-    if factors:
+    if build.settings.get("rung") == "oft":
+        lora = f"{name}_oft.safetensors"
+        turned = {key: value * build.strength for key, value in factors.items()}
+        write_weights(build.folder / lora, name_oft(turned), torch.float32, write_oft_notes(noted, contract))
+    elif factors:
         lora = f"{name}_lora.safetensors"
         notes = write_lora_notes(noted, contract)
         write_weights(build.folder / lora, name_kohya(factors, alpha), torch.float32, notes)
-    written = ConceptBuild(
-        **{key: getattr(build, key) for key in build.__dataclass_fields__ if key not in ("embedding", "lora", "files")},
-        embedding=embedding,
-        lora=lora,
-        files={file: file_sha256(build.folder / file) for file in (embedding, lora) if file},
-    )
+    files = {file: file_sha256(build.folder / file) for file in (embedding, lora) if file}
+    written = replace(build, embedding=embedding, lora=lora, files=files)
+    write_json(build.folder / BUILD, written.to_json())
+    return written
+
+
+def write_full_build(networks: Mapping[str, Mapping[str, Tensor]], build: ConceptBuild) -> ConceptBuild:
+    """Write a build of full tuning: the base as a diffusers folder in fp16 with changed `networks`; `build.json` last.
+
+    `networks` maps unet and text encoders to their weights.
+
+    Raises:
+        StorageError: the disk refuses.
+        ModelError, UnsafeFileError: the base cannot be opened any more.
+    """
+    from sfumato.models.write_checkpoint import write_folder
+
+    paths = write_folder(build.base, build.folder / MODEL, networks)
+    names = {str(path.relative_to(build.folder)): path for path in paths}
+    files = {name: file_sha256(path) for name, path in names.items()}
+    written = replace(build, embedding="", lora="", model=MODEL, files=files)
     write_json(build.folder / BUILD, written.to_json())
     return written
 

@@ -73,22 +73,31 @@ def load_examples(concept: ConceptFolder, model: LatentModel, *, seed: int, rows
     Raises:
         RequestError: a picture cannot be read.
     """
-    native, factor = model.contract.native, model.contract.factor
-    latents, masks = list[Tensor](), list[Tensor]()
-    for number, picture in enumerate(concept.pictures):
-        crops = list(_cut(concept, picture, native, random.Random(f"crops {seed} {number}")))
-        pixels = torch.stack([_to_pixels(colour) for colour, _ in crops])
-        # Copies: what inference mode made cannot be learned from.
-        found = [model.encode_image(some.to(model.device)).float() for some in pixels.split(rows or len(pixels))]
-        latents.append(torch.cat(found).clone())
-        shares = torch.stack([torch.from_numpy(np.asarray(mask, np.float32) / 255.0)[None] for _, mask in crops])
-        masks.append(torch.nn.functional.avg_pool2d(shares, factor).to(model.device))
+    found = [encode_crops(concept, at, model, seed=seed, rows=rows) for at in range(len(concept.pictures))]
     return ConceptExamples(
-        torch.stack(latents),
-        torch.stack(masks),
-        tuple(_list_captions(picture, concept.trigger) for picture in concept.pictures),
+        torch.stack([latents for latents, _ in found]),
+        torch.stack([masks for _, masks in found]),
+        tuple(list_captions(picture, concept.trigger) for picture in concept.pictures),
         tuple(bool(picture.mask) for picture in concept.pictures),
     )
+
+
+def encode_crops(
+    concept: ConceptFolder, number: int, model: LatentModel, *, seed: int, rows: int = 0, count: int = CROPS
+) -> tuple[Tensor, Tensor]:
+    """Encode picture `number` of a concept in `count` crops: latents [count, 4, h, w], masks [count, 1, h, w].
+
+    Raises:
+        RequestError: it cannot be read.
+    """
+    native, chance = model.contract.native, random.Random(f"crops {seed} {number}")
+    crops = list(_cut(concept, concept.pictures[number], native, chance, count))
+    pixels = torch.stack([_to_pixels(colour) for colour, _ in crops])
+    # Copies: what inference mode made cannot be learned from.
+    found = [model.encode_image(some.to(model.device)).float() for some in pixels.split(rows or len(pixels))]
+    shares = torch.stack([torch.from_numpy(np.asarray(mask, np.float32) / 255.0)[None] for _, mask in crops])
+    masks = torch.nn.functional.avg_pool2d(shares, model.contract.factor).to(model.device)
+    return torch.cat(found).clone(), masks
 
 
 def load_native(path: Path, native: PixelSize) -> Image.Image:
@@ -103,12 +112,13 @@ def load_native(path: Path, native: PixelSize) -> Image.Image:
     return image.resize((native.width, native.height), Image.Resampling.LANCZOS, box=box)
 
 
-def _list_captions(picture: ConceptPicture, trigger: str) -> tuple[str, ...]:
+def list_captions(picture: ConceptPicture, trigger: str) -> tuple[str, ...]:
+    """Return what a picture may be called: its caption, else the usual templates."""
     return (picture.caption,) if picture.caption else tuple(text.replace("{}", trigger) for text in TEMPLATES)
 
 
 def _cut(
-    concept: ConceptFolder, picture: ConceptPicture, native: PixelSize, rng: random.Random
+    concept: ConceptFolder, picture: ConceptPicture, native: PixelSize, rng: random.Random, count: int
 ) -> Iterator[tuple[Image.Image, Image.Image]]:
     """Yield crops of a picture and its mask at the native size."""
     colour = load_picture(concept.find_picture(picture)).convert("RGB")
@@ -117,7 +127,7 @@ def _cut(
     if at is not None:
         shares = read_mask(load_picture(at), PixelSize(*colour.size))
         mask = Image.fromarray((shares * 255).round().astype(np.uint8))
-    for number in range(CROPS):
+    for number in range(count):
         box = _choose_box(PixelSize(*colour.size), native, rng, whole=number == 0)
         size = (native.width, native.height)
         cut = [one.resize(size, Image.Resampling.LANCZOS, box=box) for one in (colour, mask)]

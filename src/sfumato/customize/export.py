@@ -1,12 +1,16 @@
 """Write what a base learned of a concept as files for A1111 and kohya, for ComfyUI, and for diffusers.
 
+A1111 and ComfyUI read an OFT as it is; diffusers reads none, so it gets the nearest LoRA. A whole model is one file for
+the first two and a folder for diffusers.
+
 Reads one build and writes copies; the concept stays as it is. Start reading at `export_build`.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,12 +26,16 @@ from sfumato.customize.file_forms import (
     list_vectors,
     name_diffusers,
     name_kohya,
+    name_oft,
     name_vectors_keys,
     read_kohya,
+    read_oft,
+    write_checkpoint_notes,
     write_diffusers_notes,
     write_digests,
     write_embedding_notes,
     write_lora_notes,
+    write_oft_notes,
 )
 from sfumato.models.describe import MINI, load_contract
 
@@ -36,7 +44,7 @@ if TYPE_CHECKING:
 
     from sfumato.customize.build import ConceptBuild
     from sfumato.customize.concept import ConceptFolder
-    from sfumato.customize.file_forms import FileForm
+    from sfumato.customize.file_forms import FileForm, NotedBuild
     from sfumato.models.contract import ModelContract
 
 DTYPES = ("fp16", "fp32")
@@ -64,20 +72,24 @@ class ExportOptions:
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedConcept:
-    """Name the files that were written, and how each program calls them."""
+    """Name the files that were written, how a program calls them, and what the form could not hold.
+
+    After full tuning there is a `model` alone.
+    """
 
     concept: ConceptFolder
     form: Form
-    embedding: Path
+    embedding: Path | None
     lora: Path | None
     use: str
+    model: Path | None = None
+    lost: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Return what `concept export --json` prints."""
-        lora = None if self.lora is None else str(self.lora)
-        return {
-            "name": self.concept.name, "form": self.form, "embedding": str(self.embedding), "lora": lora, "use": self.use,
-        }  # fmt: skip
+        paths = {"embedding": self.embedding, "lora": self.lora, "model": self.model}
+        written = {name: None if path is None else str(path) for name, path in paths.items()}
+        return {"name": self.concept.name, "form": self.form, **written, "use": self.use, "lost": self.lost}
 
 
 def export_build(options: ExportOptions) -> ExportedConcept:
@@ -92,16 +104,40 @@ def export_build(options: ExportOptions) -> ExportedConcept:
     form = find_form(options.form)
     out = expand_path(options.out, what="the folder of the export")
     if options.strength is not None and not build.lora:
-        raise RequestError("`strength` has no effect on a concept of vectors alone", do="Leave it out.")
+        raise RequestError("`strength` has no effect without a LoRA or an OFT", do="Leave it out.")
+    if build.model_path is not None:
+        return _export_model(concept, build, build.model_path, out, options)
     embedding = _place(out, form.embedding, concept.trigger, overwrite=options.overwrite)
     lora = _place(out, form.lora, concept.trigger, overwrite=options.overwrite) if build.lora else None
     contract = load_contract(options.model)
     _write_embedding(embedding, concept, build, contract, form, options)
-    if lora is not None:
-        _write_lora(lora, concept, build, contract, form, options)
+    lost = "" if lora is None else _write_lora(lora, concept, build, contract, form, options)
     double = bool(contract.pooled_width)
     use = _describe_use(options.form, concept.trigger, embedding, lora, double=double)
-    return ExportedConcept(concept=concept, form=options.form, embedding=embedding, lora=lora, use=use)
+    return ExportedConcept(concept=concept, form=options.form, embedding=embedding, lora=lora, use=use, lost=lost)
+
+
+def _export_model(
+    concept: ConceptFolder, build: ConceptBuild, source: Path, out: Path, options: ExportOptions
+) -> ExportedConcept:
+    """Write a whole model: for diffusers the folder of the build, else one file."""
+    if options.dtype != "fp16":
+        raise RequestError("a whole model is kept in fp16", got=options.dtype, do="Leave `dtype` out.")
+    form = find_form(options.form)
+    path = _place(out, form.model, concept.trigger, overwrite=options.overwrite)
+    if form.diffusers_keys:
+        try:
+            shutil.copytree(source, path, dirs_exist_ok=options.overwrite)
+        except OSError as error:
+            raise make_storage_error(path, error) from error
+        use = f'DiffusionPipeline.from_pretrained("{path}"), or sfumato render --model {path}'
+    else:
+        from sfumato.models.write_checkpoint import write_single_file
+
+        notes = write_checkpoint_notes(note_build(concept, build), load_contract(options.model))
+        write_single_file(source, path, {}, notes)
+        use = f"choose the checkpoint {path.stem}, and say {concept.trigger}"
+    return ExportedConcept(concept=concept, form=options.form, embedding=None, lora=None, model=path, use=use)
 
 
 def _place(out: Path, name: str, trigger: str, *, overwrite: bool) -> Path:
@@ -125,6 +161,7 @@ def _write_embedding(
     form: FileForm,
     options: ExportOptions,
 ) -> None:
+    assert build.embedding_path is not None, "a whole model goes another way"
     vectors = list_vectors(_read(build.embedding_path))
     noted = note_build(concept, build)
     tensors = name_vectors_keys(vectors, form.vectors_key.replace("{}", concept.trigger))
@@ -138,8 +175,13 @@ def _write_lora(
     contract: ModelContract,
     form: FileForm,
     options: ExportOptions,
-) -> None:
+) -> str:
+    """Write the LoRA or OFT; return in words what the form could not hold."""
     assert build.lora_path is not None, "it is only called for builds with a LoRA"
+    if build.settings.get("rung") == "oft":
+        strength = 1.0 if options.strength is None else options.strength
+        blocks = {name: value * strength for name, value in read_oft(_read(build.lora_path)).items()}
+        return _write_oft(path, blocks, note_build(concept, build), contract, options)
     factors, alpha = read_kohya(_read(build.lora_path))
     noted = note_build(concept, build, alpha=alpha * (1.0 if options.strength is None else options.strength))
     if form.diffusers_keys:
@@ -147,6 +189,28 @@ def _write_lora(
         _write(path, name_diffusers(factors), write_diffusers_notes(noted, contract, layers), options.dtype)
     else:
         _write(path, name_kohya(factors, noted.alpha), write_lora_notes(noted, contract), options.dtype)
+    return ""
+
+
+def _write_oft(
+    path: Path, blocks: dict[str, Tensor], noted: NotedBuild, contract: ModelContract, options: ExportOptions
+) -> str:
+    """Write an OFT as it is, or for diffusers as the nearest LoRA of the rank in the settings."""
+    if not find_form(options.form).diffusers_keys:
+        _write(path, name_oft(blocks), write_oft_notes(noted, contract), options.dtype)
+        return ""
+    import torch
+
+    from sfumato.customize.methods.oft import approximate
+    from sfumato.models.describe import describe_checkpoint
+    from sfumato.models.load import read_weights
+
+    weights = read_weights(describe_checkpoint(options.model), "unet", torch.float32)
+    layers = {name.rpartition(".")[0] for name in blocks}
+    factors, kept = approximate(blocks, {name: weights[f"{name}.weight"] for name in layers}, noted.rank)
+    notes = write_diffusers_notes(replace(noted, alpha=float(noted.rank)), contract, layers)
+    _write(path, name_diffusers(factors), notes, options.dtype)
+    return f"diffusers reads no OFT: a LoRA of rank {noted.rank} holds {100 * kept:.0f} % of the change"
 
 
 def _read(path: Path) -> Mapping[str, Tensor]:

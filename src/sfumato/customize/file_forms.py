@@ -29,6 +29,8 @@ _UNET = "lora_unet_"
 # What stands in front of a layer's name in our own names and in kohya's files: one text encoder has no number.
 _TEXT, _TEXT_2 = "text_encoder.", "text_encoder_2."
 _KOHYA_TEXTS = {"lora_te_": _TEXT, "lora_te1_": _TEXT, "lora_te2_": _TEXT_2}
+# OFT's key, and an alpha so large that no reader bounds the rotation: A1111 takes it times the width, ComfyUI as it is.
+OFT_ROLE, OFT_ALPHA = "oft_blocks", 1000.0
 # The keys of an embedding for two text encoders: A1111's, ComfyUI's, kohya's.
 TWO_VECTORS = ("clip_l", "clip_g")
 # What A1111 and kohya call the families, so that a LoRA is filed under the right one.
@@ -46,28 +48,37 @@ class FileForm:
     """Say what a program calls the two files of a concept; {} stands for the trigger.
 
     `vectors_key` is the key of the vectors. A1111 and ComfyUI call an embedding by its file, diffusers by its key.
+    `model` is where a whole model belongs.
     """
 
     embedding: str
     lora: str
     vectors_key: str
+    model: str
     diffusers_keys: bool = False
 
 
 FORMS: dict[Form, FileForm] = {
     # kohya's own key; A1111 takes the only tensor of a file, whatever its key.
     "a1111": FileForm(
-        embedding="embeddings/{}.safetensors", lora="models/Lora/{}_lora.safetensors", vectors_key="emb_params"
+        embedding="embeddings/{}.safetensors",
+        lora="models/Lora/{}_lora.safetensors",
+        vectors_key="emb_params",
+        model="models/Stable-diffusion/{}.safetensors",
     ),
     # The name of SD 1.x's text encoder in ComfyUI, which otherwise takes the first tensor.
     "comfyui": FileForm(
-        embedding="models/embeddings/{}.safetensors", lora="models/loras/{}_lora.safetensors", vectors_key="clip_l"
+        embedding="models/embeddings/{}.safetensors",
+        lora="models/loras/{}_lora.safetensors",
+        vectors_key="clip_l",
+        model="models/checkpoints/{}.safetensors",
     ),
     "diffusers": FileForm(
         embedding="learned_embeds.safetensors",
         lora="pytorch_lora_weights.safetensors",
         # diffusers refuses a token that the vocabulary has, and CLIP's has "bo": the brackets are its own habit.
         vectors_key="<{}>",
+        model="{}",
         diffusers_keys=True,
     ),
 }
@@ -157,6 +168,24 @@ def read_kohya(tensors: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], float]
     return factors, alpha
 
 
+def name_oft(blocks: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return blocks "LAYER.oft_blocks" under the keys that A1111 and ComfyUI read, with an alpha that bounds nothing."""
+    import torch
+
+    named: dict[str, Tensor] = {}
+    for name, value in blocks.items():
+        key = _UNET + name.removesuffix(f".{OFT_ROLE}").replace(".", "_")
+        named[f"{key}.{OFT_ROLE}"] = value
+        named[f"{key}.alpha"] = torch.tensor(OFT_ALPHA)
+    return named
+
+
+def read_oft(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the blocks "LAYER.oft_blocks" of a file that `name_oft` named, dots in the layers."""
+    ends = f".{OFT_ROLE}"
+    return {f"{_read_layer(key.removesuffix(ends))}{ends}": t for key, t in tensors.items() if key.endswith(ends)}
+
+
 def _read_layer(stem: str) -> str:
     """Return the layer of a key in kohya's form; empty where it is of another kind."""
     if stem.startswith(_UNET):
@@ -226,6 +255,22 @@ def write_lora_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, st
         "ss_steps": str(noted.steps),
         "ss_seed": str(noted.seed),
     }
+
+
+def write_oft_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, str]:
+    """Return the header texts of an OFT in kohya's form."""
+    changed = {
+        "ss_network_module": "networks.oft",
+        "ss_network_alpha": f"{OFT_ALPHA:g}",
+        "ss_output_name": f"{noted.trigger}_oft",
+    }
+    return write_lora_notes(noted, contract) | changed
+
+
+def write_checkpoint_notes(noted: NotedBuild, contract: ModelContract) -> dict[str, str]:
+    """Return the header texts of a whole model."""
+    notes = _write_spec(noted, contract, "")
+    return notes | {"modelspec.architecture": notes["modelspec.architecture"].removesuffix("/")}
 
 
 def write_diffusers_notes(noted: NotedBuild, contract: ModelContract, layers: Iterable[str]) -> dict[str, str]:

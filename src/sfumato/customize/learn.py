@@ -23,12 +23,14 @@ from sfumato.customize.inversion import TriggerVectors, encode_texts, read_words
 from sfumato.customize.losses import (
     ConceptLoss,
     NoisedBatch,
+    join_batches,
     measure_distance,
     measure_drift,
     measure_subject,
 )
 from sfumato.customize.methods.checkpointing import CheckpointedBlocks
 from sfumato.customize.methods.lora import LoraLayers
+from sfumato.customize.methods.oft import OftLayers
 from sfumato.customize.settings import RETENTION_ROWS, ConceptSettings
 from sfumato.customize.stop import LossCheck
 from sfumato.models.text.encoder import EncodedText
@@ -104,7 +106,7 @@ class Learner:
         self.concept, self.model, self.settings = concept, model, settings
         self.towers = model.text.towers
         self.steps = 0
-        self.layers: LoraLayers | None = None
+        self.layers: LoraLayers | OftLayers | None = None
         self.triggers: list[TriggerVectors] = []
         self._text_layers: dict[str, LoraLayers] = {}
         self._checkpointed: CheckpointedBlocks | None = None
@@ -120,6 +122,8 @@ class Learner:
             self.triggers.append(TriggerVectors(tower, self.concept.trigger, start))
         if settings.rung == "lora":
             self.layers = LoraLayers(model.unet, settings.rank, seed=settings.seed)
+        elif settings.rung == "oft":
+            self.layers = OftLayers(model.unet, settings.block)
         if settings.text_lora:
             for name, encoder in zip(_TEXTS, model.text_encoders, strict=False):
                 self._text_layers[name] = LoraLayers(encoder, settings.rank, seed=settings.seed)
@@ -211,6 +215,14 @@ class Learner:
         finally:
             self._load(kept)
 
+    def keep_best(self) -> dict[str, Tensor]:
+        """Return the averaged weights of now, to keep."""
+        return {name: value.clone() for name, value in self.averages.items()}
+
+    def take_best(self, best: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return the best state of a stopped training."""
+        return best
+
     def state(self, *, copied: bool = True) -> Checkpoint:
         """Return everything that `restore` needs; not `copied`, it holds what the next step changes."""
         tensors = {f"parameter.{name}": value for name, value in self.parameters.items()}
@@ -259,17 +271,16 @@ class Learner:
         self._fixed = tuple(self._fix(each, seed) for seed, each in ((1, self.examples), (2, self.held_out)))
         latents = self.examples.latents[:, 0].repeat(CHECK_ROWS, 1, 1, 1)[:CHECK_ROWS]
         texts = (self._retention * CHECK_ROWS)[:CHECK_ROWS]
-        self._fixed_retention = (self._noise(latents, torch.Generator().manual_seed(3)), texts)
+        self._fixed_retention = (self.loss.noise_rows(latents, torch.Generator().manual_seed(3)), texts)
 
     def _without_trigger(self, caption: str) -> str:
-        noun = f"a {self.concept.noun}"
-        return " ".join(noun if word.lower() == self.concept.trigger.lower() else word for word in caption.split())
+        return replace_trigger(caption, self.concept)
 
     def _fix(self, examples: ConceptExamples, seed: int) -> tuple[NoisedBatch, tuple[str, ...], Tensor]:
         picks = [at % len(examples) for at in range(CHECK_ROWS)]
         latents, masks = examples.latents[picks, 0], examples.masks[picks, 0]
         captions = tuple(examples.captions[at][0] for at in picks)
-        return self._noise(latents, torch.Generator().manual_seed(seed)), captions, masks
+        return self.loss.noise_rows(latents, torch.Generator().manual_seed(seed)), captions, masks
 
     def _measure_fixed(self, batch: NoisedBatch, captions: tuple[str, ...], masks: Tensor) -> Tensor:
         return measure_subject(batch, self._predict(batch, self._encode(captions)), masks)
@@ -290,23 +301,23 @@ class Learner:
     def _draw(self, noise: torch.Generator) -> _StepRows:
         """Draw the rows of a step: pictures of the subject; every other step others, where the UNet may change."""
         count, examples, device = self.settings.batch, self.examples, self.model.device
-        picks, crops = _pick(len(examples), count, noise), _pick(examples.latents.shape[1], count, noise)
-        ways = _pick(1_000_003, count, noise)
+        picks, crops = pick_numbers(len(examples), count, noise), pick_numbers(examples.latents.shape[1], count, noise)
+        ways = pick_numbers(1_000_003, count, noise)
         captions = [
             examples.captions[at][way % len(examples.captions[at])] for at, way in zip(picks, ways, strict=True)
         ]
-        batch = self._noise(examples.latents[picks, crops], noise)
+        batch = self.loss.noise_rows(examples.latents[picks, crops], noise)
         masks = examples.masks[picks, crops]
         keeps = torch.full((count,), self.settings.keep / count)
         kept = RETENTION_ROWS if self.layers is not None and self.steps % 2 == 0 else 0
         if self.layers is None and count >= OUTSIDE_EVERY:
             turn = torch.arange(count) % OUTSIDE_EVERY == self.steps % OUTSIDE_EVERY
             keeps = torch.where(turn, keeps * count / turn.sum(), 0.0)
-        others, other_crops = (_pick(limit, kept, noise) for limit in examples.latents.shape[:2])
-        other = self._noise(examples.latents[others, other_crops], noise)
-        texts = [self._retention[at] for at in _pick(len(RETENTION), kept, noise)]
+        others, other_crops = (pick_numbers(limit, kept, noise) for limit in examples.latents.shape[:2])
+        other = self.loss.noise_rows(examples.latents[others, other_crops], noise)
+        texts = [self._retention[at] for at in pick_numbers(len(RETENTION), kept, noise)]
         return _StepRows(
-            batch=_join(batch, other),
+            batch=join_batches(batch, other),
             captions=(*captions, *[""] * kept),
             texts=(*map(self._without_trigger, captions), *texts),
             masks=torch.cat([masks, torch.zeros_like(masks[:1]).expand(kept, -1, -1, -1)]),
@@ -322,7 +333,7 @@ class Learner:
         encoded = self._encode(trained) if trained else None
         plain = self._read_plain([text for mine, text in zip(rows.captions, rows.texts, strict=True) if not mine])
         # The rows of the subject stand first.
-        return _stack([one for one in (encoded, plain) if one is not None])
+        return stack_texts([one for one in (encoded, plain) if one is not None])
 
     def _encode(self, captions: Sequence[str]) -> EncodedText:
         """Encode captions with what is trained in force, each text once."""
@@ -332,7 +343,7 @@ class Learner:
         return EncodedText(found.hidden[rows], None if found.pooled is None else found.pooled[rows])
 
     def _read_plain(self, texts: Sequence[str]) -> EncodedText | None:
-        return _stack([self._plain[text] for text in texts]) if texts else None
+        return stack_texts([self._plain[text] for text in texts]) if texts else None
 
     def _predict(self, batch: NoisedBatch, text: EncodedText) -> Tensor:
         """Predict with what is trained in force; without gradients in pieces, as many rows at once as a step takes."""
@@ -358,14 +369,6 @@ class Learner:
                 for one in pieces
             ]
         )
-
-    def _noise(self, latents: Tensor, noise: torch.Generator) -> NoisedBatch:
-        """Add noise at levels spread evenly over the rows, the same whatever the device."""
-        count, steps = len(latents), self.model.contract.schedule.steps
-        shift = torch.rand(1, generator=noise)
-        times = ((torch.arange(count) + shift) / max(count, 1) * steps).long().clamp(max=steps - 1)
-        normal = torch.randn(latents.shape, generator=noise)
-        return self.loss.add_noise(latents, times.to(latents.device), normal.to(latents.device))
 
     def _update(self, gradients: dict[str, Tensor]) -> None:
         warm = min(1.0, (self.steps + 1) / WARMUP_STEPS)
@@ -393,20 +396,23 @@ class Learner:
                 value.copy_(values[name])
 
 
+def replace_trigger(caption: str, concept: ConceptFolder) -> str:
+    """Return a caption that says the class where it said the trigger."""
+    noun, trigger = f"a {concept.noun}", concept.trigger.lower()
+    return " ".join(noun if word.lower() == trigger else word for word in caption.split())
+
+
 def name_vectors(encoder: int) -> str:
     """Return the name of the vectors of a text encoder: the first has no number."""
     return _VECTORS if encoder == 0 else f"{_VECTORS}_{encoder + 1}"
 
 
-def _stack(texts: Sequence[EncodedText]) -> EncodedText:
+def stack_texts(texts: Sequence[EncodedText]) -> EncodedText:
+    """Return encoded texts below each other."""
     pooled = [text.pooled for text in texts if text.pooled is not None]
     return EncodedText(torch.cat([text.hidden for text in texts]), torch.cat(pooled) if pooled else None)
 
 
-def _pick(below: int, count: int, noise: torch.Generator) -> list[int]:
+def pick_numbers(below: int, count: int, noise: torch.Generator) -> list[int]:
+    """Draw `count` numbers from 0 to `below`, each as likely."""
     return cast("list[int]", torch.randint(0, below, (count,), generator=noise).tolist())
-
-
-def _join(first: NoisedBatch, second: NoisedBatch) -> NoisedBatch:
-    names = ("noised", "times", "target", "weights")
-    return NoisedBatch(*(torch.cat([getattr(first, name), getattr(second, name)]) for name in names))

@@ -25,6 +25,7 @@ from sfumato.models.text.encoder import size_condition
 
 if TYPE_CHECKING:
     from sfumato.customize.methods.lora import LoraLayers
+    from sfumato.customize.methods.oft import OftLayers
     from sfumato.models.latent_model import LatentModel
 
 # As mini was trained: v's error counts as x0's times (ratio + 1), which at little noise is thousands for errors nobody sees.
@@ -57,10 +58,10 @@ class NoisedBatch:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ConceptLoss:
-    """Measure rows of a batch with a model; `layers` are its LoRA, None where only vectors are trained."""
+    """Measure rows of a batch with a model; `layers` are its LoRA or OFT, None where only vectors are trained."""
 
     model: LatentModel
-    layers: LoraLayers | None = None
+    layers: LoraLayers | OftLayers | None = None
 
     def add_noise(self, latents: Tensor, times: Tensor, normal: Tensor) -> NoisedBatch:
         """Noise latents at whole timesteps.
@@ -81,6 +82,14 @@ class ConceptLoss:
             do = "Use a checkpoint that predicts epsilon or v."
             raise ModelError("concepts are not trained on this kind of model", got=contract.prediction, do=do)
         return NoisedBatch(kept * latents + lost * normal, times, target, weights)
+
+    def noise_rows(self, latents: Tensor, noise: torch.Generator) -> NoisedBatch:
+        """Add noise at levels spread evenly over the rows, the same whatever the device."""
+        count, steps = len(latents), self.model.contract.schedule.steps
+        shift = torch.rand(1, generator=noise)
+        times = ((torch.arange(count) + shift) / max(count, 1) * steps).long().clamp(max=steps - 1)
+        normal = torch.randn(latents.shape, generator=noise)
+        return self.add_noise(latents, times.to(latents.device), normal.to(latents.device))
 
     def predict(self, batch: NoisedBatch, context: Tensor, pooled: Tensor | None = None) -> Tensor:
         """Predict for each row with its context [B, tokens, width]; float32 [B, 4, h, w].
@@ -106,6 +115,12 @@ class ConceptLoss:
         """Predict as the frozen base does."""
         with nullcontext() if self.layers is None else self.layers.bypass():
             return self.predict(batch, context, pooled)
+
+
+def join_batches(first: NoisedBatch, second: NoisedBatch) -> NoisedBatch:
+    """Return the rows of one batch and then those of another."""
+    names = ("noised", "times", "target", "weights")
+    return NoisedBatch(*(torch.cat([getattr(first, name), getattr(second, name)]) for name in names))
 
 
 def measure_subject(batch: NoisedBatch, found: Tensor, masks: Tensor) -> Tensor:

@@ -266,6 +266,15 @@ class LatentModel:
         """
         return self.adapters.attach_lora(path, weight, text_weight=text_weight)
 
+    def attach_networks(self, folder: Path, weight: float = 1.0) -> Attachment:
+        """Put the UNet and text encoders of a diffusers folder in force; `Attachment.detach()` restores every bit.
+
+        Raises:
+            UnsafeFileError: the gate refuses a file.
+            ModelError: they are not of this model's shapes.
+        """
+        return self.adapters.attach_networks(folder, weight)
+
     def attach_embedding(self, path: Path, token: str | None = None) -> Attachment:
         """Make a textual-inversion file usable in prompts; `Attachment.detach()` restores every bit.
 

@@ -78,13 +78,13 @@ def _build(said: CheckpointDescription, policy: Policy) -> LatentModel:
 
         tokenizers = _load_tokenizers(said)
     encoders = tuple(
-        build_text(said.configs[part], _read(said, part, policy.text_dtype), policy) for part in said.texts
+        build_text(said.configs[part], read_weights(said, part, policy.text_dtype), policy) for part in said.texts
     )
     depth = DEPTHS[said.contract.family]
     towers = [TextTower(words, one, depth=depth) for words, one in zip(tokenizers, encoders, strict=True)]
     for tower in towers:
         _check_vocabulary(tower)
-    unet = build_unet(said.configs["unet"], _read(said, "unet", policy.unet_dtype), policy)
+    unet = build_unet(said.configs["unet"], read_weights(said, "unet", policy.unet_dtype), policy)
     return LatentModel(
         contract=said.contract,
         policy=policy,
@@ -96,7 +96,13 @@ def _build(said: CheckpointDescription, policy: Policy) -> LatentModel:
     )
 
 
-def _read(said: CheckpointDescription, part: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+def read_weights(said: CheckpointDescription, part: str, dtype: torch.dtype) -> dict[str, torch.Tensor]:
+    """Read the weights of a UNet or text encoder under diffusers' names.
+
+    Raises:
+        UnsafeFileError: a weight is no number, or the file changed since it was checked.
+        ModelError: a number type that is not read, or names that belong nowhere.
+    """
     headers = said.checked.headers
     if said.layout is None:
         return read_component(headers[part], part, dtype)

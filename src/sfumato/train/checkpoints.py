@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +19,6 @@ from safetensors.torch import save_file
 from sfumato.core.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
 KEPT = 2
@@ -59,13 +58,35 @@ def save_checkpoint(folder: Path, step: int, state: Checkpoint) -> Path:
     return target
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """Return the newest readable state, or None where there is none."""
+class _OpenedTensors(Mapping[str, "Tensor"]):
+    """The tensors of a file, each read when it is asked for."""
+
+    def __init__(self, path: Path, names: tuple[str, ...]) -> None:
+        self._path, self._names = path, dict.fromkeys(names)
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        with safe_open(self._path, framework="pt") as opened:
+            return opened.get_tensor(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def load_checkpoint(folder: Path, *, at_once: bool = True) -> Checkpoint | None:
+    """Return the newest readable state, or None where there is none; not `at_once`, tensors are read one by one."""
     for path in reversed(list_checkpoints(folder)):
         try:
             with safe_open(path, framework="pt") as opened:
                 values = json.loads(opened.metadata()["values"])
-                return Checkpoint({name: opened.get_tensor(name) for name in opened.keys()}, values)  # noqa: SIM118
+                names = tuple(opened.keys())
+                if not at_once:
+                    return Checkpoint(_OpenedTensors(path, names), values)
+                return Checkpoint({name: opened.get_tensor(name) for name in names}, values)
         except (SafetensorError, OSError, KeyError, ValueError):
             # A torn disk can leave a named but unreadable file: the one before it is why two are kept.
             continue

@@ -208,15 +208,34 @@ def evaluate_customize(
     probe: Annotated[
         bool, typer.Option("--probe", help="Fit and judge the probe of names instead.", show_default=False)
     ] = False,
+    stop_rule: Annotated[
+        bool, typer.Option("--stop-rule", help="Compare what the stop rule keeps with truth.", show_default=False)
+    ] = False,
+    memory: Annotated[
+        bool, typer.Option("--memory", help="Compare planned memory with measured.", show_default=False)
+    ] = False,
     out: Annotated[Path, typer.Option("--out", help="Folder of the sheets.", metavar="DIR")] = Path("out/customize"),
 ) -> None:
     """Teach new people by ours and by the usual recipes in one run; prints a card, last line JSON."""
+    from sfumato.core.errors import RequestError
+    from sfumato.lab.customize.memory import measure_memory
     from sfumato.lab.customize.probe import evaluate_probe
     from sfumato.lab.customize.proof import ProofOptions, evaluate_customize
+    from sfumato.lab.customize.stopping import evaluate_stop_rule
+
+    if sum((probe, stop_rule, memory)) > 1:
+        do = "Choose one of them."
+        raise RequestError("`probe`, `stop_rule` and `memory` are three measurements", got="more than one", do=do)
+
+    def tell(said: str) -> None:
+        sys.stderr.write(f"{said}\n")
 
     if probe:
         card, _ = evaluate_probe()
+    elif stop_rule:
+        card = evaluate_stop_rule(subjects, steps, on_event=tell)
+    elif memory:
+        card = measure_memory(on_event=tell)
     else:
-        options = ProofOptions(subjects=subjects, steps=steps, out=out)
-        card = evaluate_customize(options, on_event=lambda said: sys.stderr.write(f"{said}\n"))
+        card = evaluate_customize(ProofOptions(subjects=subjects, steps=steps, out=out), on_event=tell)
     sys.stdout.write(f"{card.to_text()}\n{card.to_line()}\n")

@@ -27,26 +27,37 @@ _NUMBER_BYTES = {"fp32": 4, "bf16": 2}
 # A trained number stands in its parameter, its gradient, Adam's two averages, the running average, the best so far, and
 # for a moment in the step's own temporary.
 TRAINED_COPIES = 7
+# Two codes of 8 bits, and a scale of float32 for each in a block of 256.
+PACKED_BYTES = 2 + 2 * 4 / 256
+# Tensors in float32 that are there while one weight is stepped.
+UPDATE_COPIES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepCost:
     """Say what a step takes in bytes: for `each` row at once, and `inside` its largest operation.
 
-    `rank_numbers` counts the numbers that a LoRA of rank 1 trains.
+    `rank_numbers` counts the numbers that a LoRA of rank 1 trains, `numbers` those that an OFT or full tuning does,
+    `largest` those of the largest of their tensors.
     """
 
     each: int
     inside: int
     rank_numbers: int = 0
+    numbers: int = 0
+    largest: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
 class MemoryPlan:
-    """Hold what teaching takes with some settings: parts in bytes, and the sum of those that are there at once."""
+    """Hold what teaching takes with some settings: parts in bytes, and the sum of those that are there at once.
+
+    `files_bytes` lie in files beside: caches are not counted.
+    """
 
     settings: ConceptSettings
     parts: tuple[tuple[str, int], ...]
+    files_bytes: int = 0
 
     @property
     def peak(self) -> int:
@@ -55,11 +66,13 @@ class MemoryPlan:
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as JSON values."""
-        return {"peak_bytes": self.peak, "parts": dict(self.parts), "settings": self.settings.to_json()}
+        found = {"peak_bytes": self.peak, "parts": dict(self.parts), "settings": self.settings.to_json()}
+        return found | ({"files_bytes": self.files_bytes} if self.files_bytes else {})
 
     def to_text(self) -> str:
         """Say it in lines."""
         rows = [f"{name:<44} {size / GB:7.2f} GB" for name, size in (*self.parts, ("at once, at most", self.peak))]
+        rows += [f"{'in files beside':<44} {self.files_bytes / GB:7.2f} GB"] if self.files_bytes else []
         return "\n".join([*rows, f"with {describe_settings(self.settings)}"])
 
 
@@ -79,6 +92,9 @@ def choose_settings(
 
     In this order: fewer rows at once; checkpoints of blocks; the base in bf16; a lower rank; and, where the rung
     `is_free`, vectors alone. The first two change the last bits of what is learned at most.
+
+    In full tuning: checkpoints of blocks; averages in 8 bits; weights and averages in files; weights in bf16; and fewer
+    pictures a step. The first and the third change nothing of what is learned.
 
     Raises:
         BudgetError: nothing fits; says the least that would.
@@ -106,12 +122,21 @@ def describe_settings(settings: ConceptSettings) -> str:
     rows = settings.micro_batch or settings.batch
     words = [f"rung {settings.rung}"]
     words += [f"rank {settings.rank}"] if settings.rung == "lora" else []
-    words += [f"{rows} of {settings.batch} rows at once", f"base in {settings.number_type}"]
+    words += [f"blocks of {settings.block}"] if settings.rung == "oft" else []
+    full = settings.rung == "full"
+    words += [f"{rows} pictures a step"] if full else [f"{rows} of {settings.batch} rows at once"]
+    words += [f"{'weights' if full else 'base'} in {settings.number_type}"]
+    words += ["text encoders too"] if settings.train_text else []
+    words += ["averages in 8 bits"] if settings.optimiser == "adam8" else []
+    words += ["weights and averages in files"] if settings.offload else []
     words += ["blocks computed twice"] if settings.checkpointing else []
     return ", ".join(words)
 
 
 def _list_settings(wanted: ConceptSettings, *, is_free: bool) -> Iterator[ConceptSettings]:
+    if wanted.rung == "full":
+        yield from _list_full(wanted)
+        return
     ways = [wanted]
     if is_free and wanted.rung == "lora":
         ways.append(replace(wanted, rung="inversion", text_lora=False))
@@ -127,6 +152,17 @@ def _list_settings(wanted: ConceptSettings, *, is_free: bool) -> Iterator[Concep
             yield replace(least, rank=max(1, way.rank // 4))
 
 
+def _list_full(wanted: ConceptSettings) -> Iterator[ConceptSettings]:
+    yield wanted
+    found = wanted
+    for change in ({"checkpointing": True}, {"optimiser": "adam8"}, {"offload": True}, {"number_type": "bf16"}):
+        found = replace(found, **change)  # pyright: ignore[reportArgumentType]
+        yield found
+    while found.batch > 1:
+        found = replace(found, batch=found.batch // 2)
+        yield found
+
+
 def _list_fewer_rows(settings: ConceptSettings) -> list[ConceptSettings]:
     """Return the settings with half the rows at once, a quarter, and so on to one."""
     found: list[ConceptSettings] = []
@@ -139,11 +175,14 @@ def _list_fewer_rows(settings: ConceptSettings) -> list[ConceptSettings]:
 
 def _plan(ref: str, contract: ModelContract, settings: ConceptSettings, program_bytes: int) -> MemoryPlan:
     cost = find_step_cost(ref, contract, settings)
+    if settings.rung == "full":
+        return _plan_full(contract, settings, cost, program_bytes)
     rows = settings.micro_batch or settings.batch + (RETENTION_ROWS if settings.rung != "inversion" else 0)
     others = contract.parameters - contract.denoiser_parameters
     weights = 4 * others + _NUMBER_BYTES[settings.number_type] * contract.denoiser_parameters
     ranks = settings.rank if settings.rung == "lora" else 0
-    trained = 4 * TRAINED_COPIES * (cost.rank_numbers * ranks + settings.vectors * contract.text_width)
+    numbers = cost.rank_numbers * ranks + cost.numbers + settings.vectors * contract.text_width
+    trained = 4 * TRAINED_COPIES * numbers
     step = cost.each * rows + cost.inside
     if settings.rung == "words":
         step = 0
@@ -156,6 +195,30 @@ def _plan(ref: str, contract: ModelContract, settings: ConceptSettings, program_
         (f"a step of {rows} rows at once, or a picture", max(step, drawn)),
     )
     return MemoryPlan(settings=settings, parts=parts)
+
+
+def _plan_full(contract: ModelContract, settings: ConceptSettings, cost: StepCost, program_bytes: int) -> MemoryPlan:
+    """Plan full tuning: nothing of the base but the networks that learn nothing, and one gradient at a time."""
+    number, others = _NUMBER_BYTES[settings.number_type], contract.parameters - contract.denoiser_parameters
+    texts = cost.numbers - contract.denoiser_parameters
+    weights = {"weights that learn": number * contract.denoiser_parameters, "other weights": 4 * others}
+    averages = {
+        "Adam's averages": round(cost.numbers * (8 if settings.optimiser == "adam" else PACKED_BYTES)),
+        "running average and best state": cost.numbers * (4 + 2),
+        # A check puts the averages in force and keeps what learns meanwhile.
+        "weights put aside in a check": number * contract.denoiser_parameters + 4 * texts,
+    }
+    rows = settings.batch + min(RETENTION_ROWS, settings.batch)
+    # Its gradient, and Adam's arithmetic in float32.
+    update = cost.largest * (number + 4 * UPDATE_COPIES)
+    step = max(cost.each * rows + cost.inside + update, estimate_pictures(contract))
+    if settings.offload:
+        # Weights are in memory once, before they move into files.
+        step = max(step, weights["weights that learn"])
+    files = sum(averages.values()) + weights["weights that learn"] if settings.offload else 0
+    held = {"other weights": weights["other weights"]} if settings.offload else weights | averages
+    parts = {"the program": program_bytes, **held, f"a step of {rows} rows at once, or a picture": step}
+    return MemoryPlan(settings=settings, parts=tuple(parts.items()), files_bytes=files)
 
 
 def estimate_pictures(contract: ModelContract) -> int:
@@ -175,11 +238,13 @@ def find_step_cost(ref: str, contract: ModelContract, settings: ConceptSettings)
     if settings.rung == "words":
         return StepCost(each=0, inside=0)
     shape = (contract.denoiser_parameters, contract.text_width, contract.native.width)
-    kind = ("lora" if settings.rung == "lora" else "inversion", settings.checkpointing, settings.number_type)
+    kind = (settings.rung, settings.checkpointing, settings.number_type)
     known = STEPS.get(shape, {}).get(kind)
-    if known is not None and not settings.text_lora:
+    if known is not None and not settings.text_lora and not settings.train_text:
         return known
-    return simulate_cost(ref, replace(settings, batch=1, micro_batch=0, seed=1))
+    # What a step takes does not depend on where averages lie.
+    full = {"optimiser": "adam", "offload": False} if settings.rung == "full" else {}
+    return simulate_cost(ref, replace(settings, batch=1, micro_batch=0, seed=1, **full))  # pyright: ignore[reportArgumentType]
 
 
 @lru_cache(maxsize=64)
@@ -193,8 +258,13 @@ def simulate_cost(ref: str, settings: ConceptSettings) -> StepCost:
 
     model = build_empty(ref, number_type=settings.number_type)
     found = measure_step(model, settings, rows=1, captions=1)
+    if settings.rung == "full":
+        return StepCost(each=found.peak, inside=found.inside, numbers=found.trained, largest=found.largest)
     vectors = settings.vectors * sum(int(encoder.config.hidden_size) for encoder in model.text_encoders)
-    ranked = (found.trained - vectors) // settings.rank if settings.rung == "lora" else 0
+    numbers = found.trained - vectors
+    if settings.rung == "oft":
+        return StepCost(each=found.peak, inside=found.inside, numbers=numbers)
+    ranked = numbers // settings.rank if settings.rung == "lora" else 0
     return StepCost(each=found.peak, inside=found.inside, rank_numbers=ranked)
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +22,7 @@ from torch.utils._pytree import tree_leaves
 
 from sfumato.customize.methods.checkpointing import CheckpointedBlocks
 from sfumato.customize.methods.lora import LoraLayers
+from sfumato.customize.methods.oft import OftLayers
 
 if TYPE_CHECKING:
     from sfumato.customize.settings import ConceptSettings
@@ -33,11 +34,15 @@ _REORDERING = ("convolution", "addmm", "mm", "bmm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepBytes:
-    """Count one step: bytes alive at its peak besides weights, bytes inside its largest operation, trained numbers."""
+    """Count one step: bytes alive at its peak besides weights, bytes inside its largest operation, trained numbers.
+
+    `largest` counts the numbers of the largest tensor that is trained.
+    """
 
     peak: int
     inside: int
     trained: int
+    largest: int = 0
 
 
 class LiveBytes(TorchDispatchMode):
@@ -121,30 +126,52 @@ def measure_step(model: EmptyModel, settings: ConceptSettings, *, rows: int, cap
         trained.detach()
         if checkpointed is not None:
             checkpointed.detach()
-    return StepBytes(peak=live.peak, inside=live.inside, trained=sum(one.numel() for one in trained.tensors))
+    sizes = [one.numel() for one in trained.tensors]
+    return StepBytes(peak=live.peak, inside=live.inside, trained=sum(sizes), largest=max(sizes))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Trained:
+    """What is trained; `weights` are those of full tuning, whose gradients are let go as they come."""
+
     vectors: list[Tensor]
-    layers: list[LoraLayers]
+    layers: list[LoraLayers | OftLayers]
+    weights: list[Tensor]
+    hooks: list[Any] = field(default_factory=list[Any])
 
     @property
     def tensors(self) -> list[Tensor]:
-        return [*self.vectors, *(factor for one in self.layers for factor in one.factors.values())]
+        return [*self.vectors, *(factor for one in self.layers for factor in one.factors.values()), *self.weights]
 
     def detach(self) -> None:
         for one in self.layers:
             one.detach()
+        for hook in self.hooks:
+            hook.remove()
+        for weight in self.weights:
+            weight.requires_grad = False
 
 
 def _attach(model: EmptyModel, settings: ConceptSettings) -> _Trained:
-    layers = [LoraLayers(model.unet, settings.rank, seed=1)] if settings.rung == "lora" else []
+    if settings.rung == "full":
+        texts = model.text_encoders if settings.train_text else ()
+        weights = [one.requires_grad_() for network in (model.unet, *texts) for one in network.parameters()]
+        hooks = [one.register_post_accumulate_grad_hook(_let_go) for one in weights]
+        return _Trained(vectors=[], layers=[], weights=weights, hooks=hooks)
+    layers: list[LoraLayers | OftLayers] = []
+    if settings.rung == "oft":
+        layers = [OftLayers(model.unet, settings.block)]
+    elif settings.rung == "lora":
+        layers = [LoraLayers(model.unet, settings.rank, seed=1)]
     if settings.text_lora:
         layers += [LoraLayers(encoder, settings.rank, seed=1) for encoder in model.text_encoders]
     widths = [int(encoder.config.hidden_size) for encoder in model.text_encoders]
     vectors = [torch.empty((settings.vectors, width), device="meta", requires_grad=True) for width in widths]
-    return _Trained(vectors=vectors, layers=layers)
+    return _Trained(vectors=vectors, layers=layers, weights=[])
+
+
+def _let_go(weight: Tensor) -> None:
+    weight.grad = None
 
 
 def _run_step(model: EmptyModel, trained: _Trained, *, rows: int, captions: int) -> None:
@@ -167,24 +194,28 @@ def _run_step(model: EmptyModel, trained: _Trained, *, rows: int, captions: int)
         plain = torch.empty((rows, contract.tokens, contract.text_width))
         base = predict(plain, torch.empty((rows, contract.pooled_width)) if contract.pooled_width else None)
     columns, pooled = list[Tensor](), None
-    for encoder, vectors in zip(model.text_encoders, trained.vectors, strict=True):
+    for at, encoder in enumerate(model.text_encoders):
+        vectors = trained.vectors[at] if trained.vectors else None
         hidden, pooled = _encode(encoder, vectors, captions, contract.tokens)
         columns.append(hidden)
     spread = -(-rows // captions)
     joined = torch.cat(columns, dim=-1).repeat(spread, 1, 1)[:rows]
     found = predict(joined, None if pooled is None else pooled.repeat(spread, 1)[:rows])
     loss = (found - base).square().mean()
+    if trained.weights:
+        loss.backward()
+        return
     gradients = torch.autograd.grad(loss, trained.tensors, allow_unused=True)
     assert any(one is not None for one in gradients), "something is trained"
 
 
-def _encode(encoder: Any, vectors: Tensor, captions: int, tokens: int) -> tuple[Tensor, Tensor | None]:
+def _encode(encoder: Any, vectors: Tensor | None, captions: int, tokens: int) -> tuple[Tensor, Tensor | None]:
     """Encode captions on shapes, gradients into the vectors: hidden states and the pooled vectors, if it has any."""
     body = getattr(encoder, "text_model", encoder) if getattr(encoder, "text_projection", None) is not None else encoder
     table = body.embeddings.token_embedding
 
     def replace(_module: Any, _inputs: Any, rows: Tensor) -> Tensor:
-        return rows + vectors.sum(dim=0)
+        return rows if vectors is None else rows + vectors.sum(dim=0)
 
     hook = table.register_forward_hook(replace)
     try:

@@ -43,6 +43,7 @@ from sfumato.workflows.personalize.score import draw_all
 if TYPE_CHECKING:
     from sfumato.critic.reader.reader import Readings
     from sfumato.customize.methods.lora import LoraLayers
+    from sfumato.customize.methods.oft import OftLayers
     from sfumato.lab.customize.recipes import RecipeRun
     from sfumato.models.latent_model import LatentModel
 
@@ -73,7 +74,7 @@ class _Training(Protocol):
     def subject(self) -> str: ...
 
     @property
-    def layers(self) -> LoraLayers | None: ...
+    def layers(self) -> LoraLayers | OftLayers | None: ...
 
     def step(self) -> None: ...
 
@@ -84,7 +85,7 @@ class _OwnTraining:
     subject: str = TRIGGER
 
     @property
-    def layers(self) -> LoraLayers | None:
+    def layers(self) -> LoraLayers | OftLayers | None:
         return self.learner.layers
 
     def step(self) -> None:
@@ -134,7 +135,7 @@ def _run_subject(
     subject: int, options: ProofOptions, model: LatentModel, tell: Callable[[str], object]
 ) -> tuple[dict[str, MethodResult], NDArray[np.uint8], NDArray[np.uint8]]:
     with TemporaryDirectory(prefix="sfumato-proof-") as folder:
-        concept = _make_concept(Path(folder), subject)
+        concept = make_concept(Path(folder), subject)
         usual = RenderRequest(
             prompt="-", size=model.contract.native, guidance=model.contract.guidance, model=MINI, steps=STEPS
         )
@@ -187,7 +188,7 @@ class _RecipeTraining:
         return f"a {self.run.subject}"
 
     @property
-    def layers(self) -> LoraLayers | None:
+    def layers(self) -> LoraLayers | OftLayers | None:
         return self.run.layers
 
     def step(self) -> None:
@@ -220,7 +221,7 @@ def _measure_drift(model: LatentModel, training: _Training) -> float:
     return measure_drift(loss.predict(batch, context), loss.predict_base(batch, context))
 
 
-def _make_concept(folder: Path, subject: int) -> ConceptFolder:
+def make_concept(folder: Path, subject: int) -> ConceptFolder:
     """Write five drawings of a person and return the concept of them."""
     for name in ("pictures", "masks"):
         (folder / name).mkdir()
@@ -239,14 +240,15 @@ def _make_concept(folder: Path, subject: int) -> ConceptFolder:
     return ConceptFolder(path=folder, name=TRIGGER, trigger=TRIGGER, noun=noun, pictures=tuple(pictures))
 
 
-def _read(pictures: NDArray[np.uint8]) -> Readings:
+def read_drawn(pictures: NDArray[np.uint8]) -> Readings:
+    """Read pictures of mini's size, uint8 [N, H, W, 3]."""
     readings = read_pictures(pictures)
     assert readings is not None, "pictures of mini have the reader's size"
     return readings
 
 
 def _score(result: MethodResult, floor: NDArray[np.uint8], true: NDArray[np.uint8]) -> list[Measurement]:
-    return score_identity(_read(result.drawn), _read(floor), _read(true))
+    return score_identity(read_drawn(result.drawn), read_drawn(floor), read_drawn(true))
 
 
 def _make_rows(
@@ -259,7 +261,7 @@ def _make_rows(
             unit = "%" if kind.startswith("marks") else "of 1"
             mean = measure_mean(f"{kind}: {name}", np.asarray(values), unit)
             rows.append(mean if len(values) > 1 else _widen(mean, scores[0], kind))
-    right = [ok for result in results for ok in rate_claims(_read(result.drawn), PROMPTS, len(SEEDS))]
+    right = [ok for result in results for ok in rate_claims(read_drawn(result.drawn), PROMPTS, len(SEEDS))]
     rows.append(measure_share(f"rest of the prompt right: {name}", sum(right), len(right)))
     drifts = np.asarray([100 * result.drift for result in results])
     rows.append(Measurement(name=f"drift, ungated: {name}", value=float(drifts.mean()), unit="%", n=len(drifts)))

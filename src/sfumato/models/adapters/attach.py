@@ -12,14 +12,18 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
+import torch
 from torch import nn
 
-from sfumato.core.errors import RequestError
+from sfumato.core.errors import ModelError, RequestError
 from sfumato.models.adapters.concept_file import read_vectors
+from sfumato.models.adapters.layer_delta import LayerDelta
 from sfumato.models.adapters.lora_file import find_leftovers, read_changes
 from sfumato.models.adapters.tensor_file import open_tensors, read_alphas
-from sfumato.models.adapters.weight_backup import WeightBackup
+from sfumato.models.adapters.weight_backup import WeightBackup, WeightName
+from sfumato.models.files.gate import find_weights
 from sfumato.models.files.library import find_model_file
+from sfumato.models.files.read_weights import read_tensors
 from sfumato.models.text.clip import Concept
 from sfumato.models.text.concepts import fold_name
 from sfumato.models.text.encoder import PromptEncoder
@@ -112,6 +116,36 @@ class AttachedAdapters:
         self._backup.add(owner, changes)
         made = Attachment(path, "lora", names=(path.stem,), touched=len(changes), skipped=skipped)
         return self._keep(made, lambda: self._backup.remove(owner))
+
+    def attach_networks(self, folder: Path, weight: float = 1.0) -> Attachment:
+        """Put the UNet and text encoders of a diffusers folder in force: base + `weight` * (theirs - base).
+
+        Cost: host memory for a copy of each weight that differs, and for the new ones in the number type of the file.
+        Raises: UnsafeFileError, ModelError (not the shapes of this model), RequestError (the weight).
+        """
+        _check_weights(weight)
+        changes: dict[WeightName, tuple[float, LayerDelta]] = {}
+        for component in self._backup.components:
+            for header in find_weights(folder / component, component):
+                for name, tensor in read_tensors(header, torch.float16):
+                    target, parameter = self._find_parameter(component, name)
+                    if parameter is None and name.startswith("text_projection"):
+                        continue  # some files carry it, and nothing here reads it
+                    if parameter is None or parameter.shape != tensor.shape:
+                        do = "Use a folder of the same base."
+                        raise ModelError("the weights are not of this model", got=f"{component}.{name}", do=do)
+                    if not torch.equal(parameter.detach().cpu().half(), tensor):
+                        changes[target] = (weight, LayerDelta("whole", {"whole": tensor}))
+        owner = next(self._owners)
+        self._backup.add(owner, changes)
+        made = Attachment(folder, "model", names=(folder.name,), touched=len(changes))
+        return self._keep(made, lambda: self._backup.remove(owner))
+
+    def _find_parameter(self, component: str, name: str) -> tuple[WeightName, nn.Parameter | None]:
+        short = name.removeprefix("text_model.")
+        targets = [WeightName(component, *one.rsplit(".", 1)) for one in (short, f"text_model.{short}")]
+        found = {target: self._backup.find(target) for target in targets}
+        return next(((one, parameter) for one, parameter in found.items() if parameter is not None), (targets[0], None))
 
     def attach_embedding(self, path: Path, token: str | None = None) -> Attachment:
         """Make a textual-inversion file usable in prompts by its file name and the token it names.

@@ -1,10 +1,10 @@
-"""The change an adapter makes to one weight: LoRA, LoCon, LoHa, LoKr and full differences.
+"""The change an adapter makes to one weight: LoRA, LoCon, LoHa, LoKr, OFT, full differences and whole weights.
 
 Tensors in, tensors out: knows no file, name or network. Start reading at `LayerDelta.change`.
 
 Sources: LoRA, Hu et al. 2021, section 4.1; LoHa (FedPara), Hyeon-Woo et al. 2021, proposition 2;
 LoKr and the convolutional (Tucker) forms, Yeh et al. 2023 (LyCORIS), section 3; DoRA, Liu et al.
-2024, equation 5.
+2024, equation 5; OFT, Qiu et al. 2023, section 4 (rotations by the Cayley transform, in blocks).
 """
 
 from __future__ import annotations
@@ -41,6 +41,10 @@ class LayerDelta:
 
     def fits(self, shape: torch.Size) -> bool:
         """Tell whether the change can be added to a weight of this shape."""
+        if self.kind == "oft":
+            blocks = self.factors["oft_blocks"].shape
+            square = len(blocks) == 3 and blocks[1] == blocks[2]
+            return square and len(shape) > 1 and blocks[0] * blocks[1] == shape[0]
         own = self.find_shape()
         if own is None or not own or not shape or own[0] != shape[0] or math.prod(own) != math.prod(shape):
             return False
@@ -53,12 +57,33 @@ class LayerDelta:
         of the original.
         """
         factors = {role: factor.to(original.device, torch.float32) for role, factor in self.factors.items()}
+        if self.kind == "whole":
+            return factors["whole"].reshape(original.shape) - original
+        if self.kind == "oft":
+            return rotate(factors["oft_blocks"], original.flatten(1)).reshape(original.shape) - original
         delta = _EXPAND[self.kind](factors).reshape(original.shape) * self.scale
         if self.magnitude is None:
             return delta
         magnitude = _spread(self.magnitude.to(original.device, torch.float32), original.shape)
         assert magnitude is not None, "checked by fits()"
         return _renorm(original + delta, magnitude) - original
+
+
+def make_rotations(blocks: Tensor) -> Tensor:
+    """Return a rotation for each block [n, size, size], by the Cayley transform of its skew part.
+
+    The transpose of (I + Q) (I - Q)^-1 with Q = B - B^T, which is what the file form means. Zeros give the identity.
+    """
+    skew = blocks - blocks.transpose(1, 2)
+    unit = torch.eye(blocks.shape[-1], dtype=blocks.dtype, device=blocks.device).expand_as(blocks)
+    # The transpose of a Cayley transform is that of -Q; both of its factors commute.
+    return torch.linalg.solve(unit + skew, unit - skew)
+
+
+def rotate(blocks: Tensor, weight: Tensor) -> Tensor:
+    """Return a weight [out, in] with its outputs rotated in blocks: R W."""
+    rows = weight.view(blocks.shape[0], blocks.shape[1], -1)
+    return torch.bmm(make_rotations(blocks), rows).view(weight.shape)
 
 
 def find_rank(factors: Roles) -> int | None:
@@ -104,6 +129,8 @@ _EXPAND: dict[str, Callable[[Roles], Tensor]] = {
     "loha": _hadamard,
     "lokr": _kronecker,
     "full": _full,
+    "whole": lambda factors: factors["whole"],
+    "oft": lambda factors: factors["oft_blocks"].flatten(0, 1),
 }
 
 

@@ -1,6 +1,6 @@
 """Read the tensors of a LoRA-like file as changes at places; refuse what does not apply.
 
-Knows key suffixes of kohya, LyCORIS, diffusers and peft files; it opens no file and changes no
+Knows key suffixes of kohya (OFT too), LyCORIS, diffusers and peft files; it opens no file and changes no
 network. Start reading at `read_changes`.
 """
 
@@ -23,7 +23,7 @@ from sfumato.models.adapters.weight_backup import WeightBackup, WeightName
 # How many keys an error names; the count says how many there are.
 SHOWN_KEYS = 10
 
-_PLAIN = r"\.(alpha|dora_scale|diff|diff_b|w_norm|b_norm)"
+_PLAIN = r"\.(alpha|dora_scale|diff|diff_b|w_norm|b_norm|oft_blocks)"
 _KOHYA = r"\.lora_(down|up|mid)(?:\.weight)?"
 # Between the role and `weight` peft writes the adapter's name: default, default_0, or a user's word.
 _PEFT = r"\.lora_(A|B|magnitude_vector)(?:\.(?!weight$)[\w-]+)?(?:\.weight)?"
@@ -48,6 +48,7 @@ _KINDS: tuple[tuple[str, frozenset[str], frozenset[str]], ...] = (
     ("lokr", frozenset({"w1", "w2_a", "w2_b"}), frozenset({"t2"})),
     ("lokr", frozenset({"w1_a", "w1_b", "w2_a", "w2_b"}), frozenset({"t1", "t2"})),
     ("full", frozenset({"diff"}), frozenset()),
+    ("oft", frozenset({"oft_blocks"}), frozenset()),
 )
 _REFUSED = {"oft": "OFT", "boft": "BOFT", "a1.weight": "GLoRA", "on_input": "(IA)^3", "vera": "VeRA"}
 

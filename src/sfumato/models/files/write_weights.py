@@ -1,11 +1,15 @@
 """Write a network or an adapter of our own as one safetensors file, whole or not at all.
 
 Knows tensors and a path. Reading goes through the gate, like any other file of weights.
+Start reading at `write_weights`; `stream_weights` is for whole models.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +20,7 @@ from sfumato.core.files import write_atomic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from typing import BinaryIO
 
     from torch import Tensor
 
@@ -36,6 +41,48 @@ def write_weights(
     """
     packed = pack_weights(tensors, dtype, metadata)
     write_atomic(path, lambda stream: stream.write(packed))
+
+
+@dataclass(frozen=True, eq=False)
+class StreamedTensor:
+    """Name a tensor of a file that is made when it is written."""
+
+    name: str
+    shape: tuple[int, ...]
+    make: Callable[[], Tensor]
+
+
+def stream_weights(
+    path: Path,
+    tensors: Iterable[StreamedTensor],
+    dtype: torch.dtype = torch.float16,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write tensors in one number type, one after the other: one of them is in memory at a time.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    rows = list(tensors)
+    # A number type's own name in the format.
+    kind = {torch.float16: "F16", torch.bfloat16: "BF16", torch.float32: "F32"}[dtype]
+    header: dict[str, object] = {"__metadata__": dict(sorted((metadata or {}).items()))} if metadata else {}
+    at = 0
+    for row in rows:
+        end = at + math.prod(row.shape) * dtype.itemsize
+        header[row.name] = {"dtype": kind, "shape": list(row.shape), "data_offsets": [at, end]}
+        at = end
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % _LENGTH_BYTES)
+
+    def write(stream: BinaryIO) -> None:
+        stream.write(len(text).to_bytes(_LENGTH_BYTES, "little") + text)
+        for row in rows:
+            tensor = row.make().detach().cpu().to(dtype).contiguous()
+            assert tuple(tensor.shape) == row.shape, row.name
+            stream.write(tensor.reshape(-1).view(torch.uint8).numpy().data)
+
+    write_atomic(path, write)
 
 
 def pack_weights(

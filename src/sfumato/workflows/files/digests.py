@@ -29,11 +29,15 @@ def digest_weights(request: RenderRequest) -> WeightDigests:
     active = list_used(request)
     # The gate reads headers; a digest reads all of a file, however large it claims to be.
     model = check_checkpoint(find_checkpoint(request.model)).path
+    # A concept of full tuning is a folder that is put in force as a LoRA is.
+    wholes = [(one.trigger, one.build.model_path) for one in active if one.build.model_path]
+    files = [(path.stem, path) for path in (*loras, *(path for one in active for path in one.loras))]
+    vectors = [one.embedding for one in active if one.embedding]
     return WeightDigests(
         model=_digest(model),
         vae=_digest(find_model_file("vae", request.vae)) if request.vae else "",
-        loras=tuple((path.stem, _digest(path)) for path in (*loras, *(p for one in active for p in one.loras))),
-        embeddings=tuple((path.stem, _digest(path)) for path in (*embeddings, *(one.embedding for one in active))),
+        loras=tuple((name, _digest(path)) for name, path in (*files, *wholes)),
+        embeddings=tuple((path.stem, _digest(path)) for path in (*embeddings, *vectors)),
     )
 
 

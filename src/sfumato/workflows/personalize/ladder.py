@@ -1,6 +1,6 @@
 """The ladder: the cheapest way to learn a concept first, and no further than is needed.
 
-Words need no training, vectors change no weight, a LoRA does. Start reading at `climb`.
+Words need no training, vectors change no weight, a LoRA does; full tuning is tried with many pictures alone. Start reading at `climb`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from sfumato.core.errors import RequestError
-from sfumato.customize.concept import find_concept
+from sfumato.customize.concept import ConceptFolder, find_concept
 from sfumato.customize.settings import RUNGS, Rung
 from sfumato.models.describe import load_contract
 from sfumato.workflows.personalize.likeness import make_likeness
@@ -18,6 +18,8 @@ from sfumato.workflows.personalize.teach import OnTeach, TaughtConcept, TeachEve
 
 # The aim that issue and docs name for vectors; a rung below it is not enough.
 LEAST_IDENTITY = 0.6
+# With fewer pictures a model learns them by heart.
+LEAST_FOR_FULL = 500
 # The rest of the prompt may be right so many points less often than for the class alone.
 MOST_LOST_POINTS = 10.0
 
@@ -58,14 +60,12 @@ def climb(
     """
     concept = find_concept(options.concept)
     if not options.score or make_likeness(load_photos(concept, load_contract(options.model).native)) is None:
-        do = "Choose a rung: words, inversion or lora."
+        do = "Choose a rung: words, inversion, lora, oft or full."
         raise RequestError("the ladder needs a card, and nobody reads pictures of this base", got=options.model, do=do)
     report = on_event or (lambda _event: None)
     tried: list[RungResult] = []
     taught: TaughtConcept | None = None
-    for rung in RUNGS:
-        if rung == "words" and not concept.description:
-            continue
+    for rung in _list_rungs(concept):
         report(TeachEvent(what=f"trying the rung {rung}"))
         taught = teach_concept(_choose(options, rung), on_event=on_event, should_stop=should_stop)
         assert taught.scores is not None, "cards are wanted"
@@ -75,6 +75,12 @@ def climb(
             break
     assert taught is not None, "the last rung is always tried"
     return ClimbedConcept(taught=taught, rungs=tuple(tried))
+
+
+def _list_rungs(concept: ConceptFolder) -> list[Rung]:
+    """Return the rungs to try: an OFT is a LoRA's twin and chosen by name alone."""
+    wanted = {"words": bool(concept.description), "oft": False, "full": len(concept.pictures) >= LEAST_FOR_FULL}
+    return [rung for rung in RUNGS if wanted.get(rung, True)]
 
 
 def judge_rung(rung: Rung, scores: ConceptScores) -> RungResult:
@@ -88,7 +94,8 @@ def judge_rung(rung: Rung, scores: ConceptScores) -> RungResult:
 
 
 def _choose(options: TeachOptions, rung: Rung) -> TeachOptions:
-    settings = replace(options.settings, rung=rung)
+    # Vectors and whole models have no LoRA in the text encoders.
+    settings = replace(options.settings, rung=rung, text_lora=options.settings.text_lora and rung == "lora")
     if rung == "words":
         return replace(options, settings=settings, minutes=None, steps=None)
     return replace(options, settings=settings)

@@ -142,6 +142,9 @@ def rebase(
     concept = find_concept(options.concept)
     old_ref = options.old or _find_only_base(concept)
     build = find_build(concept, old_ref)
+    if (rung := build.settings.get("rung")) in ("oft", "full"):
+        do = "Teach the new base from the pictures, or use the rung lora."
+        raise RequestError("vectors and LoRAs alone are carried to another base", got=rung, do=do)
     digest = hash_base(options.new)
     if digest == build.base_sha256:
         raise RequestError("both bases have the same weights", got=options.new, do="Name another base.")
@@ -162,6 +165,7 @@ def rebase(
         del old
         tell(f"opening {options.new}")
         new = load_model(options.new, device=options.device, dtype="fp32")
+        assert build.embedding_path is not None, "whole models were refused"
         ((_, vectors),) = open_tensors(build.embedding_path).tensors.items()
         mapped, how = map_vectors(vectors, table, read_table(new))
         kept, lora_how = filter_factors(factors, weights, new.unet) if factors else ({}, "")

@@ -54,8 +54,8 @@ class ResolvedConcept:
         return self.concept.trigger
 
     @property
-    def embedding(self) -> Path:
-        """Return the file of its vectors."""
+    def embedding(self) -> Path | None:
+        """Return the file of its vectors, None after full tuning."""
         return self.build.embedding_path
 
     @property
@@ -85,7 +85,11 @@ def find_concept_ref(text: str, base: str) -> ConceptRef:
     if place:
         region, _, words = place.partition(":")
         found = replace(find_concept_ref(name, base), region=read_region(region.strip()), words=words.strip())
-        trigger = find_concept(found.path).trigger
+        concept = find_concept(found.path)
+        rung, trigger = find_build(concept, base).settings.get("rung"), concept.trigger
+        if rung in ("oft", "full"):
+            do = "Teach it by the rung lora, or leave its region out."
+            raise RequestError("an OFT or a whole model cannot act in a region", got=f"{concept.name}: {rung}", do=do)
         if found.words and not names_trigger(trigger, found.words):
             raise RequestError("the words of a region do not say the trigger", got=found.words, do=f"Say {trigger}.")
         return found
@@ -97,7 +101,7 @@ def find_concept_ref(text: str, base: str) -> ConceptRef:
         name, weight = text, 1.0
     concept = find_concept(name if colon else text)
     build = find_build(concept, base)
-    if weight != 1.0 and not (build.lora and math.isfinite(weight)):
+    if weight != 1.0 and not ((build.lora or build.model) and math.isfinite(weight)):
         do = "Leave it out, or use a weight in the prompt: (bo:1.2)."
         raise RequestError("a weight has no effect on a concept of vectors alone", got=text, do=do)
     return ConceptRef(path=str(concept.path), sha256=build.sha256, weight=weight)
@@ -199,6 +203,10 @@ def attach_concepts(
     with ExitStack() as attached:
         regional: list[ResolvedConcept] = []
         for concept in concepts:
+            if concept.build.model_path is not None:
+                attached.callback(model.attach_networks(concept.build.model_path, concept.weight).detach)
+                continue
+            assert concept.embedding is not None, "all but whole models have vectors"
             attached.callback(model.attach_embedding(concept.embedding, concept.trigger).detach)
             if concept.region and request is not None:
                 regional.append(concept)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, replace
@@ -25,8 +25,10 @@ from sfumato.core.request import RenderRequest
 from sfumato.core.request_parts.arithmetic import Arithmetic
 from sfumato.core.settings import LARGEST_BUDGET_GB
 from sfumato.core.validate import check_float, check_int
-from sfumato.customize.build import BASE_DIGITS, ConceptBuild, check_base, hash_base, write_build
+from sfumato.customize.build import BASE_DIGITS, ConceptBuild, check_base, hash_base, write_build, write_full_build
 from sfumato.customize.concept import ConceptFolder, check_pictures, find_concept
+from sfumato.customize.file_forms import OFT_ROLE
+from sfumato.customize.full import FullLearner
 from sfumato.customize.learn import Learner
 from sfumato.customize.memory.plan import GB, MemoryPlan, choose_settings, estimate_pictures, plan_memory
 from sfumato.customize.settings import ConceptSettings
@@ -37,6 +39,14 @@ from sfumato.models.latent_model import LatentModel
 from sfumato.models.load import load_model
 from sfumato.train.checkpoints import Checkpoint, clear_checkpoints, load_checkpoint, save_checkpoint
 from sfumato.workflows.forecast.plan_request import measure_program_bytes
+from sfumato.workflows.personalize.begun import (
+    RenamedTensors,
+    find_begun,
+    name_state_folder,
+    note_settings,
+    plan_begun,
+    split_networks,
+)
 from sfumato.workflows.personalize.candidates import (
     CANDIDATE_EVERY,
     PROMPTS,
@@ -61,6 +71,8 @@ USUAL_MINUTES = 3.0
 MOST_MINUTES, MOST_STEPS = 24 * 60.0, 100_000
 # A picture costs as much as some steps.
 PREVIEW_EVERY = 4 * CHECK_EVERY
+# A state of more bytes is saved at most so often: writing it takes as long as many steps.
+LARGE_STATE_BYTES, LARGE_STATE_S = 1_000_000_000, 600.0
 _BEST = "best."
 
 
@@ -162,16 +174,16 @@ def teach_concept(
     concept = find_concept(options.concept)
     check_trigger(concept.trigger)
     check_pictures(concept)
+    base, wanted = hash_base(options.model), options.settings
     if options.budget_gb is not None:
         plan = plan_teaching(options)
         options = replace(options, settings=plan.settings)
         report(TeachEvent(what=plan.to_text()))
-    base = hash_base(options.model)
-    work = _TrainingWork(options=options, concept=concept, base=base)
+    work = _TrainingWork(options=options, concept=concept, base=base, wanted=wanted)
     saved = work.load()
     report(TeachEvent(what="opening the model"))
     model = _open_for_training(options)
-    learner = Learner(concept, model, options.settings)
+    learner = _make_learner(work, model)
     try:
         if saved is not None:
             work.restore(learner, saved)
@@ -181,7 +193,7 @@ def teach_concept(
                 report(event)
         if likeness is not None:
             work.consider_end(learner, likeness)
-        if likeness is not None and learner.layers is not None and work.best:
+        if likeness is not None and isinstance(learner, Learner) and learner.layers is not None and work.best:
             report(TeachEvent(what="trying strengths of the LoRA"))
             work.strength = _find_strength(work, learner, likeness)
         build = work.write(learner)
@@ -190,6 +202,10 @@ def teach_concept(
     check_base(options.model, base)
     scores = None
     if options.score:
+        if options.settings.rung == "full":
+            # Training took the model over.
+            del learner, model
+            model = _open_for_training(options)
         report(TeachEvent(what="drawing the pictures of the card"))
         scores = score_concept(concept, build, model, options.model)
     return TaughtConcept(concept=concept, build=build, scores=scores, warnings=_list_warnings(concept, options.model))
@@ -198,22 +214,34 @@ def teach_concept(
 def plan_teaching(options: TeachOptions) -> MemoryPlan:
     """Plan the memory of a training before anything is loaded; with a budget, choose what fits.
 
+    Training that was stopped goes on with the settings that it began with, whatever would fit by now.
+
     Raises:
         BudgetError: nothing fits; says the least that would.
         RequestError: there is no such concept.
         ModelError, UnsafeFileError: the base is no checkpoint that can be opened.
     """
-    find_concept(options.concept)
-    program = measure_program_bytes()
+    concept, program = find_concept(options.concept), measure_program_bytes()
     if options.budget_gb is None:
         return plan_memory(options.model, options.settings, program_bytes=program)
+    if not options.fresh:
+        begun = find_begun(concept, hash_base(options.model), options.settings, any_rung=options.any_rung)
+        if begun is not None:
+            return plan_begun(options.model, begun, options.budget_gb, program_bytes=program)
     budget = round(options.budget_gb * GB)
     return choose_settings(options.model, options.settings, budget, program_bytes=program, is_free=options.any_rung)
 
 
+def _make_learner(work: _TrainingWork, model: LatentModel) -> Learner | FullLearner:
+    concept, settings = work.concept, work.options.settings
+    if settings.rung == "full":
+        return FullLearner(concept, model, settings, base=work.base, folder=concept.state / "cache")
+    return Learner(concept, model, settings)
+
+
 def _open_for_training(options: TeachOptions) -> LatentModel:
     number_type = options.settings.number_type
-    if options.budget_gb is None:
+    if options.budget_gb is None and options.settings.rung != "full":
         return load_model(options.model, device=options.device, dtype=number_type)
     # Packed copies of the weights are for speed.
     plain = Arithmetic(number_type=number_type)
@@ -239,13 +267,16 @@ class _TrainingWork:
     candidates: CandidateRule = field(default_factory=CandidateRule)
     strength: float = 1.0
     end_step: int | None = None
-    best: dict[str, Tensor] = field(default_factory=dict[str, Tensor])
+    best: Mapping[str, Tensor] = field(default_factory=dict[str, Tensor])
     seconds: float = 0.0
     stopped: str = ""
+    # What was asked for before a budget chose.
+    wanted: ConceptSettings
+    saved_s: float = field(default_factory=time.monotonic)
 
     @property
     def folder(self) -> Path:
-        return self.concept.state / f"{self.base[:BASE_DIGITS]}-{self.options.settings.rung}"
+        return name_state_folder(self.concept, self.base, self.options.settings.rung)
 
     @property
     def identity(self) -> str:
@@ -259,14 +290,15 @@ class _TrainingWork:
         if self.options.fresh:
             clear_checkpoints(self.folder)
             return None
-        saved = load_checkpoint(self.folder)
+        # A whole model's state is read tensor by tensor.
+        saved = load_checkpoint(self.folder, at_once=self.options.settings.rung != "full")
         if saved is not None and saved.values.get("identity") != self.identity:
             do = "Say the settings of before, or train with `fresh`."
             got = "pictures, words or settings differ"
             raise RequestError("stopped training of this concept had other settings", got=got, do=do)
         return saved
 
-    def restore(self, learner: Learner, saved: Checkpoint) -> None:
+    def restore(self, learner: Learner | FullLearner, saved: Checkpoint) -> None:
         learner.restore(saved)
         self.seconds = float(saved.values["seconds"])
         history = json.loads(str(saved.values["history"]))
@@ -274,9 +306,15 @@ class _TrainingWork:
         best = next((check for check in checks if check.step == history["best"]), None)
         self.rule = StopRule(checks=checks, best=best, rises=history["rises"])
         self.candidates = CandidateRule(**history.get("candidates", {}))
-        self.best = {n.removeprefix(_BEST): t for n, t in saved.tensors.items() if n.startswith(_BEST)}
+        self.best = learner.take_best(RenamedTensors(saved.tensors, _BEST))
 
-    def save(self, learner: Learner) -> None:
+    def save_check(self, learner: Learner | FullLearner) -> None:
+        """Save after a check; what takes long to write, now and then alone."""
+        size = sum(tensor.nbytes for tensor in learner.state(copied=False).tensors.values())
+        if size < LARGE_STATE_BYTES or time.monotonic() - self.saved_s > LARGE_STATE_S:
+            self.save(learner)
+
+    def save(self, learner: Learner | FullLearner) -> None:
         state = learner.state(copied=False)
         best = self.rule.best
         history = {
@@ -286,26 +324,28 @@ class _TrainingWork:
             "candidates": self.candidates.to_json(),
         }
         values = {**state.values, "identity": self.identity, "seconds": self.seconds, "history": json.dumps(history)}
+        values |= note_settings(self.options.settings, self.wanted)
         tensors = {**state.tensors, **{f"{_BEST}{name}": value for name, value in self.best.items()}}
         save_checkpoint(self.folder, learner.steps, Checkpoint(tensors, values))
+        self.saved_s = time.monotonic()
 
-    def check(self, learner: Learner) -> LossCheck:
+    def check(self, learner: Learner | FullLearner) -> LossCheck:
         """Take a check into the history; keep the weights where it is the best."""
         found = learner.check()
         if learner.steps == 0:
             self.rule.checks.append(found)
         elif self.rule.add(found) and self.candidates.best is None:
-            self.best = {name: value.clone() for name, value in learner.averages.items()}
+            self.best = learner.keep_best()
         return found
 
-    def consider(self, learner: Learner, likeness: Likeness) -> None:
+    def consider(self, learner: Learner | FullLearner, likeness: Likeness) -> None:
         """Draw a candidate; where its pictures are the best so far, its weights are kept, whatever its loss."""
         with learner.averaged():
             pictures = _draw_few(self, learner)
         if self.candidates.add(learner.steps, likeness.rate(pictures)):
-            self.best = {name: value.clone() for name, value in learner.averages.items()}
+            self.best = learner.keep_best()
 
-    def consider_end(self, learner: Learner, likeness: Likeness) -> None:
+    def consider_end(self, learner: Learner | FullLearner, likeness: Likeness) -> None:
         """Compare the end with the best candidate; history stays as it is, for a run that goes on must not see it."""
         if self.candidates.best is None or learner.steps in self.candidates.steps:
             return
@@ -313,7 +353,7 @@ class _TrainingWork:
         with learner.averaged():
             pictures = _draw_few(self, learner)
         if rule.add(learner.steps, likeness.rate(pictures)):
-            self.best = {name: value.clone() for name, value in learner.averages.items()}
+            self.best = learner.keep_best()
             self.end_step = learner.steps
 
     @property
@@ -321,7 +361,7 @@ class _TrainingWork:
         """Say why to stop; pictures outweigh a held-out loss that rises."""
         return self.candidates.reason or ("" if self.candidates.best is not None else self.rule.reason)
 
-    def write(self, learner: Learner) -> ConceptBuild:
+    def write(self, learner: Learner | FullLearner) -> ConceptBuild:
         """Write the best weights: of a check, or those at the end where they are better."""
         settings, steps = self.options.settings, learner.steps
         # The end is no check of the history: a run that goes on must not see where it was stopped.
@@ -329,7 +369,7 @@ class _TrainingWork:
         if settings.rung == "words":
             best = learner.averages
         elif (steps % CHECK_EVERY and rule.add(learner.check()) and self.candidates.best is None) or not best:
-            best = {name: value.clone() for name, value in learner.averages.items()}
+            best = learner.keep_best()
         build = ConceptBuild(
             folder=self.concept.builds / self.base[:BASE_DIGITS],
             base=str(self.options.model),
@@ -343,11 +383,16 @@ class _TrainingWork:
             stopped=self.stopped,
             checks=tuple(check.to_json() for check in rule.checks),
         )
+        if settings.rung == "full":
+            return write_full_build(split_networks(best), build)
         return write_build(self.concept, best, build, learner.model.contract)
 
 
 def _train(
-    work: _TrainingWork, learner: Learner, likeness: Likeness | None, should_stop: Callable[[], bool] | None
+    work: _TrainingWork,
+    learner: Learner | FullLearner,
+    likeness: Likeness | None,
+    should_stop: Callable[[], bool] | None,
 ) -> Generator[TeachEvent]:
     """Train until time, steps, the stop rule or a caller ends it; yield an event after every check."""
     options = work.options
@@ -367,7 +412,7 @@ def _train(
             found = work.check(learner)
             if likeness is not None and learner.steps % CANDIDATE_EVERY == 0:
                 work.consider(learner, likeness)
-            work.save(learner)
+            work.save_check(learner)
             spent = time.monotonic() - began_s
             left_s = _estimate_left(options, learner.steps - began_step, learner.steps, spent, limit_s)
             preview = _draw(work, learner) if learner.steps % PREVIEW_EVERY == 0 else None
@@ -381,7 +426,7 @@ def _train(
     work.save(learner)
 
 
-def _draw_few(work: _TrainingWork, learner: Learner) -> NDArray[np.uint8]:
+def _draw_few(work: _TrainingWork, learner: Learner | FullLearner) -> NDArray[np.uint8]:
     """Draw the pictures that candidates are compared by, with what is in force on the model."""
     contract = learner.model.contract
     request = RenderRequest(
@@ -395,7 +440,8 @@ def _find_strength(work: _TrainingWork, learner: Learner, likeness: Likeness) ->
     prompts, _ = read_evaluation(work.concept)
 
     def rate(strength: float) -> RatedPictures:
-        scaled = {n: t * (strength if n.endswith(".up") else 1.0) for n, t in work.best.items()}
+        # Factors of a LoRA, angles of an OFT.
+        scaled = {n: t * (strength if n.endswith((".up", OFT_ROLE)) else 1.0) for n, t in work.best.items()}
         with learner.holding(scaled):
             pictures = _draw_few(work, learner)
         readings = likeness.reader.read(pictures)
@@ -407,7 +453,7 @@ def _find_strength(work: _TrainingWork, learner: Learner, likeness: Likeness) ->
     return sweep_strength(rate)
 
 
-def _draw(work: _TrainingWork, learner: Learner) -> Path:
+def _draw(work: _TrainingWork, learner: Learner | FullLearner) -> Path:
     with learner.averaged():
         return draw_preview(work.concept, learner.model, work.options.model)
 

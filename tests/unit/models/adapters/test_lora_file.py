@@ -272,7 +272,7 @@ def test_keys_of_another_family_are_listed(tiny_parts: Any, tmp_path: Path) -> N
         ("lora_unet_conv_in.strange", "1 keys.*lora_unet_conv_in.strange"),
         ("lora_unet_conv_in.lora_down.weight", "1 keys.*lora_unet_conv_in.lora_down.weight"),
         ("lora_unet_conv_in.alpha", "1 keys.*conv_in.alpha"),
-        ("lora_unet_conv_in.oft_blocks", "OFT adapters are not supported"),
+        ("lora_unet_conv_in.oft_R.weight", "OFT adapters are not supported"),
         ("lora_unet_conv_in.a1.weight", "GLoRA"),
         ("unet.conv_in.lora_A.weight", "1 keys"),
         ("lora_te_text_model_embeddings_token_embedding.diff", "1 keys.*token_embedding"),

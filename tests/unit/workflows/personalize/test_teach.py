@@ -12,7 +12,7 @@ from safetensors import safe_open
 import sfumato
 from bundles import tiny_mini
 from concept_folders import make_concept, write_photos
-from sfumato.core.errors import InterruptedRender, RequestError
+from sfumato.core.errors import BudgetError, InterruptedRender, RequestError
 from sfumato.core.focus import FocusBox, FocusSettings
 from sfumato.core.request import RenderRequest
 from sfumato.customize.build import find_build, hash_base
@@ -220,3 +220,54 @@ def test_a_folder_with_an_at_sign_is_no_region(taught, tmp_path):
 def test_regions_that_cannot_be_are_refused(taught, concept, more, said):
     with pytest.raises(RequestError, match=said):
         draw(taught, "a bo", concept=f"{taught[1].path}{concept}", **more)
+
+
+FULL = ConceptSettings(rung="full", batch=2, full_rate=2e-4)
+
+
+def test_full_tuning_stops_goes_on_and_is_drawn_through_the_gate(photos, monkeypatch):
+    concept = make_concept(photos)
+    monkeypatch.setattr(teach, "CHECK_EVERY", 3)
+    before, asked = hash_base(BASE), options(settings=FULL, steps=4)
+    whole = teach_concept(asked).build
+    assert (whole.embedding, whole.lora, whole.model) == ("", "", "model")
+    expected = files_of(whole)
+    assert "model/unet/diffusion_pytorch_model.safetensors" in expected
+    calls = iter([False] * 2)
+    with pytest.raises(InterruptedRender):
+        teach_concept(replace(asked, fresh=True), should_stop=lambda: next(calls, True))
+    assert files_of(find_build(concept, BASE)) != expected
+    assert files_of(teach_concept(asked).build) == expected
+    assert hash_base(BASE) == before
+    # The result is a model of its own, and a concept of its base.
+    model = sfumato.load(BASE, dtype="fp32")
+    plain = model.render("a cat", seed=1, steps=2)
+    assert model.render("a cat", seed=1, steps=2, concept=str(concept.path)).image.tobytes() == plain.image.tobytes()
+    drawn = model.render("a bo", seed=1, steps=2, concept=str(concept.path))
+    own = sfumato.load(str(whole.model_path), dtype="fp32").render("a bo", seed=1, steps=2)
+    assert np.abs(np.asarray(drawn.image, int) - np.asarray(own.image, int)).max() <= 1
+    assert drawn.image.tobytes() != model.render("a bo", seed=1, steps=2).image.tobytes()
+    with pytest.raises(RequestError, match="cannot act in a region"):
+        find_concept_ref(f"{concept.path}@left", BASE)
+
+
+def test_training_that_goes_on_keeps_the_settings_that_a_budget_chose_at_its_start(photos, monkeypatch):
+    make_concept(photos)
+    chosen = replace(SETTINGS, micro_batch=1)
+    plan = teach.plan_memory(BASE, chosen, program_bytes=0)
+    monkeypatch.setattr(teach, "choose_settings", lambda *_, **__: plan)
+    asked = options(steps=1, budget_gb=8.0)
+    assert teach_concept(asked).build.settings["micro_batch"] == 1
+    # A day later more would fit, or less.
+    monkeypatch.setattr(teach, "choose_settings", lambda *_, **__: pytest.fail("chosen anew"))
+    build = teach_concept(replace(asked, steps=2)).build
+    assert (build.steps, build.settings["micro_batch"]) == (2, 1)
+    monkeypatch.setattr(teach, "measure_program_bytes", lambda: 9_000_000_000)
+    with pytest.raises(BudgetError, match="began with more memory") as caught:
+        teach_concept(replace(asked, steps=3))
+    assert "to go on" in caught.value.do
+    # Other wishes are another training.
+    with pytest.raises(pytest.fail.Exception, match="chosen anew"):
+        teach_concept(replace(asked, settings=replace(SETTINGS, rank=3)))
+    with pytest.raises(pytest.fail.Exception, match="chosen anew"):
+        teach_concept(replace(asked, fresh=True))
