@@ -107,7 +107,7 @@ def test_a_start_picture_is_found_again_from_another_folder(render, room, monkey
     (room / "mask.png").unlink()
     done = render("--from", "../a.png", "--out", "c.png")
     assert done.code == 2
-    assert "Give it again, as --init or --mask" in done.err
+    assert "Give it again, as --init, --mask" in done.err
 
 
 def test_a_report_is_written_over_by_the_next_one(render, room):

@@ -8,7 +8,7 @@ from sfumato.core.cards import Measurement
 from sfumato.customize.probe import ProbedName
 from sfumato.lab.customize import proof
 from sfumato.lab.customize.probe import KNOWN, OTHER, _fit
-from sfumato.lab.customize.proof import MethodResult, _make_concept, _make_rows
+from sfumato.lab.customize.proof import MethodResult, _make_rows, make_concept
 from sfumato.lab.customize.recipes import RECIPES
 from sfumato.models.load import load_model
 
@@ -28,14 +28,14 @@ def test_recipes_train_and_leave_the_base_as_it_was():
 
 
 def test_a_subject_is_a_concept_with_masks_and_captions(tmp_path):
-    concept = _make_concept(tmp_path, proof.FIRST_SUBJECT)
+    concept = make_concept(tmp_path, proof.FIRST_SUBJECT)
     assert len(concept.pictures) == 5
     assert all(concept.find_picture(one).is_file() and concept.find_mask(one).is_file() for one in concept.pictures)
     assert all(proof.TRIGGER in one.caption for one in concept.pictures)
 
 
 def test_rows_name_the_method_and_the_number_of_subjects(monkeypatch):
-    monkeypatch.setattr(proof, "_read", lambda pictures: pictures)
+    monkeypatch.setattr(proof, "read_drawn", lambda pictures: pictures)
     monkeypatch.setattr(proof, "rate_claims", lambda *_: [True, False])
     scores = [[Measurement(name="identity", value=value, unit="of 1", n=8, low=0.1, high=0.9)] for value in (0.4, 0.6)]
     results = [MethodResult(np.zeros((1, 2, 2, 3), np.uint8), 0.01, 4.0)] * 2

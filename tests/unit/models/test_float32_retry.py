@@ -1,6 +1,6 @@
 """A model in half precision computes in float32 for a while, and is the same to the bit afterwards."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 import torch
@@ -92,6 +92,7 @@ class Packed:
 
     unet: nn.Module
     policy: Policy
+    controls: dict[str, nn.Module] = field(default_factory=dict[str, nn.Module])
 
 
 @pytest.mark.skipif(not can_pack(), reason="this torch has no oneDNN packing")
