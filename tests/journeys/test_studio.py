@@ -70,10 +70,10 @@ def test_the_first_picture(visit, server):
     job = page.evaluate("fetch('/api/v1/jobs').then(answer => answer.json())")["jobs"][0]
     assert hashlib.sha256(file).hexdigest() == job["files"][0]["sha256"]
     label.get_by_text("Copy as command").click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('sfumato render'))")
+    page.wait_for_function("() => navigator.clipboard.readText().then(text => text.startsWith('sfumato render'))")
     assert f"--seed {seed}" in page.evaluate("navigator.clipboard.readText()")
     label.get_by_text("Copy as Python").click()
-    page.wait_for_function("navigator.clipboard.readText().then(text => text.startsWith('import sfumato'))")
+    page.wait_for_function("() => navigator.clipboard.readText().then(text => text.startsWith('import sfumato'))")
     assert f"seed={seed}," in page.evaluate("navigator.clipboard.readText()")
 
     # The tab is closed; what was drawn is the server's.

@@ -27,9 +27,7 @@ def test_a_picture_is_found_deleted_and_brought_back(visit):
     visit.check("gallery")
     page.get_by_role("button", name="Look alike: a photo of a tree by the sea").click()
     page.get_by_role("button", name="Show the newest first again").wait_for()
-    page.wait_for_function(
-        "document.querySelector('.gallery .open')?.ariaLabel === 'Open: a photo of a tree by the sea'"
-    )
+    page.locator('.gallery li:first-child [aria-label="Open: a photo of a tree by the sea"]').wait_for()
     visit.check("alike")
     page.get_by_role("button", name="Show the newest first again").click()
     page.locator('.gallery li:first-child [aria-label="Open: a photo of a watch"]').wait_for()
