@@ -78,11 +78,9 @@ def test_a_part_is_painted_over(visit):
     assert done["source"] == "inpaint"
     before, after = open_pixels(visit, job["files"][0]), open_pixels(visit, done["files"][0])
     changed = np.abs(before - after).max(axis=2) > 0
-    rows = np.flatnonzero(changed.any(axis=1))
     # One stroke along the middle; the one that was undone went up from there.
     assert changed.any()
     assert not changed[: len(changed) // 3].any()
-    assert rows.min() > len(changed) // 3
     visit.choose("Compare")
     page.get_by_role("button", name="Before the change").wait_for()
     page.get_by_role("slider", name="Slider between the two pictures").wait_for()
