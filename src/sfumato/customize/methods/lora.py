@@ -23,7 +23,34 @@ PROJECTIONS = ("to_q", "to_k", "to_v", "to_out.0")
 TEXT_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "out_proj")
 
 
-class LoraLayers:
+class HookedLayers:
+    """Trained tensors beside the layers of a network, in force by hooks until `detach`.
+
+    A subclass registers its hooks in `_hooks`, and in them does nothing while `_active` is false.
+    """
+
+    def __init__(self) -> None:
+        """Begin with no layer."""
+        self.factors: dict[str, Tensor] = {}
+        self._active = True
+        self._hooks: list[Any] = []
+
+    def detach(self) -> None:
+        """Take them off the network again."""
+        for hook in self._hooks:
+            hook.remove()
+
+    @contextmanager
+    def bypass(self) -> Generator[None]:
+        """Let the network compute as the base does, for a while."""
+        self._active = False
+        try:
+            yield
+        finally:
+            self._active = True
+
+
+class LoraLayers(HookedLayers):
     """Factors `down` [rank, in] and `up` [out, rank] for each attention projection of a network, until `detach`.
 
     `factors` maps "LAYER.down" and "LAYER.up" to tensors with gradients. An `up` of zeros changes nothing, so training
@@ -42,10 +69,8 @@ class LoraLayers:
         layers = {name: module for name, module in network.named_modules() if _is_projection(name, module)}
         if not layers:
             raise ModelError("the network has no attention layers that a LoRA could change")
+        super().__init__()
         self.rank = rank
-        self.factors: dict[str, Tensor] = {}
-        self._active = True
-        self._hooks = []
         noise = torch.Generator().manual_seed(seed)
         for name, layer in layers.items():
             down = torch.randn((rank, layer.in_features), generator=noise) * layer.in_features**-0.5
@@ -54,20 +79,6 @@ class LoraLayers:
             self.factors[f"{name}.down"] = down.to(device).requires_grad_()
             self.factors[f"{name}.up"] = up.to(device).requires_grad_()
             self._hooks.append(layer.register_forward_hook(self._make_hook(name)))
-
-    def detach(self) -> None:
-        """Take them off the network again."""
-        for hook in self._hooks:
-            hook.remove()
-
-    @contextmanager
-    def bypass(self) -> Generator[None]:
-        """Let the network compute as the base does, for a while."""
-        self._active = False
-        try:
-            yield
-        finally:
-            self._active = True
 
     def _make_hook(self, name: str) -> Any:
         down, up = self.factors[f"{name}.down"], self.factors[f"{name}.up"]

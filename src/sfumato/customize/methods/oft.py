@@ -11,8 +11,7 @@ Source: Qiu et al. 2023, arXiv:2306.07280, section 4 (the Cayley transform in bl
 from __future__ import annotations
 
 import math
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -20,11 +19,11 @@ from torch import Tensor, nn
 
 from sfumato.core.errors import ModelError
 from sfumato.customize.file_forms import OFT_ROLE
-from sfumato.customize.methods.lora import PROJECTIONS
+from sfumato.customize.methods.lora import PROJECTIONS, HookedLayers
 from sfumato.models.adapters.layer_delta import make_rotations, rotate
 
 
-class OftLayers:
+class OftLayers(HookedLayers):
     """Blocks [n, size, size] for each attention projection of a network without a bias, until `detach`.
 
     `factors` maps "LAYER.oft_blocks" to tensors with gradients; zeros change nothing, so training starts at the base.
@@ -39,28 +38,12 @@ class OftLayers:
         layers = {name: module for name, module in network.named_modules() if _is_rotated(name, module)}
         if not layers:
             raise ModelError("the network has no attention layers that could be rotated")
-        self.factors: dict[str, Tensor] = {}
-        self._active = True
-        self._hooks = []
+        super().__init__()
         for name, layer in layers.items():
             size = math.gcd(layer.out_features, block)
             blocks = torch.zeros((layer.out_features // size, size, size), device=layer.weight.device)
             self.factors[f"{name}.{OFT_ROLE}"] = blocks.requires_grad_()
             self._hooks.append(layer.register_forward_hook(self._make_hook(blocks)))
-
-    def detach(self) -> None:
-        """Take them off the network again."""
-        for hook in self._hooks:
-            hook.remove()
-
-    @contextmanager
-    def bypass(self) -> Generator[None]:
-        """Let the network compute as the base does, for a while."""
-        self._active = False
-        try:
-            yield
-        finally:
-            self._active = True
 
     def _make_hook(self, blocks: Tensor) -> Any:
         def turn(module: nn.Module, inputs: tuple[Tensor, ...], out: Tensor) -> Tensor:
